@@ -1,0 +1,41 @@
+# The one vocabulary: what CI runs is what a laptop runs. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check slow docs clean
+
+help:  ## List these commands.
+	@sed -nE 's/^([a-z]+):.*  ## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(READY)  ## Make .venv with everything in it, pinned by constraints.txt.
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is too old: visionlib needs Python 3.11; name a newer one: make setup PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup  ## Train, test and show a small network on the built-in shapes: offline, a minute or two.
+	$(BIN)/visionlib demo
+
+test: setup  ## Run the tests that take seconds.
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+
+check: setup  ## Lint, types, formatting and the one-way arrow.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+slow: setup  ## Run the tests that take minutes.
+	$(BIN)/pytest -m slow
+
+docs: setup  ## Make the pictures and generated pages of docs/ anew.
+	$(BIN)/python docs/make.py
+
+clean:  ## Remove what setup and the tests made; runs/ stays.
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

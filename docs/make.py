@@ -1,0 +1,91 @@
+"""Make the generated parts of docs/ anew: the commands page out of the commands themselves, and the pictures.
+
+make docs
+"""
+
+import sys
+from pathlib import Path
+
+import typer.main
+
+from visionlib.cli.app import app
+
+DOCS = Path(__file__).parent
+
+
+def commands_page() -> str:
+    """Describe every command, with its example and its options, in Markdown."""
+    group = typer.main.get_command(app)
+    lines = [
+        "# Commands",
+        "",
+        "This page is made from the commands' own help by `make docs`.",
+        "`DATASET` is a name or a path, see [data.md](data.md); `RUN` is a folder that `visionlib train` has made,",
+        "see [runs.md](runs.md).",
+        "",
+        "Every command takes `--json` (the result alone on stdout, messages on stderr) and `--debug` (the traceback of",
+        "an error), shows progress on a terminal and none in a pipe, honours `NO_COLOR`, and exits with 0 done,",
+        "1 it failed, 2 wrong usage, 130 or 143 on a signal. An error is one line on stderr.",
+    ]
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        lines += ["", f"## visionlib {name}", "", *_describe(command.help)]
+        lines += ["", "| argument or option | what it is |", "|---|---|"]
+        lines += [f"| `{_spell(option)}` | {_explain(option)} |" for option in command.params]
+    return "\n".join(lines) + "\n"
+
+
+def _describe(help_text: str) -> list[str]:
+    purpose, _, example = help_text.partition("Example: ")
+    return [" ".join(purpose.split()), "", f"    {example.strip()}"]
+
+
+def _spell(option: object) -> str:
+    if not option.opts[0].startswith("-"):  # type: ignore[attr-defined]
+        return option.name.upper()  # type: ignore[attr-defined, no-any-return]
+    return "`, `".join([*option.opts, *option.secondary_opts])  # type: ignore[attr-defined]
+
+
+def _explain(option: object) -> str:
+    return " ".join((option.help or "").replace("|", "\\|").split())  # type: ignore[attr-defined]
+
+
+def draw_shapes_sheet(path: Path) -> None:
+    """Draw twelve images of every class of `shapes`, and in the row below each class where its objects are."""
+    import torch
+    from PIL import Image
+    from visionlib.data.shapes import draw_shapes
+
+    split = draw_shapes(1000)
+    assert split.masks is not None
+    rows = []
+    for label in range(len(split.classes)):
+        chosen = (split.labels == label).nonzero().flatten()[:12]
+        masks = split.masks[chosen, None].expand(-1, 3, -1, -1).to(torch.uint8) * 255
+        rows += [torch.cat(list(pictures), dim=2) for pictures in (split.images[chosen], masks)]
+    sheet = Image.fromarray(torch.cat(rows, dim=1).permute(1, 2, 0).numpy())
+    sheet.resize((sheet.width * 2, sheet.height * 2), Image.Resampling.NEAREST).save(path)
+
+
+def draw_demo(path: Path) -> None:
+    """Run the demo, and keep its table as a picture."""
+    import tempfile
+
+    from rich.console import Console
+
+    from visionlib.cli.demo import run_demo
+    from visionlib.cli.tables import tabulate_evaluation
+
+    with tempfile.TemporaryDirectory() as folder:
+        _, evaluation = run_demo(Path(folder) / "demo", seed=0, tell=lambda line: None)
+    console = Console(record=True, width=64, file=sys.stderr)
+    console.print("[bold]$ make demo[/bold]")
+    for part in tabulate_evaluation(evaluation):
+        console.print(part)
+    path.write_text(console.export_svg(title="visionlib demo"), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    (DOCS / "commands.md").write_text(commands_page(), encoding="utf-8")
+    (DOCS / "pictures").mkdir(exist_ok=True)
+    draw_shapes_sheet(DOCS / "pictures" / "shapes.png")
+    draw_demo(DOCS / "pictures" / "demo.svg")

@@ -1,0 +1,201 @@
+"""The commands as a user meets them: real processes, real exit codes, stdout and stderr apart."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from visionlib.cli.app import app
+from visionlib.runs import Run
+
+COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+
+
+def visionlib(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "visionlib", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=120,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "100", **environment},
+    )
+
+
+def test_help_loads_no_torch_and_takes_less_than_half_a_second() -> None:
+    code = (
+        "import sys, time; start = time.perf_counter()\n"
+        "from visionlib.cli.app import app\n"
+        "app(['--help'], prog_name='visionlib', standalone_mode=False)\n"
+        "print([m for m in ('torch', 'matplotlib', 'numpy', 'PIL') if m in sys.modules])\n"
+        "print(time.perf_counter() - start)"
+    )
+    shown = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+        for _ in range(3)
+    ]
+    assert all(lines[-2] == "[]" for lines in shown)
+    assert min(float(lines[-1]) for lines in shown) < 0.5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example_and_a_docs_entry(command: str, project_root: Path) -> None:
+    result = visionlib(command, "--help")
+    assert result.returncode == 0
+    assert f"Example: visionlib {command}" in result.stdout
+    assert "--json" in result.stdout
+    assert f"## visionlib {command}" in (project_root / "docs" / "commands.md").read_text()
+
+
+def test_every_option_has_a_help_text() -> None:
+    for command in COMMANDS:
+        shown = visionlib(command, "--help", COLUMNS="200", TERM="dumb").stdout
+        options = re.findall(r"^[│|\s]*(--[a-z-]+)(.*)$", shown, re.MULTILINE)
+        assert options
+        for option, rest in options:
+            assert re.search(r"[A-Z]\w* \w+", rest), f"{command} {option} has no help"
+
+
+def test_the_version_is_told() -> None:
+    assert re.fullmatch(r"visionlib \d+\.\d+\.\d+\n", visionlib("--version").stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["train", "shapes", "--epoch", "3"], 2, "No such option"),
+        (["train"], 2, "Missing argument"),
+        (["trian"], 2, "No such command 'trian'"),
+        (["train", "shapes", "--recipe", "slow"], 2, "slow: there is no such recipe; known are: quick, standard"),
+        (["train", "shapes", "--epochs", "0"], 2, "epochs: 0 is out of range"),
+        (["train", "shapes", "--resolutions", "half"], 2, "--resolutions: 'half' is no list of numbers"),
+        (["train", "shapes", "--config", "absent.toml"], 2, "absent.toml: cannot be read"),
+        (["train", "shapes", "--device", "cuda:99"], 2, "device: cuda:99 is not on this machine"),
+        (["train", "no-such-set"], 1, "no-such-set"),
+        (["data", "cifar-10"], 1, "cifar10"),
+        (["test", "no-such-run"], 1, "no-such-run: there is no such run folder"),
+    ],
+)
+def test_errors_are_one_line_on_stderr(arguments: list[str], code: int, message: str, tmp_path: Path) -> None:
+    result = visionlib(*arguments, cwd=tmp_path)
+    assert result.returncode == code
+    assert result.stdout == ""
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert message in last
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_adds_the_traceback(tmp_path: Path) -> None:
+    result = visionlib("test", "no-such-run", "--debug", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: no-such-run")
+
+
+def test_test_prints_a_table_without_colours_in_a_pipe(finished_run: Run) -> None:
+    result = visionlib("test", finished_run.path)
+    assert result.returncode == 0
+    assert "\x1b" not in result.stdout
+    overall = next(line for line in result.stdout.splitlines() if line.strip().startswith("overall"))
+    assert re.search(r"overall +70 +\d+\.\d\d% +\d+\.\d% - \d+\.\d%", overall)
+
+
+def test_json_and_table_agree(finished_run: Run) -> None:
+    figures = json.loads(visionlib("test", finished_run.path, "--json").stdout)
+    table = visionlib("test", finished_run.path).stdout
+    assert set(figures) >= {"accuracy", "confidence_interval", "n", "loss", "per_class"}
+    for entry in [*figures["per_class"], {"class": "overall", **figures}]:
+        line = next(line for line in table.splitlines() if line.strip().startswith(entry["class"] + " "))
+        assert f"{entry['accuracy']:.2%}" in line
+        low, high = entry["confidence_interval"]
+        assert f"{low:.1%} - {high:.1%}" in line
+
+
+def test_data_prints_the_json_that_was_agreed() -> None:
+    result = visionlib("data", "shapes", "--json")
+    figures = json.loads(result.stdout)
+    assert set(figures) >= {"dataset", "content_hash", "splits", "warnings"}
+    train = figures["splits"]["train"]
+    assert set(train) >= {"n", "image_size", "per_class", "mean", "std"}
+    assert train["image_size"] == [32, 32]
+    assert sum(train["per_class"].values()) == train["n"]
+    assert all(0 < value < 1 for value in train["mean"] + train["std"])
+
+
+def test_train_then_test_from_an_image_folder(tmp_path: Path) -> None:
+    write_image_folder(tmp_path / "pictures")
+    settings = ["--model", "resnet20", "--epochs", 1, "--batch-size", 8, "--precision", "fp32"]
+    trained = visionlib("train", "pictures", *settings, "--out", "run", "--json", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    figures = json.loads(trained.stdout)
+    expected = {"run", "epochs", "seconds_training", "seconds_total", "images_per_second", "test_accuracy"}
+    assert set(figures) >= expected
+    assert "epoch 1/1" in trained.stderr
+    tested = json.loads(visionlib("test", "run", "--predict", "--json", cwd=tmp_path).stdout)
+    assert tested["n"] == 4
+    assert tested["accuracy"] == pytest.approx(figures["test_accuracy"])
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["config"]["batch_size"] == 8
+    assert config["command"][1:3] == ["train", "pictures"]
+
+
+def test_settings_come_from_recipe_then_file_then_flags(tmp_path: Path) -> None:
+    from visionlib.cli.settings import resolve_config
+    from visionlib.training import RECIPES
+
+    file = tmp_path / "run.toml"
+    file.write_text('recipe = "standard"\nepochs = 3\nseed = 4\nresolutions = [0.5, 1]\n')
+    config = resolve_config("quick", file, {"seed": 5})
+    assert config == RECIPES["standard"].replace(epochs=3, seed=5, resolutions=(0.5, 1.0))
+    file.write_text("epochs = [")
+    with pytest.raises(Exception, match=r"run\.toml: is no TOML"):
+        resolve_config("quick", file, {})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_training_with_its_code_and_no_half_files(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "visionlib", "train", "shapes", "--model", "resnet20", "--out", "run"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "config.json").exists():
+        assert time.monotonic() < deadline, "training did not start"
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in told
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert left <= {"config.json", "history.jsonl"}
+
+
+def write_image_folder(folder: Path) -> None:
+    """Write 12 training and 4 test pictures of two classes, drawn by the library."""
+    from PIL import Image
+
+    from visionlib.data.shapes import draw_shapes
+
+    split = draw_shapes(16, image_size=16)
+    for position, image in enumerate(split.images):
+        part = "train" if position < 12 else "test"
+        home = folder / part / ("a" if position % 2 else "b")
+        home.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(home / f"{position:02}.png")

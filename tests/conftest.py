@@ -1,0 +1,33 @@
+"""What many tests start from: a small drawn dataset, and one finished run on it."""
+
+from pathlib import Path
+
+import pytest
+from visionlib.data.shapes import load_shapes
+
+from visionlib.data import Dataset
+from visionlib.runs import Run
+from visionlib.training import TrainConfig, train
+
+
+@pytest.fixture(scope="session")
+def small_shapes() -> Dataset:
+    """200 images to learn from and 70 to test on, which no batch size used in the tests divides."""
+    return load_shapes(n_train=200, n_test=70, image_size=16)
+
+
+@pytest.fixture(scope="session")
+def small_config() -> TrainConfig:
+    """Two epochs of the smallest network, in fp32 so that every machine agrees."""
+    return TrainConfig(model="resnet20", epochs=2, batch_size=64, device="cpu", precision="fp32")
+
+
+@pytest.fixture(scope="session")
+def finished_run(small_shapes: Dataset, small_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run; tests that change its files copy it first."""
+    return train(small_shapes, small_config, out=tmp_path_factory.mktemp("runs") / "finished")
+
+
+@pytest.fixture
+def project_root() -> Path:
+    return Path(__file__).parent.parent

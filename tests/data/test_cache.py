@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.data import containers
+from visionlib.data import load_dataset
+from visionlib.data.cache import Pixels, build_images, memory_limit
+from visionlib.errors import ConfigError
+
+SHAPE = (3, 1, 4, 4)
+
+
+@pytest.fixture(autouse=True)
+def no_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Everything is too large for memory, and the cache is empty."""
+    monkeypatch.setenv("VISIONLIB_MEMORY_FRACTION", "0")
+    monkeypatch.setenv("VISIONLIB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def fill_with_seven(images: Pixels) -> None:
+    images[:] = 7
+
+
+def test_what_is_too_large_is_built_once_and_mapped_from_then_on(no_memory: Path) -> None:
+    first = build_images(SHAPE, fill_with_seven, lambda: "a")
+
+    def refuse(images: Pixels) -> None:
+        raise AssertionError("built again")
+
+    second = build_images(SHAPE, refuse, lambda: "a")
+    assert torch.equal(first, second)
+    assert first.flatten()[0] == 7
+    assert len(list((no_memory / "decoded").iterdir())) == 1
+
+
+def test_writing_to_the_tensor_leaves_the_file_as_it_is() -> None:
+    build_images(SHAPE, fill_with_seven, lambda: "a").fill_(1)
+    assert build_images(SHAPE, fill_with_seven, lambda: "a").flatten()[0] == 7
+
+
+def test_other_sources_or_shapes_have_other_files(no_memory: Path) -> None:
+    build_images(SHAPE, fill_with_seven, lambda: "a")
+    build_images(SHAPE, fill_with_seven, lambda: "b")
+    build_images((3, 1, 2, 8), fill_with_seven, lambda: "a")
+    assert len(list((no_memory / "decoded").iterdir())) == 3
+
+
+def test_a_build_that_is_interrupted_leaves_nothing(no_memory: Path) -> None:
+    def stop(images: Pixels) -> None:
+        images[0] = 7
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_images(SHAPE, stop, lambda: "a")
+    assert list((no_memory / "decoded").iterdir()) == []
+    assert build_images(SHAPE, fill_with_seven, lambda: "a").flatten()[-1] == 7
+
+
+def test_two_builders_at_once_both_end_well() -> None:
+    """The second starts and ends while the first is still at it."""
+    inner: list[torch.Tensor] = []
+
+    def fill_while_another_does(images: Pixels) -> None:
+        images[:] = 7
+        inner.append(build_images(SHAPE, fill_with_seven, lambda: "a"))
+
+    outer = build_images(SHAPE, fill_while_another_does, lambda: "a")
+    assert torch.equal(outer, inner[0])
+
+
+def test_what_fits_stays_in_memory(no_memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISIONLIB_MEMORY_FRACTION", "0.5")
+    assert build_images(SHAPE, fill_with_seven, lambda: "a").shape == SHAPE
+    assert not no_memory.exists()
+    assert memory_limit() > 100 * np.prod(SHAPE)
+
+
+@pytest.mark.parametrize("told", ["half", "2", "-0.1", "nan"])
+def test_a_share_that_is_none_is_refused(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISIONLIB_MEMORY_FRACTION", told)
+    with pytest.raises(ConfigError, match=f"VISIONLIB_MEMORY_FRACTION: '{told}' is no share of the memory"):
+        memory_limit()
+
+
+def test_a_dataset_out_of_the_cache_is_the_same_and_follows_its_files(tmp_path: Path, no_memory: Path) -> None:
+    splits = {"train": containers.draw_noise(3, 2, seed=1), "test": containers.draw_noise(3, 1, seed=2)}
+    folder = containers.write_folder(splits, tmp_path / "pictures", kinds=("PNG",))
+    expected = [splits[name].content_hash for name in ("train", "test")]
+    for _ in range(2):
+        dataset = load_dataset(folder)
+        assert [dataset.train.content_hash, dataset.test.content_hash] == expected
+    assert len(list((no_memory / "decoded").iterdir())) == 1
+    changed = folder / "train" / "airplane" / "00000.png"
+    changed.write_bytes(containers.encode(splits["test"].images[0]))
+    assert load_dataset(folder).train.content_hash != expected[0]

@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+
+from tests.data import containers
+from visionlib.data import load_dataset
+from visionlib.errors import DataError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    splits = {"train": containers.draw_noise(1, 2, seed=1), "test": containers.draw_noise(1, 1, seed=2)}
+    return containers.write_idx(splits, tmp_path / "idx")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("train-images-idx3-ubyte", b"\x00\x00\x08", "is no IDX file of bytes in 3 dimensions"),
+        ("train-labels-idx1-ubyte", b"\x00\x00\x0d\x01" + b"\x00" * 8, "is no IDX file of bytes in 1 dimensions"),
+        (
+            "train-labels-idx1-ubyte",
+            b"\x00\x00\x08\x01\x00\x00\x00\x14" + b"\x01" * 19,
+            "holds 19 bytes and its header says 20 = 20",
+        ),
+        ("t10k-labels-idx1-ubyte", b"\x00\x00\x08\x01\x00\x00\x00\x01\x01", "test has 10 images and 1 labels"),
+    ],
+)
+def test_damaged_files_are_refused(folder: Path, file: str, content: bytes, message: str) -> None:
+    (folder / file).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        load_dataset(folder)
+
+
+def test_damaged_gzip_is_refused(folder: Path) -> None:
+    (folder / "train-labels-idx1-ubyte").rename(folder / "train-labels-idx1-ubyte.gz")
+    with pytest.raises(DataError, match=r"train-labels-idx1-ubyte\.gz: cannot be read .*; get it again"):
+        load_dataset(folder)
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match=r"lacks t10k-labels-idx1-ubyte or t10k-labels-idx1-ubyte\.gz; put it there"):
+        load_dataset(folder)
+
+
+def test_without_test_files_a_part_is_held_out(folder: Path) -> None:
+    for path in folder.glob("t10k-*"):
+        path.unlink()
+    dataset = load_dataset(folder, holdout_fraction=0.5)
+    assert (len(dataset.train), len(dataset.test)) == (10, 10)
+
+
+def test_fashion_mnist_by_name_and_where_to_put_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISIONLIB_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr("visionlib.data.load._DEBIAN_FASHION_MNIST", tmp_path / "absent")
+    monkeypatch.setenv("VISIONLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="fashion-mnist: its four IDX files are not on this machine; get them from"):
+        load_dataset("fashion-mnist")
+    (tmp_path / "data").mkdir()
+    folder.rename(tmp_path / "data" / "fashion-mnist")
+    assert load_dataset("fashion-mnist").classes[9] == "Ankle boot"

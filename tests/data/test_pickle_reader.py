@@ -1,0 +1,110 @@
+"""The reader builds plain data as `pickle` would, calls nothing, and has one way to fail."""
+
+import pickle
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from visionlib.data.pickle_reader import read_pickle
+from visionlib.errors import DataError
+
+PLAIN: dict[str, Any] = {
+    "labels": [0, 255, 256, 70_000, 2**40, -1],
+    "text": ["plane", "Größe", ""],
+    "bytes": b"\x00\xff",
+    "nested": {"a": (1, 2, 3), "b": (), "c": [None, True, False, 1.5], "long": (1, 2, 3, 4, 5)},
+}
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_plain_data_is_as_pickle_reads_it(protocol: int) -> None:
+    value = {**PLAIN, "bytes": b""} if protocol < 3 else PLAIN
+    assert read_pickle(pickle.dumps(value, protocol), "batch") == value
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_of_bytes_are_as_numpy_wrote_them(protocol: int, order: Any) -> None:
+    array = np.asarray(np.arange(24, dtype=np.uint8).reshape(4, 6), order=order)
+    read = read_pickle(pickle.dumps({"data": array}, protocol), "batch")
+    assert np.array_equal(read["data"], array)
+
+
+def test_a_batch_as_python_2_wrote_it() -> None:
+    """Opcodes by hand: a dict with two strings of bytes, an array made by the old name of a numpy module."""
+    pixels = bytes(range(6))
+    content = (
+        b"\x80\x02}q\x01("  # protocol 2, a dict, remembered as 1, a mark
+        b"U\x04dataq\x02cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04K\x00\x85U\x01b\x87Rq\x05"
+        b"(K\x01K\x02K\x03\x86cnumpy\ndtype\nq\x06U\x02u1K\x00K\x01\x87Rq\x07(K\x03U\x01|NNNJ\xff\xff\xff\xff"
+        b"J\xff\xff\xff\xffK\x00tb\x89U\x06" + pixels + b"tb"
+        b"U\x06labelsq\x08]q\x09(K\x03K\x07e"
+        b"u."
+    )
+    assert pickle.loads(content, encoding="bytes")[b"labels"] == [3, 7]
+    read = read_pickle(content, "data_batch_1")
+    assert read[b"labels"] == [3, 7]
+    assert read[b"data"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+class Hostile:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        import os
+
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_hostile_pickle_is_refused_by_name_and_does_not_run(protocol: int, tmp_path: Path) -> None:
+    content = pickle.dumps({"data": Hostile(tmp_path / "made")}, protocol)
+    with pytest.raises(DataError, match=r"it names (posix|nt)\.mkdir, which is not called") as caught:
+        read_pickle(content, "cifar/data_batch_1")
+    assert "cifar/data_batch_1" in str(caught.value)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "ValueError"),
+        (b"\x80\x02}q\x01", "ValueError"),
+        (b"\x80\x02.", "a value is missing"),
+        (b"\x80\x02]]e.", "a mark is missing"),
+        (b"\x80\x02K\x01(K\x02e.", "entries for what is no list"),
+        (b"\x80\x02h\x05.", "object 5 was never remembered"),
+        (b"\x80\x02cnumpy\nload\n)R.", r"it names numpy\.load"),
+        (b"\x80\x02cnumpy\nndarray\n)R.", r"a call of numpy\.ndarray"),
+        (b"\x80\x02}(]K\x01u.", "a key that is neither text nor number"),
+        (b"\x80\x02P1\n.", "opcode PERSID at byte 2 is not for plain data"),
+    ],
+)
+def test_damage_is_told_in_one_line(content: bytes, problem: str) -> None:
+    with pytest.raises(DataError, match=problem) as caught:
+        read_pickle(content, "batch")
+    assert "\n" not in str(caught.value)
+    assert "get the official file again" in str(caught.value)
+
+
+def test_mutants_either_read_or_are_refused() -> None:
+    """Three thousand damaged batches: nothing but `DataError` may come out, and it must not take long."""
+    batch = {b"labels": list(range(10)), b"data": np.arange(60, dtype=np.uint8).reshape(10, 6), b"names": [b"a"] * 10}
+    originals = [pickle.dumps(batch, protocol) for protocol in range(6)]
+    dice = random.Random(0)
+    refused = 0
+    for _ in range(3000):
+        content = bytearray(dice.choice(originals))
+        for _ in range(dice.randint(1, 4)):
+            content[dice.randrange(len(content))] = dice.randrange(256)
+        if dice.random() < 0.2:
+            del content[dice.randrange(len(content)) :]
+        try:
+            read_pickle(bytes(content), "mutant")
+        except DataError:
+            refused += 1
+    assert refused > 1000

@@ -1,0 +1,91 @@
+import pytest
+import torch
+
+from visionlib.data.random import random_bits, random_integers, random_order, random_uniform
+
+WORD = 1 << 64
+GOLDEN = 0x9E3779B97F4A7C15
+
+
+def mix(bits: int) -> int:
+    bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) % WORD
+    bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) % WORD
+    return bits ^ (bits >> 31)
+
+
+def bits_in_python(seed: int, epoch: int, index: int, stream: int) -> int:
+    bits = mix((seed + GOLDEN) % WORD)
+    for coordinate in (epoch, stream, index):
+        bits = mix((bits + GOLDEN * (coordinate + 1)) % WORD)
+    return bits
+
+
+def test_reference_gives_the_published_first_outputs_of_splitmix64() -> None:
+    assert [mix(k * GOLDEN % WORD) for k in (1, 2, 3)] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+
+
+@pytest.mark.parametrize("seed", [0, 1, -1, -(2**63), 2**63 - 1])
+@pytest.mark.parametrize(("epoch", "stream"), [(0, 0), (7, 12), (100_000, 1001)])
+def test_bits_equal_python_integers(seed: int, epoch: int, stream: int) -> None:
+    index = [0, 1, 49_999, 2**40, 2**63 - 1]
+    drawn = random_bits(seed, epoch, torch.tensor(index), stream)
+    assert [bits % WORD for bits in drawn.tolist()] == [bits_in_python(seed, epoch, k, stream) for k in index]
+
+
+def test_uniform_takes_the_upper_24_bits() -> None:
+    drawn = random_uniform(5, 2, torch.arange(100), 3).tolist()
+    assert drawn == [(bits_in_python(5, 2, k, 3) >> 40) / 2**24 for k in range(100)]
+
+
+def test_integers_take_the_upper_63_bits() -> None:
+    drawn = random_integers(5, 2, torch.arange(100), 3, 9).tolist()
+    assert drawn == [(bits_in_python(5, 2, k, 3) >> 1) % 9 for k in range(100)]
+
+
+def test_uniform_is_even_over_its_range() -> None:
+    counts = torch.histc(random_uniform(0, 0, torch.arange(100_000), 0), bins=10, min=0, max=1)
+    # Chi-squared with 9 degrees of freedom: 27.9 is passed by 999 of 1,000 generators.
+    assert float(((counts - 10_000) ** 2 / 10_000).sum()) < 27.9
+
+
+@pytest.mark.parametrize("change", ["seed", "epoch", "stream", "index"])
+def test_neighbouring_coordinates_are_uncorrelated(change: str) -> None:
+    index = torch.arange(100_000)
+    first = random_uniform(4, 4, index, 4)
+    other = {
+        "seed": random_uniform(5, 4, index, 4),
+        "epoch": random_uniform(4, 5, index, 4),
+        "stream": random_uniform(4, 4, index, 5),
+        "index": random_uniform(4, 4, index + 1, 4),
+    }[change]
+    correlation = float(torch.corrcoef(torch.stack([first, other]))[0, 1])
+    assert abs(correlation) < 4 / 100_000**0.5
+
+
+def test_coordinates_do_not_stand_in_for_each_other() -> None:
+    drawn = {
+        int(random_bits(a, b, torch.tensor([c]), d))
+        for a, b, c, d in [(1, 2, 3, 4), (2, 1, 3, 4), (1, 3, 2, 4), (1, 2, 4, 3), (3, 2, 1, 4)]
+    }
+    assert len(drawn) == 5
+
+
+def test_numbers_do_not_depend_on_the_slicing() -> None:
+    index = torch.randperm(1000, generator=torch.Generator().manual_seed(0))
+    pieces = [random_bits(1, 2, piece, 3) for piece in torch.split(index, 7)]
+    assert torch.equal(torch.cat(pieces), random_bits(1, 2, index, 3))
+
+
+def test_order_is_a_permutation_and_the_same_for_shuffled_indices() -> None:
+    index = torch.arange(500) * 3
+    order = random_order(1, 2, index, 0)
+    assert sorted(order.tolist()) == list(range(500))
+    assert order.tolist() != list(range(500))
+    shuffled = index.flip(0)
+    assert torch.equal(shuffled[random_order(1, 2, shuffled, 0)], index[order])
+
+
+def test_global_generator_is_left_alone() -> None:
+    before = torch.random.get_rng_state()
+    random_order(1, 2, torch.arange(10), 0)
+    assert torch.equal(torch.random.get_rng_state(), before)

@@ -1,0 +1,96 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from visionlib.data import Dataset
+from visionlib.data.shapes import load_shapes
+from visionlib.errors import DataError, RunError
+from visionlib.evaluation import evaluate
+from visionlib.models import predict_logits
+from visionlib.runs import Run, hash_file, read_json
+from visionlib.training import load_model
+
+
+@pytest.fixture
+def copied_run(finished_run: Run, tmp_path: Path) -> Run:
+    shutil.copytree(finished_run.path, tmp_path / "run")
+    return Run(tmp_path / "run")
+
+
+def test_figures_equal_a_slow_loop_over_single_images(copied_run: Run, small_shapes: Dataset) -> None:
+    evaluation = evaluate(copied_run)
+    model, record = load_model(copied_run)
+    correct, losses = 0, []
+    for image, label in zip(small_shapes.test.images, small_shapes.test.labels, strict=True):
+        logits = predict_logits(model, image[None], mean=record.mean, std=record.std)[0].double()
+        correct += int(logits.argmax() == label)
+        losses.append(-logits.log_softmax(0)[label].item())
+    assert evaluation.n == 70
+    assert evaluation.correct == correct
+    assert evaluation.loss == pytest.approx(sum(losses) / 70, abs=1e-6)
+    assert evaluation.accuracy == read_json(copied_run.training)[
+        "test_accuracy"
+    ] or evaluation.accuracy == pytest.approx(read_json(copied_run.training)["test_accuracy"], abs=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+def test_any_batch_size_gives_the_same_figures(copied_run: Run, small_shapes: Dataset, batch_size: int) -> None:
+    kept = evaluate(copied_run)
+    anew = evaluate(copied_run, dataset=small_shapes, predict=True, batch_size=batch_size)
+    assert anew.correct == kept.correct
+    assert anew.mirror_correct == kept.mirror_correct
+    assert anew.loss == pytest.approx(kept.loss, abs=1e-6)
+
+
+def test_testing_twice_says_the_same_and_changes_no_weight(copied_run: Run, small_shapes: Dataset) -> None:
+    before = hash_file(copied_run.weights)
+    first = evaluate(copied_run, dataset=small_shapes, predict=True)
+    second = evaluate(copied_run, dataset=small_shapes, predict=True)
+    assert first == second
+    assert hash_file(copied_run.weights) == before
+
+
+def test_the_record_on_disk_says_what_the_result_says(copied_run: Run) -> None:
+    evaluation = evaluate(copied_run)
+    written = read_json(copied_run.evaluation)
+    assert {key: written[key] for key in evaluation.to_dict()} == evaluation.to_dict()
+    assert written["split"] == "test"
+
+
+def test_no_dataset_is_needed_where_predictions_are_kept(copied_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> Dataset:
+        raise AssertionError("the dataset was read")
+
+    monkeypatch.setattr("visionlib.evaluation.from_run.load_dataset", refuse)
+    assert evaluate(copied_run).n == 70
+
+
+def test_other_data_is_refused(copied_run: Run) -> None:
+    other = load_shapes(n_train=200, n_test=70, image_size=16, seed=1)
+    with pytest.raises(RunError, match=r"was trained on other data .*name the data it was trained on with --dataset"):
+        evaluate(copied_run, dataset=other)
+
+
+def test_predictions_of_other_weights_are_refused(copied_run: Run, small_shapes: Dataset) -> None:
+    model, record = load_model(copied_run)
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    from visionlib.training.trained_model import save_model
+
+    save_model(copied_run, model, record)
+    with pytest.raises(RunError, match="was made with other weights; make it again with `visionlib test --predict`"):
+        evaluate(copied_run)
+    assert evaluate(copied_run, dataset=small_shapes, predict=True).n == 70
+
+
+def test_damaged_predictions_are_refused(copied_run: Run) -> None:
+    copied_run.predictions.write_bytes(copied_run.predictions.read_bytes()[:1000])
+    with pytest.raises(RunError, match=r"predictions\.npz: is damaged"):
+        evaluate(copied_run)
+
+
+def test_absent_data_is_told_when_it_is_needed(copied_run: Run, tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        evaluate(copied_run, dataset=tmp_path / "gone", predict=True)

@@ -1,0 +1,217 @@
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from visionlib.errors import ModelError
+from visionlib.models import build_model, load_weights
+
+
+def small(seed: int, classes: int = 10) -> nn.Module:
+    return build_model("resnet20", classes=classes, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def trained() -> nn.Module:
+    """A network whose statistics and counters are no longer those of a new one."""
+    model = small(1)
+    with torch.no_grad():
+        model(torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
+    return model
+
+
+def state_of(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def with_prefix(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in state.items()}
+
+
+def without_counters(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"net": state, "acc": 95.1, "epoch": 200},
+        lambda state: {"net": with_prefix(state, "module."), "acc": 95.1, "epoch": 200},
+        lambda state: {"state_dict": with_prefix(state, "module."), "best_prec1": torch.tensor(91.7)},
+        lambda state: {"state_dict": state, "best_prec1": 91.7},
+        lambda state: {"model": {"state_dict": with_prefix(state, "module._orig_mod.")}, "optimizer": {"lr": 0.1}},
+        lambda state: {"model_state_dict": state},
+    ],
+)
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_torch_checkpoints_load(wrap: Callable[[Any], Any], is_zip: bool, trained: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "weights.any_name"
+    torch.save(wrap(state_of(trained)), path, _use_new_zipfile_serialization=is_zip)
+    model = small(2)
+    load_weights(model, path)
+    assert same(state_of(model), state_of(trained))
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_safetensors_load_whatever_the_file_is_called(prefix: str, trained: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    save_file(with_prefix(state_of(trained), prefix), path)
+    model = small(2)
+    load_weights(model, str(path))
+    assert same(state_of(model), state_of(trained))
+
+
+def test_a_wrapped_model_takes_bare_names(trained: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file(state_of(trained), path)
+    wrapped = nn.ModuleDict({"module": small(2)})
+    load_weights(wrapped, path)
+    assert same(state_of(wrapped), with_prefix(state_of(trained), "module."))
+
+
+def test_counters_may_be_absent_and_keep_their_value(trained: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file(without_counters(state_of(trained)), path)
+    model = small(2)
+    load_weights(model, path)
+    assert same(without_counters(state_of(model)), without_counters(state_of(trained)))
+    assert int(state_of(model)["bn1.num_batches_tracked"]) == 0
+    assert int(state_of(trained)["bn1.num_batches_tracked"]) == 1
+
+
+def test_half_precision_weights_take_the_models_format(trained: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({name: value.half() for name, value in state_of(trained).items()}, path)
+    model = small(2)
+    load_weights(model, path)
+    assert torch.equal(model.get_parameter("linear.bias"), trained.get_parameter("linear.bias").half().float())
+    assert model.get_parameter("linear.bias").dtype == torch.float32
+
+
+def refuse(model: nn.Module, path: Path, message: str) -> ModelError:
+    """Check that a file is refused in one line that names it, and that the model has not changed."""
+    before = state_of(model)
+    with pytest.raises(ModelError, match=message) as caught:
+        load_weights(model, path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ")
+    assert "\n" not in text
+    assert "weights_only" not in text
+    assert same(state_of(model), before)
+    return caught.value
+
+
+def change(state: dict[str, Tensor], name: str, value: float) -> dict[str, Tensor]:
+    """Spoil one number of the last tensor, so that whoever copies while checking has copied the others by then."""
+    state[name].view(-1)[-1] = value
+    return state
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda s: {n: v for n, v in s.items() if "linear" not in n}, r"2 missing \(first linear\.weight\); build"),
+        (lambda s: {**s, "fc.weight": torch.ones(1)}, r"another model: 1 unexpected \(first fc\.weight\)"),
+        (
+            lambda s: {("fc.bias" if n == "linear.bias" else n): v for n, v in s.items()},
+            r"1 missing \(first linear\.bias\), 1 unexpected \(first fc\.bias\)",
+        ),
+        (lambda s: change(s, "linear.bias", float("nan")), r"linear\.bias holds NaN or infinity"),
+        (lambda s: change(s, "linear.bias", float("inf")), r"linear\.bias holds NaN or infinity"),
+        (lambda s: change(s, "bn1.running_var", float("-inf")), r"bn1\.running_var holds NaN or infinity"),
+        (lambda s: {**s, "linear.bias": torch.ones(10, dtype=torch.int8)}, r"linear\.bias is torch\.int8, and"),
+    ],
+)
+def test_weights_that_do_not_fit_change_nothing(
+    spoil: Callable[[dict[str, Tensor]], dict[str, Tensor]], message: str, trained: nn.Module, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file(spoil(state_of(trained)), path)
+    refuse(small(2), path, message)
+
+
+def test_another_number_of_classes_is_told_with_both_shapes(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(small(1, classes=100).state_dict(), path)
+    refuse(small(2), path, r"linear\.weight is \(100, 64\), and the model has \(10, 64\), and 1 more differ; build")
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(build_model("resnet32").state_dict(), path)
+    refuse(small(2), path, r"72 unexpected \(first layer1\.3\.conv1\.weight\)")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([torch.ones(2)], "holds a? ?list; the weights must be named tensors"),
+        ({}, "holds nothing; the weights must be named tensors"),
+        ({"weights": {"a": torch.ones(2)}}, "'weights' is a dict, not a dense tensor; .* net, state_dict, model"),
+        ({"epoch": 3}, "'epoch' is a int, not a dense tensor"),
+    ],
+)
+def test_what_holds_no_named_tensors_is_refused(content: Any, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(content, path)
+    refuse(small(2), path, message)
+
+
+class Malicious:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> tuple[Any, tuple[Path]]:
+        return Path.touch, (self.victim,)
+
+
+@pytest.mark.parametrize("writer", ["zip", "legacy", "pickle"])
+def test_a_malicious_pickle_does_not_run(writer: str, trained: nn.Module, tmp_path: Path) -> None:
+    path, victim = tmp_path / "weights.pt", tmp_path / "victim"
+    content = {"net": state_of(trained), "acc": Malicious(victim)}
+    if writer == "pickle":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=writer == "zip")
+    error = refuse(small(2), path, "files that need unpickling are refused, .*; .*safetensors.torch.save_file")
+    assert error.__suppress_context__
+    assert not victim.exists()
+    if writer == "pickle":
+        pickle.loads(path.read_bytes())
+        assert victim.exists(), "the file was harmless, and the test proved nothing"
+
+
+@pytest.mark.parametrize("cut", [9, 60, 1000, 200_000])
+def test_a_cut_file_is_refused(cut: int, trained: nn.Module, tmp_path: Path) -> None:
+    for name in ("weights.safetensors", "zip.pt", "legacy.pt"):
+        path = tmp_path / name
+        if name == "weights.safetensors":
+            save_file(state_of(trained), path)
+        else:
+            torch.save(trained.state_dict(), path, _use_new_zipfile_serialization=name == "zip.pt")
+        path.write_bytes(path.read_bytes()[:cut])
+        refuse(small(2), path, "damaged|refused")
+
+
+@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><html>404", b"version https://git-lfs.github.com/spec/v1\n"])
+def test_what_is_no_weight_file_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(content)
+    refuse(small(2), path, "is no weight file; name a safetensors file or a torch checkpoint")
+
+
+def test_absent_files_and_folders_are_told(tmp_path: Path) -> None:
+    refuse(small(2), tmp_path / "absent.pt", "there is no such weight file; check the path")
+    refuse(small(2), tmp_path, "cannot be read")

@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from visionlib.models import normalize_images
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
+
+
+def test_every_pixel_by_hand() -> None:
+    images = torch.tensor([0, 51, 102, 255], dtype=torch.uint8).reshape(1, 1, 2, 2)
+    expected = torch.tensor([-1.0, -0.6, -0.2, 1.0]).reshape(1, 1, 2, 2)
+    torch.testing.assert_close(normalize_images(images, (0.5,), (0.5,)), expected)
+
+
+def test_all_pixel_values_agree_with_double_precision() -> None:
+    images = torch.arange(256, dtype=torch.uint8).repeat(3).reshape(3, 16, 16).repeat(5, 1, 1, 1)
+    inputs = normalize_images(images, MEAN, STD)
+    mean, std = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (MEAN, STD))
+    torch.testing.assert_close(inputs.double(), (images.double() / 255 - mean) / std, rtol=0, atol=5e-7)
+    assert inputs.dtype == torch.float32
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_images_stay_as_they_are_and_alone_they_give_the_same() -> None:
+    images = torch.randint(0, 256, (33, 3, 9, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    kept = images.clone()
+    inputs = normalize_images(images, MEAN, STD)
+    assert torch.equal(images, kept)
+    for i in range(33):
+        assert torch.equal(normalize_images(images[i : i + 1], MEAN, STD), inputs[i : i + 1])
+    assert torch.equal(normalize_images(images.contiguous(memory_format=torch.channels_last), MEAN, STD), inputs)
+    assert normalize_images(images[:0], MEAN, STD).shape == (0, 3, 9, 7)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    images = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="3 channels need as many means and stds, not 1 and 3"):
+        normalize_images(images, (0.5,), STD)
+    with pytest.raises(ValueError, match=r"every std must be above 0.*0\.0"):
+        normalize_images(images, MEAN, (0.2, 0.0, 0.2))

@@ -1,0 +1,71 @@
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from visionlib.errors import ConfigError
+from visionlib.training import RECIPES, TrainConfig, recipe_config
+
+
+def test_every_setting_has_its_help() -> None:
+    for item in dataclasses.fields(TrainConfig):
+        assert len(item.metadata["help"]) > 10, item.name
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_config_comes_back_from_json(recipe: str) -> None:
+    config = RECIPES[recipe]
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "epochs: 0 is out of range; it must be at least 1"),
+        ({"label_smoothing": 1.5}, "label_smoothing: 1.5 is out of range; it must be from 0 to 1"),
+        ({"peak_learning_rate": float("nan")}, "peak_learning_rate: nan is out of range"),
+        ({"resolutions": ()}, r"resolutions: \(\) has shares outside"),
+        ({"resolutions": (0.5, 1.5)}, "resolutions: .* has shares outside"),
+    ],
+)
+def test_values_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(**changes)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epoch": 3}, "epoch: there is no such setting; did you mean 'epochs'"),
+        ({"zzz": 3}, "zzz: there is no such setting; known are: model, seed"),
+        ({"epochs": "3"}, "epochs: '3' is no int; write it like 6"),
+        ({"epochs": 3.5}, "epochs: 3.5 is no int"),
+        ({"epochs": True}, "epochs: True is no int"),
+        ({"momentum": "much"}, "momentum: 'much' is no float"),
+        ({"flip": "upside-down"}, "flip: 'upside-down' is none of its values; choose from: none, random, alternating"),
+        ({"precision": "fp16"}, "choose from: auto, fp32, bf16"),
+        ({"resolutions": "1"}, "resolutions: '1' is no list of numbers"),
+    ],
+)
+def test_wrong_types_in_a_file_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig.from_dict(values)
+
+
+def test_whole_numbers_stand_for_shares_and_rates() -> None:
+    config = TrainConfig.from_dict({"peak_learning_rate": 1, "resolutions": [1]})
+    assert config == TrainConfig(peak_learning_rate=1.0, resolutions=(1.0,))
+
+
+def test_recipes_take_changes_and_refuse_unknown_names() -> None:
+    assert recipe_config("quick", seed=3) == dataclasses.replace(RECIPES["quick"], seed=3)
+    with pytest.raises(ConfigError, match="slow: there is no such recipe; known are: quick, standard, course2020"):
+        recipe_config("slow")
+
+
+def test_course2020_is_the_2020_loader() -> None:
+    course = RECIPES["course2020"]
+    assert (course.rotate_degrees, course.translate_fraction, course.scale_fraction) == (10, 0.1, 0.1)
+    assert (course.brightness, course.contrast, course.saturation, course.hue) == (0.1, 0.1, 0.1, 0.1)
+    assert course.normalization == "half"

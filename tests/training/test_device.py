@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from visionlib.errors import ConfigError
+from visionlib.training.device import check_device, choose_compute, prepared_process
+
+
+def test_the_choice_is_what_was_asked_and_says_so() -> None:
+    compute = choose_compute("cpu", "fp32")
+    assert (compute.device, compute.precision, compute.reason) == ("cpu", "fp32", "as asked")
+    assert f"{torch.get_num_threads()} threads" in str(compute)
+
+
+def test_auto_says_what_the_hardware_reports() -> None:
+    compute = choose_compute("cpu", "auto")
+    expected = "the processor has" if compute.precision == "bf16" else "the processor has no bf16"
+    assert compute.reason.startswith(expected)
+
+
+@pytest.mark.parametrize("was_flushing", [False, True])
+def test_the_process_is_prepared_while_the_block_runs_and_left_as_it_was(was_flushing: bool) -> None:
+    def is_flushing() -> bool:
+        return bool((torch.tensor(1e-38) / 10 == 0).item())
+
+    before = torch.get_num_threads()
+    compute = choose_compute("cpu", "fp32", before + 1)
+    torch.set_flush_denormal(was_flushing)
+    try:
+        with prepared_process(compute):
+            assert torch.get_num_threads() == before + 1
+            assert is_flushing()
+        assert torch.get_num_threads() == before
+        assert is_flushing() == was_flushing
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gpu", "device: torch knows no device 'gpu'; use auto, cpu, cuda, cuda:1 or mps"),
+        ("cuda:99", "device: cuda:99 is not on this machine, or this torch lacks it; use --device auto"),
+        ("meta", "device: meta is not on this machine"),
+    ],
+)
+def test_devices_that_are_not_there_are_refused(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_device(name)

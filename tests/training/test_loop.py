@@ -1,0 +1,134 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from visionlib.data import Dataset, ImageSplit
+from visionlib.errors import ConfigError, RunError, TrainingError
+from visionlib.runs import Run, read_json
+from visionlib.training import TrainConfig, load_model, train
+
+
+def test_a_finished_run_has_every_file_and_they_agree(
+    finished_run: Run, small_shapes: Dataset, small_config: TrainConfig
+) -> None:
+    names = {path.name for path in finished_run.path.iterdir()} - {"evaluation.json"}
+    assert names == {
+        "config.json",
+        "history.jsonl",
+        "model.json",
+        "model.safetensors",
+        "predictions.npz",
+        "training.json",
+    }
+    config = read_json(finished_run.config)
+    assert TrainConfig.from_dict(config["config"]) == small_config
+    assert config["dataset"]["content_hash"] == small_shapes.content_hash
+    assert config["versions"]["torch"] == torch.__version__
+    history = [json.loads(line) for line in finished_run.history.read_text().splitlines()]
+    assert [record["epoch"] for record in history] == [1, 2]
+    training = read_json(finished_run.training)
+    assert training["epochs"] == 2
+    assert training["seconds_training"] == pytest.approx(sum(record["seconds"] for record in history))
+    assert training["seconds_total"] > training["seconds_training"]
+    assert training["images_per_second"] == pytest.approx(400 / training["seconds_training"])
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(
+    finished_run: Run, small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
+) -> None:
+    torch.manual_seed(12345)
+    again = train(small_shapes, small_config, out=tmp_path / "again")
+    other = train(small_shapes, small_config.replace(seed=1), out=tmp_path / "other")
+    first, second, third = (load_file(run.weights) for run in (finished_run, again, other))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["linear.weight"], third["linear.weight"])
+
+
+def test_training_learns_what_can_be_learned(small_config: TrainConfig, tmp_path: Path) -> None:
+    """Four shades of grey with some noise: the network must tell them apart after forty steps, also unseen ones."""
+
+    def draw_shades(n: int) -> ImageSplit:
+        labels = torch.arange(n) % 4
+        noise = torch.randint(0, 20, (n, 3, 16, 16), generator=torch.Generator().manual_seed(n))
+        images = (labels.view(-1, 1, 1, 1) * 60 + noise).to(torch.uint8)
+        return ImageSplit(images, labels, ("black", "dark", "light", "white"), torch.arange(n))
+
+    dataset = Dataset("shades", {"train": draw_shades(160), "test": draw_shades(44)}, draw_shades(1).classes)
+    run = train(dataset, small_config.replace(epochs=10, batch_size=20, peak_learning_rate=0.05), out=tmp_path / "run")
+    history = [json.loads(line) for line in run.history.read_text().splitlines()]
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert history[-1]["training_accuracy"] > 0.9
+    assert read_json(run.training)["test_accuracy"] > 0.9
+
+
+def test_global_random_state_is_left_alone(small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path) -> None:
+    before = torch.random.get_rng_state()
+    train(small_shapes, small_config.replace(epochs=1), out=tmp_path / "run")
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_held_out_images_are_scored_and_not_learned_from(
+    small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    config = small_config.replace(validation_fraction=0.25)
+    run = train(small_shapes, config, out=tmp_path / "run", tell=told.append)
+    history = [json.loads(line) for line in run.history.read_text().splitlines()]
+    assert all(0 <= record["validation_accuracy"] <= 1 for record in history)
+    assert any("150 images to learn from" in line for line in told)
+    assert any("held out" in line for line in told)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_a_remedy(
+    small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
+) -> None:
+    config = small_config.replace(peak_learning_rate=1e30, warmup_fraction=0.0)
+    with pytest.raises(TrainingError, match=r"epoch \d: the loss is not a number .*lower --peak-learning-rate"):
+        train(small_shapes, config, out=tmp_path / "run")
+    assert not Run(tmp_path / "run").weights.exists()
+    assert not Run(tmp_path / "run").training.exists()
+
+
+def test_a_folder_that_holds_something_is_not_touched(
+    finished_run: Run, small_shapes: Dataset, small_config: TrainConfig
+) -> None:
+    before = {path.name: path.read_bytes() for path in finished_run.path.iterdir()}
+    with pytest.raises(RunError, match="exists and is not empty"):
+        train(small_shapes, small_config, out=finished_run.path)
+    assert {path.name: path.read_bytes() for path in finished_run.path.iterdir()} == before
+
+
+def test_one_image_is_too_few(small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path) -> None:
+    one = small_shapes.train.subset(torch.tensor([0]))
+    dataset = dataclasses.replace(small_shapes, splits={"train": one})
+    with pytest.raises(ConfigError, match="train split: 1 images are left to learn from"):
+        train(dataset, small_config, out=tmp_path / "run")
+
+
+def test_a_dataset_without_test_images_trains_all_the_same(
+    small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
+) -> None:
+    dataset = dataclasses.replace(small_shapes, splits={"train": small_shapes.train})
+    run = train(dataset, small_config.replace(epochs=1), out=tmp_path / "run")
+    assert read_json(run.training)["test_accuracy"] is None
+    assert not run.predictions.exists()
+
+
+def test_bf16_trains_too(small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path) -> None:
+    run = train(small_shapes, small_config.replace(epochs=1, precision="bf16"), out=tmp_path / "run")
+    model, _ = load_model(run)
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+
+
+def test_grey_images_and_two_classes(small_config: TrainConfig, tmp_path: Path) -> None:
+    images = torch.arange(40 * 20 * 20).remainder(251).to(torch.uint8).reshape(40, 1, 20, 20)
+    labels = torch.arange(40) % 2
+    split = ImageSplit(images, labels, ("even", "odd"), torch.arange(40))
+    dataset = Dataset("grey", {"train": split, "test": split}, ("even", "odd"))
+    run = train(dataset, small_config.replace(epochs=1, batch_size=16), out=tmp_path / "run")
+    _, record = load_model(run)
+    assert (record.channels, record.classes, record.input_size) == (1, ("even", "odd"), (20, 20))

@@ -1,0 +1,51 @@
+"""Train a small-image classifier, know exactly what it sees, and show where and why it is wrong.
+
+Data flows one way; each station may import what stands to its left, never the other way:
+
+    errors <- runs <- data <- models <- training <- evaluation <- cli
+
+Importing `visionlib` loads none of them: a name brings its station in when it is first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from visionlib.lazy import lazy_exports
+from visionlib.version import __version__ as __version__
+
+_HOMES = {
+    "Dataset": "visionlib.data",
+    "Evaluation": "visionlib.evaluation",
+    "ImageSplit": "visionlib.data",
+    "Run": "visionlib.runs",
+    "TrainConfig": "visionlib.training",
+    "VisionlibError": "visionlib.errors",
+    "build_model": "visionlib.models",
+    "evaluate": "visionlib.evaluation",
+    "load_dataset": "visionlib.data",
+    "open_run": "visionlib.runs",
+    "predict_logits": "visionlib.models",
+    "recipe_config": "visionlib.training",
+    "train": "visionlib.training",
+}
+__all__ = ["__version__", *_HOMES]
+
+if TYPE_CHECKING:
+    from visionlib.data import Dataset as Dataset
+    from visionlib.data import ImageSplit as ImageSplit
+    from visionlib.data import load_dataset as load_dataset
+    from visionlib.errors import VisionlibError as VisionlibError
+    from visionlib.evaluation import Evaluation as Evaluation
+    from visionlib.evaluation import evaluate as evaluate
+    from visionlib.models import build_model as build_model
+    from visionlib.models import predict_logits as predict_logits
+    from visionlib.runs import Run as Run
+    from visionlib.runs import open_run as open_run
+    from visionlib.training import TrainConfig as TrainConfig
+    from visionlib.training import recipe_config as recipe_config
+    from visionlib.training import train as train
+else:
+    __getattr__ = lazy_exports(__name__, _HOMES)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

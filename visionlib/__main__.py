@@ -1,0 +1,5 @@
+"""`python -m visionlib` is `visionlib`."""
+
+from visionlib.cli.app import main
+
+main()

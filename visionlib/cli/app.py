@@ -1,0 +1,80 @@
+"""`visionlib`: the commands side by side, and how every one of them ends."""
+
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from visionlib.cli.console import is_debugging, print_error
+from visionlib.cli.data import data
+from visionlib.cli.demo import demo
+from visionlib.cli.test import test
+from visionlib.cli.train import train
+from visionlib.errors import ConfigError, VisionlibError
+from visionlib.version import __version__
+
+app = typer.Typer(
+    name="visionlib",
+    help="Train a small-image classifier, know exactly what it sees, and show where and why it is wrong.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (demo, data, train, test):
+    app.command()(command)
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"visionlib {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Train a small-image classifier, know exactly what it sees, and show where and why it is wrong."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit: 0 done, 1 it failed, 2 wrong usage, 130 or 143 on a signal."""
+    # As an exception, so that half-written files are removed on the way out.
+    signal.signal(signal.SIGTERM, _exit_on_sigterm)
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        return int(app(arguments, prog_name="visionlib", standalone_mode=False) or 0)
+    except TyperException as error:
+        if message := error.format_message():
+            print_error(f"{message.rstrip('.')}; see `visionlib --help`")
+        return error.exit_code
+    except VisionlibError as error:
+        if is_debugging():
+            traceback.print_exc()
+        print_error(str(error))
+        return 2 if isinstance(error, ConfigError) else 1
+    except BrokenPipeError:
+        # The reader has seen enough. Keep the interpreter from flushing into the closed pipe once more.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  closed with the process
+        return 0
+    except Exception as error:
+        if is_debugging():
+            traceback.print_exc()
+        text = " ".join(str(error).split())
+        print_error(f"{type(error).__name__}: {text}; this is a defect of visionlib: report it with --debug's output")
+        return 1
+
+
+def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)

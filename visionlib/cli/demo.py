@@ -1,0 +1,55 @@
+"""`visionlib demo`: the main job in one go, offline, on pictures that the library draws itself."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.runs import Run, read_json
+
+if TYPE_CHECKING:
+    from visionlib.evaluation import Evaluation
+
+_SETTINGS = {"model": "resnet20", "epochs": 6, "peak_learning_rate": 0.4}
+"""Over the quick recipe: a network that two cores train in a minute."""
+
+
+def demo(
+    out: Annotated[Path | None, typer.Option(help="Run folder to make. Default: runs/shapes-resnet20-TIME.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides weights, order and augmentation.")] = 0,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Train a small network on the built-in `shapes` set, test it, and say where everything lies.
+
+    Example: visionlib demo
+    """
+    run, evaluation = run_demo(out, seed=seed, tell=tell)
+    if json:
+        print_json({"run": str(run.path), **read_json(run.training), "test": evaluation.to_dict()})
+        return
+
+    from visionlib.cli.tables import print_tables, tabulate_evaluation
+
+    print_tables(*tabulate_evaluation(evaluation))
+    typer.echo(f"\neverything lies in {run.path}:")
+    for path, what in (
+        (run.weights, "the trained weights"),
+        (run.config, "settings, data hash, versions, device: what it takes to repeat this"),
+        (run.history, "loss and accuracy, epoch by epoch"),
+        (run.predictions, "logits and embedding of every test image"),
+        (run.evaluation, "the table above, as numbers"),
+    ):
+        typer.echo(f"  {path.name:<18} {what}")
+    typer.echo("\nnow your own images: visionlib train FOLDER, with FOLDER/train/CLASS/*.png")
+
+
+def run_demo(out: Path | None, *, seed: int, tell: Callable[[str], None]) -> "tuple[Run, Evaluation]":
+    """Train and test on `shapes`; `docs/make.py` draws its picture from this too."""
+    from visionlib.evaluation import evaluate
+    from visionlib.training import recipe_config, train
+
+    run = train("shapes", recipe_config("quick", seed=seed, **_SETTINGS), out=out, tell=tell)
+    return run, evaluate(run)

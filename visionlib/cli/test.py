@@ -1,0 +1,35 @@
+"""`visionlib test`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visionlib.cli.console import DebugOption, JsonOption, print_json
+
+
+def test(
+    run: Annotated[Path, typer.Argument(help="A run folder that `visionlib train` has made.")],
+    dataset: Annotated[
+        str | None, typer.Option(help="Where the run's data lies now, if it has moved; it must be the same.")
+    ] = None,
+    predict: Annotated[
+        bool, typer.Option("--predict", help="Predict anew instead of using the run's kept predictions.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time when predicting.")] = 250,
+    device: Annotated[str, typer.Option(help="What to predict on: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Report a run's test accuracy, overall and per class, with intervals.
+
+    Example: visionlib test runs/first
+    """
+    from visionlib.cli.tables import print_tables, tabulate_evaluation
+    from visionlib.evaluation import evaluate
+
+    evaluation = evaluate(run, dataset=dataset, predict=predict, batch_size=batch_size, device=device)
+    if json:
+        print_json({"run": str(run), "split": "test", **evaluation.to_dict()})
+    else:
+        print_tables(*tabulate_evaluation(evaluation))

@@ -1,0 +1,163 @@
+"""`ImageSplit` and `Dataset`: images as uint8 tensors with labels, class names, a stable index and a content hash."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int64, UInt8
+from torch import Tensor
+
+from visionlib.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSplit:
+    """One split of a dataset, whole, on one device.
+
+    Attributes:
+        images: pixels as they are, nothing normalised; one or three channels.
+        labels: class of each image, as a position in `classes`.
+        classes: class names.
+        index: what an image is called for good, its position in the source; a subset keeps the indices it had.
+        masks: which pixels belong to the object, where the source knows.
+    """
+
+    images: UInt8[Tensor, "n c h w"]
+    labels: Int64[Tensor, "n"]
+    classes: tuple[str, ...]
+    index: Int64[Tensor, "n"]
+    masks: Bool[Tensor, "n h w"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels.numel() and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
+            raise DataError(
+                "labels",
+                f"found {int(self.labels.min())}..{int(self.labels.max())} with {len(self.classes)} class names",
+                f"labels must be 0..{len(self.classes) - 1}",
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.images.shape[2], self.images.shape[3]
+
+    @property
+    def channels(self) -> int:
+        """1 for grey images, 3 for colour."""
+        return self.images.shape[1]
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over shape, labels and pixels in order: the same pictures have the same hash whatever held them.
+
+        Class names and masks are left out, since not every container can carry them.
+        """
+        digest = hashlib.sha256(f"visionlib-split-1 {tuple(self.images.shape)}".encode())
+        digest.update(self.labels.cpu().numpy().astype("<i8").tobytes())
+        images = self.images.cpu().contiguous()
+        for start in range(0, len(images), 4096):
+            digest.update(images[start : start + 4096].numpy().data)
+        return digest.hexdigest()
+
+    @cached_property
+    def _value_counts(self) -> Int64[Tensor, "c 256"]:
+        """How often each channel takes each of the 256 values: exact in integers at any size of the split."""
+        counts = torch.zeros(self.channels, 256, dtype=torch.int64)
+        for start in range(0, len(self), 4096):
+            for channel, pixels in enumerate(self.images[start : start + 4096].transpose(0, 1)):
+                counts[channel] += torch.bincount(pixels.flatten(), minlength=256).cpu()
+        return counts
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each channel, with pixels as fractions of 255; zeros for an empty split."""
+        counts = self._value_counts.to(torch.float64)
+        totals = counts.sum(1).clamp(min=1)
+        return tuple(((counts * torch.arange(256)).sum(1) / totals / 255).tolist())
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel over all pixels, as fractions of 255; zeros for an empty split."""
+        counts = self._value_counts.to(torch.float64)
+        totals = counts.sum(1).clamp(min=1)
+        mean = (counts * torch.arange(256)).sum(1, keepdim=True) / totals[:, None]
+        return tuple((((counts * (torch.arange(256) - mean) ** 2).sum(1) / totals).sqrt() / 255).tolist())
+
+    @property
+    def per_class(self) -> dict[str, int]:
+        """Number of images of each class, in the order of `classes`; 0 where there are none."""
+        counts = torch.bincount(self.labels.cpu(), minlength=len(self.classes)).tolist()
+        return dict(zip(self.classes, counts, strict=True))
+
+    def subset(self, positions: Int64[Tensor, "k"]) -> "ImageSplit":
+        """Take the images at `positions`, in that order, with the indices they had."""
+        masks = None if self.masks is None else self.masks[positions]
+        return replace(
+            self,
+            images=self.images[positions],
+            labels=self.labels[positions],
+            index=self.index[positions],
+            masks=masks,
+        )
+
+    def to(self, device: torch.device | str) -> "ImageSplit":
+        """Give the same split on another device."""
+        masks = None if self.masks is None else self.masks.to(device)
+        return replace(
+            self,
+            images=self.images.to(device),
+            labels=self.labels.to(device),
+            index=self.index.to(device),
+            masks=masks,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The splits of one source.
+
+    Attributes:
+        name: what the user called it: a name such as `cifar10`, or the path.
+        splits: `train`, `test` and whatever else the source has.
+        classes: class names, the same for every split.
+        warnings: what the user should know, a sentence each: a split made by us, images resized, and so on.
+        options: the arguments of `load_dataset`, besides the name, that load the same again.
+    """
+
+    name: str
+    splits: Mapping[str, ImageSplit]
+    classes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def train(self) -> ImageSplit:
+        """The split to learn from."""
+        return self.split("train")
+
+    @property
+    def test(self) -> ImageSplit:
+        """The split to report on."""
+        return self.split("test")
+
+    def split(self, name: str) -> ImageSplit:
+        """Give one split by name.
+
+        Raises:
+            DataError: if there is none of that name; the message lists those there are.
+        """
+        if name not in self.splits:
+            raise DataError(self.name, f"has no split {name!r}", f"it has: {', '.join(self.splits)}")
+        return self.splits[name]
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over the names and content hashes of all splits, in alphabetical order."""
+        lines = [f"{name} {self.splits[name].content_hash}" for name in sorted(self.splits)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,188 @@
+"""From encoded pictures of any mix to one tensor of pixels, on all cores, by one stated rule."""
+
+import io
+import os
+import struct
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from visionlib.data.cache import Pixels, build_images
+from visionlib.errors import DataError
+from visionlib.progress import progress_bar
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+"""The decoders that are let near the bytes; Pillow has sixty, and each is a way in."""
+
+DEFAULT_SIZE_PX = 32
+LARGEST_KEPT_PX = 128
+"""Images of one common size up to this side are taken as they are."""
+
+_MAX_PIXELS = 64 * 2**20
+_CHUNK = 256
+_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B"})
+_TURNED_ORIENTATIONS = frozenset({5, 6, 7, 8})
+_ORIENTATION_TAG = 0x0112
+
+Result = TypeVar("Result")
+
+_DECODER_ERRORS = (
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An encoded picture.
+
+    Attributes:
+        name: what to call it in an error: its path, or its file and row.
+        content: its bytes, or the file that holds them.
+    """
+
+    name: str
+    content: bytes | Path
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a picture says of itself before it is decoded."""
+
+    width: int
+    height: int
+    is_grey: bool
+
+
+def decode_pictures(
+    pictures: Sequence[Picture], *, image_size: int | None, description: str, describe: Callable[[], str]
+) -> tuple[UInt8[Tensor, "n c h w"], list[str]]:
+    """Decode pictures of any format and mode into one tensor.
+
+    The rule: if all have one size of at most 128 px and no `image_size` is asked for, they are taken as they are.
+    Otherwise the largest centred square of each is resized to `image_size` (32 if not told), by Lanczos, which is
+    antialiased; JPEGs more than four times as large are decoded at a reduced scale of at least twice the size. EXIF
+    orientation is applied, transparent pixels are laid over white, 16 bits become 8. One channel if every picture is
+    grey by its format, else three.
+
+    Args:
+        pictures: what to decode.
+        image_size: side of the result in pixels.
+        description: for the progress bar.
+        describe: tells what the pixels depend on besides size and channels; see `build_images`.
+    Returns:
+        The images, and a warning for each thing that was done to them and that a user should know.
+    Raises:
+        DataError: if a picture is damaged or of another format, or too large; the message names it.
+    """
+    headers = _map_chunks(lambda at: _read_header(pictures[at]), len(pictures), f"{description}: sizes")
+    sizes = {(header.height, header.width) for header in headers}
+    warnings = []
+    is_kept = image_size is None and len(sizes) == 1 and max(next(iter(sizes))) <= LARGEST_KEPT_PX
+    side = image_size or DEFAULT_SIZE_PX
+    height, width = next(iter(sizes)) if is_kept else (side, side)
+    if not is_kept and sizes != {(side, side)}:
+        smallest, largest = min(sizes), max(sizes)
+        warnings.append(
+            f"images of {smallest[1]} x {smallest[0]} to {largest[1]} x {largest[0]} pixels were cut to their largest "
+            f"centred square and resized to {side} x {side}; --image-size chooses another size"
+        )
+    channels = 1 if all(header.is_grey for header in headers) else 3
+
+    def fill(images: Pixels) -> None:
+        def decode(at: int) -> None:
+            pixels = _decode(pictures[at], (height, width), channels)
+            images[at] = pixels if channels == 1 else pixels.transpose(2, 0, 1)
+
+        _map_chunks(decode, len(pictures), description)
+
+    shape = (len(pictures), channels, height, width)
+    return build_images(shape, fill, describe), warnings
+
+
+def _map_chunks(work: Callable[[int], Result], count: int, description: str) -> list[Result]:
+    """Do the work for 0, 1, ... count - 1 on all cores; Pillow lets go of the interpreter while it decodes."""
+    results: list[Result] = []
+    with progress_bar(description, count, "images") as show, ThreadPoolExecutor(os.cpu_count()) as pool:
+        chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
+        try:
+            for chunk in pool.map(lambda positions: [work(at) for at in positions], chunks):
+                results.extend(chunk)
+                show(len(results))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return results
+
+
+def _open(picture: Picture) -> Image.Image:
+    source = picture.content if isinstance(picture.content, Path) else io.BytesIO(picture.content)
+    image = Image.open(source, formats=FORMATS)
+    if image.width * image.height > _MAX_PIXELS:
+        image.close()
+        raise DataError(
+            picture.name,
+            f"has {image.width} x {image.height} pixels, above the limit of {_MAX_PIXELS:,}",
+            "make it smaller, or remove it",
+        )
+    return image
+
+
+def _read_header(picture: Picture) -> _Header:
+    try:
+        with _open(picture) as image:
+            width, height = image.size
+            if _orientation(image) in _TURNED_ORIENTATIONS:
+                width, height = height, width
+            return _Header(width, height, image.mode in _GREY_MODES)
+    except _DECODER_ERRORS as error:
+        raise _damaged(picture, error) from error
+
+
+def _decode(picture: Picture, size: tuple[int, int], channels: int) -> Pixels:
+    """Give the pixels as rows of the wanted height and width, with a last axis for colour if there are three."""
+    height, width = size
+    try:
+        with _open(picture) as image:
+            if min(image.size) > 4 * max(size):
+                image.draft(None, (2 * width, 2 * height))
+            turned = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
+            flat = _flatten(turned, "L" if channels == 1 else "RGB")
+            if flat.size != (width, height):
+                flat = ImageOps.fit(flat, (width, height), Image.Resampling.LANCZOS)
+            return np.asarray(flat)
+    except _DECODER_ERRORS as error:
+        raise _damaged(picture, error) from error
+
+
+def _flatten(image: Image.Image, mode: str) -> Image.Image:
+    """Give the image in mode L or RGB: transparency over white, 16 bits by their upper 8."""
+    if image.mode == mode and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        clear = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
+    return image.convert(mode)
+
+
+def _orientation(image: Image.Image) -> int:
+    # Asking a PNG without EXIF for its EXIF decodes all of it.
+    return int(image.getexif().get(_ORIENTATION_TAG, 1)) if "exif" in image.info else 1
+
+
+def _damaged(picture: Picture, error: Exception) -> DataError:
+    return DataError(picture.name, f"is no whole PNG, JPEG, WebP or BMP picture ({error})", "replace it, or remove it")

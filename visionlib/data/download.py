@@ -1,0 +1,151 @@
+"""The official archives: where they are looked for, how they are verified, and how they are fetched."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from visionlib.data.cache import cache_folder
+from visionlib.errors import DataError
+from visionlib.progress import is_interactive
+from visionlib.runs import hash_file
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An official archive.
+
+    Attributes:
+        url: where it is served.
+        size: in bytes.
+        sha256: of the whole file; gzip and tar notice little by themselves.
+    """
+
+    url: str
+    size: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """The file's name, by which it is looked for."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Official:
+    """A dataset that is known by name.
+
+    Attributes:
+        archives: any of them will do; the first is the one to fetch.
+        folders: names of the folders that they unpack to.
+    """
+
+    archives: tuple[Archive, ...]
+    folders: tuple[str, ...]
+
+
+_HOME = "https://www.cs.toronto.edu/~kriz"
+
+OFFICIAL: Mapping[str, Official] = MappingProxyType(
+    {
+        "cifar10": Official(
+            (
+                Archive(
+                    f"{_HOME}/cifar-10-binary.tar.gz",
+                    170052171,
+                    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+                ),
+                Archive(
+                    f"{_HOME}/cifar-10-python.tar.gz",
+                    170498071,
+                    "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+                ),
+            ),
+            ("cifar-10-batches-bin", "cifar-10-batches-py"),
+        ),
+        "cifar100": Official(
+            (
+                Archive(
+                    f"{_HOME}/cifar-100-binary.tar.gz",
+                    168513733,
+                    "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+                ),
+                Archive(
+                    f"{_HOME}/cifar-100-python.tar.gz",
+                    169001437,
+                    "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+                ),
+            ),
+            ("cifar-100-binary", "cifar-100-python"),
+        ),
+    }
+)
+
+
+def search_folders() -> list[Path]:
+    """Give the folders where data is looked for, in order: $VISIONLIB_DATA, ./data, and the cache."""
+    told = os.environ.get("VISIONLIB_DATA")
+    return [*([Path(told)] if told else []), Path("data"), cache_folder()]
+
+
+def find_official(official: Official, *, download: bool) -> Path:
+    """Give an archive or unpacked folder of a dataset that is known by name; fetch it if there is none.
+
+    Args:
+        official: what to look for.
+        download: fetch the first archive into the cache if nothing is found.
+    Raises:
+        DataError: if an archive that was found is not the official one, or none is found and none can be fetched; the
+            message names the archive, its URL, and where to put it.
+    """
+    for folder in search_folders():
+        for name in official.folders:
+            if (folder / name).is_dir():
+                return folder / name
+        for archive in official.archives:
+            if (folder / archive.name).is_file():
+                return _verify(folder / archive.name, archive)
+    archive = official.archives[0]
+    problem = _fetch(archive) if download else "it is not on this machine and was not to be fetched"
+    if problem:
+        raise DataError(
+            archive.name,
+            problem,
+            f"fetch {archive.url} ({archive.size / 1e6:.0f} MB) and put it into {search_folders()[0].resolve()}",
+        )
+    return _verify(cache_folder() / archive.name, archive)
+
+
+def _verify(path: Path, archive: Archive) -> Path:
+    found = hash_file(path)
+    if found != archive.sha256:
+        raise DataError(
+            path,
+            f"is damaged or incomplete: its SHA-256 is {found[:12]}..., the official one {archive.sha256[:12]}...",
+            "delete it and try again",
+        )
+    return path
+
+
+def _fetch(archive: Archive) -> str | None:
+    """Fetch an archive into the cache, verified; give what went wrong, if something did."""
+    import pooch
+    import requests
+
+    downloader = pooch.HTTPDownloader(progressbar=is_interactive(), timeout=30)
+    # Without a logger of its own pooch tells of its steps on stderr, in the middle of ours.
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        pooch.retrieve(
+            archive.url,
+            known_hash=f"sha256:{archive.sha256}",
+            fname=archive.name,
+            path=cache_folder(),
+            downloader=downloader,
+        )
+    except (requests.RequestException, OSError) as error:
+        return f"is not on this machine and cannot be fetched ({type(error).__name__})"
+    except ValueError:
+        return "was fetched, and is not the official archive by its SHA-256"
+    return None

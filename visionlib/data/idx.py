@@ -1,0 +1,97 @@
+"""IDX files, the layout of MNIST and Fashion-MNIST: images and labels apart, each with a header of its sizes.
+
+Source: the format as described at the end of http://yann.lecun.com/exdb/mnist/.
+"""
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from visionlib.data.dataset import Dataset, ImageSplit
+from visionlib.errors import DataError
+
+_PREFIXES = {"train": "train", "test": "t10k"}
+_UNSIGNED_BYTE = 0x08
+_MAX_BYTES = 4 * 2**30
+
+FASHION_MNIST_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+
+def is_idx_folder(folder: Path) -> bool:
+    """Tell whether a folder holds the training images of an IDX set, packed or not."""
+    return _find(folder, "train", "images-idx3-ubyte") is not None
+
+
+def load_idx(folder: Path, name: str, classes: tuple[str, ...] | None = None) -> Dataset:
+    """Read the four files of a folder, each as it is or with `.gz`; there may be no test files.
+
+    Args:
+        folder: holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and `t10k-` likewise.
+        name: what the user called it.
+        classes: class names; by default the labels as text, from "0" to the largest.
+    Raises:
+        DataError: if a file is absent, damaged, or of another kind than its name says.
+    """
+    arrays = {
+        split: (_read(folder, prefix, "images-idx3-ubyte", 3), _read(folder, prefix, "labels-idx1-ubyte", 1))
+        for split, prefix in _PREFIXES.items()
+        if split == "train" or _find(folder, prefix, "images-idx3-ubyte") is not None
+    }
+    largest = max((int(labels.max()) for _, labels in arrays.values() if len(labels)), default=0)
+    names = classes or tuple(str(label) for label in range(largest + 1))
+    splits = {}
+    for split, (images, labels) in arrays.items():
+        if len(images) != len(labels):
+            raise DataError(folder, f"{split} has {len(images)} images and {len(labels)} labels", "get it again")
+        splits[split] = ImageSplit(
+            images[:, None].contiguous(), labels.to(torch.int64), names, torch.arange(len(labels))
+        )
+    return Dataset(name, splits, names)
+
+
+def _find(folder: Path, prefix: str, kind: str) -> Path | None:
+    """Find a file by its official name, or with the dot that some mirrors put before `idx`."""
+    for stem in (f"{prefix}-{kind}", f"{prefix}-{kind.replace('-idx', '.idx')}"):
+        for suffix in ("", ".gz"):
+            if (path := folder / f"{stem}{suffix}").is_file():
+                return path
+    return None
+
+
+def _read(folder: Path, prefix: str, kind: str, dimensions: int) -> UInt8[Tensor, "..."]:
+    path = _find(folder, prefix, kind)
+    if path is None:
+        raise DataError(folder, f"lacks {prefix}-{kind} or {prefix}-{kind}.gz", "put it there")
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path, "rb") as file:
+                content = file.read(_MAX_BYTES)
+        else:
+            content = path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(path, f"cannot be read ({error})", "get it again") from error
+    header = 4 + 4 * dimensions
+    if len(content) < header or content[:4] != bytes([0, 0, _UNSIGNED_BYTE, dimensions]):
+        raise DataError(path, f"is no IDX file of bytes in {dimensions} dimensions", "get it again")
+    shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, header, 4)]
+    if len(content) - header != math.prod(shape):
+        told = f"{' x '.join(map(str, shape))} = {math.prod(shape):,}"
+        raise DataError(path, f"holds {len(content) - header:,} bytes and its header says {told}", "get it again")
+    return torch.from_numpy(np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape).copy())

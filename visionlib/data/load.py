@@ -1,0 +1,145 @@
+"""`load_dataset`: from a name or a path to a `Dataset`, whatever the container."""
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from visionlib.data.cifar import is_cifar_folder, load_cifar
+from visionlib.data.dataset import Dataset, ImageSplit
+from visionlib.data.download import OFFICIAL, find_official, search_folders
+from visionlib.data.folder import is_image_folder, load_folder
+from visionlib.data.holdout import hold_out
+from visionlib.data.idx import FASHION_MNIST_CLASSES, is_idx_folder, load_idx
+from visionlib.data.parquet import is_parquet, load_parquet
+from visionlib.data.shapes import load_shapes
+from visionlib.errors import ConfigError, DataError
+
+_ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
+_FASHION_MNIST_PLACES = ("fashion-mnist", "FashionMNIST/raw")
+_DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+
+
+def load_dataset(
+    name_or_path: str | os.PathLike[str],
+    *,
+    image_size: int | None = None,
+    holdout_fraction: float = 0.1,
+    seed: int = 0,
+    download: bool = True,
+) -> Dataset:
+    """Load a dataset by name or from a path.
+
+    Args:
+        name_or_path: `shapes`, `cifar10`, `cifar100` or `fashion-mnist`; or a path (write `./cifar10` for a folder of
+            that name): an image folder, a parquet file or folder, an official CIFAR archive or its unpacked folder, a
+            folder of IDX files.
+        image_size: side to resize pictures to, in pixels; by default as they are, if all are alike. Sets of fixed size
+            refuse another.
+        holdout_fraction: share of each class that becomes the test split of a source that has none.
+        seed: decides which images those are.
+        download: fetch an official archive that is not on this machine.
+    Returns:
+        Splits `train` and `test`, and `validation` if the source has one; warnings tell what was done to make them.
+    Raises:
+        DataError: if there is no such dataset, or it is damaged, or it cannot be fetched.
+        ConfigError: if `image_size` is below 1, or does not fit a set of fixed size.
+    """
+    if image_size is not None and image_size < 1:
+        raise ConfigError("image_size", f"{image_size} is out of range", "it must be at least 1 pixel")
+    name = os.fspath(name_or_path)
+    if name in NAMES and not isinstance(name_or_path, os.PathLike):
+        dataset = NAMES[name](image_size, download)
+    else:
+        dataset = _load_path(Path(name), name, image_size)
+    dataset = _with_test_split(dataset, holdout_fraction, seed)
+    _check_size(dataset, image_size)
+    options = {"image_size": image_size, "holdout_fraction": holdout_fraction, "seed": seed}
+    return dataclasses.replace(dataset, options=options)
+
+
+def _load_shapes(image_size: int | None, download: bool) -> Dataset:
+    return load_shapes(image_size=image_size or 32)
+
+
+def _load_official(name: str) -> Callable[[int | None, bool], Dataset]:
+    return lambda image_size, download: load_cifar(find_official(OFFICIAL[name], download=download), name)
+
+
+def _load_fashion_mnist(image_size: int | None, download: bool) -> Dataset:
+    places = [folder / place for folder in search_folders() for place in _FASHION_MNIST_PLACES]
+    for place in [*places, _DEBIAN_FASHION_MNIST]:
+        if place.is_dir() and is_idx_folder(place):
+            return load_idx(place, "fashion-mnist", FASHION_MNIST_CLASSES)
+    raise DataError(
+        "fashion-mnist",
+        "its four IDX files are not on this machine",
+        f"get them from https://github.com/zalandoresearch/fashion-mnist into {places[0].resolve()}, "
+        "or install Debian's package dataset-fashion-mnist",
+    )
+
+
+NAMES: Mapping[str, Callable[[int | None, bool], Dataset]] = MappingProxyType(
+    {
+        "shapes": _load_shapes,
+        "cifar10": _load_official("cifar10"),
+        "cifar100": _load_official("cifar100"),
+        "fashion-mnist": _load_fashion_mnist,
+    }
+)
+"""Datasets by name: what loads them, given the image size and whether to fetch what is absent."""
+
+
+def _load_path(path: Path, name: str, image_size: int | None) -> Dataset:
+    """Tell the container by what is there, and read it."""
+    if not path.exists():
+        close = difflib.get_close_matches(name, NAMES, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known names are: {', '.join(NAMES)}"
+        raise DataError(name, f"is no dataset that is known by name, and there is no {path.absolute()}", hint)
+    if path.is_file() and path.name.endswith(_ARCHIVE_SUFFIXES):
+        return load_cifar(path, name)
+    if is_parquet(path):
+        return _assemble(name, *load_parquet(path, image_size))
+    if path.is_dir():
+        if is_cifar_folder(path):
+            return load_cifar(path, name)
+        if is_idx_folder(path):
+            return load_idx(path, name)
+        if is_image_folder(path):
+            return _assemble(name, *load_folder(path, image_size))
+    raise DataError(
+        path,
+        "holds no dataset that visionlib can read",
+        "it reads image folders (train/CLASS/*.png), parquet, CIFAR archives or folders, and IDX folders",
+    )
+
+
+def _assemble(name: str, splits: dict[str, ImageSplit], warnings: list[str]) -> Dataset:
+    return Dataset(name, splits, next(iter(splits.values())).classes, tuple(dict.fromkeys(warnings)))
+
+
+def _with_test_split(dataset: Dataset, fraction: float, seed: int) -> Dataset:
+    """Hold a test split out of train where the source has none, and say so."""
+    if "test" in dataset.splits:
+        return dataset
+    train, test = hold_out(dataset.train, fraction, seed)
+    warning = (
+        f"there is no test split: {len(test):,} of {len(dataset.train):,} images, {fraction:.0%} of each class, "
+        f"were held out by seed {seed}"
+    )
+    splits = {**dataset.splits, "train": train, "test": test}
+    return dataclasses.replace(dataset, splits=splits, warnings=(*dataset.warnings, warning))
+
+
+def _check_size(dataset: Dataset, image_size: int | None) -> None:
+    sizes = {split.image_size for split in dataset.splits.values()}
+    if image_size is not None and sizes != {(image_size, image_size)}:
+        height, width = next(iter(sizes))
+        raise ConfigError(
+            "image_size", f"{dataset.name} has images of {width} x {height} pixels", "leave --image-size out"
+        )
+    if len(sizes) > 1:
+        told = ", ".join(f"{name} {split.image_size}" for name, split in dataset.splits.items())
+        raise DataError(dataset.name, f"its splits have images of different sizes ({told})", "give one --image-size")

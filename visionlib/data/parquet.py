@@ -1,0 +1,151 @@
+"""Parquet files as on the Hugging Face hub: encoded pictures with labels, class names in the schema's metadata."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from visionlib.data.dataset import ImageSplit
+from visionlib.data.decode import Picture, decode_pictures
+from visionlib.errors import DataError
+
+_IMAGE_COLUMNS = ("img", "image")
+_LABEL_COLUMNS = ("label", "fine_label")
+_SPLITS = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
+_LARGEST_CLASS = 100_000
+
+
+def is_parquet(source: Path) -> bool:
+    """Tell whether a path is a parquet file, or a folder that holds some."""
+    return source.suffix == ".parquet" if source.is_file() else bool(_list_files(source))
+
+
+def load_parquet(source: Path, image_size: int | None) -> tuple[dict[str, ImageSplit], list[str]]:
+    """Read every split of a parquet file or folder.
+
+    The split of a file is the first word of its name, as in `test-00000-of-00001.parquet`; any other name is train.
+
+    Args:
+        source: a file, or a folder of files, which may lie in its subfolder `data`.
+        image_size: as in `decode_pictures`.
+    Returns:
+        The splits, and warnings.
+    Raises:
+        DataError: if a file is damaged or lacks a column, or a row lacks its picture or label.
+    """
+    files: dict[str, list[Path]] = {}
+    for path in [source] if source.is_file() else _list_files(source):
+        word = re.split(r"[-_.]", path.name, maxsplit=1)[0].lower()
+        files.setdefault(_SPLITS.get(word, "train"), []).append(path)
+    names = _read_class_names([path for paths in files.values() for path in paths])
+    splits, warnings = {}, []
+    for split, paths in files.items():
+        splits[split], told = _load_split(split, paths, names, image_size)
+        warnings += told
+    return splits, warnings
+
+
+def _list_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet"))
+
+
+def _load_split(
+    split: str, paths: list[Path], names: tuple[str, ...], image_size: int | None
+) -> tuple[ImageSplit, list[str]]:
+    pictures: list[Picture] = []
+    labels: list[int] = []
+    for path in paths:
+        table = _read_table(path)
+        pictures += _read_pictures(table, path)
+        labels += _read_labels(table, path, len(names))
+    if not pictures:
+        raise DataError(paths[0], "holds no row", "get it again")
+
+    def describe() -> str:
+        return " ".join(f"{p.resolve()}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in paths)
+
+    images, warnings = decode_pictures(
+        pictures, image_size=image_size, description=f"decoding {split}", describe=describe
+    )
+    return ImageSplit(images, torch.tensor(labels), names, torch.arange(len(labels))), warnings
+
+
+def _read_table(path: Path) -> pa.Table:
+    try:
+        schema = pq.read_schema(path)
+        columns = [_choose(schema, _IMAGE_COLUMNS, path), _choose(schema, _LABEL_COLUMNS, path)]
+        return pq.read_table(path, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(path, f"is no whole parquet file ({error})", "get it again") from error
+
+
+def _choose(schema: pa.Schema, candidates: tuple[str, ...], path: Path) -> str:
+    for name in candidates:
+        if name in schema.names:
+            return name
+    raise DataError(
+        path, f"has no column {' or '.join(candidates)}, only {', '.join(schema.names)}", "rename the column"
+    )
+
+
+def _read_pictures(table: pa.Table, path: Path) -> list[Picture]:
+    """Take the bytes of every row, whether they stand alone or in a struct of bytes and path."""
+    column = table.column(0)
+    if pa.types.is_struct(column.type):
+        if "bytes" not in [column.type.field(at).name for at in range(column.type.num_fields)]:
+            raise DataError(path, "has pictures without a field 'bytes'", "embed the pictures in the file")
+        column = pa.chunked_array([chunk.field("bytes") for chunk in column.chunks], type=pa.binary())
+    if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+        raise DataError(path, f"has pictures of type {column.type}", "embed them as bytes")
+    contents = column.to_pylist()
+    if None in contents:
+        raise DataError(
+            f"{path}: row {contents.index(None)}", "names a picture and does not hold it", "embed the pictures"
+        )
+    return [Picture(f"{path}: row {row}", content) for row, content in enumerate(contents)]
+
+
+def _read_labels(table: pa.Table, path: Path, classes: int) -> list[int]:
+    column = table.column(1)
+    if not pa.types.is_integer(column.type):
+        raise DataError(path, f"has labels of type {column.type}", "make them whole numbers from 0 on")
+    labels: list[Any] = column.to_pylist()
+    for row, label in enumerate(labels):
+        if label is None or not 0 <= label < classes:
+            raise DataError(
+                f"{path}: row {row}", f"has label {label} with {classes} classes", "mend it or drop the row"
+            )
+    return labels
+
+
+def _read_class_names(paths: list[Path]) -> tuple[str, ...]:
+    """Take the names from the first file that has some; without any, the labels as text up to the largest."""
+    largest = 0
+    for path in paths:
+        try:
+            schema = pq.read_schema(path)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(path, f"is no whole parquet file ({error})", "get it again") from error
+        label = _choose(schema, _LABEL_COLUMNS, path)
+        if names := _names_in(schema, label):
+            return names
+        found = [value for value in pq.read_table(path, columns=[label]).column(0).to_pylist() if value is not None]
+        largest = max([largest, *(value for value in found if isinstance(value, int))])
+    if largest >= _LARGEST_CLASS:
+        raise DataError(paths[0], f"has label {largest}", f"number the classes from 0, below {_LARGEST_CLASS}")
+    return tuple(str(label) for label in range(largest + 1))
+
+
+def _names_in(schema: pa.Schema, label: str) -> tuple[str, ...]:
+    try:
+        told = json.loads((schema.metadata or {})[b"huggingface"])
+        names = told["info"]["features"][label]["names"]
+    except (KeyError, TypeError, ValueError):
+        return ()
+    if isinstance(names, dict):  # as some versions of the hub's library write them: {"0": "cat"}
+        names = [names[key] for key in sorted(names, key=int)]
+    return tuple(str(name) for name in names)

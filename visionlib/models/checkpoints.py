@@ -1,0 +1,143 @@
+"""Weights from a file into a network: all of them, or none."""
+
+import os
+import pickle
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from visionlib.errors import ModelError
+
+_WRAPPERS = ("net", "state_dict", "model", "model_state_dict")
+"""Where training scripts put the weights among other things; the first is kuangliu's, the second akamaster's."""
+
+_PREFIXES = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put before every name."""
+
+
+def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Copy the weights of a file into the model; nothing has changed if this raises.
+
+    The file is safetensors, or what `torch.save` wrote of tensors alone; nothing is unpickled that could run code. The
+    weights may stand under `net`, `state_dict`, `model` or `model_state_dict`, and every name may begin with `module.`.
+    Counters, such as BatchNorm's `num_batches_tracked`, may be absent: old files lack them.
+
+    Args:
+        model: takes the weights, in its own number format and on its own device.
+        path: the file.
+    Raises:
+        ModelError: if the file is absent, damaged, no weight file, or needs unpickling; if names or shapes differ from
+            the model's; if a weight is not a finite number.
+    """
+    file = Path(path)
+    stored = _find_weights(file, _read_file(file))
+    state = model.state_dict()
+    names = _without_prefixes(name for name, value in state.items() if isinstance(value, Tensor))
+    own = {bare: state[name] for bare, name in names.items()}
+    _check_names(file, stored, own)
+    _check_shapes(file, stored, own)
+    for name, value in stored.items():
+        _check_numbers(file, name, value, own[name])
+    model.load_state_dict({**state, **{names[bare]: value for bare, value in stored.items()}})
+
+
+def _read_file(file: Path) -> object:
+    """Read whatever a weight file holds, by its first bytes and not by its name."""
+    convert = "have its tensors saved with safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(9)
+        if head[8:9] == b"{":
+            return load_file(file, device="cpu")
+        if head[:4] == b"PK\x03\x04" or head[:1] == b"\x80":
+            with warnings.catch_warnings():
+                # What follows from it is told by our error, or does not matter.
+                warnings.filterwarnings("ignore", "Detected pickle protocol")
+                return torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ModelError(file, "there is no such weight file", "check the path") from None
+    except OSError as error:
+        raise ModelError(file, f"cannot be read ({error.strerror or error})", "name a weight file") from error
+    except pickle.UnpicklingError:
+        # From None: torch's own message advises to unpickle the file all the same.
+        problem = "holds more than tensors, and files that need unpickling are refused, since they can run code"
+        raise ModelError(file, problem, convert) from None
+    except SafetensorError as error:
+        raise ModelError(file, f"is a damaged safetensors file ({error})", "fetch or save it again") from error
+    except Exception as error:  # a damaged archive makes torch raise whatever its first bad byte leads to
+        raise ModelError(
+            file, "is a damaged torch checkpoint, or none at all", f"fetch it again, or {convert}"
+        ) from error
+    raise ModelError(file, "is no weight file", "name a safetensors file or a torch checkpoint")
+
+
+def _find_weights(file: Path, content: object) -> dict[str, Tensor]:
+    """Take the named tensors out of what surrounds them."""
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    remedy = f"the weights must be named tensors, alone or under one of {', '.join(_WRAPPERS)}"
+    if not isinstance(content, Mapping) or not content:
+        raise ModelError(file, f"holds {'nothing' if not content else type(content).__name__}", remedy)
+    odd = [name for name, value in content.items() if not isinstance(name, str) or not _is_dense(value)]
+    if odd:
+        raise ModelError(file, f"{odd[0]!r} is a {type(content[odd[0]]).__name__}, not a dense tensor", remedy)
+    return {bare: content[name] for bare, name in _without_prefixes(content).items()}
+
+
+def _is_dense(value: object) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized
+
+
+def _is_counter(value: Tensor) -> bool:
+    """Tell whether a model's entry counts something, and is no weight."""
+    return value.ndim == 0 and value.dtype == torch.int64
+
+
+def _without_prefixes(names: Iterable[str]) -> dict[str, str]:
+    """Map every name, without the prefixes that all of them share, to the name itself."""
+    bare = {name: name for name in names}
+    while prefix := next((p for p in _PREFIXES if bare and all(name.startswith(p) for name in bare)), None):
+        bare = {name.removeprefix(prefix): original for name, original in bare.items()}
+    return bare
+
+
+def _check_names(file: Path, stored: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    missing = [name for name, value in own.items() if name not in stored and not _is_counter(value)]
+    unexpected = [name for name in stored if name not in own]
+    if missing or unexpected:
+        parts = [
+            f"{len(names)} {kind} (first {names[0]})"
+            for names, kind in ((missing, "missing"), (unexpected, "unexpected"))
+            if names
+        ]
+        problem = f"holds the weights of another model: {', '.join(parts)}"
+        raise ModelError(file, problem, "build the model that the file was saved from, or choose another file")
+
+
+def _check_shapes(file: Path, stored: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    wrong = [name for name, value in stored.items() if value.shape != own[name].shape]
+    if wrong:
+        first = wrong[0]
+        more = f", and {len(wrong) - 1} more differ" if len(wrong) > 1 else ""
+        problem = f"{first} is {tuple(stored[first].shape)}, and the model has {tuple(own[first].shape)}{more}"
+        raise ModelError(file, problem, "build the model with the classes and channels that the file was saved with")
+
+
+def _check_numbers(file: Path, name: str, value: Tensor, own: Tensor) -> None:
+    """Check that a weight is a number of the model's kind, and finite in the model's format."""
+    if _is_counter(own):
+        return
+    if (value.is_floating_point(), value.is_complex()) != (own.is_floating_point(), own.is_complex()):
+        raise ModelError(
+            file, f"{name} is {value.dtype}, and the model has {own.dtype}", "save the weights as floating point"
+        )
+    if not bool(torch.isfinite(value.to(own.dtype)).all()):
+        raise ModelError(file, f"{name} holds NaN or infinity", "training diverged: use weights saved before that")

@@ -1,0 +1,35 @@
+"""From stored pixels to what a network takes in."""
+
+import torch
+from jaxtyping import Float32, UInt8
+from torch import Tensor
+
+
+def normalize_images(
+    images: UInt8[Tensor, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float32[Tensor, "n c h w"]:
+    """Give (pixel / 255 - mean) / std, channel by channel, in channels-last memory order on the same device.
+
+    Args:
+        images: pixels as stored.
+        mean: one per channel, as a fraction of 255.
+        std: one per channel, as a fraction of 255; above 0.
+    Raises:
+        ValueError: if there is not one mean and one std per channel, or a std is not above 0.
+    """
+    channels, height, width = images.shape[1:]
+    if not len(mean) == len(std) == channels:
+        raise ValueError(f"{channels} channels need as many means and stds, not {len(mean)} and {len(std)}")
+    if not all(value > 0 for value in std):
+        raise ValueError(f"every std must be above 0, and they are {std}")
+
+    def spread(values: list[float]) -> Tensor:
+        # One value per pixel of an image: then the loop over a batch runs along whole images, not along 3 channels.
+        row = torch.tensor(values, dtype=torch.float32, device=images.device).view(1, channels, 1, 1)
+        return row.expand(1, channels, height, width).contiguous(memory_format=torch.channels_last)
+
+    scale = spread([1 / (255 * deviation) for deviation in std])
+    shift = spread([-average / deviation for average, deviation in zip(mean, std, strict=True)])
+    # Reordering bytes and widening them afterwards is faster than both in one step.
+    inputs = images.contiguous(memory_format=torch.channels_last).to(torch.float32)
+    return torch.addcmul(shift, inputs, scale, out=inputs)

@@ -1,0 +1,68 @@
+"""Every built-in network by name, and `build_model`, which builds one of them or the user's own."""
+
+import difflib
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from visionlib.errors import ModelError
+from visionlib.models.cifar_resnet import resnet20, resnet32, resnet44, resnet56, resnet110, resnet1202
+from visionlib.models.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
+from visionlib.models.resnet9 import resnet9
+from visionlib.models.user_model import call_builder, import_builder
+
+
+class ModelBuilder(Protocol):
+    """What builds a network."""
+
+    def __call__(self, classes: int = 10, channels: int = 3) -> nn.Module:
+        """Build it with weights drawn from torch's global generator."""
+
+
+MODELS: dict[str, ModelBuilder] = {
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnet101": resnet101,
+    "resnet152": resnet152,
+    "resnet20": resnet20,
+    "resnet32": resnet32,
+    "resnet44": resnet44,
+    "resnet56": resnet56,
+    "resnet110": resnet110,
+    "resnet1202": resnet1202,
+    "resnet9": resnet9,
+}
+"""Every built-in network; `visionlib.models.names` repeats the names for those who must not wait for torch."""
+
+
+def build_model(name: str, *, classes: int = 10, channels: int = 3, seed: int = 0) -> nn.Module:
+    """Build a network with weights that depend on `seed` alone; torch's global generator is left as it was.
+
+    Args:
+        name: one of `MODELS`, or the user's own `package.module:function`, imported with the current directory on the
+            path and called with the keywords `classes` and `channels` as far as it takes them.
+        classes: number of logits; at least 1.
+        channels: channels of the images; at least 1.
+        seed: of the weights.
+    Raises:
+        ModelError: if the name is unknown, the user's module or function is absent or raises, or what it returns is no
+            `nn.Module`.
+        ValueError: if classes or channels is below 1.
+    """
+    if classes < 1 or channels < 1:
+        raise ValueError(f"classes and channels must be at least 1, and they are {classes} and {channels}")
+    if ":" not in name and name not in MODELS:
+        close = difflib.get_close_matches(name.lower(), MODELS) or list(MODELS)
+        remedy = f"choose from {', '.join(close)}, or name a function of your own as package.module:function"
+        raise ModelError(name, "there is no built-in model of this name", remedy)
+    with torch.random.fork_rng(devices=[]):
+        if name in MODELS:
+            # Not torch.manual_seed: it would seed the generators of GPUs too, which are not put back.
+            torch.default_generator.manual_seed(seed)
+            return MODELS[name](classes=classes, channels=channels)
+        builder = import_builder(name)
+        # After the import, which draws what it likes the first time and nothing the second.
+        torch.default_generator.manual_seed(seed)
+        return call_builder(name, builder, classes=classes, channels=channels)

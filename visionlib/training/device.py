@@ -1,0 +1,120 @@
+"""Which device computes, in which number format, with how many threads: decided once, said in one line."""
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from visionlib.errors import ConfigError
+from visionlib.training.config import Precision
+
+
+@dataclass(frozen=True)
+class Compute:
+    """What a run computes on.
+
+    Attributes:
+        device: torch's name of it.
+        precision: format of the convolutions; weights and statistics are always float32.
+        threads: processor threads.
+        hardware: the model name that the hardware reports.
+        reason: why this precision, for people.
+    """
+
+    device: str
+    precision: Literal["fp32", "bf16"]
+    threads: int
+    hardware: str
+    reason: str
+
+    def __str__(self) -> str:
+        threads = f", {self.threads} threads" if self.device == "cpu" else ""
+        return f"{self.hardware} ({self.device}{threads}), {self.precision}: {self.reason}"
+
+
+def choose_compute(device: str = "auto", precision: Precision = "auto", threads: int = 0) -> Compute:
+    """Decide on what to compute; nothing is changed by it, see `prepared_process`.
+
+    Args:
+        device: `auto`, or a name that torch knows; `auto` is a CUDA device where there is one, else the processor.
+        precision: `auto` is bf16 where the hardware computes in it, else fp32.
+        threads: processor threads; 0 is torch's choice, one per core.
+    Raises:
+        ConfigError: if the device is not there or unknown.
+    """
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    check_device(name)
+    has_bf16, source = _report_bf16(name)
+    chosen: Literal["fp32", "bf16"] = ("bf16" if has_bf16 else "fp32") if precision == "auto" else precision
+    reason = source if precision == "auto" else "as asked"
+    return Compute(name, chosen, threads or torch.get_num_threads(), _hardware_name(name), reason)
+
+
+@contextmanager
+def prepared_process(compute: Compute) -> Iterator[None]:
+    """Set the process up while the block runs: the thread count, and denormals flushed to zero, which are slow."""
+    threads, was_flushing = torch.get_num_threads(), _flushes_denormals()
+    # Before the first parallel operation, so that the threads of the pool inherit it.
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(compute.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(was_flushing)
+
+
+def _flushes_denormals() -> bool:
+    """Ask the processor, since torch does not tell: half of the smallest normal number is 0 if it flushes."""
+    return bool((torch.tensor(torch.finfo(torch.float32).tiny) / 2 == 0).item())
+
+
+def check_device(name: str) -> torch.device:
+    """Give torch's device of that name.
+
+    Raises:
+        ConfigError: if torch does not know the name, or this machine or this torch lacks the device.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError("device", f"torch knows no device {name!r}", "use auto, cpu, cuda, cuda:1 or mps") from None
+    count = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }.get(device.type, 0)
+    if (device.index or 0) >= count:
+        raise ConfigError("device", f"{name} is not on this machine, or this torch lacks it", "use --device auto")
+    return device
+
+
+def _report_bf16(device: str) -> tuple[bool, str]:
+    """Tell whether the hardware computes in bf16, and by which word of its own."""
+    if device.startswith("cuda"):
+        major, minor = torch.cuda.get_device_capability(device)
+        return major >= 8, f"compute capability {major}.{minor}"
+    if device != "cpu":
+        return False, "not measured there"
+    features = [name for name in ("avx512_bf16", "amx_bf16") if _has_cpu_feature(name)]
+    return bool(features), f"the processor has {features[0]}" if features else "the processor has no bf16"
+
+
+def _has_cpu_feature(name: str) -> bool:
+    if hasattr(torch.cpu, "get_capabilities"):
+        return bool(torch.cpu.get_capabilities().get(name, False))
+    # torch before 2.12 does not publish the report; the kernel does, on Linux.
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.is_file() and name in cpuinfo.read_text(encoding="utf-8", errors="replace").split()
+
+
+def _hardware_name(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    if hasattr(torch.cpu, "get_capabilities"):
+        return str(torch.cpu.get_capabilities().get("cpu_name") or platform.machine())
+    return platform.processor() or platform.machine()

@@ -1,0 +1,50 @@
+"""The recipes: named settings, whole and literal, each with what it is for. Measured figures: docs/experiments.md."""
+
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from visionlib.errors import ConfigError
+from visionlib.training.config import TrainConfig
+
+RECIPES: Mapping[str, TrainConfig] = MappingProxyType(
+    {
+        # A first answer on two cores: small pictures first, the full size at the end.
+        "quick": TrainConfig(epochs=8, resolutions=(0.5, 0.5, 0.5, 0.75, 0.75, 0.75, 1.0, 1.0)),
+        # Patience for accuracy: long enough that cutout and wider crops pay.
+        "standard": TrainConfig(
+            epochs=16,
+            resolutions=(0.5, 0.75, 0.75, 1.0),
+            crop_px=4,
+            cutout_px=8,
+        ),
+        # The 2020 library's augmentation and normalisation, under this library's schedule.
+        "course2020": TrainConfig(
+            epochs=20,
+            peak_learning_rate=0.1,
+            label_smoothing=0.0,
+            flip="random",
+            crop_px=0,
+            rotate_degrees=10.0,
+            translate_fraction=0.1,
+            scale_fraction=0.1,
+            brightness=0.1,
+            contrast=0.1,
+            saturation=0.1,
+            hue=0.1,
+            normalization="half",
+        ),
+    }
+)
+
+
+def recipe_config(recipe: str, **changes: Any) -> TrainConfig:
+    """Give a recipe's settings, with some of them changed.
+
+    Raises:
+        ConfigError: if there is no such recipe, or a change is out of range.
+    """
+    if recipe not in RECIPES:
+        raise ConfigError(recipe, "there is no such recipe", f"known are: {', '.join(RECIPES)}")
+    return dataclasses.replace(RECIPES[recipe], **changes)
