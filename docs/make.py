@@ -3,12 +3,18 @@
 make docs
 """
 
+import re
 import sys
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer.main
 
 from visionlib.cli.app import app
+
+if TYPE_CHECKING:
+    from visionlib.evaluation import Evaluation
 
 DOCS = Path(__file__).parent
 
@@ -68,20 +74,26 @@ def draw_shapes_sheet(path: Path) -> None:
 
 def draw_demo(path: Path) -> None:
     """Run the demo, and keep its table as a picture."""
-    import tempfile
-
-    from rich.console import Console
-
     from visionlib.cli.demo import run_demo
-    from visionlib.cli.tables import tabulate_evaluation
 
     with tempfile.TemporaryDirectory() as folder:
         _, evaluation = run_demo(Path(folder) / "demo", seed=0, tell=lambda line: None)
-    console = Console(record=True, width=64, file=sys.stderr)
+    draw_evaluation(evaluation, path)
+
+
+def draw_evaluation(evaluation: "Evaluation", path: Path) -> None:
+    """Draw a terminal with the table of an evaluation."""
+    from rich.console import Console
+
+    from visionlib.cli.tables import tabulate_evaluation
+
+    console = Console(record=True, width=74, file=sys.stderr)
     console.print("[bold]$ make demo[/bold]")
     for part in tabulate_evaluation(evaluation):
         console.print(part)
-    path.write_text(console.export_svg(title="visionlib demo"), encoding="utf-8")
+    # Without the fonts that rich would have fetched: the reader's own will do, and offline is offline.
+    picture = re.sub(r"@font-face {.*?}", "", console.export_svg(title="visionlib demo"), flags=re.DOTALL)
+    path.write_text(picture, encoding="utf-8")
 
 
 if __name__ == "__main__":

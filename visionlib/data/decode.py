@@ -1,4 +1,4 @@
-"""From encoded pictures of any mix to one tensor of pixels, on all cores, by one stated rule."""
+"""From encoded pictures of any mix to one tensor of pixels, on all cores where that is faster, by one stated rule."""
 
 import io
 import os
@@ -27,6 +27,11 @@ LARGEST_KEPT_PX = 128
 
 _MAX_PIXELS = 64 * 2**20
 _CHUNK = 256
+
+_SMALL_PX = 64
+"""Up to this side one thread decodes faster than several, which then mostly wait for the interpreter: measured in
+docs/experiments.md."""
+
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B"})
 _TURNED_ORIENTATIONS = frozenset({5, 6, 7, 8})
 _ORIENTATION_TAG = 0x0112
@@ -87,7 +92,7 @@ def decode_pictures(
     Raises:
         DataError: if a picture is damaged or of another format, or too large; the message names it.
     """
-    headers = _map_chunks(lambda at: _read_header(pictures[at]), len(pictures), f"{description}: sizes")
+    headers = _map_chunks(lambda at: _read_header(pictures[at]), len(pictures), f"{description}: sizes", workers=1)
     sizes = {(header.height, header.width) for header in headers}
     warnings = []
     is_kept = image_size is None and len(sizes) == 1 and max(next(iter(sizes))) <= LARGEST_KEPT_PX
@@ -106,16 +111,17 @@ def decode_pictures(
             pixels = _decode(pictures[at], (height, width), channels)
             images[at] = pixels if channels == 1 else pixels.transpose(2, 0, 1)
 
-        _map_chunks(decode, len(pictures), description)
+        is_small = max(max(size) for size in sizes) <= _SMALL_PX
+        _map_chunks(decode, len(pictures), description, workers=1 if is_small else os.cpu_count())
 
     shape = (len(pictures), channels, height, width)
     return build_images(shape, fill, describe), warnings
 
 
-def _map_chunks(work: Callable[[int], Result], count: int, description: str) -> list[Result]:
-    """Do the work for 0, 1, ... count - 1 on all cores; Pillow lets go of the interpreter while it decodes."""
+def _map_chunks(work: Callable[[int], Result], count: int, description: str, workers: int | None) -> list[Result]:
+    """Do the work for 0, 1, ... count - 1 in threads; Pillow lets go of the interpreter while it decodes."""
     results: list[Result] = []
-    with progress_bar(description, count, "images") as show, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with progress_bar(description, count, "images") as show, ThreadPoolExecutor(workers) as pool:
         chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
         try:
             for chunk in pool.map(lambda positions: [work(at) for at in positions], chunks):

@@ -77,7 +77,7 @@ def _draw_chunk(
     coverage = (0.5 - distance_px).clamp(0, 1)
     canvas = paint(canvas, coverage, _object_colour(draws, canvas, coverage))
     canvas = draw_stroke(canvas, draws, x, y, size, presence=0.3)
-    canvas = canvas + draws.grain(size) * draws.uniform(0.02, 0.12)[:, None]
+    canvas = canvas + draws.grain(size) * draws.uniform(0.02, 0.1)[:, None]
     return (canvas.clamp(0, 1) * 255).round().to(torch.uint8), coverage >= 0.5
 
 
@@ -85,7 +85,7 @@ def _object_distance(
     draws: Draws, labels: Int64[Tensor, "n"], x: Columns, y: Rows, size: int
 ) -> Float32[Tensor, "n s s"]:
     """Place every object within the image, turn it, and give the distance of each pixel from its outline, in pixels."""
-    radius = draws.uniform(0.14, 0.3) * size
+    radius = draws.uniform(0.155, 0.31) * size
     shift_x, shift_y = (x - radius - draws.uniform(0, 1) * (size - 2 * radius) for x in (x, y))
     angle = draws.uniform(0, 2 * torch.pi)
     across = (shift_x * torch.cos(angle) + shift_y * torch.sin(angle)) / radius
@@ -105,5 +105,5 @@ def _object_colour(
     beneath = (canvas * weights).sum((2, 3), keepdim=True) / weights.sum((2, 3), keepdim=True)
     away = draws.colour() - beneath
     away = away / away.norm(dim=1, keepdim=True).clamp(min=1e-3)
-    colour: Tensor = beneath + away * draws.uniform(0.2, 0.9)[:, None]
+    colour: Tensor = beneath + away * draws.uniform(0.27, 0.95)[:, None]
     return colour.clamp(0, 1)

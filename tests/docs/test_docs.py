@@ -1,0 +1,75 @@
+"""What the docs say is what the library does."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import typer.main
+
+from visionlib.cli.app import app
+
+
+@pytest.fixture
+def make(project_root: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make", project_root / "docs" / "make.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_commands_page_is_what_the_commands_say(make: ModuleType, project_root: Path) -> None:
+    written = (project_root / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert written == make.commands_page(), "run `make docs`"
+
+
+def _pages(project_root: Path) -> list[Path]:
+    return [project_root / "README.md", project_root / "CHANGELOG.md", *sorted((project_root / "docs").glob("*.md"))]
+
+
+def test_every_link_and_picture_leads_somewhere(project_root: Path) -> None:
+    links = [
+        (page, target)
+        for page in _pages(project_root)
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+        if not target.startswith("https://")
+    ]
+    assert len(links) > 10
+    for page, target in links:
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_command_line_in_the_docs_can_be_parsed(project_root: Path) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    lines = [
+        line.partition("#")[0].strip()
+        for page in _pages(project_root)
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if line.startswith("    visionlib ")
+    ]
+    assert len(lines) >= 6
+    for line in lines:
+        name, *arguments = shlex.split(line)[1:]
+        assert name in commands, line
+        commands[name].make_context(name, arguments)
+
+
+def test_every_make_target_that_the_docs_name_exists(project_root: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (project_root / "Makefile").read_text(), re.MULTILINE))
+    for page in _pages(project_root):
+        named = re.findall(r"`make ([a-z]+)`|^    make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert {first or second for first, second in named} <= targets, page.name
+
+
+@pytest.mark.slow
+def test_the_python_example_of_the_readme_runs(
+    project_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", (project_root / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+    assert re.search(r"\d+\.\d% of 2000", capsys.readouterr().out)
