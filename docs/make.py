@@ -59,6 +59,7 @@ def draw_shapes_sheet(path: Path) -> None:
     """Draw twelve images of every class of `shapes`, and in the row below each class where its objects are."""
     import torch
     from PIL import Image
+
     from visionlib.data.shapes import draw_shapes
 
     split = draw_shapes(1000)

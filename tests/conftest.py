@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from visionlib.data.shapes import load_shapes
 
 from visionlib.data import Dataset
+from visionlib.data.shapes import load_shapes
 from visionlib.runs import Run
 from visionlib.training import TrainConfig, train
 
