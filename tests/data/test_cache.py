@@ -36,6 +36,14 @@ def test_what_is_too_large_is_built_once_and_mapped_from_then_on(no_memory: Path
     assert len(list((no_memory / "decoded").iterdir())) == 1
 
 
+@pytest.mark.parametrize("damage", [b"", b"no array", b"\x93NUMPY\x01\x00"])
+def test_what_was_damaged_since_is_built_again(no_memory: Path, damage: bytes) -> None:
+    build_images(SHAPE, fill_with_seven, lambda: "a")
+    (file,) = (no_memory / "decoded").iterdir()
+    file.write_bytes(damage)
+    assert build_images(SHAPE, fill_with_seven, lambda: "a").flatten()[-1] == 7
+
+
 def test_writing_to_the_tensor_leaves_the_file_as_it_is() -> None:
     build_images(SHAPE, fill_with_seven, lambda: "a").fill_(1)
     assert build_images(SHAPE, fill_with_seven, lambda: "a").flatten()[0] == 7

@@ -1,4 +1,5 @@
 import io
+import random
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,23 @@ def test_a_picture_that_claims_to_be_a_giant_is_refused_before_it_is_decoded() -
     header[18:26] = (9000).to_bytes(4, "little") * 2
     with pytest.raises(DataError, match="has 9000 x 9000 pixels, above the limit of 67,108,864"):
         decode(Picture("giant.bmp", bytes(header)))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP"])
+def test_pictures_with_damage_anywhere_either_decode_or_are_refused(kind: str) -> None:
+    original = encode(slope(24, 24), kind).content
+    assert isinstance(original, bytes)
+    dice = random.Random(0)
+    refused = 0
+    for _ in range(300):
+        content = bytearray(original)
+        for _ in range(dice.randint(1, 4)):
+            content[dice.randrange(len(content) if dice.random() < 0.5 else 60)] = dice.randrange(256)
+        try:
+            decode(Picture("mutant", bytes(content)), image_size=8)
+        except DataError:
+            refused += 1
+    assert refused > 30
 
 
 def test_a_file_is_read_like_its_bytes(tmp_path: Path) -> None:

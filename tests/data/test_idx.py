@@ -1,3 +1,4 @@
+import gzip
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,17 @@ def folder(tmp_path: Path) -> Path:
         (
             "train-labels-idx1-ubyte",
             b"\x00\x00\x08\x01\x00\x00\x00\x14" + b"\x01" * 19,
-            "holds 19 bytes and its header says 20 = 20",
+            "holds 19 bytes and its header says 20 = 20; get it again",
+        ),
+        (
+            "train-labels-idx1-ubyte",
+            b"\x00\x00\x08\x01\x00\x00\x00\x14" + b"\x01" * 21,
+            "holds more than 20 bytes and its header says 20 = 20; get it again",
+        ),
+        (
+            "train-images-idx3-ubyte",
+            b"\x00\x00\x08\x03" + b"\xff" * 12,
+            "its header says .* bytes, more than the limit of 4,294,967,296; name a smaller set",
         ),
         ("t10k-labels-idx1-ubyte", b"\x00\x00\x08\x01\x00\x00\x00\x01\x01", "test has 10 images and 1 labels"),
     ],
@@ -36,6 +47,25 @@ def test_damaged_gzip_is_refused(folder: Path) -> None:
     (folder / "train-labels-idx1-ubyte").rename(folder / "train-labels-idx1-ubyte.gz")
     with pytest.raises(DataError, match=r"train-labels-idx1-ubyte\.gz: cannot be read .*; get it again"):
         load_dataset(folder)
+
+
+def test_gzip_whose_checksum_does_not_fit_is_refused(folder: Path) -> None:
+    path = folder / "train-labels-idx1-ubyte"
+    packed = bytearray(gzip.compress(path.read_bytes()))
+    packed[-5] ^= 1
+    path.with_suffix(".gz").write_bytes(packed)
+    path.unlink()
+    with pytest.raises(DataError, match=r"train-labels-idx1-ubyte\.gz: cannot be read .*; get it again"):
+        load_dataset(folder)
+
+
+def test_a_label_without_a_name_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISIONLIB_DATA", str(tmp_path / "data"))
+    (folder / "t10k-labels-idx1-ubyte").write_bytes(b"\x00\x00\x08\x01\x00\x00\x00\x0a" + b"\x0a" * 10)
+    (tmp_path / "data").mkdir()
+    folder.rename(tmp_path / "data" / "fashion-mnist")
+    with pytest.raises(DataError, match="test has label 10 with 10 classes; get the files again"):
+        load_dataset("fashion-mnist")
 
 
 def test_a_missing_file_is_named(folder: Path) -> None:

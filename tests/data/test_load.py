@@ -94,6 +94,39 @@ def test_what_is_no_dataset_is_told(tmp_path: Path) -> None:
         load_dataset(tmp_path / "notes.txt")
 
 
+@pytest.mark.parametrize("name", ["", "a" * 5000, "a\0b"])
+def test_what_cannot_be_a_path_is_told(name: str) -> None:
+    with pytest.raises(DataError, match="is no dataset that is known by name"):
+        load_dataset(name)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, float("nan")])
+def test_a_share_to_hold_out_that_is_none_is_refused(fraction: float) -> None:
+    with pytest.raises(ConfigError, match=r"holdout_fraction: .* is out of range; set it above 0 and below 1"):
+        load_dataset("shapes", holdout_fraction=fraction)
+
+
+@pytest.mark.parametrize("kind", ["binary", "parquet"])
+def test_a_train_split_without_images_is_refused(tmp_path: Path, kind: str) -> None:
+    empty = containers.draw_noise(3, 1, seed=1).subset(torch.tensor([], dtype=torch.int64))
+    splits = {"train": empty, "test": containers.draw_noise(3, 1, seed=1)}
+    write = containers.write_cifar_binary if kind == "binary" else containers.write_parquet
+    with pytest.raises(DataError, match="holds no"):
+        load_dataset(write(splits, tmp_path / "home"))
+
+
+def test_what_the_system_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder behind a closed door; root may open every door, so the system's word is put into its mouth."""
+    containers.write_folder({"train": containers.draw_noise(3, 2, seed=1)}, tmp_path)
+
+    def refuse(folder: Path) -> list[Path]:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("visionlib.data.folder._list_folders", refuse)
+    with pytest.raises(DataError, match=r"cannot be read or written \(Permission denied\); see to it, and try again"):
+        load_dataset(tmp_path)
+
+
 def test_an_image_size_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     splits = {"train": containers.draw_noise(3, 1, seed=1), "test": containers.draw_noise(3, 1, seed=2)}
     folder = containers.write_cifar_binary(splits, tmp_path)

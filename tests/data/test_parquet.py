@@ -1,3 +1,5 @@
+import os
+import random
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,6 +37,71 @@ def test_files_in_the_subfolder_data_and_in_several_pieces(tmp_path: Path) -> No
     dataset = load_dataset(tmp_path / "hub")
     assert dataset.train.content_hash == split.content_hash
     assert sorted(dataset.splits) == ["test", "train", "validation"]
+
+
+def test_files_in_the_folder_of_a_configuration(tmp_path: Path) -> None:
+    """As the hub lays `cifar10` out: a folder `plain_text` beside the card and nothing else."""
+    for split in ("train", "test"):
+        (tmp_path / "hub" / "plain_text").mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "hub" / "plain_text" / f"{split}-00000-of-00001.parquet", img=[PICTURE] * 2, label=[0, 1])
+    assert len(load_dataset(tmp_path / "hub").test) == 2
+    (tmp_path / "hub" / "other").mkdir()
+    write(tmp_path / "hub" / "other" / "train-00000-of-00001.parquet", img=[PICTURE], label=[0])
+    with pytest.raises(DataError, match="holds no dataset that visionlib can read"):
+        load_dataset(tmp_path / "hub")
+
+
+def test_a_folder_whose_name_looks_like_a_column_adds_none(tmp_path: Path) -> None:
+    (tmp_path / "label=3").mkdir()
+    path = write(tmp_path / "label=3" / "train.parquet", img=[PICTURE] * 4, label=[0, 1, 0, 1])
+    assert load_dataset(path).train.per_class == {"0": 1, "1": 1}
+
+
+def test_a_named_pipe_does_not_keep_us_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "train.parquet")
+    with pytest.raises(DataError, match="holds no dataset that visionlib can read"):
+        load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+def test_pictures_in_structs_of_either_width(tmp_path: Path, kind: pa.DataType) -> None:
+    images = pa.array([{"bytes": PICTURE}] * 4, pa.struct([("bytes", kind)]))
+    pq.write_table(pa.table({"img": images, "label": pa.array([0, 1, 0, 1])}), tmp_path / "train.parquet")
+    assert len(load_dataset(tmp_path / "train.parquet").train) == 2
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "[" * 100_000,
+        '{"info": {"features": {"label": {"names": {"a": "cat"}}}}}',
+        '{"info": {"features": {"label": {"names": 3}}}}',
+    ],
+)
+def test_metadata_without_sense_is_passed_over(tmp_path: Path, told: str) -> None:
+    table = pa.table({"img": [PICTURE] * 4, "label": [0, 1, 0, 1]}).replace_schema_metadata({"huggingface": told})
+    pq.write_table(table, tmp_path / "train.parquet")
+    assert load_dataset(tmp_path / "train.parquet").classes == ("0", "1")
+
+
+def test_files_with_damage_anywhere_either_read_or_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.parquet", img=[PICTURE] * 4, label=[0, 1, 0, 1])
+    original = path.read_bytes()
+    dice = random.Random(0)
+    refused = 0
+    for _ in range(300):
+        content = bytearray(original)
+        for _ in range(dice.randint(1, 3)):
+            # In the footer, which tells where everything lies and of what type it is, or anywhere.
+            content[dice.randrange(len(content) - 1500 if dice.random() < 0.7 else 0, len(content))] = dice.randrange(
+                256
+            )
+        path.write_bytes(content)
+        try:
+            load_dataset(path)
+        except DataError:
+            refused += 1
+    assert refused > 100
 
 
 def test_a_single_file_is_parted_by_seed(tmp_path: Path) -> None:

@@ -91,6 +91,50 @@ def test_damage_is_told_in_one_line(content: bytes, problem: str) -> None:
     assert "get the official file again" in str(caught.value)
 
 
+def test_a_small_pickle_that_would_unfold_into_a_giant_does_not() -> None:
+    """Sixty dicts, each of which holds the one before it twice: 2^60 entries for whoever follows them all."""
+    content = b"\x80\x02}q\x00" + b"".join(
+        b"}q" + bytes([level]) + b"(K\x00h" + bytes([level - 1]) + b"K\x01h" + bytes([level - 1]) + b"u"
+        for level in range(1, 61)
+    )
+    assert len(content) < 1000
+    assert len(read_pickle(content + b".", "batch")) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        # A tuple of itself forty times over, as the name of something to import: its text would have 2^40 letters.
+        (b"\x80\x02)q\x00" + b"h\x00h\x00\x86q\x00" * 40 + b"h\x00h\x00\x93.", "a name that is no text"),
+        (
+            b"\x80\x02c_codecs\nencode\nX\x64\x00\x00\x00" + b"x" * 100 + b"h\x07\x86R.",
+            "object 7 was never remembered",
+        ),
+        # One text of a hundred letters, encoded a thousand times.
+        (
+            b"\x80\x02(c_codecs\nencode\nq\x00X\x64\x00\x00\x00" + b"x" * 100 + b"X\x06\x00\x00\x00latin1\x86q\x01"
+            b"R" + b"h\x00h\x01R" * 1000 + b"l.",
+            "it unfolds to more bytes than it has",
+        ),
+        (b"\x80\x02}(" + b"".join(b"M" + i.to_bytes(2, "little") + b"N" for i in range(101)) + b"u.", "more than 100"),
+        (b"\x80\x02N.N.", "it ends at byte 3 of 6"),
+        (b"\x80\x02NP-1\n.", "opcode PERSID"),
+        (b"\x80\x02Np-1\n.", "an object remembered at no place"),
+    ],
+    ids=["nested name", "no encoding", "many encodings", "many keys", "a second pickle", "persid", "no place"],
+)
+def test_what_would_harm_in_time_or_memory_is_refused(content: bytes, problem: str) -> None:
+    with pytest.raises(DataError, match=problem) as caught:
+        read_pickle(content, "batch")
+    assert len(str(caught.value)) < 400
+
+
+def test_a_pickle_of_too_many_steps_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("visionlib.data.pickle_reader._MAX_STEPS", 1000)
+    with pytest.raises(DataError, match="it takes more than 1,000 steps"):
+        read_pickle(b"\x80\x02" + b"N0" * 501 + b"N.", "batch")
+
+
 def test_mutants_either_read_or_are_refused() -> None:
     """Three thousand damaged batches: nothing but `DataError` may come out, and it must not take long."""
     batch = {b"labels": list(range(10)), b"data": np.arange(60, dtype=np.uint8).reshape(10, 6), b"names": [b"a"] * 10}

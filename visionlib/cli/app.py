@@ -57,7 +57,9 @@ def _run(arguments: list[str] | None) -> int:
         return int(app(arguments, prog_name="visionlib", standalone_mode=False) or 0)
     except TyperException as error:
         if message := error.format_message():
-            print_error(f"{message.rstrip('.')}; see `visionlib --help`")
+            context = getattr(error, "ctx", None)
+            command = getattr(context, "command_path", "visionlib")
+            print_error(f"{message.rstrip('.')}; see `{command} --help`")
         return error.exit_code
     except VisionlibError as error:
         if is_debugging():

@@ -49,7 +49,7 @@ def build_images(
         return torch.from_numpy(images)
     key = hashlib.sha256(f"visionlib-decoded-1 {shape} {describe()}".encode()).hexdigest()
     path = cache_folder() / "decoded" / f"{key[:32]}.npy"
-    if not path.exists():
+    if not _is_whole(path, shape):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             mapped = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
@@ -58,6 +58,15 @@ def build_images(
             del mapped
     # Copy-on-write: torch wants memory that it may write to, and the file must stay as it is.
     return torch.from_numpy(np.load(path, mmap_mode="c"))
+
+
+def _is_whole(path: Path, shape: tuple[int, int, int, int]) -> bool:
+    """Tell whether a file was built before, and nothing has damaged it since."""
+    try:
+        images = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return bool(images.shape == shape and images.dtype == np.uint8)
 
 
 def memory_limit() -> int:

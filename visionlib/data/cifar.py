@@ -97,10 +97,13 @@ def load_cifar(source: Path, name: str) -> Dataset:
         raise DataError(source, f"lacks {', '.join(missing)}", "get it again")
     read_names, read_batch = (_read_text_names, _read_records) if layout.is_binary else (_read_names, _read_batch)
     classes = read_names(members[layout.names_file], layout, f"{source}: {layout.names_file}")
-    splits = {
-        split: _join([read_batch(members[file], layout, f"{source}: {file}") for file in files], classes)
-        for split, files in layout.batches.items()
-    }
+    splits = {}
+    for split, files in layout.batches.items():
+        batches = [read_batch(members[file], layout, f"{source}: {file}") for file in files]
+        for file, (_, labels) in zip(files, batches, strict=True):
+            if len(labels) and (largest := int(labels.max())) >= len(classes):
+                raise DataError(f"{source}: {file}", f"has label {largest} with {len(classes)} classes", "get it again")
+        splits[split] = _join(batches, classes)
     return Dataset(name, splits, classes)
 
 
@@ -115,7 +118,7 @@ def _join(batches: list[Batch], classes: tuple[str, ...]) -> ImageSplit:
 
 
 def _read_text_names(content: bytes, layout: CifarLayout, what: str) -> tuple[str, ...]:
-    names = tuple(line.strip() for line in content.decode("utf-8", errors="replace").splitlines() if line.strip())
+    names = tuple(line.strip() for line in _decode_name(content, what).splitlines() if line.strip())
     if not names:
         raise DataError(what, "holds no class name", "get it again")
     return names
@@ -136,7 +139,14 @@ def _read_names(content: bytes, layout: CifarLayout, what: str) -> tuple[str, ..
     names = _entry(read_pickle(content, what), layout.names_key, what)
     if not isinstance(names, list) or not names or not all(isinstance(name, str | bytes) for name in names):
         raise DataError(what, f"{layout.names_key} is no list of names", "get the official file again")
-    return tuple(name if isinstance(name, str) else name.decode("utf-8", errors="replace") for name in names)
+    return tuple(name if isinstance(name, str) else _decode_name(name, what) for name in names)
+
+
+def _decode_name(content: bytes, what: str) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(what, "has class names that are not UTF-8", "get the official file again") from error
 
 
 def _read_batch(content: bytes, layout: CifarLayout, what: str) -> Batch:

@@ -2,7 +2,7 @@
 
 import io
 import os
-import struct
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from visionlib.data.cache import Pixels, build_images
@@ -37,16 +37,6 @@ _TURNED_ORIENTATIONS = frozenset({5, 6, 7, 8})
 _ORIENTATION_TAG = 0x0112
 
 Result = TypeVar("Result")
-
-_DECODER_ERRORS = (
-    UnidentifiedImageError,
-    Image.DecompressionBombError,
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-)
 
 
 @dataclass(frozen=True)
@@ -92,15 +82,24 @@ def decode_pictures(
     Raises:
         DataError: if a picture is damaged or of another format, or too large; the message names it.
     """
+    with warnings.catch_warnings():
+        # Pillow warns of oddities inside files; what matters of them comes as an error that names the picture.
+        warnings.simplefilter("ignore")
+        return _decode_pictures(pictures, image_size, description, describe)
+
+
+def _decode_pictures(
+    pictures: Sequence[Picture], image_size: int | None, description: str, describe: Callable[[], str]
+) -> tuple[UInt8[Tensor, "n c h w"], list[str]]:
     headers = _map_chunks(lambda at: _read_header(pictures[at]), len(pictures), f"{description}: sizes", workers=1)
     sizes = {(header.height, header.width) for header in headers}
-    warnings = []
+    told = []
     is_kept = image_size is None and len(sizes) == 1 and max(next(iter(sizes))) <= LARGEST_KEPT_PX
     side = image_size or DEFAULT_SIZE_PX
     height, width = next(iter(sizes)) if is_kept else (side, side)
     if not is_kept and sizes != {(side, side)}:
         smallest, largest = min(sizes), max(sizes)
-        warnings.append(
+        told.append(
             f"images of {smallest[1]} x {smallest[0]} to {largest[1]} x {largest[0]} pixels were cut to their largest "
             f"centred square and resized to {side} x {side}; --image-size chooses another size"
         )
@@ -115,7 +114,7 @@ def decode_pictures(
         _map_chunks(decode, len(pictures), description, workers=1 if is_small else os.cpu_count())
 
     shape = (len(pictures), channels, height, width)
-    return build_images(shape, fill, describe), warnings
+    return build_images(shape, fill, describe), told
 
 
 def _map_chunks(work: Callable[[int], Result], count: int, description: str, workers: int | None) -> list[Result]:
@@ -153,7 +152,9 @@ def _read_header(picture: Picture) -> _Header:
             if _orientation(image) in _TURNED_ORIENTATIONS:
                 width, height = height, width
             return _Header(width, height, image.mode in _GREY_MODES)
-    except _DECODER_ERRORS as error:
+    except DataError:
+        raise
+    except Exception as error:  # damaged bytes bring errors of a dozen kinds out of decoders, with no common base
         raise _damaged(picture, error) from error
 
 
@@ -169,7 +170,9 @@ def _decode(picture: Picture, size: tuple[int, int], channels: int) -> Pixels:
             if flat.size != (width, height):
                 flat = ImageOps.fit(flat, (width, height), Image.Resampling.LANCZOS)
             return np.asarray(flat)
-    except _DECODER_ERRORS as error:
+    except DataError:
+        raise
+    except Exception as error:  # damaged bytes bring errors of a dozen kinds out of decoders, with no common base
         raise _damaged(picture, error) from error
 
 

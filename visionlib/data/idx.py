@@ -3,7 +3,9 @@
 Source: the format as described at the end of http://yann.lecun.com/exdb/mnist/.
 """
 
+import contextlib
 import gzip
+import io
 import math
 import zlib
 from pathlib import Path
@@ -19,6 +21,7 @@ from visionlib.errors import DataError
 _PREFIXES = {"train": "train", "test": "t10k"}
 _UNSIGNED_BYTE = 0x08
 _MAX_BYTES = 4 * 2**30
+"""Of the pixels of a file; MNIST has 47 MB."""
 
 FASHION_MNIST_CLASSES = (
     "T-shirt/top",
@@ -60,6 +63,10 @@ def load_idx(folder: Path, name: str, classes: tuple[str, ...] | None = None) ->
     for split, (images, labels) in arrays.items():
         if len(images) != len(labels):
             raise DataError(folder, f"{split} has {len(images)} images and {len(labels)} labels", "get it again")
+        if len(labels) and int(labels.max()) >= len(names):
+            raise DataError(
+                folder, f"{split} has label {int(labels.max())} with {len(names)} classes", "get the files again"
+            )
         splits[split] = ImageSplit(
             images[:, None].contiguous(), labels.to(torch.int64), names, torch.arange(len(labels))
         )
@@ -80,18 +87,27 @@ def _read(folder: Path, prefix: str, kind: str, dimensions: int) -> UInt8[Tensor
     if path is None:
         raise DataError(folder, f"lacks {prefix}-{kind} or {prefix}-{kind}.gz", "put it there")
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path, "rb") as file:
-                content = file.read(_MAX_BYTES)
-        else:
-            content = path.read_bytes()
+        with contextlib.ExitStack() as opened:
+            file = opened.enter_context(path.open("rb"))
+            return _read_array(
+                opened.enter_context(gzip.open(file)) if path.suffix == ".gz" else file, path, dimensions
+            )
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(path, f"cannot be read ({error})", "get it again") from error
-    header = 4 + 4 * dimensions
-    if len(content) < header or content[:4] != bytes([0, 0, _UNSIGNED_BYTE, dimensions]):
+
+
+def _read_array(file: io.BufferedIOBase, path: Path, dimensions: int) -> UInt8[Tensor, "..."]:
+    header = file.read(4 + 4 * dimensions)
+    if len(header) < 4 + 4 * dimensions or header[:4] != bytes([0, 0, _UNSIGNED_BYTE, dimensions]):
         raise DataError(path, f"is no IDX file of bytes in {dimensions} dimensions", "get it again")
-    shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, header, 4)]
-    if len(content) - header != math.prod(shape):
-        told = f"{' x '.join(map(str, shape))} = {math.prod(shape):,}"
-        raise DataError(path, f"holds {len(content) - header:,} bytes and its header says {told}", "get it again")
-    return torch.from_numpy(np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape).copy())
+    shape = [int.from_bytes(header[at : at + 4], "big") for at in range(4, len(header), 4)]
+    size = math.prod(shape)
+    told = f"its header says {' x '.join(map(str, shape))} = {size:,}"
+    if size > _MAX_BYTES:
+        raise DataError(path, f"{told} bytes, more than the limit of {_MAX_BYTES:,}", "name a smaller set")
+    # One byte more than there should be tells of a longer file, and brings gzip to compare its checksum.
+    content = file.read(size + 1)
+    if len(content) != size:
+        held = f"more than {size:,}" if len(content) > size else f"{len(content):,}"
+        raise DataError(path, f"holds {held} bytes and {told}", "get it again")
+    return torch.from_numpy(np.frombuffer(content, dtype=np.uint8).reshape(shape).copy())

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -45,15 +46,18 @@ def load_dataset(
         Splits `train` and `test`, and `validation` if the source has one; warnings tell what was done to make them.
     Raises:
         DataError: if there is no such dataset, or it is damaged, or it cannot be fetched.
-        ConfigError: if `image_size` is below 1, or does not fit a set of fixed size.
+        ConfigError: if `image_size` is below 1, or does not fit a set of fixed size, or `holdout_fraction` is no share.
     """
     if image_size is not None and image_size < 1:
         raise ConfigError("image_size", f"{image_size} is out of range", "it must be at least 1 pixel")
+    if not 0 < holdout_fraction < 1:
+        raise ConfigError("holdout_fraction", f"{holdout_fraction} is out of range", "set it above 0 and below 1")
     name = os.fspath(name_or_path)
     if name in NAMES and not isinstance(name_or_path, os.PathLike):
         dataset = NAMES[name](image_size, download)
     else:
-        dataset = _load_path(Path(name), name, image_size)
+        dataset = _load_path(name, image_size)
+    _check_classes(dataset)
     dataset = _with_test_split(dataset, holdout_fraction, seed)
     _check_size(dataset, image_size)
     options = {"image_size": image_size, "holdout_fraction": holdout_fraction, "seed": seed}
@@ -92,12 +96,22 @@ NAMES: Mapping[str, Callable[[int | None, bool], Dataset]] = MappingProxyType(
 """Datasets by name: what loads them, given the image size and whether to fetch what is absent."""
 
 
-def _load_path(path: Path, name: str, image_size: int | None) -> Dataset:
-    """Tell the container by what is there, and read it."""
-    if not path.exists():
+def _load_path(name: str, image_size: int | None) -> Dataset:
+    path = Path(name)
+    if not name or not _exists(path):
         close = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known names are: {', '.join(NAMES)}"
-        raise DataError(name, f"is no dataset that is known by name, and there is no {path.absolute()}", hint)
+        hint = f"{f'did you mean {close[0]!r}? ' if close else ''}known names are: {', '.join(NAMES)}"
+        raise DataError(name or "''", f"is no dataset that is known by name, and there is no {path.absolute()}", hint)
+    try:
+        return _read_path(path, name, image_size)
+    except OSError as error:
+        # Doors that are closed, disks that are full, files that vanish: wherever it happens, it is told here.
+        where = error.filename or path
+        raise DataError(where, f"cannot be read or written ({error.strerror})", "see to it, and try again") from error
+
+
+def _read_path(path: Path, name: str, image_size: int | None) -> Dataset:
+    """Tell the container by what is there, and read it."""
     if path.is_file() and path.name.endswith(_ARCHIVE_SUFFIXES):
         return load_cifar(path, name)
     if is_parquet(path):
@@ -116,8 +130,24 @@ def _load_path(path: Path, name: str, image_size: int | None) -> Dataset:
     )
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # longer than any path may be, or behind a closed door
+        return False
+
+
 def _assemble(name: str, splits: dict[str, ImageSplit], warnings: list[str]) -> Dataset:
     return Dataset(name, splits, next(iter(splits.values())).classes, tuple(dict.fromkeys(warnings)))
+
+
+def _check_classes(dataset: Dataset) -> None:
+    """Refuse what would be counted wrong: two classes of one name, or nothing to learn from."""
+    name, count = Counter(dataset.classes).most_common(1)[0]
+    if count > 1:
+        raise DataError(dataset.name, f"has {count} classes called {name!r}", "give every class a name of its own")
+    if "train" in dataset.splits and not len(dataset.train):
+        raise DataError(dataset.name, "its train split holds no image", "get it again")
 
 
 def _with_test_split(dataset: Dataset, fraction: float, seed: int) -> Dataset:

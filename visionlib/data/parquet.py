@@ -24,13 +24,18 @@ def is_parquet(source: Path) -> bool:
     return source.suffix == ".parquet" if source.is_file() else bool(_list_files(source))
 
 
+def _split_of(path: Path) -> str | None:
+    return _SPLITS.get(re.split(r"[-_.]", path.name, maxsplit=1)[0].lower())
+
+
 def load_parquet(source: Path, image_size: int | None) -> tuple[dict[str, ImageSplit], list[str]]:
     """Read every split of a parquet file or folder.
 
     The split of a file is the first word of its name, as in `test-00000-of-00001.parquet`; any other name is train.
 
     Args:
-        source: a file, or a folder of files, which may lie in its subfolder `data`.
+        source: a file, or a folder of files, which may lie in its subfolder `data`, or in the one that the hub names
+            after a configuration, such as `plain_text`.
         image_size: as in `decode_pictures`.
     Returns:
         The splits, and warnings.
@@ -39,8 +44,7 @@ def load_parquet(source: Path, image_size: int | None) -> tuple[dict[str, ImageS
     """
     files: dict[str, list[Path]] = {}
     for path in [source] if source.is_file() else _list_files(source):
-        word = re.split(r"[-_.]", path.name, maxsplit=1)[0].lower()
-        files.setdefault(_SPLITS.get(word, "train"), []).append(path)
+        files.setdefault(_split_of(path) or "train", []).append(path)
     names = _read_class_names([path for paths in files.values() for path in paths])
     splits, warnings = {}, []
     for split, paths in files.items():
@@ -50,7 +54,12 @@ def load_parquet(source: Path, image_size: int | None) -> tuple[dict[str, ImageS
 
 
 def _list_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet"))
+    for pattern in ("*.parquet", "data/*.parquet"):
+        # A named pipe would keep whoever opens it waiting.
+        if files := sorted(path for path in folder.glob(pattern) if path.is_file()):
+            return files
+    files = sorted(path for path in folder.glob("*/*.parquet") if path.is_file() and _split_of(path))
+    return files if len({path.parent for path in files}) == 1 else []
 
 
 def _load_split(
@@ -78,7 +87,8 @@ def _read_table(path: Path) -> pa.Table:
     try:
         schema = pq.read_schema(path)
         columns = [_choose(schema, _IMAGE_COLUMNS, path), _choose(schema, _LABEL_COLUMNS, path)]
-        return pq.read_table(path, columns=columns)
+        # Without this a folder called `label=3` becomes a column.
+        return pq.read_table(path, columns=columns, partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise DataError(path, f"is no whole parquet file ({error})", "get it again") from error
 
@@ -98,7 +108,8 @@ def _read_pictures(table: pa.Table, path: Path) -> list[Picture]:
     if pa.types.is_struct(column.type):
         if "bytes" not in [column.type.field(at).name for at in range(column.type.num_fields)]:
             raise DataError(path, "has pictures without a field 'bytes'", "embed the pictures in the file")
-        column = pa.chunked_array([chunk.field("bytes") for chunk in column.chunks], type=pa.binary())
+        kind = column.type.field("bytes").type
+        column = pa.chunked_array([chunk.field("bytes") for chunk in column.chunks], type=kind)
     if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
         raise DataError(path, f"has pictures of type {column.type}", "embed them as bytes")
     contents = column.to_pylist()
@@ -133,7 +144,10 @@ def _read_class_names(paths: list[Path]) -> tuple[str, ...]:
         label = _choose(schema, _LABEL_COLUMNS, path)
         if names := _names_in(schema, label):
             return names
-        found = [value for value in pq.read_table(path, columns=[label]).column(0).to_pylist() if value is not None]
+        try:
+            found = pq.read_table(path, columns=[label], partitioning=None).column(0).to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(path, f"is no whole parquet file ({error})", "get it again") from error
         largest = max([largest, *(value for value in found if isinstance(value, int))])
     if largest >= _LARGEST_CLASS:
         raise DataError(paths[0], f"has label {largest}", f"number the classes from 0, below {_LARGEST_CLASS}")
@@ -144,8 +158,8 @@ def _names_in(schema: pa.Schema, label: str) -> tuple[str, ...]:
     try:
         told = json.loads((schema.metadata or {})[b"huggingface"])
         names = told["info"]["features"][label]["names"]
-    except (KeyError, TypeError, ValueError):
+        if isinstance(names, dict):  # as some versions of the hub's library write them: {"0": "cat"}
+            names = [names[key] for key in sorted(names, key=int)]
+    except (KeyError, TypeError, ValueError, RecursionError):
         return ()
-    if isinstance(names, dict):  # as some versions of the hub's library write them: {"0": "cat"}
-        names = [names[key] for key in sorted(names, key=int)]
-    return tuple(str(name) for name in names)
+    return tuple(str(name) for name in names) if isinstance(names, list) else ()

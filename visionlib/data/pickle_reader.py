@@ -13,59 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from visionlib.data.pickle_names import Array, Dtype, MalformedError, Name, fill_in, stand_in_for_call
 from visionlib.errors import DataError
 
-_ARRAY_MAKERS = frozenset(
-    {
-        "numpy.core.multiarray _reconstruct",
-        "numpy._core.multiarray _reconstruct",
-    }
-)
-_BUFFER_READERS = frozenset(
-    {
-        "numpy.core.numeric _frombuffer",
-        "numpy._core.numeric _frombuffer",
-    }
-)
-_KNOWN_NAMES = (
-    _ARRAY_MAKERS
-    | _BUFFER_READERS
-    | {
-        "numpy ndarray",
-        "numpy dtype",
-        "_codecs encode",
-        "__builtin__ bytes",
-        "builtins bytes",
-    }
-)
-_MAX_MEMO = 1_000_000
-"""More remembered objects than this no batch has: CIFAR's largest has a hundred thousand strings, once each."""
+_MAX_STEPS = 2_000_000
+_MAX_PLACE = 2**32
+_MAX_ENTRIES = 100
+"""CIFAR's largest batch takes two hundred thousand steps, and none has ten entries. Bounded, they keep time and memory
+in bounds, too: numbers can be chosen so that a dict of them takes the square of its size in time."""
 
-
-class _MalformedError(Exception):
-    """The opcodes make no sense; told to the user as a `DataError`."""
-
-
-@dataclass(frozen=True)
-class _Name:
-    """Something the pickle would import; it stays a name."""
-
-    text: str
-
-
-@dataclass
-class _Array:
-    """An array under construction, filled in by a later opcode."""
-
-    value: Any = None
-
-
-@dataclass(frozen=True)
-class _Dtype:
-    code: str
-
+_LONGEST_PROBLEM = 200
 
 _MARK = object()
 
@@ -74,10 +31,11 @@ _MARK = object()
 class _Machine:
     stack: list[Any] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
+    bytes_left_to_encode: int = 0
 
     def pop(self) -> Any:
         if not self.stack or self.stack[-1] is _MARK:
-            raise _MalformedError("a value is missing")
+            raise MalformedError("a value is missing")
         return self.stack.pop()
 
     def pop_to_mark(self) -> list[Any]:
@@ -87,16 +45,16 @@ class _Machine:
             if value is _MARK:
                 return values[::-1]
             values.append(value)
-        raise _MalformedError("a mark is missing")
+        raise MalformedError("a mark is missing")
 
     def top(self) -> Any:
         if not self.stack or self.stack[-1] is _MARK:
-            raise _MalformedError("a value is missing")
+            raise MalformedError("a value is missing")
         return self.stack[-1]
 
     def remember(self, place: int) -> None:
-        if len(self.memo) >= _MAX_MEMO:
-            raise _MalformedError("too many remembered objects")
+        if not 0 <= place < _MAX_PLACE:
+            raise MalformedError("an object remembered at no place")
         self.memo[place] = self.top()
 
 
@@ -111,15 +69,16 @@ def read_pickle(content: bytes, what: str) -> Any:
     Raises:
         DataError: if it is damaged, or would need anything else; the message names it.
     """
-    machine = _Machine()
+    machine = _Machine(bytes_left_to_encode=len(content))
     try:
         return _run(machine, content)
-    except _MalformedError as error:
+    except MalformedError as error:
         problem = str(error)
     # What genops raises on damaged bytes, and what absurd but well-formed ones come to.
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, MemoryError) as error:
         problem = f"{type(error).__name__}: {error}"
-    raise DataError(what, f"is no pickle of plain data ({problem})", "get the official file again")
+    told = problem if len(problem) <= _LONGEST_PROBLEM else f"{problem[:_LONGEST_PROBLEM]}..."
+    raise DataError(what, f"is no pickle of plain data ({told})", "get the official file again")
 
 
 def _run(machine: _Machine, content: bytes) -> Any:
@@ -127,104 +86,83 @@ def _run(machine: _Machine, content: bytes) -> Any:
     with warnings.catch_warnings():
         # Damaged text may hold escapes that Python warns of, which would only puzzle whoever waits for the error.
         warnings.simplefilter("ignore")
-        for opcode, argument, position in pickletools.genops(content):
+        for count, (opcode, argument, position) in enumerate(pickletools.genops(content)):
             if opcode.name == "STOP":
+                if position != len(content) - 1:
+                    raise MalformedError(f"it ends at byte {position} of {len(content):,}")
                 return _finish(machine.pop())
-            _STEPS.get(opcode.name, _refuse(opcode.name, position))(machine, argument)
-    raise _MalformedError("it has no end")
-
-
-def _refuse(name: str, position: int | None) -> Callable[[_Machine, Any], None]:
-    def step(machine: _Machine, _: Any) -> None:
-        raise _MalformedError(f"opcode {name} at byte {position} is not for plain data")
-
-    return step
+            if opcode.name not in _STEPS:
+                raise MalformedError(f"opcode {opcode.name} at byte {position} is not for plain data")
+            if count >= _MAX_STEPS:
+                raise MalformedError(f"it takes more than {_MAX_STEPS:,} steps")
+            _STEPS[opcode.name](machine, argument)
+    raise MalformedError("it has no end")
 
 
 def _finish(value: Any) -> Any:
-    """Refuse what was left half built."""
-    if isinstance(value, _Array):
-        if value.value is None:
-            raise _MalformedError("an array has no content")
-        return value.value
+    """Put the arrays in their places: at the top or one level below, where batches have them.
+
+    Not deeper: a pickle of a few bytes can nest a dict in itself, or share one a million times over.
+    """
     if isinstance(value, dict):
-        return {key: _finish(entry) for key, entry in value.items()}
-    if isinstance(value, _Name | _Dtype):
-        raise _MalformedError(f"a value is {value}")
+        return {key: _settle(entry) for key, entry in value.items()}
+    return _settle(value)
+
+
+def _settle(value: Any) -> Any:
+    if isinstance(value, Array):
+        if value.value is None:
+            raise MalformedError("an array has no content")
+        return value.value
+    if isinstance(value, Name | Dtype):
+        raise MalformedError(f"a value is {value}")
     return value
 
 
 def _name(machine: _Machine, text: str) -> None:
-    if text not in _KNOWN_NAMES:
-        raise _MalformedError(f"it names {text.replace(' ', '.')}, which is not called")
-    machine.stack.append(_Name(text))
+    machine.stack.append(Name(text))
 
 
 def _stack_global(machine: _Machine, _: Any) -> None:
     name, module = machine.pop(), machine.pop()
-    _name(machine, f"{module} {name}")
+    if type(name) is not str or type(module) is not str:
+        raise MalformedError("a name that is no text")
+    machine.stack.append(Name(f"{module} {name}"))
 
 
 def _reduce(machine: _Machine, _: Any) -> None:
-    """Stand in for the calls that NumPy's own pickles make, and for no other."""
     arguments, function = machine.pop(), machine.pop()
-    if not isinstance(function, _Name) or not isinstance(arguments, tuple):
-        raise _MalformedError("a call of what is no name")
-    if function.text in _ARRAY_MAKERS:
-        machine.stack.append(_Array())
-    elif function.text in _BUFFER_READERS and len(arguments) == 4:
-        buffer, dtype, shape, order = arguments
-        machine.stack.append(_Array(_make_array(buffer, dtype, shape, is_fortran=order == "F")))
-    elif function.text == "numpy dtype" and arguments and isinstance(arguments[0], str | bytes):
-        machine.stack.append(_Dtype(_as_text(arguments[0])))
-    elif function.text == "_codecs encode" and [type(part) for part in arguments] == [str, str]:
-        if arguments[1] != "latin1":
-            raise _MalformedError(f"an encoding {arguments[1]!r}")
-        machine.stack.append(arguments[0].encode("latin-1"))
-    elif function.text.endswith(" bytes") and not arguments:
-        machine.stack.append(b"")
-    else:
-        raise _MalformedError(f"a call of {function.text.replace(' ', '.')}")
+    value = stand_in_for_call(function, arguments)
+    if isinstance(value, bytes):
+        # One long text can be remembered and encoded again and again, by eight bytes of pickle each time.
+        machine.bytes_left_to_encode -= len(value)
+        if machine.bytes_left_to_encode < 0:
+            raise MalformedError("it unfolds to more bytes than it has")
+    machine.stack.append(value)
 
 
 def _build(machine: _Machine, _: Any) -> None:
-    """Fill in an array from the state that NumPy gives it: version, shape, dtype, is it Fortran's order, bytes."""
-    state, target = machine.pop(), machine.top()
-    if isinstance(target, _Dtype):
-        return
-    if not isinstance(target, _Array) or not isinstance(state, tuple) or len(state) != 5:
-        raise _MalformedError("a state that is no array's")
-    _, shape, dtype, is_fortran, buffer = state
-    target.value = _make_array(buffer, dtype, shape, is_fortran=bool(is_fortran))
-
-
-def _make_array(buffer: Any, dtype: Any, shape: Any, *, is_fortran: bool) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    if not isinstance(dtype, _Dtype) or dtype.code not in {"u1", "|u1"} or not isinstance(buffer, bytes | bytearray):
-        raise _MalformedError("an array that is not of bytes")
-    if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape):
-        raise _MalformedError("an array without a shape")
-    return np.frombuffer(buffer, dtype=np.uint8).reshape(shape, order="F" if is_fortran else "C")
+    state = machine.pop()
+    fill_in(machine.top(), state)
 
 
 def _set_items(machine: _Machine, values: list[Any]) -> None:
     target = machine.top()
     if type(target) is not dict or len(values) % 2:
-        raise _MalformedError("items for what is no dict")
+        raise MalformedError("items for what is no dict")
     for key, value in zip(values[::2], values[1::2], strict=True):
         if type(key) not in {str, bytes, int}:
-            raise _MalformedError("a key that is neither text nor number")
+            raise MalformedError("a key that is neither text nor number")
         target[key] = value
+        if len(target) > _MAX_ENTRIES:
+            raise MalformedError(f"a dict of more than {_MAX_ENTRIES} entries")
 
 
 def _append(machine: _Machine, values: list[Any]) -> None:
     target = machine.top()
     if type(target) is not list:
-        raise _MalformedError("entries for what is no list")
+        raise MalformedError("entries for what is no list")
     target.extend(values)
-
-
-def _as_text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode("latin-1")
 
 
 def _push(machine: _Machine, value: Any) -> None:
@@ -250,7 +188,7 @@ def _tuple_of(count: int) -> Callable[[_Machine, Any], None]:
 
 def _recall(machine: _Machine, place: int) -> None:
     if place not in machine.memo:
-        raise _MalformedError(f"object {place} was never remembered")
+        raise MalformedError(f"object {place} was never remembered")
     machine.stack.append(machine.memo[place])
 
 
