@@ -183,7 +183,7 @@ def test_a_signal_ends_training_with_its_code_and_no_half_files(
         time.sleep(0.05)
     process.send_signal(number)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == code
+    assert process.returncode == code, told
     assert "Traceback" not in told
     left = {path.name for path in (tmp_path / "run").iterdir()}
     assert left <= {"config.json", "history.jsonl"}

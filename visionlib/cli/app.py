@@ -18,6 +18,8 @@ from visionlib.cli.train import train
 from visionlib.errors import ConfigError, VisionlibError
 from visionlib.version import __version__
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="visionlib",
     help="Train a small-image classifier, know exactly what it sees, and show where and why it is wrong.",
@@ -49,7 +51,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 it failed, 2 wrong usage, 130 or 143 on a signal."""
     # As an exception, so that half-written files are removed on the way out.
     signal.signal(signal.SIGTERM, _exit_on_sigterm)
-    sys.exit(_run(arguments))
+    code = _run(arguments)
+    if code == _INTERRUPTED:
+        # Everything is tidied up. Python itself would end by the signal instead of this code, but only if the interrupt
+        # happened to come within an exec(), as in the making of a dataclass.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _run(arguments: list[str] | None) -> int:
