@@ -3,11 +3,18 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from visionlib.data import Dataset
 from visionlib.data.shapes import load_shapes
 from visionlib.runs import Run
 from visionlib.training import TrainConfig, train
+
+
+@pytest.fixture(autouse=True)
+def _same_draws() -> None:
+    """Weights and images that a test draws are the same at every run, whatever ran before."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,11 @@ class Run:
         return self.path / "training.json"
 
     @property
+    def resume(self) -> Path:
+        """The last checkpoint: what it takes to go on exactly where the training was."""
+        return self.path / "resume.pt"
+
+    @property
     def weights(self) -> Path:
         """The weights to use."""
         return self.path / "model.safetensors"

@@ -71,7 +71,9 @@ def test_the_version_is_told() -> None:
     ("arguments", "code", "message"),
     [
         (["train", "shapes", "--epoch", "3"], 2, "No such option"),
-        (["train"], 2, "Missing argument"),
+        (["train"], 2, "DATASET: there is none to train on; name one, or an interrupted run with --resume"),
+        (["train", "--resume", "no-such-run"], 1, "no-such-run: there is no such run folder"),
+        (["train", "--resume", "run", "--epochs", "3", "--out", "b"], 2, "--out, --epochs: a resumed run keeps"),
         (["trian"], 2, "No such command 'trian'"),
         (["train", "shapes", "--recipe", "slow"], 2, "slow: there is no such recipe; known are: quick, standard"),
         (["train", "shapes", "--epochs", "0"], 2, "epochs: 0 is out of range"),
@@ -186,7 +188,38 @@ def test_a_signal_ends_training_with_its_code_and_no_half_files(
     assert process.returncode == code, told
     assert "Traceback" not in told
     left = {path.name for path in (tmp_path / "run").iterdir()}
-    assert left <= {"config.json", "history.jsonl"}
+    assert left <= {"config.json", "history.jsonl", "resume.pt"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_an_interrupted_training_says_how_to_go_on_and_does(tmp_path: Path) -> None:
+    write_image_folder(tmp_path / "pictures")
+    settings = ["--model", "resnet20", "--epochs", "150", "--batch-size", "4", "--precision", "fp32"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "visionlib", "train", "pictures", *settings, "--out", "run"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "history.jsonl").exists():
+        assert time.monotonic() < deadline, "training did not start"
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert told.endswith("interrupted and saved; go on with: visionlib train --resume run\n")
+    resumed = visionlib("train", "--resume", "run", "--json", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on after epoch" in resumed.stderr
+    assert json.loads(resumed.stdout)["epochs"] == 150
+    again = visionlib("train", "--resume", "run", cwd=tmp_path)
+    assert again.returncode == 1
+    assert "run: is finished" in again.stderr
 
 
 def write_image_folder(folder: Path) -> None:

@@ -63,7 +63,7 @@ def test_no_dataset_is_needed_where_predictions_are_kept(copied_run: Run, monkey
     def refuse(*arguments: object) -> Dataset:
         raise AssertionError("the dataset was read")
 
-    monkeypatch.setattr("visionlib.evaluation.from_run.load_dataset", refuse)
+    monkeypatch.setattr("visionlib.training.run_data.load_dataset", refuse)
     assert evaluate(copied_run).n == 70
 
 

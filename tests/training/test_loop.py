@@ -22,6 +22,7 @@ def test_a_finished_run_has_every_file_and_they_agree(
         "model.json",
         "model.safetensors",
         "predictions.npz",
+        "resume.pt",
         "training.json",
     }
     config = read_json(finished_run.config)

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from visionlib.data import Dataset, load_dataset
-from visionlib.errors import RunError
+from visionlib.data import Dataset
 from visionlib.evaluation.evaluation import Evaluation, score_logits
 from visionlib.runs import Run, open_run, read_json, write_json
 from visionlib.training.config import Precision
 from visionlib.training.device import choose_compute
 from visionlib.training.predictions import load_predictions, predict_split, save_predictions
+from visionlib.training.run_data import load_run_data
 from visionlib.training.trained_model import load_model, load_record
 
 
@@ -43,7 +43,7 @@ def evaluate(
     if predict or not run.predictions.is_file():
         _predict_again(run, dataset, weights_hash, batch_size=batch_size, device=device)
     elif dataset is not None:
-        _load_same_data(run, dataset)
+        load_run_data(run, dataset)
     predictions, labels, content_hash = load_predictions(run, weights_hash=weights_hash)
     evaluation = score_logits(predictions.logits, labels, record.classes, mirror_logits=predictions.mirror_logits)
     write_json(
@@ -62,7 +62,7 @@ def _predict_again(
     run: Run, dataset: str | Path | Dataset | None, weights_hash: str, *, batch_size: int, device: str
 ) -> None:
     precision = _trained_precision(read_json(run.config))
-    source = _load_same_data(run, dataset)
+    source = load_run_data(run, dataset)
     compute = choose_compute(device, precision)
     model, record = load_model(run)
     predictions = predict_split(model.to(compute.device), source.test, record, compute, batch_size=batch_size)
@@ -71,18 +71,3 @@ def _predict_again(
 
 def _trained_precision(config: Mapping[str, Any]) -> Precision:
     return "bf16" if config["compute"]["precision"] == "bf16" else "fp32"
-
-
-def _load_same_data(run: Run, dataset: str | Path | Dataset | None) -> Dataset:
-    """Load the run's data from where it lay or lies now, and make sure that it is the same."""
-    trained_on = read_json(run.config)["dataset"]
-    place = dataset if dataset is not None else trained_on["path"] or trained_on["name"]
-    source = place if isinstance(place, Dataset) else load_dataset(place, **trained_on.get("options", {}))
-    if source.content_hash != trained_on["content_hash"]:
-        raise RunError(
-            run.path,
-            f"was trained on other data than {source.name} holds now "
-            f"(content hash {trained_on['content_hash'][:12]}, now {source.content_hash[:12]})",
-            "name the data it was trained on with --dataset",
-        )
-    return source

@@ -13,7 +13,8 @@ from visionlib.training.recipes import recipe_config as recipe_config
 if TYPE_CHECKING:
     from visionlib.training.device import Compute as Compute
     from visionlib.training.device import choose_compute as choose_compute
-    from visionlib.training.loop import train as train
+    from visionlib.training.train_run import resume as resume
+    from visionlib.training.train_run import train as train
     from visionlib.training.trained_model import load_model as load_model
 else:
     __getattr__ = lazy_exports(
@@ -22,6 +23,7 @@ else:
             "Compute": "visionlib.training.device",
             "choose_compute": "visionlib.training.device",
             "load_model": "visionlib.training.trained_model",
-            "train": "visionlib.training.loop",
+            "resume": "visionlib.training.train_run",
+            "train": "visionlib.training.train_run",
         },
     )

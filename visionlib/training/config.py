@@ -55,6 +55,9 @@ class TrainConfig:
     validation_fraction: float = _setting(
         0.0, "share of the training images held out and scored after each epoch", low=0, high=0.9
     )
+    checkpoint_s: float = _setting(
+        120.0, "seconds between checkpoints, rarer where writing one takes more than 1 % of that; 0 for none", low=0
+    )
     device: str = _setting("auto", "cpu, cuda, cuda:1, mps, or auto: a GPU where there is one")
     precision: Precision = _setting("auto", "bf16 or fp32; auto takes bf16 where the hardware computes in it")
     threads: int = _setting(0, "processor threads; 0 takes one per core. Bit-equal results need equal threads", low=0)

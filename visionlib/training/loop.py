@@ -1,10 +1,9 @@
-"""The only training loop: one function for a run, one for an epoch, one for a step."""
+"""The only training loop: one function for a run's epochs, one for an epoch, one for a step."""
 
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,26 +11,24 @@ import torch.nn.functional as F
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
-from visionlib.data import Dataset, ImageSplit, hold_out, load_dataset
-from visionlib.errors import ConfigError, TrainingError
-from visionlib.models import build_model, predict_logits
+from visionlib.data import ImageSplit
+from visionlib.errors import TrainingError
+from visionlib.models import predict_logits
 from visionlib.progress import progress_bar
-from visionlib.runs import Run, create_run, write_json, write_json_lines
+from visionlib.runs import Run, write_json_lines
 from visionlib.training.batches import augment_images, epoch_batches, prepare_inputs
+from visionlib.training.checkpoint import Checkpointer, Progress, load_checkpoint
 from visionlib.training.config import TrainConfig
-from visionlib.training.device import Compute, choose_compute, prepared_process
-from visionlib.training.predictions import predict_split, save_predictions
-from visionlib.training.provenance import describe_run, name_run
-from visionlib.training.recipes import RECIPES
+from visionlib.training.device import Compute
+from visionlib.training.interruption import noticed_signals
 from visionlib.training.schedule import one_cycle, resolution_px
-from visionlib.training.trained_model import ModelRecord, save_model
 
 _GLANCE_S = 1.0
 """How often the loss is read for the progress bar; each reading makes a GPU wait, so not every step."""
 
 
 @dataclass(frozen=True)
-class _Fit:
+class Fit:
     """What stays the same through a run: the images to learn from, how they are shown, and on what."""
 
     split: ImageSplit
@@ -42,71 +39,89 @@ class _Fit:
 
     @property
     def steps_per_epoch(self) -> int:
+        """Batches that an epoch is cut into; the last ones may be one image smaller."""
         return -(-len(self.split) // self.config.batch_size)
 
 
-def train(
-    dataset: str | Path | Dataset,
-    config: TrainConfig = RECIPES["quick"],
-    *,
-    out: str | Path | None = None,
-    tell: Callable[[str], None] = lambda line: None,
-) -> Run:
-    """Train a network, and leave a finished run folder: weights, history, test predictions, and how they came about.
-
-    Args:
-        dataset: a dataset, or what `load_dataset` takes.
-        config: every setting; `RECIPES` holds the measured ones.
-        out: the run folder to make; by default `runs/DATASET-MODEL-TIME`.
-        tell: takes a line for people at the start and after each epoch.
-    Returns:
-        The finished run.
-    Raises:
-        ConfigError: if the settings do not fit the dataset or the machine.
-        DataError: if the dataset cannot be loaded, or has no image to learn from.
-        RunError: if `out` is there already.
-        TrainingError: if the loss is not a number any more.
-    """
-    started = time.perf_counter()
-    compute = choose_compute(config.device, config.precision, config.threads)
-    tell(str(compute))
-    source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
-    fit_split, validation = _hold_out_validation(source.train, config)
-    mean, std = _choose_normalization(fit_split, config)
-    fit = _Fit(fit_split.to(compute.device), config, compute, mean, std)
-    model = build_model(config.model, classes=len(source.classes), channels=fit_split.channels, seed=config.seed).to(
-        device=compute.device, memory_format=torch.channels_last
-    )  # type: ignore[call-overload]
-
-    run = create_run(Path(out) if out is not None else name_run(source.name, config.model))
-    write_json(run.config, describe_run(source, config, compute))
-    tell(f"{source.name}: {len(fit_split):,} images to learn from, {config.model} -> {run.path}")
-
-    with prepared_process(compute):
-        history = _train_epochs(model, fit, validation, run, tell)
-    record = ModelRecord(
-        model=config.model,
-        classes=source.classes,
-        channels=fit_split.channels,
-        input_size=fit_split.image_size,
-        mean=mean,
-        std=std,
-    )
-    weights_hash = save_model(run, model, record)
-    outcome = _summarize_training(history, fit)
-    if "test" in source.splits and len(source.test):
-        predictions = predict_split(model, source.test, record, compute)
-        save_predictions(run, predictions, source.test, weights_hash)
-        outcome["test_accuracy"] = _accuracy(predictions.logits, source.test.labels)
-    write_json(run.training, {**outcome, "seconds_total": time.perf_counter() - started})
-    return run
-
-
-def _train_epochs(
-    model: nn.Module, fit: _Fit, validation: ImageSplit, run: Run, tell: Callable[[str], None]
+def train_epochs(
+    model: nn.Module, fit: Fit, validation: ImageSplit, run: Run, tell: Callable[[str], None]
 ) -> list[dict[str, Any]]:
+    """Train from the run's last checkpoint, or from the start, through the last epoch; give each epoch's record."""
     config = fit.config
-    optimizer = torch.optim.SGD(
+    optimizer = make_optimizer(model, config)
+    progress = load_checkpoint(run, model, optimizer, fit.compute.device)
+    if progress.epoch or progress.steps:
+        tell(f"going on after epoch {progress.epoch} and {progress.steps} steps")
+    checkpointer = Checkpointer(run, config.checkpoint_s)
+    with noticed_signals() as interruption:
+
+        def pause() -> None:
+            """Save what is due, and end if a signal came."""
+            if interruption.signal is not None:
+                checkpointer.save(model, optimizer, progress)
+                tell(f"interrupted and saved; go on with: visionlib train --resume {run.path}")
+                interruption.end()
+            if checkpointer.is_due():
+                checkpointer.save(model, optimizer, progress)
+
+        while progress.epoch < config.epochs:
+            record = _train_epoch(model, optimizer, fit, progress, pause)
+            record["validation_accuracy"] = None
+            if len(validation):
+                logits = predict_logits(
+                    model, validation.images, mean=fit.mean, std=fit.std, precision=fit.compute.precision
+                )
+                record["validation_accuracy"] = accuracy(logits, validation.labels)
+            progress.finish_epoch(record)
+            write_json_lines(run.history, progress.history)
+            tell(_describe_epoch(record, config.epochs))
+            pause()
+        if config.checkpoint_s:
+            checkpointer.save(model, optimizer, progress)
+    return progress.history
+
+
+def _train_epoch(
+    model: nn.Module, optimizer: torch.optim.Optimizer, fit: Fit, progress: Progress, pause: Callable[[], None]
+) -> dict[str, Any]:
+    """Show every image once, from the step on that `progress` tells; give the epoch's line of `history.jsonl`."""
+    config, steps, epoch = fit.config, fit.steps_per_epoch, progress.epoch
+    side_px = resolution_px(epoch, config.epochs, config.resolutions, fit.split.image_size[0])
+    batches = epoch_batches(fit.split, config.batch_size, seed=config.seed, epoch=epoch)
+    done = sum(map(len, batches[: progress.steps]))
+    model.train()
+    started = glanced = time.perf_counter() - progress.seconds
+    with progress_bar(f"epoch {epoch + 1}/{config.epochs}", len(fit.split), "images") as show:
+        for positions in batches[progress.steps :]:
+            step = epoch * steps + progress.steps
+            rate = one_cycle(step, config.epochs * steps, config.peak_learning_rate, config.warmup_fraction)
+            loss, hits = train_step(model, optimizer, fit, positions, epoch, side_px, rate)
+            progress.loss_sum += loss * len(positions)
+            progress.correct += hits
+            progress.steps += 1
+            done += len(positions)
+            if (now := time.perf_counter()) - glanced > _GLANCE_S:
+                glanced = now
+                show(done, f"loss {_finite(progress.loss_sum, epoch, config) / done:.3f}")
+            progress.seconds = now - started
+            if progress.steps < steps:
+                pause()
+        mean_loss = _finite(progress.loss_sum, epoch, config) / done
+    seconds = time.perf_counter() - started
+    return {
+        "epoch": epoch + 1,
+        "resolution_px": side_px,
+        "learning_rate": rate,
+        "loss": mean_loss,
+        "training_accuracy": progress.correct.item() / done,
+        "seconds": seconds,
+        "images_per_second": done / seconds,
+    }
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Make the optimiser of the settings; the rate of each step is set before it."""
+    return torch.optim.SGD(
         model.parameters(),
         lr=config.peak_learning_rate,
         momentum=config.momentum,
@@ -114,59 +129,12 @@ def _train_epochs(
         nesterov=config.momentum > 0,
         fused=True,
     )
-    history: list[dict[str, Any]] = []
-    for epoch in range(config.epochs):
-        record = _train_epoch(model, optimizer, fit, epoch)
-        record["validation_accuracy"] = None
-        if len(validation):
-            logits = predict_logits(
-                model, validation.images, mean=fit.mean, std=fit.std, precision=fit.compute.precision
-            )
-            record["validation_accuracy"] = _accuracy(logits, validation.labels)
-        history.append(record)
-        write_json_lines(run.history, history)
-        tell(_describe_epoch(record, config.epochs))
-    return history
 
 
-def _train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, fit: _Fit, epoch: int) -> dict[str, Any]:
-    """Show every image once, and give the epoch's line of `history.jsonl`."""
-    config, steps = fit.config, fit.steps_per_epoch
-    side_px = resolution_px(epoch, config.epochs, config.resolutions, fit.split.image_size[0])
-    loss_sum = torch.zeros((), device=fit.compute.device)
-    correct = torch.zeros((), dtype=torch.int64, device=fit.compute.device)
-    model.train()
-    started = glanced = time.perf_counter()
-    done = 0
-    with progress_bar(f"epoch {epoch + 1}/{config.epochs}", len(fit.split), "images") as show:
-        for step, positions in enumerate(
-            epoch_batches(fit.split, config.batch_size, seed=config.seed, epoch=epoch), epoch * steps
-        ):
-            rate = one_cycle(step, config.epochs * steps, config.peak_learning_rate, config.warmup_fraction)
-            loss, hits = _train_step(model, optimizer, fit, positions, epoch, side_px, rate)
-            loss_sum += loss * len(positions)
-            correct += hits
-            done += len(positions)
-            if (now := time.perf_counter()) - glanced > _GLANCE_S:
-                glanced = now
-                show(done, f"loss {_finite(loss_sum, epoch, config) / done:.3f}")
-        mean_loss = _finite(loss_sum, epoch, config) / done
-    seconds = time.perf_counter() - started
-    return {
-        "epoch": epoch + 1,
-        "resolution_px": side_px,
-        "learning_rate": rate,
-        "loss": mean_loss,
-        "training_accuracy": correct.item() / done,
-        "seconds": seconds,
-        "images_per_second": done / seconds,
-    }
-
-
-def _train_step(
+def train_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    fit: _Fit,
+    fit: Fit,
     positions: Int64[Tensor, "n"],
     epoch: int,
     side_px: int,
@@ -199,40 +167,9 @@ def _finite(loss_sum: Tensor, epoch: int, config: TrainConfig) -> float:
     return value
 
 
-def _hold_out_validation(split: ImageSplit, config: TrainConfig) -> tuple[ImageSplit, ImageSplit]:
-    """Part the training images into those to learn from and those to validate on, which may be none."""
-    none = torch.zeros(0, dtype=torch.int64)
-    fit, validation = (
-        hold_out(split, config.validation_fraction, config.seed)
-        if config.validation_fraction
-        else (split, split.subset(none))
-    )
-    if len(fit) < 2:
-        raise ConfigError("train split", f"{len(fit)} images are left to learn from", "give it more images")
-    return fit, validation
-
-
-def _choose_normalization(split: ImageSplit, config: TrainConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation per channel; a channel of one value everywhere gets a deviation of 1."""
-    if config.normalization == "half":
-        return (0.5,) * split.channels, (0.5,) * split.channels
-    return split.mean, tuple(deviation or 1.0 for deviation in split.std)
-
-
-def _accuracy(logits: Float32[Tensor, "n k"], labels: Int64[Tensor, "n"]) -> float:
+def accuracy(logits: Float32[Tensor, "n k"], labels: Int64[Tensor, "n"]) -> float:
+    """Share of the images whose largest logit is that of their label."""
     return (logits.argmax(1).cpu() == labels.cpu()).float().mean().item()
-
-
-def _summarize_training(history: list[dict[str, Any]], fit: _Fit) -> dict[str, Any]:
-    seconds = sum(record["seconds"] for record in history)
-    return {
-        "epochs": len(history),
-        "seconds_training": seconds,
-        "images_per_second": len(history) * len(fit.split) / seconds,
-        "training_loss": history[-1]["loss"],
-        "validation_accuracy": history[-1]["validation_accuracy"],
-        "test_accuracy": None,
-    }
 
 
 def _describe_epoch(record: dict[str, Any], epochs: int) -> str:

@@ -1,0 +1,216 @@
+"""Interrupted and resumed is uninterrupted, bit for bit, wherever it was interrupted and by whatever."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from visionlib.data import Dataset
+from visionlib.errors import RunError
+from visionlib.runs import Run, read_json
+from visionlib.training import TrainConfig, loop, resume, train
+from visionlib.training.checkpoint import Checkpointer, Progress
+
+STEPS_PER_EPOCH = 4
+"""Of the small configuration: 200 images in batches of 50."""
+
+
+def interrupt_after(steps: int, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Let something happen during a step; later steps go on as ever."""
+    real = loop.train_step
+    taken = [0]
+
+    def step(*arguments: object) -> object:
+        taken[0] += 1
+        if taken[0] == steps:
+            act()
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "train_step", step)
+
+
+def same_weights(a: Run, b: Run) -> bool:
+    ours, theirs = load_file(a.weights), load_file(b.weights)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def without_times(run: Run) -> list[dict[str, object]]:
+    records = [json.loads(line) for line in run.history.read_text().splitlines()]
+    return [{k: v for k, v in record.items() if k not in {"seconds", "images_per_second"}} for record in records]
+
+
+@pytest.mark.parametrize("steps", range(1, 2 * STEPS_PER_EPOCH + 1))
+def test_an_interrupt_after_any_step_changes_nothing(
+    steps: int,
+    finished_run: Run,
+    small_shapes: Dataset,
+    small_config: TrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    with monkeypatch.context() as patched:
+        interrupt_after(steps, patched, lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            train(small_shapes, small_config, out=tmp_path / "run", tell=told.append)
+    assert told[-1] == f"interrupted and saved; go on with: visionlib train --resume {tmp_path / 'run'}"
+    run = resume(tmp_path / "run", dataset=small_shapes, tell=told.append)
+    assert f"going on after epoch {steps // STEPS_PER_EPOCH} and {steps % STEPS_PER_EPOCH} steps" in told
+    assert same_weights(run, finished_run)
+    assert without_times(run) == without_times(finished_run)
+    assert read_json(run.training)["test_accuracy"] == read_json(finished_run.training)["test_accuracy"]
+    assert run.predictions.read_bytes() == finished_run.predictions.read_bytes()
+
+
+def test_interrupted_again_and_again(
+    small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_config.replace(epochs=3, batch_size=30, flip="random", cutout_px=4, validation_fraction=0.1)
+    whole = train(small_shapes, config, out=tmp_path / "whole")
+    dice = random.Random(0)
+    go: Callable[[], Run] = lambda: train(small_shapes, config, out=tmp_path / "parts")  # noqa: E731
+    interruptions = 0
+    while True:
+        with monkeypatch.context() as patched:
+            interrupt_after(dice.randint(1, 6), patched, lambda: signal.raise_signal(signal.SIGTERM))
+            code: object = None
+            try:
+                parts = go()
+            except SystemExit as end:
+                code = end.code
+        if code is None:
+            break
+        assert code == 143
+        interruptions += 1
+        go = lambda: resume(tmp_path / "parts", dataset=small_shapes)  # noqa: E731
+    assert interruptions >= 3
+    assert same_weights(parts, whole)
+    assert without_times(parts) == without_times(whole)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_a_process_that_was_killed_goes_on_from_its_last_checkpoint(finished_run: Run, tmp_path: Path) -> None:
+    """Killed without a word, at some moment: what lies in the folder is enough."""
+    script = (
+        "import sys; from visionlib.data import load_shapes; from visionlib.training import TrainConfig, train\n"
+        "config = TrainConfig(model='resnet20', epochs=2, batch_size=64, device='cpu', precision='fp32', "
+        "checkpoint_s=0.001, threads=int(sys.argv[2]))\n"
+        "import visionlib.training.checkpoint as c; c._LARGEST_COST = 1.0\n"
+        "train(load_shapes(n_train=200, n_test=70, image_size=16), config, out=sys.argv[1])\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "run"), str(torch.get_num_threads())],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "resume.pt").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    from visionlib.data import load_shapes
+
+    run = resume(tmp_path / "run", dataset=load_shapes(n_train=200, n_test=70, image_size=16))
+    assert same_weights(run, finished_run)
+
+
+def test_a_second_interrupt_ends_at_once(
+    small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    interrupt_after(2, monkeypatch, twice)
+    with pytest.raises(KeyboardInterrupt):
+        train(small_shapes, small_config, out=tmp_path / "run")
+    assert not (tmp_path / "run" / "resume.pt").exists()
+
+
+def test_handlers_are_put_back_and_other_threads_train_without(
+    small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
+) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    train(small_shapes, small_config.replace(epochs=1), out=tmp_path / "main")
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    thread = threading.Thread(
+        target=train, args=(small_shapes, small_config.replace(epochs=1)), kwargs={"out": tmp_path / "side"}
+    )
+    thread.start()
+    thread.join()
+    assert same_weights(Run(tmp_path / "main"), Run(tmp_path / "side"))
+
+
+def test_without_checkpoints_there_is_no_file(small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path) -> None:
+    run = train(small_shapes, small_config.replace(epochs=1, checkpoint_s=0), out=tmp_path / "run")
+    assert not run.resume.exists()
+
+
+def test_what_cannot_be_resumed_is_told(finished_run: Run, small_shapes: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is finished; test it with: visionlib test"):
+        resume(finished_run)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_bytes(finished_run.config.read_bytes())
+    with pytest.raises(RunError, match="was trained on other data than shapes holds now"):
+        resume(tmp_path / "run")
+    for damage in (b"", b"no checkpoint", b"PK\x03\x04"):
+        (tmp_path / "run" / "resume.pt").write_bytes(damage)
+        with pytest.raises(RunError, match=r"resume\.pt: cannot be resumed from \(.*\); remove it, and train again"):
+            resume(tmp_path / "run", dataset=small_shapes)
+
+
+def test_a_run_without_a_checkpoint_begins_again(finished_run: Run, small_shapes: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_bytes(finished_run.config.read_bytes())
+    assert same_weights(resume(tmp_path / "run", dataset=small_shapes), finished_run)
+
+
+def test_a_checkpoint_runs_no_code(finished_run: Run, small_shapes: Dataset, tmp_path: Path) -> None:
+    class Hostile:
+        def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
+            return os.mkdir, (str(tmp_path / "made"),)
+
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_bytes(finished_run.config.read_bytes())
+    torch.save({"model": Hostile()}, tmp_path / "run" / "resume.pt")
+    with pytest.raises(RunError, match="cannot be resumed from"):
+        resume(tmp_path / "run", dataset=small_shapes)
+    assert not (tmp_path / "made").exists()
+
+
+def test_checkpoints_are_rarer_where_they_cost_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("visionlib.training.checkpoint.time.perf_counter", lambda: now[0])
+    model = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters())
+    progress = Progress(torch.zeros(()), torch.zeros(()))
+    checkpointer = Checkpointer(Run(tmp_path), 60)
+    now[0] = 59.0
+    assert not checkpointer.is_due()
+    now[0] = 60.0
+    assert checkpointer.is_due()
+    real = torch.save
+
+    def slow(*arguments: object) -> None:
+        now[0] += 3  # of which 1 % is 300 seconds
+        real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch, "save", slow)
+    checkpointer.save(model, optimizer, progress)
+    now[0] += 299
+    assert not checkpointer.is_due()
+    now[0] += 1
+    assert checkpointer.is_due()
+    assert not Checkpointer(Run(tmp_path), 0).is_due()

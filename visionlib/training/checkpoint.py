@@ -1,0 +1,91 @@
+"""What an exact resume needs, written beside the run while it trains: `resume.pt`."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from visionlib.errors import RunError
+from visionlib.runs import Run, replacing
+
+_LARGEST_COST = 0.01
+"""Share of the time that checkpoints may take: a slow disk makes them rarer, not the training slower."""
+
+
+@dataclass
+class Progress:
+    """How far a training has come; everything else follows from the settings.
+
+    Attributes:
+        epoch: epochs that are finished.
+        steps: steps of the next epoch that are done.
+        loss_sum: over the images of those steps.
+        correct: images of those steps that were right.
+        seconds: time that those steps took.
+        history: a record for each finished epoch.
+    """
+
+    loss_sum: Tensor
+    correct: Tensor
+    epoch: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def finish_epoch(self, record: dict[str, Any]) -> None:
+        """Add an epoch's record, and begin the next one."""
+        self.history.append(record)
+        self.epoch, self.steps, self.seconds = self.epoch + 1, 0, 0.0
+        self.loss_sum, self.correct = torch.zeros_like(self.loss_sum), torch.zeros_like(self.correct)
+
+
+class Checkpointer:
+    """Write checkpoints every so many seconds, and rarer where writing one takes long.
+
+    Args:
+        run: the run that trains.
+        interval_s: seconds between checkpoints; 0 writes one at the end and when interrupted alone.
+    """
+
+    def __init__(self, run: Run, interval_s: float) -> None:
+        self._run, self._interval_s = run, interval_s
+        self._last, self._cost_s = time.perf_counter(), 0.0
+
+    def is_due(self) -> bool:
+        """Tell whether it is time for the next one."""
+        pause = max(self._interval_s, self._cost_s / _LARGEST_COST)
+        return self._interval_s > 0 and time.perf_counter() - self._last >= pause
+
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+        """Write one in the place of the last, whole or not at all."""
+        started = time.perf_counter()
+        state = {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "progress": {name: getattr(progress, name) for name in Progress.__dataclass_fields__},
+        }
+        with replacing(self._run.resume) as temporary:
+            torch.save(state, temporary)
+        self._last = time.perf_counter()
+        self._cost_s = self._last - started
+
+
+def load_checkpoint(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, device: str) -> Progress:
+    """Put a model and its optimiser back to where the run's last checkpoint was; without one, leave them as they are.
+
+    Raises:
+        RunError: if the checkpoint is damaged, or of another network.
+    """
+    begun = Progress(torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device))
+    if not run.resume.is_file():
+        return begun
+    try:
+        state = torch.load(run.resume, map_location=device, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        return Progress(**state["progress"])
+    except Exception as error:  # damaged files bring a dozen kinds of errors out of torch.load
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(run.resume, f"cannot be resumed from ({text})", "remove it, and train again") from error

@@ -1,0 +1,30 @@
+"""The data that a run was trained with, found again and made sure of."""
+
+from pathlib import Path
+
+from visionlib.data import Dataset, load_dataset
+from visionlib.errors import RunError
+from visionlib.runs import Run, read_json
+
+
+def load_run_data(run: Run, dataset: str | Path | Dataset | None = None) -> Dataset:
+    """Load a run's data from where it lay or lies now, and make sure that it is the same.
+
+    Args:
+        run: the run.
+        dataset: where the data lies now, if it has moved since.
+    Raises:
+        RunError: if the data is not what the run was trained with.
+        DataError: if it cannot be read.
+    """
+    trained_on = read_json(run.config)["dataset"]
+    place = dataset if dataset is not None else trained_on["path"] or trained_on["name"]
+    source = place if isinstance(place, Dataset) else load_dataset(place, **trained_on.get("options", {}))
+    if source.content_hash != trained_on["content_hash"]:
+        raise RunError(
+            run.path,
+            f"was trained on other data than {source.name} holds now "
+            f"(content hash {trained_on['content_hash'][:12]}, now {source.content_hash[:12]})",
+            "name the data it was trained on with --dataset",
+        )
+    return source
