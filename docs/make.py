@@ -73,13 +73,32 @@ def draw_shapes_sheet(path: Path) -> None:
     sheet.resize((sheet.width * 2, sheet.height * 2), Image.Resampling.NEAREST).save(path)
 
 
-def draw_demo(path: Path) -> None:
-    """Run the demo, and keep its table as a picture."""
-    from visionlib.cli.demo import run_demo
+def draw_fields(folder: Path) -> None:
+    """Draw the fields of ResNet-18 growing over an image, and one of its residual blocks."""
+    from visionlib.cli.pictures import save_picture
+    from visionlib.data.shapes import draw_shapes
+    from visionlib.models import build_model
+    from visionlib.summary import summarize
+    from visionlib.summary.pictures import draw_block, draw_growth
 
-    with tempfile.TemporaryDirectory() as folder:
-        _, evaluation = run_demo(Path(folder) / "demo", seed=0, tell=lambda line: None)
-    draw_evaluation(evaluation, path)
+    table = summarize(build_model("resnet18"), name="resnet18")
+    save_picture(draw_growth(table, draw_shapes(1).images[0]), folder / "receptive-field.png")
+    save_picture(draw_block(table, "layer2.0"), folder / "residual-block.png")
+
+
+def draw_demo(folder: Path) -> None:
+    """Run the demo, and keep its table as a picture, and what its network really looks at."""
+    from visionlib.cli.demo import run_demo
+    from visionlib.cli.pictures import save_picture
+    from visionlib.evaluation import measure_effective_fields
+    from visionlib.summary.pictures import draw_effective
+
+    with tempfile.TemporaryDirectory() as place:
+        run, evaluation = run_demo(Path(place) / "demo", seed=0, tell=lambda line: None)
+        fields = measure_effective_fields(run)
+    draw_evaluation(evaluation, folder / "demo.svg")
+    titled = [("before training", fields.before), ("after training", fields.after)]
+    save_picture(draw_effective(titled, fields.image), folder / "effective-field.png")
 
 
 def draw_evaluation(evaluation: "Evaluation", path: Path) -> None:
@@ -101,4 +120,5 @@ if __name__ == "__main__":
     (DOCS / "commands.md").write_text(commands_page(), encoding="utf-8")
     (DOCS / "pictures").mkdir(exist_ok=True)
     draw_shapes_sheet(DOCS / "pictures" / "shapes.png")
-    draw_demo(DOCS / "pictures" / "demo.svg")
+    draw_fields(DOCS / "pictures")
+    draw_demo(DOCS / "pictures")

@@ -2,7 +2,7 @@
 
 Data flows one way; each station may import what stands to its left, never the other way:
 
-    errors <- runs <- data <- models <- training <- evaluation <- cli
+    errors <- runs <- data <- models | summary <- training <- evaluation <- cli
 
 Importing `visionlib` loads none of them: a name brings its station in when it is first used.
 """
@@ -16,6 +16,7 @@ _HOMES = {
     "Dataset": "visionlib.data",
     "Evaluation": "visionlib.evaluation",
     "ImageSplit": "visionlib.data",
+    "ModelSummary": "visionlib.summary",
     "Run": "visionlib.runs",
     "TrainConfig": "visionlib.training",
     "VisionlibError": "visionlib.errors",
@@ -25,6 +26,8 @@ _HOMES = {
     "open_run": "visionlib.runs",
     "predict_logits": "visionlib.models",
     "recipe_config": "visionlib.training",
+    "resume": "visionlib.training",
+    "summarize": "visionlib.summary",
     "train": "visionlib.training",
 }
 __all__ = ["__version__", *_HOMES]
@@ -40,8 +43,11 @@ if TYPE_CHECKING:
     from visionlib.models import predict_logits as predict_logits
     from visionlib.runs import Run as Run
     from visionlib.runs import open_run as open_run
+    from visionlib.summary import ModelSummary as ModelSummary
+    from visionlib.summary import summarize as summarize
     from visionlib.training import TrainConfig as TrainConfig
     from visionlib.training import recipe_config as recipe_config
+    from visionlib.training import resume as resume
     from visionlib.training import train as train
 else:
     __getattr__ = lazy_exports(__name__, _HOMES)

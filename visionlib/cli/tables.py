@@ -7,6 +7,7 @@ from rich.text import Text
 
 from visionlib.data import Dataset
 from visionlib.evaluation import ClassAccuracy, Evaluation
+from visionlib.summary.effective import EffectiveField
 
 
 def print_tables(*parts: RenderableType) -> None:
@@ -51,6 +52,24 @@ def tabulate_dataset(dataset: Dataset) -> tuple[RenderableType, ...]:
         counts = [list(split.per_class.values())[position] for split in dataset.splits.values()]
         classes.add_row(Text(label), *(f"{count:,}" for count in counts))
     return splits, classes, Text(f"content hash {dataset.content_hash}", style="dim")
+
+
+def tabulate_effective(before: EffectiveField, after: EffectiveField) -> tuple[RenderableType, ...]:
+    """Lay out what a layer really looks at, before and after training."""
+    title = Text(f"effective receptive field of {after.layer}, {after.n:,} test images")
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table.add_column("square that holds")
+    for header in ("before training", "after training"):
+        table.add_column(header, justify="right")
+    for share in after.sides:
+        table.add_row(f"{share:.0%}", *(f"{field.sides[share]} px" for field in (before, after)))
+    table.add_section()
+    table.add_row("deviation", *(f"{field.std[0]:.1f} x {field.std[1]:.1f} px" for field in (before, after)))
+    (top, bottom), (left, right) = after.box
+    told = (
+        f"of the gradient of the middle unit, which can see {bottom - top + 1} x {right - left + 1} pixels of an image"
+    )
+    return table, Text(told, style="dim")
 
 
 def _accuracy_cells(entry: ClassAccuracy | Evaluation) -> tuple[str, str, str]:

@@ -1,0 +1,144 @@
+"""Every layer of every network sees what its gradient reaches, and the published figures come out."""
+
+import random
+from collections.abc import Sequence
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from tests.oracles import field_by_gradient
+from tests.summary.networks import PUBLISHED, SMALL
+from visionlib.models import MODELS, build_model
+from visionlib.summary import summarize
+from visionlib.summary.verify import verify
+
+LOCAL = [name for name, (_, _, is_local) in SMALL.items() if is_local]
+CHANNELS_LAST = {"Linear", "LayerNorm", "GELU"}
+"""Within blocks whose places come before their channels: not measured by the oracle, which takes them to come after."""
+WINDOWED = {"windows", "shifted_windows"}
+"""Nor are the parts of blocks that cut images into windows."""
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_layer_sees_of_this_image_what_its_gradient_reaches(name: str) -> None:
+    build, input_size, _ = SMALL[name]
+    torch.manual_seed(0)
+    verdict = verify(build(), input_size)
+    assert verdict.differs is None
+    assert verdict.positions > 0
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_the_field_is_that_of_a_larger_image(name: str) -> None:
+    """Found on a small image, where it runs past the border, and measured on one where it does not."""
+    build, (channels, *sides), _ = SMALL[name]
+    torch.manual_seed(0)
+    model = build()
+    rows = summarize(model, (channels, *sides)).layers
+    measured = field_by_gradient(model, (channels, *[96 if len(sides) < 3 else 48] * len(sides)))
+    pairs = [
+        (row.receptive_field, large)
+        for row, large in zip(rows, measured, strict=True)
+        if row.receptive_field is not None
+        and large is not None
+        and row.type not in CHANNELS_LAST
+        and not (name in WINDOWED and row.depth > 1)
+    ]
+    assert pairs
+    for ours, large in pairs:
+        assert ours == large
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_figures(name: str) -> None:
+    build, receptive_field, jump = PUBLISHED[name]
+    torch.manual_seed(0)
+    for input_size in ((3, 224, 224), (3, 128, 150)):
+        last = summarize(build(), input_size).layers[0]
+        assert last.receptive_field == (receptive_field, receptive_field)
+        assert last.smallest_receptive_field == last.receptive_field
+        assert last.jump == (Fraction(jump), Fraction(jump))
+
+
+def test_the_pools_of_vgg16() -> None:
+    build, _, _ = PUBLISHED["vgg16"]
+    pools = [row for row in summarize(build(), (3, 64, 64)).layers if row.type == "MaxPool2d"]
+    assert [row.receptive_field for row in pools] == [(6, 6), (16, 16), (44, 44), (100, 100), (212, 212)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in {"resnet9", "resnet18", "resnet20"} else pytest.param(name, marks=pytest.mark.slow)
+        for name in MODELS
+        if name not in {"resnet152", "resnet1202"}
+    ],
+)
+def test_the_built_in_networks(name: str) -> None:
+    verdict = verify(build_model(name), (3, 24, 20))
+    assert verdict.differs is None
+
+
+class RandomGraph(nn.Module):
+    """Layers of random kinds, each of which reads one or two of the earlier ones."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        dice = random.Random(seed)
+        self.layers = nn.ModuleList()
+        self.sources: list[tuple[int, ...]] = []
+        self.joins: list[str] = []
+        for number in range(dice.randint(3, 7)):
+            self.layers.append(_draw_layer(dice))
+            self.sources.append(tuple(dice.sample(range(number + 1), k=min(number + 1, dice.randint(1, 2)))))
+            self.joins.append(dice.choice(["add", "multiply", "concatenate"]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        outputs = [images]
+        for layer, sources, join in zip(self.layers, self.sources, self.joins, strict=True):
+            outputs.append(layer(_join([outputs[source] for source in sources], join)))
+        return outputs[-1]
+
+
+def _draw_layer(dice: random.Random) -> nn.Module:
+    kernel, stride, dilation = dice.randint(1, 4), dice.choice([1, 1, 1, 2, 3]), dice.choice([1, 1, 2])
+    padding = dice.randint(0, kernel // 2)
+    kinds: list[nn.Module] = [
+        nn.Conv2d(3, 3, (kernel, dice.randint(1, 3)), stride, (padding, 0), dilation, groups=dice.choice([1, 3])),
+        nn.Conv2d(3, 3, 3, padding=dice.randint(0, 2), padding_mode=dice.choice(["zeros", "reflect", "circular"])),
+        nn.ConvTranspose2d(3, 3, kernel, stride, dilation=dilation),
+        nn.MaxPool2d(kernel, stride, padding, ceil_mode=dice.random() < 0.5),
+        nn.AvgPool2d(kernel, stride, padding, ceil_mode=dice.random() < 0.5),
+        nn.Upsample(scale_factor=dice.choice([1.5, 2, 3]), mode="nearest"),
+        nn.Upsample(scale_factor=2, mode="bilinear", align_corners=dice.random() < 0.5),
+        nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(inplace=True)),
+    ]
+    return dice.choice(kinds)
+
+
+def _join(tensors: Sequence[Tensor], join: str) -> Tensor:
+    """Crop to the smallest, and bring together into three channels."""
+    height, width = (min(tensor.shape[dim] for tensor in tensors) for dim in (2, 3))
+    cropped = [tensor[:, :, :height, :width] for tensor in tensors]
+    if join == "concatenate":
+        return torch.cat(cropped, dim=1)[:, -3:]
+    joined = cropped[0]
+    for tensor in cropped[1:]:
+        joined = joined + tensor if join == "add" else joined * tensor
+    return joined
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**20), height=st.integers(9, 21), width=st.integers(9, 21))
+def test_random_graphs(seed: int, height: int, width: int) -> None:
+    torch.manual_seed(seed)
+    model = RandomGraph(seed)
+    try:
+        model(torch.zeros(1, 3, height, width))
+    except RuntimeError:
+        return  # a window that is larger than what is left of the image
+    assert verify(model, (3, height, width)).differs is None

@@ -1,0 +1,36 @@
+"""Pictures as files: PNG or SVG by their name, the same bytes for the same picture."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from visionlib.errors import ConfigError
+from visionlib.runs import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_KINDS = (".png", ".svg")
+_DOTS_PER_INCH = 120
+
+
+def check_picture_path(path: Path) -> None:
+    """Refuse, before anything is computed, what a picture cannot be saved as.
+
+    Raises:
+        ConfigError: if the name ends in neither .png nor .svg, or its folder is absent.
+    """
+    if path.suffix.lower() not in _KINDS:
+        raise ConfigError(str(path), "is no picture by its name", "end it in .png or .svg")
+    if not path.parent.is_dir():
+        raise ConfigError(str(path), f"there is no folder {path.parent}", "make it first")
+
+
+def save_picture(figure: "Figure", path: Path) -> None:
+    """Save a figure, whole or not at all."""
+    import matplotlib as mpl
+
+    kind = path.suffix.lower().removeprefix(".")
+    # Else SVG carries the time, and names that are drawn by chance.
+    metadata = {"Date": None} if kind == "svg" else None
+    with mpl.rc_context({"svg.hashsalt": "visionlib", "svg.fonttype": "none"}), replacing(path) as temporary:
+        figure.savefig(temporary, format=kind, dpi=_DOTS_PER_INCH, metadata=metadata, bbox_inches="tight")

@@ -1,0 +1,165 @@
+"""`ModelSummary` and `LayerSummary`: the layer table as frozen records, from which every text and picture is made."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal, TypeAlias
+
+Method: TypeAlias = Literal["exact", "hook-order"]
+Extent: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One call of one module. Figures per axis come in the order of the image's axes: height, width.
+
+    Attributes:
+        name: where the module hangs in the model; empty for the model itself. In hook order type and number.
+        type: class of the module.
+        depth: how many calls it is inside of.
+        output_shape: of the first tensor that came out, batch included.
+        params: parameters that belong to the module itself, not to those inside of it; 0 in a later call.
+        macs: multiply-accumulates of the operations that it called itself, for the whole batch.
+        receptive_field: pixels that a position sees of an image without border, the largest over all positions; None if
+            nothing of the image went in, or the output has no figure in this method.
+        smallest_receptive_field: the smallest over all positions.
+        is_global: whether every position sees the whole image by construction: after a global pool, attention, or the
+            like. The field then is what the positions of this image size see together.
+        jump: pixels from one position to the next; None where positions were merged.
+        start: first pixel of the field of the first position, negative where it lies beyond the border.
+        seen: pixels that a position sees of this image, the largest over all positions.
+        smallest_seen: the smallest over all positions.
+        seen_fraction: share of the image that a position sees, the largest over all positions.
+        lines: share of the rows and columns between the first and the last seen that are seen, at the position in the
+            middle; below 1 means gridding.
+        is_clipped: whether the field had to end at the border, since how it goes on there could not be told.
+        notes: what was assumed.
+    """
+
+    name: str
+    type: str
+    depth: int
+    output_shape: tuple[int, ...] | None
+    params: int
+    macs: int
+    receptive_field: Extent | None = None
+    smallest_receptive_field: Extent | None = None
+    is_global: bool = False
+    jump: tuple[Fraction, ...] | None = None
+    start: Extent | None = None
+    seen: Extent | None = None
+    smallest_seen: Extent | None = None
+    seen_fraction: float | None = None
+    lines: tuple[float, ...] | None = None
+    is_clipped: bool = False
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the row for JSON; fractions of pixels become floats."""
+        field = None if self.receptive_field is None else list(self.receptive_field)
+        return {
+            "name": self.name,
+            "type": self.type,
+            "depth": self.depth,
+            "output_shape": None if self.output_shape is None else list(self.output_shape),
+            "params": self.params,
+            "macs": self.macs,
+            "receptive_field": "global" if self.is_global else field,
+            "extent": field,
+            "smallest_extent": _listed(self.smallest_receptive_field),
+            "jump": None if self.jump is None else [_number(step) for step in self.jump],
+            "start": _listed(self.start),
+            "seen": _listed(self.seen),
+            "smallest_seen": _listed(self.smallest_seen),
+            "seen_fraction": self.seen_fraction,
+            "lines": _listed(self.lines),
+            "is_clipped": self.is_clipped,
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """The layer table of a model.
+
+    Attributes:
+        model: what the model is called.
+        input_size: of one image, without the batch.
+        batch_size: images that were followed at a time; shapes, MACs and memory are for so many.
+        method: convention of the receptive fields.
+        layers: one row per module call, in the order in which calls begin; in hook order, in which they end.
+        total_params: parameters of the model.
+        trainable_params: those of them that a gradient would change.
+        weights_bytes: memory of parameters and buffers.
+        activations_bytes: memory of what the modules without modules inside put out, all together.
+        findings: what the figures mean at this image size, a sentence each.
+        assumptions: what was taken for granted, a sentence each.
+        disagreement: in one sentence, what chaining in hook order would say instead; None where it says the same.
+    """
+
+    model: str
+    input_size: tuple[int, ...]
+    batch_size: int
+    method: Method
+    layers: tuple[LayerSummary, ...]
+    total_params: int
+    trainable_params: int
+    weights_bytes: int
+    activations_bytes: int
+    findings: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    disagreement: str | None = None
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the whole model, for the batch."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def last_local(self) -> LayerSummary | None:
+        """The last layer whose field is not global: the last word of the convolutions."""
+        rows = [row for row in self.layers if row.receptive_field is not None and not row.is_global]
+        return rows[-1] if rows else None
+
+    def __str__(self) -> str:
+        from visionlib.summary.render_text import to_plain_text
+
+        return to_plain_text(self)
+
+    def _repr_html_(self) -> str:
+        """Show the table in a notebook."""
+        from visionlib.summary.render_html import to_html
+
+        return to_html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the table for JSON."""
+        local = self.last_local
+        outermost = self.layers[0] if self.method == "exact" and self.layers else local
+        final = None if outermost is None else outermost.to_dict()["receptive_field"]
+        return {
+            "model": self.model,
+            "input_size": list(self.input_size),
+            "batch_size": self.batch_size,
+            "receptive_field_method": self.method,
+            "layers": [layer.to_dict() for layer in self.layers],
+            "total_params": self.total_params,
+            "trainable_params": self.trainable_params,
+            "macs": self.macs,
+            "weights_bytes": self.weights_bytes,
+            "activations_bytes": self.activations_bytes,
+            "receptive_field": final,
+            "last_local": None
+            if local is None
+            else {"name": local.name, "receptive_field": _listed(local.receptive_field)},
+            "findings": list(self.findings),
+            "assumptions": list(self.assumptions),
+            "disagreement": self.disagreement,
+        }
+
+
+def _listed(values: tuple[Any, ...] | None) -> list[Any] | None:
+    return None if values is None else list(values)
+
+
+def _number(step: Fraction) -> int | float:
+    return int(step) if step.denominator == 1 else float(step)
