@@ -86,6 +86,16 @@ def draw_fields(folder: Path) -> None:
     save_picture(draw_block(table, "layer2.0"), folder / "residual-block.png")
 
 
+def draw_rate(path: Path) -> None:
+    """Look for the learning rate of the demo's network, and keep the curve as a picture."""
+    from visionlib import find_learning_rate, recipe_config
+    from visionlib.cli.pictures import save_picture
+    from visionlib.training.pictures import draw_rate_finding
+
+    finding = find_learning_rate("shapes", recipe_config("quick", model="resnet20", resolutions=(1.0,)))
+    save_picture(draw_rate_finding(finding), path)
+
+
 def draw_demo(folder: Path) -> None:
     """Run the demo, and keep its table as a picture, and what its network really looks at."""
     from visionlib.cli.demo import run_demo
@@ -121,4 +131,5 @@ if __name__ == "__main__":
     (DOCS / "pictures").mkdir(exist_ok=True)
     draw_shapes_sheet(DOCS / "pictures" / "shapes.png")
     draw_fields(DOCS / "pictures")
+    draw_rate(DOCS / "pictures" / "rate-finder.png")
     draw_demo(DOCS / "pictures")

@@ -22,6 +22,7 @@ _HOMES = {
     "VisionlibError": "visionlib.errors",
     "build_model": "visionlib.models",
     "evaluate": "visionlib.evaluation",
+    "find_learning_rate": "visionlib.training",
     "load_dataset": "visionlib.data",
     "open_run": "visionlib.runs",
     "predict_logits": "visionlib.models",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from visionlib.summary import ModelSummary as ModelSummary
     from visionlib.summary import summarize as summarize
     from visionlib.training import TrainConfig as TrainConfig
+    from visionlib.training import find_learning_rate as find_learning_rate
     from visionlib.training import recipe_config as recipe_config
     from visionlib.training import resume as resume
     from visionlib.training import train as train

@@ -1,12 +1,27 @@
-"""Progress bars on a terminal, silence in a pipe; always on stderr, so that stdout holds results alone."""
+"""Progress bars on a terminal and in a notebook, silence in a pipe.
 
+On a terminal they are on stderr, so that stdout holds results alone.
+"""
+
+import importlib
+import io
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+_NOTEBOOK_PAUSE_S = 0.2
+"""Least time between two pictures of a bar in a notebook, each of which is a message to the browser."""
+_NOTEBOOK_COLUMNS = 110
 
 
+@runtime_checkable
 class Progress(Protocol):
     """What long work calls to tell how far it is."""
 
@@ -16,7 +31,15 @@ class Progress(Protocol):
 
 def is_interactive() -> bool:
     """Tell whether stderr is a terminal that a person watches."""
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    is_watched = os.environ.get("TERM") != "dumb" and os.environ.get("RANK", "0") == "0"  # the first of several speaks
+    return is_watched and sys.stderr.isatty()
+
+
+def is_notebook() -> bool:
+    """Tell whether this process is the kernel of a notebook."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
 
 
 @contextmanager
@@ -28,11 +51,56 @@ def progress_bar(description: str, total: int, unit: str) -> Iterator[Progress]:
         total: number of units in all.
         unit: plural name of what is counted, such as "images".
     """
-    if not is_interactive():
+    if is_interactive():
+        # rich costs 0.1 s to import: only those who see a bar pay for it.
+        from rich.console import Console
+
+        with _make_bar(Console(stderr=True), unit) as bar:
+            yield _make_advance(bar, description, total)
+    elif is_notebook():
+        with _notebook_bar(description, total, unit) as show:
+            yield show
+    else:
         yield lambda done, note="": None
-        return
-    # rich costs 0.1 s to import: only those who see a bar pay for it.
+
+
+@contextmanager
+def _notebook_bar(description: str, total: int, unit: str) -> Iterator[Progress]:
+    """Show the same bar as HTML. rich's own way into a notebook needs ipywidgets, which many kernels lack."""
     from rich.console import Console
+
+    display: Any = importlib.import_module("IPython.display").display
+    console = Console(
+        file=io.StringIO(), record=True, width=_NOTEBOOK_COLUMNS, color_system="truecolor", force_jupyter=False
+    )
+    bar = _make_bar(console, unit)
+    advance = _make_advance(bar, description, total)
+    shown = time.monotonic()
+
+    def draw() -> dict[str, str]:
+        console.print(bar.get_renderable())
+        return _as_output(console.export_html(inline_styles=True, code_format="<pre>{code}</pre>"))
+
+    handle = display(draw(), raw=True, display_id=True)
+
+    def show(done: int, note: str = "") -> None:
+        nonlocal shown
+        advance(done, note)
+        if time.monotonic() - shown >= _NOTEBOOK_PAUSE_S:
+            handle.update(draw(), raw=True)
+            shown = time.monotonic()
+
+    try:
+        yield show
+    finally:
+        handle.update(_as_output(""), raw=True)
+
+
+def _as_output(html: str) -> dict[str, str]:
+    return {"text/html": html, "text/plain": ""}
+
+
+def _make_bar(console: "Console", unit: str) -> "Bar":
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
@@ -46,11 +114,14 @@ def progress_bar(description: str, total: int, unit: str) -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=total, note="", rate="")
+    return Bar(*columns, console=console, transient=True)
 
-        def advance(done: int, note: str = "") -> None:
-            speed = bar.tasks[0].speed
-            bar.update(task, completed=done, note=note, rate=f"{speed:,.0f}/s" if speed else "")
 
-        yield advance
+def _make_advance(bar: "Bar", description: str, total: int) -> Progress:
+    task = bar.add_task(description, total=total, note="", rate="")
+
+    def advance(done: int, note: str = "") -> None:
+        speed = bar.tasks[0].speed
+        bar.update(task, completed=done, note=note, rate=f"{speed:,.0f}/s" if speed else "")
+
+    return advance

@@ -35,6 +35,16 @@ class Run:
         return self.path / "history.jsonl"
 
     @property
+    def history_picture(self) -> Path:
+        """The history as curves; `visionlib train` draws it at the end."""
+        return self.path / "history.png"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard's event files; there if the settings ask for it."""
+        return self.path / "tensorboard"
+
+    @property
     def training(self) -> Path:
         """What training came to: epochs, seconds, images per second, test accuracy; there once a run is finished."""
         return self.path / "training.json"
@@ -63,6 +73,10 @@ class Run:
     def evaluation(self) -> Path:
         """Every number of `visionlib test`."""
         return self.path / "evaluation.json"
+
+    def _repr_png_(self) -> bytes | None:
+        """Show the history in a notebook, once it is drawn."""
+        return self.history_picture.read_bytes() if self.history_picture.is_file() else None
 
 
 def create_run(path: Path) -> Run:
@@ -115,6 +129,20 @@ def read_json(path: Path) -> dict[str, Any]:
             path, f"has schema {version} and this visionlib knows up to {SCHEMA_VERSION}", "update visionlib"
         )
     return dict(record)
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read records that stand one to a line.
+
+    Raises:
+        RunError: if the file is absent or damaged.
+    """
+    try:
+        return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        raise RunError(path, "the run lacks this file", "no epoch of it is finished; train it again") from None
+    except (TypeError, ValueError) as error:
+        raise RunError(path, f"is damaged ({error})", "restore it, or train again") from error
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from visionlib.cli.app import app
 from visionlib.runs import Run
 
-COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+COMMANDS = [command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback]
 
 
 def visionlib(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:

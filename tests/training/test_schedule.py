@@ -1,20 +1,127 @@
+"""Every schedule against its formula, written here a second time and in another way, and at its ends."""
+
+import math
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionlib.training.schedule import one_cycle, resolution_px
+from visionlib.errors import ConfigError
+from visionlib.training import TrainConfig
+from visionlib.training.schedule import constant, cosine, learning_rate, one_cycle, resolution_px, triangular
+
+WITH_WARMUP: tuple[Callable[[int, int, float, float], float], ...] = (one_cycle, cosine, constant)
+
+
+def rates(schedule: Callable[[int, int, float, float], float], total: int, peak: float, setting: float) -> list[float]:
+    return [schedule(step, total, peak, setting) for step in range(total)]
 
 
 def test_one_cycle_equals_the_straight_lines_through_its_corners() -> None:
-    rates = [one_cycle(step, 100, 0.4, 0.25) for step in range(100)]
-    assert rates == pytest.approx(list(np.interp(np.arange(100) + 0.5, [0, 25, 100], [0, 0.4, 0])))
+    expected = np.interp(np.arange(100) + 0.5, [0, 25, 100], [0, 0.4, 0])
+    assert rates(one_cycle, 100, 0.4, 0.25) == pytest.approx(list(expected))
 
 
-@given(st.integers(1, 500), st.floats(0, 1))
-def test_rates_are_above_zero_and_never_above_the_peak(total: int, warmup: float) -> None:
-    for step in range(total):
-        assert 0 < one_cycle(step, total, 0.2, warmup) <= 0.2
+@pytest.mark.parametrize("cycles", [1, 2, 5])
+def test_triangular_cycles_equal_the_straight_lines_through_their_corners(cycles: int) -> None:
+    corners = np.linspace(0, 100, 2 * cycles + 1)
+    expected = np.interp(np.arange(100) + 0.5, corners, [0, 0.4] * cycles + [0])
+    assert [triangular(step, 100, 0.4, cycles) for step in range(100)] == pytest.approx(list(expected))
+
+
+def test_cosine_equals_the_real_part_of_a_turning_unit_vector() -> None:
+    places = (np.arange(100) + 0.5 - 20) / 80
+    wave = 0.4 * np.abs((1 + np.exp(1j * np.pi * places)) / 2) ** 2  # |1 + e^ix|^2 / 4 = (1 + cos x) / 2
+    expected = np.where(places < 0, np.linspace(0.4 / 40, 0.4 * 199 / 40, 100), wave)
+    assert rates(cosine, 100, 0.4, 0.2) == pytest.approx(list(expected))
+
+
+def test_constant_is_capped_where_the_warm_up_ends() -> None:
+    expected = np.minimum(0.4, 0.4 / 30 * (np.arange(100) + 0.5))
+    assert rates(constant, 100, 0.4, 0.3) == pytest.approx(list(expected))
+
+
+@pytest.mark.parametrize("schedule", WITH_WARMUP)
+@given(total=st.integers(1, 300), warmup=st.floats(0, 1))
+def test_rates_are_above_zero_never_above_the_peak_and_rise_then_fall(
+    schedule: Callable[[int, int, float, float], float], total: int, warmup: float
+) -> None:
+    found = rates(schedule, total, 0.2, warmup)
+    assert all(0 < rate <= 0.2 * (1 + 1e-12) for rate in found)
+    top = found.index(max(found))
+    assert np.all(np.diff(found[: top + 1]) >= 0)
+    assert np.all(np.diff(found[top:]) <= 1e-12)
+
+
+@pytest.mark.parametrize("schedule", WITH_WARMUP)
+def test_ends_and_peak_with_a_warm_up(schedule: Callable[[int, int, float, float], float]) -> None:
+    found = rates(schedule, 1000, 0.2, 0.2)
+    assert found[0] == pytest.approx(0.2 * 0.5 / 200)
+    assert max(found) == pytest.approx(0.2, rel=1 / 200)
+    assert found.index(max(found)) in (199, 200)
+    assert found[-1] == pytest.approx(0.2 if schedule is constant else 0, abs=2e-4)
+
+
+@pytest.mark.parametrize("schedule", WITH_WARMUP)
+def test_without_a_warm_up_it_begins_at_the_peak(schedule: Callable[[int, int, float, float], float]) -> None:
+    found = rates(schedule, 1000, 0.2, 0.0)
+    assert found[0] == max(found) == pytest.approx(0.2, rel=1e-3)
+
+
+@pytest.mark.parametrize("schedule", WITH_WARMUP)
+def test_nothing_but_warm_up_rises_to_the_end(schedule: Callable[[int, int, float, float], float]) -> None:
+    assert rates(schedule, 4, 0.8, 1.0) == pytest.approx([0.1, 0.3, 0.5, 0.7])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "expected"),
+    [
+        (one_cycle, 0.0, 0.5),
+        (one_cycle, 0.5, 1.0),
+        (one_cycle, 1.0, 0.5),
+        (cosine, 0.0, 0.5),
+        (cosine, 0.5, 1.0),
+        (cosine, 0.25, (1 + math.cos(math.pi / 3)) / 2),
+        (constant, 0.0, 1.0),
+        (constant, 1.0, 0.5),
+    ],
+)
+def test_a_single_step(schedule: Callable[[int, int, float, float], float], warmup: float, expected: float) -> None:
+    assert schedule(0, 1, 1.0, warmup) == pytest.approx(expected)
+
+
+@given(st.integers(1, 300), st.integers(1, 400))
+def test_triangular_cycles_are_alike_and_symmetric(total: int, cycles: int) -> None:
+    found = [triangular(step, total, 0.2, cycles) for step in range(total)]
+    assert all(0 <= rate <= 0.2 for rate in found)
+    assert max(found) > 0
+    assert found == pytest.approx(found[::-1])
+    if total % cycles == 0:
+        length = total // cycles
+        assert found == pytest.approx(found[:length] * cycles)
+        assert min(found) > 0
+
+
+def test_more_cycles_than_steps_are_as_many_as_steps() -> None:
+    assert [triangular(step, 3, 0.2, 8) for step in range(3)] == pytest.approx([0.2, 0.2, 0.2])
+
+
+def test_the_settings_choose_the_schedule() -> None:
+    config = TrainConfig(peak_learning_rate=0.3, warmup_fraction=0.1, cycles=3)
+    for step in (0, 7, 39):
+        assert learning_rate(step, 40, config) == one_cycle(step, 40, 0.3, 0.1)
+        assert learning_rate(step, 40, config.replace(schedule="triangular")) == triangular(step, 40, 0.3, 3)
+        assert learning_rate(step, 40, config.replace(schedule="cosine")) == cosine(step, 40, 0.3, 0.1)
+        assert learning_rate(step, 40, config.replace(schedule="constant")) == constant(step, 40, 0.3, 0.1)
+
+
+def test_an_unknown_schedule_and_no_cycle_are_refused() -> None:
+    with pytest.raises(ConfigError, match="schedule: 'step' is none of its values; choose from: one-cycle, triangular"):
+        TrainConfig.from_dict({"schedule": "step"})
+    with pytest.raises(ConfigError, match="cycles: 0 is out of range; it must be at least 1"):
+        TrainConfig(cycles=0)
 
 
 @pytest.mark.parametrize(

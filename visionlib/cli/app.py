@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 from visionlib.cli.console import is_debugging, print_error
 from visionlib.cli.data import data
 from visionlib.cli.demo import demo
+from visionlib.cli.lr_find import lr_find
 from visionlib.cli.summary import summary
 from visionlib.cli.test import test
 from visionlib.cli.train import train
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, data, summary, train, test):
+for command in (demo, data, summary, lr_find, train, test):
     app.command()(command)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visionlib.errors import ConfigError
-from visionlib.runs import replacing
+from visionlib.runs import Run, read_json_lines, replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,3 +34,14 @@ def save_picture(figure: "Figure", path: Path) -> None:
     metadata = {"Date": None} if kind == "svg" else None
     with mpl.rc_context({"svg.hashsalt": "visionlib", "svg.fonttype": "none"}), replacing(path) as temporary:
         figure.savefig(temporary, format=kind, dpi=_DOTS_PER_INCH, metadata=metadata, bbox_inches="tight")
+
+
+def save_history(run: Run) -> None:
+    """Leave a picture of the history in a finished run."""
+    from visionlib.evaluation.intervals import wilson_interval
+    from visionlib.training.pictures import draw_history
+
+    history = read_json_lines(run.history)
+    share, n = history[-1]["test_accuracy"], history[-1]["test_n"]
+    interval = None if share is None else wilson_interval(round(share * n), n)
+    save_picture(draw_history(history, interval=interval, title=run.path.name), run.history_picture)

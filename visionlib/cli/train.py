@@ -1,17 +1,22 @@
 """`visionlib train`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.cli.pictures import save_history
 from visionlib.cli.settings import resolve_config, with_setting_options
 from visionlib.errors import ConfigError
+from visionlib.runs import read_json
 from visionlib.training.recipes import RECIPES
 
-_DEFAULT_RECIPE = "quick"
+DEFAULT_RECIPE = "quick"
 
+RecipeOption = Annotated[str, typer.Option(help=f"Measured settings to start from: {', '.join(RECIPES)}.")]
+ConfigOption = Annotated[Path | None, typer.Option(help="A TOML file of settings, over the recipe's.")]
 ImageSizeOption = Annotated[
     int | None, typer.Option(help="Resize images to this many pixels. Default: as they are, if all are alike.")
 ]
@@ -25,15 +30,20 @@ def train(
             help="A name or a path, as for `visionlib data`; with --resume where the data lies now.", show_default=False
         ),
     ] = None,
-    recipe: Annotated[
-        str, typer.Option(help=f"Measured settings to start from: {', '.join(RECIPES)}.")
-    ] = _DEFAULT_RECIPE,
-    config: Annotated[Path | None, typer.Option(help="A TOML file of settings, over the recipe's.")] = None,
+    recipe: RecipeOption = DEFAULT_RECIPE,
+    config: ConfigOption = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to make. Default: runs/DATASET-MODEL-TIME.")] = None,
     image_size: ImageSizeOption = None,
     resume: Annotated[
         Path | None, typer.Option(help="Go on with an interrupted run, exactly; it brings its own data and settings.")
     ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(help="Train as many epochs as fit into this time on this machine, instead of the recipe's."),
+    ] = None,
+    devices: Annotated[
+        int, typer.Option(help="Processes that train together, each with a GPU of its own or a part of the cores.")
+    ] = 1,
     json: JsonOption = False,
     debug: DebugOption = False,
     **settings: Any,
@@ -45,20 +55,31 @@ def train(
     Example: visionlib train cifar10 --recipe quick --out runs/first
     """
     if resume is not None:
-        _refuse_with_resume(recipe, {"config": config, "out": out, "image_size": image_size, **settings})
+        _refuse_with_resume(
+            recipe, {"config": config, "out": out, "image_size": image_size, "max_seconds": max_seconds, **settings}
+        )
     elif dataset is None:
         raise ConfigError("DATASET", "there is none to train on", "name one, or an interrupted run with --resume")
     resolved = resolve_config(recipe, config, settings)
 
+    from visionlib.training.launch import is_launched, launch_processes
+
+    if devices != 1 and not is_launched():
+        raise typer.Exit(launch_processes(devices, sys.argv[1:]))
     from visionlib.data import load_dataset
-    from visionlib.runs import read_json
     from visionlib.training import train_run
+    from visionlib.training.world import find_world
 
     if resume is not None:
         run = train_run.resume(resume, dataset=dataset, tell=tell)
     else:
         assert dataset is not None
-        run = train_run.train(load_dataset(dataset, image_size=image_size), resolved, out=out, tell=tell)
+        run = train_run.train(
+            load_dataset(dataset, image_size=image_size), resolved, out=out, max_seconds=max_seconds, tell=tell
+        )
+    if not find_world().is_first:
+        return
+    save_history(run)
     result = {"run": str(run.path), **read_json(run.training)}
     if json:
         print_json(result)
@@ -73,7 +94,7 @@ def train(
 
 
 def _refuse_with_resume(recipe: str, given: dict[str, Any]) -> None:
-    named = ["--recipe"] if recipe != _DEFAULT_RECIPE else []
+    named = ["--recipe"] if recipe != DEFAULT_RECIPE else []
     named += [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
     if named:
         raise ConfigError(", ".join(named), "a resumed run keeps the settings that it began with", "leave them out")

@@ -13,6 +13,8 @@ from visionlib.training.recipes import recipe_config as recipe_config
 if TYPE_CHECKING:
     from visionlib.training.device import Compute as Compute
     from visionlib.training.device import choose_compute as choose_compute
+    from visionlib.training.rate_finder import RateFinding as RateFinding
+    from visionlib.training.rate_finder import find_learning_rate as find_learning_rate
     from visionlib.training.train_run import resume as resume
     from visionlib.training.train_run import train as train
     from visionlib.training.trained_model import load_model as load_model
@@ -21,7 +23,9 @@ else:
         __name__,
         {
             "Compute": "visionlib.training.device",
+            "RateFinding": "visionlib.training.rate_finder",
             "choose_compute": "visionlib.training.device",
+            "find_learning_rate": "visionlib.training.rate_finder",
             "load_model": "visionlib.training.trained_model",
             "resume": "visionlib.training.train_run",
             "train": "visionlib.training.train_run",

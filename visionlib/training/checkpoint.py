@@ -9,9 +9,14 @@ from torch import Tensor, nn
 
 from visionlib.errors import RunError
 from visionlib.runs import Run, replacing
+from visionlib.training.world import ALONE, World
 
 _LARGEST_COST = 0.01
 """Share of the time that checkpoints may take: a slow disk makes them rarer, not the training slower."""
+
+
+_OWN = ("loss_sum", "correct")
+"""What each of several processes has to itself, besides its normalisation statistics."""
 
 
 @dataclass
@@ -21,8 +26,8 @@ class Progress:
     Attributes:
         epoch: epochs that are finished.
         steps: steps of the next epoch that are done.
-        loss_sum: over the images of those steps.
-        correct: images of those steps that were right.
+        loss_sum: over the images of those steps that this process was shown.
+        correct: images of those that were right.
         seconds: time that those steps took.
         history: a record for each finished epoch.
     """
@@ -47,10 +52,11 @@ class Checkpointer:
     Args:
         run: the run that trains.
         interval_s: seconds between checkpoints; 0 writes one at the end and when interrupted alone.
+        world: the processes that train together; the first one writes.
     """
 
-    def __init__(self, run: Run, interval_s: float) -> None:
-        self._run, self._interval_s = run, interval_s
+    def __init__(self, run: Run, interval_s: float, world: World = ALONE) -> None:
+        self._run, self._interval_s, self._world = run, interval_s, world
         self._last, self._cost_s = time.perf_counter(), 0.0
 
     def is_due(self) -> bool:
@@ -59,20 +65,26 @@ class Checkpointer:
         return self._interval_s > 0 and time.perf_counter() - self._last >= pause
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-        """Write one in the place of the last, whole or not at all."""
+        """Write one in the place of the last, whole or not at all; all processes must come here at the same step."""
         started = time.perf_counter()
-        state = {
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "progress": {name: getattr(progress, name) for name in Progress.__dataclass_fields__},
-        }
-        with replacing(self._run.resume) as temporary:
-            torch.save(state, temporary)
+        own = {"statistics": dict(model.named_buffers()), **{name: getattr(progress, name) for name in _OWN}}
+        processes = self._world.collect(own)
+        if self._world.is_first:
+            state = {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "progress": {name: getattr(progress, name) for name in ("epoch", "steps", "seconds", "history")},
+                "processes": processes,
+            }
+            with replacing(self._run.resume) as temporary:
+                torch.save(state, temporary)
         self._last = time.perf_counter()
         self._cost_s = self._last - started
 
 
-def load_checkpoint(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, device: str) -> Progress:
+def load_checkpoint(
+    run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, device: str, world: World
+) -> Progress:
     """Put a model and its optimiser back to where the run's last checkpoint was; without one, leave them as they are.
 
     Raises:
@@ -83,9 +95,10 @@ def load_checkpoint(run: Run, model: nn.Module, optimizer: torch.optim.Optimizer
         return begun
     try:
         state = torch.load(run.resume, map_location=device, weights_only=True)
-        model.load_state_dict(state["model"])
+        own = state["processes"][world.rank]
+        model.load_state_dict({**state["model"], **own["statistics"]})
         optimizer.load_state_dict(state["optimizer"])
-        return Progress(**state["progress"])
+        return Progress(**state["progress"], **{name: own[name] for name in _OWN})
     except Exception as error:  # damaged files bring a dozen kinds of errors out of torch.load
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(run.resume, f"cannot be resumed from ({text})", "remove it, and train again") from error

@@ -14,6 +14,8 @@ from visionlib.errors import ConfigError
 Flip = Literal["none", "random", "alternating"]
 Normalization = Literal["dataset", "half"]
 Precision = Literal["auto", "fp32", "bf16"]
+Schedule = Literal["one-cycle", "triangular", "cosine", "constant"]
+OptimizerName = Literal["sgd", "muon"]
 
 
 def _setting(default: Any, text: str, *, low: float | None = None, high: float | None = None) -> Any:
@@ -36,8 +38,22 @@ class TrainConfig:
     resolutions: tuple[float, ...] = _setting(
         (1.0,), "share of the image side trained at, spread evenly over the epochs: 0.5,0.75,1"
     )
-    peak_learning_rate: float = _setting(0.2, "highest learning rate of the one-cycle schedule", low=0)
-    warmup_fraction: float = _setting(0.2, "share of the steps in which the rate rises", low=0, high=1)
+    optimizer: OptimizerName = _setting(
+        "sgd", "sgd, or muon: filters learn by orthogonalised momentum, the rest by sgd"
+    )
+    muon_learning_rate: float = _setting(
+        0.2, "highest rate of muon's filters: the share of their length that a step changes", low=0, high=1
+    )
+    muon_momentum: float = _setting(0.6, "Nesterov momentum of muon's filters", low=0, high=1)
+    schedule: Schedule = _setting("one-cycle", "how the learning rate goes over the steps, see docs/training.md")
+    peak_learning_rate: float = _setting(0.2, "highest learning rate of the schedule", low=0)
+    warmup_fraction: float = _setting(
+        0.2,
+        "share of the steps in which the rate rises; triangular cycles rise for half of each instead",
+        low=0,
+        high=1,
+    )
+    cycles: int = _setting(1, "number of triangular cycles; other schedules have none", low=1)
     momentum: float = _setting(0.9, "Nesterov momentum", low=0, high=1)
     weight_decay: float = _setting(5e-4, "decay of all weights per step, times the rate", low=0)
     label_smoothing: float = _setting(0.1, "share of the target spread over all classes", low=0, high=1)
@@ -55,6 +71,13 @@ class TrainConfig:
     validation_fraction: float = _setting(
         0.0, "share of the training images held out and scored after each epoch", low=0, high=0.9
     )
+    test_every: int = _setting(
+        0,
+        "epochs between scorings of the test images, for the curve alone: do not choose anything by them, or they test "
+        "nothing any more; 0 scores them at the end only",
+        low=0,
+    )
+    tensorboard: bool = _setting(False, "write the figures of each epoch for TensorBoard, into the run's folder")
     checkpoint_s: float = _setting(
         120.0, "seconds between checkpoints, rarer where writing one takes more than 1 % of that; 0 for none", low=0
     )

@@ -1,5 +1,6 @@
 """Which device computes, in which number format, with how many threads: decided once, said in one line."""
 
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import torch
 
 from visionlib.errors import ConfigError
 from visionlib.training.config import Precision
+from visionlib.training.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,10 @@ class Compute:
     Attributes:
         device: torch's name of it.
         precision: format of the convolutions; weights and statistics are always float32.
-        threads: processor threads.
+        threads: processor threads of each process.
         hardware: the model name that the hardware reports.
         reason: why this precision, for people.
+        processes: how many train together.
     """
 
     device: str
@@ -30,28 +33,43 @@ class Compute:
     threads: int
     hardware: str
     reason: str
+    processes: int = 1
 
     def __str__(self) -> str:
         threads = f", {self.threads} threads" if self.device == "cpu" else ""
-        return f"{self.hardware} ({self.device}{threads}), {self.precision}: {self.reason}"
+        several = f"{self.processes} processes, each on " if self.processes > 1 else ""
+        return f"{several}{self.hardware} ({self.device}{threads}), {self.precision}: {self.reason}"
 
 
-def choose_compute(device: str = "auto", precision: Precision = "auto", threads: int = 0) -> Compute:
+def choose_compute(
+    device: str = "auto", precision: Precision = "auto", threads: int = 0, world: World = ALONE
+) -> Compute:
     """Decide on what to compute; nothing is changed by it, see `prepared_process`.
 
     Args:
         device: `auto`, or a name that torch knows; `auto` is a CUDA device where there is one, else the processor.
         precision: `auto` is bf16 where the hardware computes in it, else fp32.
-        threads: processor threads; 0 is torch's choice, one per core.
+        threads: processor threads; 0 is torch's choice, one per core, or this process's share of the cores.
+        world: the processes that train together; each has a GPU of its own.
     Raises:
         ConfigError: if the device is not there or unknown.
     """
     name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if world.size > 1 and name.startswith("cuda"):
+        name = f"cuda:{world.local_rank}"
     check_device(name)
     has_bf16, source = _report_bf16(name)
     chosen: Literal["fp32", "bf16"] = ("bf16" if has_bf16 else "fp32") if precision == "auto" else precision
     reason = source if precision == "auto" else "as asked"
-    return Compute(name, chosen, threads or torch.get_num_threads(), _hardware_name(name), reason)
+    return Compute(name, chosen, threads or _share_of_threads(world), _hardware_name(name), reason, world.size)
+
+
+def _share_of_threads(world: World) -> int:
+    if world.size == 1:
+        return torch.get_num_threads()
+    # Not torch's number: torchrun sets it to 1, however many cores there are.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // world.local_size)
 
 
 @contextmanager

@@ -25,8 +25,10 @@ class Interruption:
 
 
 @contextmanager
-def noticed_signals() -> Iterator[Interruption]:
+def noticed_signals(*, is_one_of_several: bool = False) -> Iterator[Interruption]:
     """Notice SIGINT and SIGTERM instead of ending at once, while the block runs; a second one ends at once.
+
+    Not so in one of several processes: a terminal signals them all, and their launcher does so once more.
 
     Outside of the main thread, where Python lets nobody handle signals, nothing is noticed.
     """
@@ -36,7 +38,7 @@ def noticed_signals() -> Iterator[Interruption]:
         return
 
     def notice(number: int, frame: FrameType | None) -> None:
-        if interruption.signal is not None:
+        if interruption.signal is not None and not is_one_of_several:
             interruption.end()
         interruption.signal = number
 
@@ -47,6 +49,10 @@ def noticed_signals() -> Iterator[Interruption]:
             before[number] = signal.signal(number, notice)
     try:
         yield interruption
+    except RuntimeError:
+        if is_one_of_several and interruption.signal is not None:
+            interruption.end()  # another process is gone, and the launcher ends this one for it
+        raise
     finally:
         for noticed, handler in before.items():
             signal.signal(noticed, handler)

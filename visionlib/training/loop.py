@@ -21,7 +21,10 @@ from visionlib.training.checkpoint import Checkpointer, Progress, load_checkpoin
 from visionlib.training.config import TrainConfig
 from visionlib.training.device import Compute
 from visionlib.training.interruption import noticed_signals
-from visionlib.training.schedule import one_cycle, resolution_px
+from visionlib.training.optimizer import make_optimizer, set_rates
+from visionlib.training.schedule import learning_rate, resolution_px
+from visionlib.training.tensorboard import scalar_writer
+from visionlib.training.world import ALONE, World
 
 _GLANCE_S = 1.0
 """How often the loss is read for the progress bar; each reading makes a GPU wait, so not every step."""
@@ -36,44 +39,66 @@ class Fit:
     compute: Compute
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    world: World = ALONE
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches that an epoch is cut into; the last ones may be one image smaller."""
         return -(-len(self.split) // self.config.batch_size)
 
+    @property
+    def number_format(self) -> torch.dtype:
+        """What products are computed in."""
+        return torch.bfloat16 if self.compute.precision == "bf16" else torch.float32
+
 
 def train_epochs(
-    model: nn.Module, fit: Fit, validation: ImageSplit, run: Run, tell: Callable[[str], None]
+    model: nn.Module,
+    fit: Fit,
+    validation: ImageSplit,
+    run: Run,
+    tell: Callable[[str], None],
+    test: ImageSplit | None = None,
 ) -> list[dict[str, Any]]:
-    """Train from the run's last checkpoint, or from the start, through the last epoch; give each epoch's record."""
-    config = fit.config
-    optimizer = make_optimizer(model, config)
-    progress = load_checkpoint(run, model, optimizer, fit.compute.device)
+    """Train from the run's last checkpoint, or from the start, through the last epoch; give each epoch's record.
+
+    `test` is scored every so many epochs where the settings ask for it, but for the last one: whoever saves the weights
+    scores that.
+    """
+    config, world = fit.config, fit.world
+    optimizer = make_optimizer(model, config, fit.number_format)
+    progress = load_checkpoint(run, model, optimizer, fit.compute.device, world)
+    learner = world.wrap(model)
     if progress.epoch or progress.steps:
         tell(f"going on after epoch {progress.epoch} and {progress.steps} steps")
-    checkpointer = Checkpointer(run, config.checkpoint_s)
-    with noticed_signals() as interruption:
+    checkpointer = Checkpointer(run, config.checkpoint_s, world)
+    with (
+        noticed_signals(is_one_of_several=world.size > 1) as interruption,
+        scalar_writer(run, progress.epoch, is_wanted=config.tensorboard and world.is_first) as write_scalars,
+    ):
 
         def pause() -> None:
-            """Save what is due, and end if a signal came."""
-            if interruption.signal is not None:
+            """Save what is due, and end if a signal came to any process."""
+            number, is_due = world.agree(interruption.signal or 0, checkpointer.is_due())
+            if number or is_due:
                 checkpointer.save(model, optimizer, progress)
-                tell(f"interrupted and saved; go on with: visionlib train --resume {run.path}")
+            if number:
+                several = f" --devices {world.size}" if world.size > 1 else ""
+                tell(f"interrupted and saved; go on with: visionlib train --resume {run.path}{several}")
+                interruption.signal = number
                 interruption.end()
-            if checkpointer.is_due():
-                checkpointer.save(model, optimizer, progress)
 
         while progress.epoch < config.epochs:
-            record = _train_epoch(model, optimizer, fit, progress, pause)
-            record["validation_accuracy"] = None
-            if len(validation):
-                logits = predict_logits(
-                    model, validation.images, mean=fit.mean, std=fit.std, precision=fit.compute.precision
-                )
-                record["validation_accuracy"] = accuracy(logits, validation.labels)
+            record = _train_epoch(learner, optimizer, fit, progress, pause)
+            world.average_statistics(model)
+            record["validation_accuracy"] = _score(model, fit, validation)
+            tested = test if _is_test_due(record["epoch"], config) else None
+            record["test_accuracy"] = _score(model, fit, tested)
+            record["test_n"] = len(tested) if tested else None
             progress.finish_epoch(record)
-            write_json_lines(run.history, progress.history)
+            if world.is_first:
+                write_json_lines(run.history, progress.history)
+            write_scalars(record)
             tell(_describe_epoch(record, config.epochs))
             pause()
         if config.checkpoint_s:
@@ -94,41 +119,31 @@ def _train_epoch(
     with progress_bar(f"epoch {epoch + 1}/{config.epochs}", len(fit.split), "images") as show:
         for positions in batches[progress.steps :]:
             step = epoch * steps + progress.steps
-            rate = one_cycle(step, config.epochs * steps, config.peak_learning_rate, config.warmup_fraction)
-            loss, hits = train_step(model, optimizer, fit, positions, epoch, side_px, rate)
-            progress.loss_sum += loss * len(positions)
+            rate = learning_rate(step, config.epochs * steps, config)
+            own = fit.world.share(positions)
+            loss, hits = train_step(model, optimizer, fit, own, epoch, side_px, rate, len(positions))
+            progress.loss_sum += loss * len(own)
             progress.correct += hits
             progress.steps += 1
             done += len(positions)
             if (now := time.perf_counter()) - glanced > _GLANCE_S:
                 glanced = now
-                show(done, f"loss {_finite(progress.loss_sum, epoch, config) / done:.3f}")
+                show(done, f"loss {_finite(progress.loss_sum, epoch, config) * fit.world.size / done:.3f}")
             progress.seconds = now - started
             if progress.steps < steps:
                 pause()
-        mean_loss = _finite(progress.loss_sum, epoch, config) / done
+        loss_sum, correct = fit.world.sum(progress.loss_sum, progress.correct)
+        mean_loss = _finite(loss_sum, epoch, config) / done
     seconds = time.perf_counter() - started
     return {
         "epoch": epoch + 1,
         "resolution_px": side_px,
         "learning_rate": rate,
         "loss": mean_loss,
-        "training_accuracy": progress.correct.item() / done,
+        "training_accuracy": correct.item() / done,
         "seconds": seconds,
         "images_per_second": done / seconds,
     }
-
-
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Make the optimiser of the settings; the rate of each step is set before it."""
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=config.peak_learning_rate,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        nesterov=config.momentum > 0,
-        fused=True,
-    )
 
 
 def train_step(
@@ -139,19 +154,24 @@ def train_step(
     epoch: int,
     side_px: int,
     learning_rate: float,
+    batch_size: int | None = None,
 ) -> tuple[Float32[Tensor, ""], Int64[Tensor, ""]]:
-    """Learn from one batch; give its mean loss and how many it got right, still on the device."""
+    """Learn from one batch, or from this process's part of one of `batch_size` images.
+
+    Returns:
+        The mean loss, and how many were right, of the images at `positions`, still on the device.
+    """
     labels = fit.split.labels[positions]
     images = augment_images(fit.split.images[positions], fit.split.index[positions], fit.config, epoch)
     inputs = prepare_inputs(images, fit.mean, fit.std, side_px)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+    set_rates(optimizer, fit.config, learning_rate)
     device_type = torch.device(fit.compute.device).type
     with torch.autocast(device_type, torch.bfloat16, enabled=fit.compute.precision == "bf16"):
         logits = model(inputs)
     loss = F.cross_entropy(logits.float(), labels, label_smoothing=fit.config.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    n = len(positions)
+    fit.world.weigh(loss, n, batch_size or n).backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
@@ -165,6 +185,18 @@ def _finite(loss_sum: Tensor, epoch: int, config: TrainConfig) -> float:
             f"lower --peak-learning-rate, which is {config.peak_learning_rate:g}, or use --precision fp32",
         )
     return value
+
+
+def _is_test_due(epoch: int, config: TrainConfig) -> bool:
+    return config.test_every > 0 and epoch % config.test_every == 0 and epoch < config.epochs
+
+
+def _score(model: nn.Module, fit: Fit, split: ImageSplit | None) -> float | None:
+    """Accuracy on a split; None for no images, and in all processes but the first, who wait for it."""
+    if split is None or not len(split) or not fit.world.is_first:
+        return None
+    logits = predict_logits(model, split.images, mean=fit.mean, std=fit.std, precision=fit.compute.precision)
+    return accuracy(logits, split.labels)
 
 
 def accuracy(logits: Float32[Tensor, "n k"], labels: Int64[Tensor, "n"]) -> float:

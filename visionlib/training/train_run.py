@@ -1,5 +1,6 @@
 """`train` and `resume`: from a dataset and settings to a finished run folder, in one go or in several."""
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -11,7 +12,8 @@ import torch
 from visionlib.data import Dataset, ImageSplit, hold_out, load_dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.models import build_model
-from visionlib.runs import Run, create_run, open_run, read_json, write_json
+from visionlib.runs import Run, create_run, open_run, read_json, write_json, write_json_lines
+from visionlib.training.budget import fit_budget
 from visionlib.training.config import TrainConfig
 from visionlib.training.device import Compute, choose_compute, prepared_process
 from visionlib.training.loop import Fit, accuracy, train_epochs
@@ -19,7 +21,9 @@ from visionlib.training.predictions import predict_split, save_predictions
 from visionlib.training.provenance import describe_run, name_run
 from visionlib.training.recipes import RECIPES
 from visionlib.training.run_data import load_run_data
+from visionlib.training.tensorboard import check_tensorboard
 from visionlib.training.trained_model import ModelRecord, save_model
+from visionlib.training.world import ALONE, World, find_world, joined
 
 
 def train(
@@ -27,14 +31,18 @@ def train(
     config: TrainConfig = RECIPES["quick"],
     *,
     out: str | Path | None = None,
+    max_seconds: float | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Train a network, and leave a finished run folder: weights, history, test predictions, and how they came about.
+
+    In a process that torchrun started, all of its processes train this network together, and the first one writes.
 
     Args:
         dataset: a dataset, or what `load_dataset` takes.
         config: every setting; `RECIPES` holds the measured ones.
         out: the run folder to make; by default `runs/DATASET-MODEL-TIME`.
+        max_seconds: time for the epochs; as many are trained as fit into it here, instead of `config.epochs`.
         tell: takes a line for people at the start and after each epoch.
     Returns:
         The finished run.
@@ -42,16 +50,26 @@ def train(
         ConfigError: if the settings do not fit the dataset or the machine.
         DataError: if the dataset cannot be loaded, or has no image to learn from.
         RunError: if `out` is there already.
-        TrainingError: if the loss is not a number any more.
+        TrainingError: if the loss is not a number any more, or another process died.
     """
-    compute = choose_compute(config.device, config.precision, config.threads)
+    if config.tensorboard:
+        check_tensorboard()
+    world = find_world()
+    compute = choose_compute(config.device, config.precision, config.threads, world)
+    tell = tell if world.is_first else _stay_silent
     tell(str(compute))
     source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
-    fit, validation = prepare_fit(source, config, compute)
-    run = create_run(Path(out) if out is not None else name_run(source.name, config.model))
-    write_json(run.config, describe_run(source, config, compute))
-    tell(f"{source.name}: {len(fit.split):,} images to learn from, {config.model} -> {run.path}")
-    return _train_run(run, source, fit, validation, tell)
+    fit, validation = prepare_fit(source, config, compute, world)
+    if max_seconds is not None:
+        config = fit_budget(fit, len(source.classes), max_seconds)
+        fit = dataclasses.replace(fit, config=config)
+        tell(f"{config.epochs} epochs fit into {max_seconds:.0f} s")
+    with joined(world, compute.device):
+        run = Run(world.hear(Path(out) if out is not None else name_run(source.name, config.model)))
+        if world.is_first:
+            write_json(create_run(run.path).config, describe_run(source, config, compute))
+        tell(f"{source.name}: {len(fit.split):,} images to learn from, {config.model} -> {run.path}")
+        return _train_run(run, source, fit, validation, tell)
 
 
 def resume(
@@ -70,7 +88,8 @@ def resume(
         The finished run.
     Raises:
         RunError: if the run is finished already or damaged, or its data is not what it began with.
-        ConfigError: if this machine lacks what it was trained on.
+        ConfigError: if this machine lacks what it was trained on, or another number of processes trained it.
+        TrainingError: as `train`.
         DataError: if the data cannot be read.
     """
     run = run if isinstance(run, Run) else open_run(run)
@@ -80,22 +99,39 @@ def resume(
     # On what it began with: another device, format or number of threads would round differently.
     told = {name: record["compute"][name] for name in ("device", "precision", "threads")}
     config = TrainConfig.from_dict({**record["config"], **told})
-    compute = choose_compute(config.device, config.precision, config.threads)
+    world = find_world()
+    if (processes := record["compute"].get("processes", 1)) != world.size:
+        raise ConfigError(
+            str(run.path),
+            f"was begun by {_count_processes(processes)} and cannot go on in {_count_processes(world.size)}",
+            f"resume it with --devices {processes}",
+        )
+    compute = choose_compute(config.device, config.precision, config.threads, world)
+    tell = tell if world.is_first else _stay_silent
     tell(str(compute))
     source = load_run_data(run, dataset)
-    fit, validation = prepare_fit(source, config, compute)
-    return _train_run(run, source, fit, validation, tell)
+    fit, validation = prepare_fit(source, config, compute, world)
+    with joined(world, compute.device):
+        return _train_run(run, source, fit, validation, tell)
 
 
-def prepare_fit(source: Dataset, config: TrainConfig, compute: Compute) -> tuple[Fit, ImageSplit]:
+def prepare_fit(source: Dataset, config: TrainConfig, compute: Compute, world: World = ALONE) -> tuple[Fit, ImageSplit]:
     """Lay out what stays the same through a run, and the images that are held out of it for validation.
 
     Raises:
-        ConfigError: if nothing is left to learn from.
+        ConfigError: if nothing is left to learn from, or too little for each of the processes.
     """
     fit_split, validation = _hold_out_validation(source.train, config)
     mean, std = _choose_normalization(fit_split, config)
-    return Fit(fit_split.to(compute.device), config, compute, mean, std), validation
+    fit = Fit(fit_split.to(compute.device), config, compute, mean, std, world)
+    smallest = len(fit_split) // fit.steps_per_epoch
+    if world.size > 1 and smallest < 2 * world.size:
+        raise ConfigError(
+            "batch_size",
+            f"batches of {smallest} images are less than two for each of {world.size} processes",
+            "set it higher, or take fewer processes",
+        )
+    return fit, validation
 
 
 def _train_run(run: Run, source: Dataset, fit: Fit, validation: ImageSplit, tell: Callable[[str], None]) -> Run:
@@ -106,7 +142,9 @@ def _train_run(run: Run, source: Dataset, fit: Fit, validation: ImageSplit, tell
         device=compute.device, memory_format=torch.channels_last
     )  # type: ignore[call-overload]
     with prepared_process(compute):
-        history = train_epochs(model, fit, validation, run, tell)
+        history = train_epochs(model, fit, validation, run, tell, source.splits.get("test"))
+    if not fit.world.is_first:
+        return run
     record = ModelRecord(
         model=config.model,
         classes=source.classes,
@@ -121,8 +159,18 @@ def _train_run(run: Run, source: Dataset, fit: Fit, validation: ImageSplit, tell
         predictions = predict_split(model, source.test, record, compute)
         save_predictions(run, predictions, source.test, weights_hash)
         outcome["test_accuracy"] = accuracy(predictions.logits, source.test.labels)
+        history[-1].update(test_accuracy=outcome["test_accuracy"], test_n=len(source.test))
+        write_json_lines(run.history, history)
     write_json(run.training, {**outcome, "seconds_total": time.perf_counter() - started})
     return run
+
+
+def _count_processes(count: int) -> str:
+    return f"{count} processes" if count > 1 else "one process"
+
+
+def _stay_silent(line: str) -> None:
+    pass
 
 
 def _hold_out_validation(split: ImageSplit, config: TrainConfig) -> tuple[ImageSplit, ImageSplit]:

@@ -1,0 +1,75 @@
+"""Epochs that fit into a time: by hand, and by trying."""
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from visionlib.data import Dataset
+from visionlib.errors import ConfigError
+from visionlib.models import build_model
+from visionlib.runs import read_json
+from visionlib.training import TrainConfig, choose_compute, train
+from visionlib.training.budget import fit_epochs, measure_seconds_per_image
+from visionlib.training.train_run import prepare_fit
+
+SPEEDS = {16: 0.001, 24: 0.002, 32: 0.004}
+HALVES = TrainConfig(resolutions=(0.5, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "epochs"),
+    # Of 100 images an epoch at 16 px takes 0.1 s and at 32 px 0.4; the last is at 32, of an even number every second.
+    [(0.4, 1), (0.49, 1), (0.5, 2), (0.89, 2), (0.9, 3), (1.0, 4), (1e9, 1000)],
+)
+def test_epochs_by_hand(seconds: float, epochs: int) -> None:
+    assert fit_epochs(HALVES, 100, 32, SPEEDS, seconds) == epochs
+
+
+def test_no_time_for_one_epoch_says_how_much_it_takes() -> None:
+    with pytest.raises(ConfigError, match="max_seconds: 1 are too few: one epoch takes 4 here; set it higher"):
+        fit_epochs(HALVES, 1000, 32, SPEEDS, 1.0)
+
+
+def test_measuring_changes_nothing(small_shapes: Dataset) -> None:
+    config = TrainConfig(model="resnet20", batch_size=50, resolutions=(0.5, 1.0), device="cpu", precision="fp32")
+    fit, _ = prepare_fit(small_shapes, config, choose_compute("cpu", "fp32"))
+    model = build_model("resnet20")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    measured = measure_seconds_per_image(fit, model)
+    assert measured.keys() == {8, 16}
+    assert all(seconds > 0 for seconds in measured.values())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+class Slow(nn.Module):
+    """Takes half a millisecond for an image, and so 0.1 s for an epoch of 200."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 10)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            time.sleep(0.0005 * len(inputs))
+        outputs: torch.Tensor = self.linear(inputs.mean((2, 3)))
+        return outputs
+
+
+def test_a_training_takes_the_time_that_it_was_given(
+    small_shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("visionlib.training.budget.build_model", lambda *_, **__: Slow())
+    monkeypatch.setattr("visionlib.training.train_run.build_model", lambda *_, **__: Slow())
+    config = TrainConfig(epochs=1, batch_size=50, device="cpu", precision="fp32", resolutions=(1.0,))
+    told: list[str] = []
+    run = train(small_shapes, config, out=tmp_path / "run", max_seconds=2.0, tell=told.append)
+    training = read_json(run.training)
+    assert 6 <= training["epochs"] <= 19
+    assert f"{training['epochs']} epochs fit into 2 s" in told
+    assert read_json(run.config)["config"]["epochs"] == training["epochs"]

@@ -1,0 +1,188 @@
+"""The range test against training by hand, and everything that it was given as it was before."""
+
+import dataclasses
+import json
+import math
+import random
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from visionlib import find_learning_rate
+from visionlib.data import Dataset
+from visionlib.errors import ConfigError, ModelError
+from visionlib.models import build_model
+from visionlib.models.normalize import normalize_images
+from visionlib.training import TrainConfig
+from visionlib.training.batches import epoch_batches
+from visionlib.training.device import choose_compute
+from visionlib.training.rate_finder import _kept_random_state
+
+
+class WithDropout(nn.Module):
+    """Draws from torch's generator, and has what a state_dict does not hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+        self.dropout = nn.Dropout(0.5)
+        self.linear = nn.Linear(3, 10)
+        self.calls: torch.Tensor
+        self.register_buffer("calls", torch.zeros(()), persistent=False)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.calls.add_(1)
+        return self.linear(self.dropout(self.norm(inputs)).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def config(small_config: TrainConfig) -> TrainConfig:
+    return small_config.replace(batch_size=16)
+
+
+@pytest.fixture
+def plain_config(config: TrainConfig) -> TrainConfig:
+    """Without augmentation, so that a few lines can do the same."""
+    return config.replace(flip="none", crop_px=0)
+
+
+def test_every_step_is_that_of_plain_sgd(small_shapes: Dataset, plain_config: TrainConfig) -> None:
+    finding = find_learning_rate(small_shapes, plain_config, lowest=0.001, highest=0.05, steps=20)
+    split = small_shapes.train
+    model = build_model("resnet20", classes=10, channels=3, seed=0).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9, weight_decay=5e-4, nesterov=True)
+    batches = [b for epoch in range(5) for b in epoch_batches(split, 16, seed=0, epoch=epoch)]
+    expected = []
+    for step, batch in enumerate(batches[:20]):
+        optimizer.param_groups[0]["lr"] = 0.001 * 50 ** (step / 19)
+        inputs = normalize_images(split.images[batch], split.mean, split.std)
+        loss = F.cross_entropy(model(inputs), split.labels[batch], label_smoothing=0.1)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        expected.append(loss.item())
+    assert finding.losses[:12] == pytest.approx(expected[:12], rel=1e-3)  # rounding grows from step to step
+    assert not finding.has_diverged
+
+
+@pytest.mark.parametrize("growth", ["exponential", "linear"])
+def test_rates_grow_evenly_from_the_lowest_to_the_highest(
+    growth: str, small_shapes: Dataset, config: TrainConfig
+) -> None:
+    finding = find_learning_rate(small_shapes, config, lowest=1e-4, highest=1e-2, steps=20, growth=growth)  # type: ignore[arg-type]
+    assert len(finding.rates) == 20
+    assert [finding.rates[0], finding.rates[-1]] == pytest.approx([1e-4, 1e-2])
+    scale = math.log if growth == "exponential" else float
+    gaps = [scale(b) - scale(a) for a, b in pairwise(finding.rates)]
+    assert gaps == pytest.approx([gaps[0]] * 19)
+
+
+def test_it_ends_when_the_loss_runs_away(small_shapes: Dataset, config: TrainConfig) -> None:
+    finding = find_learning_rate(small_shapes, config, lowest=1e-3, highest=1e6, steps=40)
+    assert finding.has_diverged
+    assert len(finding.rates) == len(finding.losses) == len(finding.smoothed) < 40
+    assert all(math.isfinite(loss) for loss in finding.losses)
+    assert finding.rates[0] <= finding.suggestion <= finding.rates[-1]
+
+
+def test_everything_is_left_as_it_was(small_shapes: Dataset, config: TrainConfig) -> None:
+    model = WithDropout()
+    model.norm.running_mean.fill_(0.25)  # type: ignore[union-attr]
+    model.norm.eval()
+    model.linear.bias.requires_grad_(False)
+    model.linear.weight.grad = torch.ones(10, 3)
+    before = {name: value.clone() for name, value in [*model.named_parameters(), *model.named_buffers()]}
+    state = torch.get_rng_state()
+    first = find_learning_rate(small_shapes, config, model=model, steps=20, highest=1e3)
+    after = dict([*model.named_parameters(), *model.named_buffers()])
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert [module.training for module in (model, model.norm, model.dropout)] == [True, False, True]
+    assert torch.equal(model.linear.weight.grad, torch.ones(10, 3))
+    assert model.norm.weight.grad is None
+    assert [p.requires_grad for p in model.parameters()] == [True, True, True, False]
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(99)  # what was drawn before does not matter either
+    assert find_learning_rate(small_shapes, config, model=model, steps=20, highest=1e3) == first
+
+
+def test_all_generators_are_put_back() -> None:
+    """By itself, since the checks of annotations draw from Python's generator around every call."""
+    compute = choose_compute("cpu")
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
+    drawn = []
+    for _ in range(2):
+        with _kept_random_state(compute, 3):
+            drawn.append(torch.rand(1).item())
+            random.random()
+            np.random.rand()  # noqa: NPY002
+        assert torch.equal(torch.get_rng_state(), states[0])
+        assert random.getstate() == states[1]
+        assert str(np.random.get_state()) == str(states[2])  # noqa: NPY002
+    assert drawn[0] == drawn[1]
+
+
+def test_nothing_is_left_behind_when_it_fails(small_shapes: Dataset, config: TrainConfig) -> None:
+    class Failing(WithDropout):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            if self.calls > 2:
+                raise KeyboardInterrupt
+            return super().forward(inputs)
+
+    model, state, threads = Failing(), torch.get_rng_state(), torch.get_num_threads()
+    with pytest.raises(KeyboardInterrupt):
+        find_learning_rate(small_shapes, config.replace(threads=1), model=model, steps=20)
+    assert model.calls == 0
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+
+
+def test_only_the_training_split_is_read(small_shapes: Dataset, config: TrainConfig) -> None:
+    alone = dataclasses.replace(small_shapes, splits={"train": small_shapes.train})
+    assert find_learning_rate(alone, config, steps=20) == find_learning_rate(small_shapes, config, steps=20)
+
+
+def test_the_record_is_plain_json(small_shapes: Dataset, config: TrainConfig) -> None:
+    finding = find_learning_rate(small_shapes, config, steps=20)
+    record = json.loads(json.dumps(finding.to_dict(), allow_nan=False))
+    assert record["suggestion"] == record["settings"]["peak_learning_rate"] == finding.suggestion
+    assert len(record["rates"]) == len(record["losses"]) == len(record["smoothed"])
+
+
+def test_muons_filters_keep_their_share(small_shapes: Dataset, config: TrainConfig) -> None:
+    config = config.replace(optimizer="muon", muon_learning_rate=0.1, peak_learning_rate=0.2)
+    finding = find_learning_rate(small_shapes, config, steps=20)
+    assert finding.settings["peak_learning_rate"] == finding.suggestion
+    assert finding.settings["muon_learning_rate"] == pytest.approx(min(1, finding.suggestion / 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lowest": 0.0}, "lowest, highest: 0 and 10 are no range; set 0 < lowest < highest"),
+        ({"lowest": 1.0, "highest": 0.5}, "1 and 0.5 are no range"),
+        ({"lowest": float("nan")}, "nan and 10 are no range"),
+        ({"highest": float("inf")}, "0.001 and inf are no range"),
+        ({"steps": 19}, "steps: 19 are too few to see a curve; set at least 20"),
+    ],
+)
+def test_ranges_that_are_none(
+    arguments: dict[str, float], message: str, small_shapes: Dataset, config: TrainConfig
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        find_learning_rate(small_shapes, config, **arguments)  # type: ignore[arg-type]
+
+
+def test_networks_that_cannot_be_tested(small_shapes: Dataset, config: TrainConfig) -> None:
+    broken = WithDropout()
+    with torch.no_grad():
+        broken.linear.weight.fill_(float("nan"))
+    with pytest.raises(ModelError, match="WithDropout: has a loss that is no number from the start"):
+        find_learning_rate(small_shapes, config, model=broken, steps=20)
+    uncopied = WithDropout()
+    uncopied.extra = uncopied.linear.weight * 1
+    with pytest.raises(ModelError, match="WithDropout: cannot be copied"):
+        find_learning_rate(small_shapes, config, model=uncopied, steps=20)

@@ -1,0 +1,214 @@
+"""Several processes train as one does, tell nothing twice, and end together."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from visionlib.errors import ConfigError
+from visionlib.training.world import ALONE, World, find_world
+
+ROOT = Path(__file__).parents[2]
+NETWORKS = """
+from torch import nn
+
+def plain(classes, channels):
+    return nn.Sequential(
+        nn.Conv2d(channels, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 16, 3, 2), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, classes),
+    )
+
+def normalized(classes, channels):
+    return nn.Sequential(
+        nn.Conv2d(channels, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, classes),
+    )
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with networks, and 90 pictures in it."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "networks.py").write_text(NETWORKS)
+    noise = torch.Generator().manual_seed(0)
+    for split, n in (("train", 31), ("test", 8)):
+        for number, name in enumerate(("dark", "bright")):
+            (folder / "pictures" / split / name).mkdir(parents=True)
+            for at in range(n):
+                pixels = torch.randint(0, 100, (16, 16, 3), generator=noise) + 100 * number
+                Image.fromarray(pixels.to(torch.uint8).numpy()).save(folder / f"pictures/{split}/{name}/{at}.png")
+    return folder
+
+
+def start(place: Path, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "visionlib", "train", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{place}", "OMP_NUM_THREADS": "1"},
+    )
+
+
+def settings(model: str, **changes: object) -> list[object]:
+    given = {
+        "model": f"networks:{model}",
+        "epochs": 3,
+        "batch_size": 10,
+        "device": "cpu",
+        "precision": "fp32",
+        **changes,
+    }
+    return ["pictures", *(word for key, value in given.items() for word in (f"--{key.replace('_', '-')}", value))]
+
+
+def train_as(place: Path, processes: int, out: str, *arguments: object) -> Path:
+    process = start(place, *arguments, "--out", out, "--devices", processes)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert output.count("next: visionlib test") == 1
+    assert errors.count("epoch 3/3") == 1
+    return place / out
+
+
+def history(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_train_as_one(place: Path) -> None:
+    """62 images in batches of ten, one of them odd, over three epochs, with another rule for filters."""
+    arguments = settings("plain", optimizer="muon", validation_fraction=0.1)
+    one, two = (train_as(place, count, f"as{count}", *arguments) for count in (1, 2))
+    ours, theirs = (load_file(run / "model.safetensors") for run in (one, two))
+    for name, weights in ours.items():
+        torch.testing.assert_close(weights, theirs[name], atol=1e-5, rtol=1e-4)
+    for a, b in zip(history(one), history(two), strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+        assert a["training_accuracy"] == b["training_accuracy"]
+        assert a["validation_accuracy"] == b["validation_accuracy"]
+    assert json.loads((two / "config.json").read_text())["compute"]["processes"] == 2
+
+
+def test_the_statistics_of_all_are_averaged(place: Path) -> None:
+    """One step without momentum of its own: the mean over both halves is the mean over the batch."""
+    arguments = settings("normalized", epochs=3, batch_size=62, peak_learning_rate=0)
+    one, two = (train_as(place, count, f"statistics{count}", *arguments) for count in (1, 2))
+    ours, theirs = (load_file(run / "model.safetensors") for run in (one, two))
+    torch.testing.assert_close(ours["1.running_mean"], theirs["1.running_mean"])
+
+
+@pytest.fixture
+def slow_run(place: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Two processes that have come past their first checkpoint."""
+    out = tmp_path / "run"
+    # More epochs than can pass meanwhile; a checkpoint whenever it costs little.
+    process = start(place, *settings("normalized", epochs=2000, checkpoint_s=0.01), "--out", out, "--devices", 2)
+    deadline = time.monotonic() + 60
+    while not (out / "resume.pt").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    yield process, out
+    if process.poll() is None:
+        process.kill()
+        process.communicate()
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not listed.exists():
+        pytest.skip("the kernel does not tell a process's children")
+    return [int(word) for word in listed.read_text().split()]
+
+
+def test_one_that_dies_ends_the_others_with_one_message(slow_run: tuple[subprocess.Popen[str], Path]) -> None:
+    process, _ = slow_run
+    victim = children(process)[-1]
+    killed = time.monotonic()
+    os.kill(victim, signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - killed < 10
+    assert process.returncode == 1
+    (line,) = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert "was ended by SIGKILL, and so the others were, too; go on with --resume RUN" in line
+    assert "Traceback" not in errors
+
+
+def test_interrupted_and_resumed_is_uninterrupted(place: Path, tmp_path: Path) -> None:
+    """Interrupted at whatever step it has come to: the statistics of each process are its own again."""
+    arguments = settings("normalized", epochs=40, flip="random")
+    whole = start(place, *arguments, "--out", tmp_path / "whole", "--devices", 2)
+    _, errors = whole.communicate(timeout=120)
+    assert whole.returncode == 0, errors
+    parts = start(place, *arguments, "--out", tmp_path / "parts", "--devices", 2)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "parts" / "history.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    parts.send_signal(signal.SIGINT)
+    _, errors = parts.communicate(timeout=60)
+    assert parts.returncode == 130, errors
+    assert errors.count(f"go on with: visionlib train --resume {tmp_path / 'parts'} --devices 2") == 1
+    alone = start(place, "--resume", tmp_path / "parts")
+    _, errors = alone.communicate(timeout=60)
+    assert alone.returncode == 2
+    assert "was begun by 2 processes and cannot go on in one process; resume it with --devices 2" in errors
+    resumed = start(place, "--resume", tmp_path / "parts", "--devices", 2)
+    _, errors = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, errors
+    ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(weights, theirs[name]) for name, weights in ours.items())
+
+
+def test_what_is_wrong_is_said_once(place: Path) -> None:
+    process = start(place, "nowhere", "--devices", 2, "--device", "cpu")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.count("error: ") == 1
+    assert "error: nowhere: is no dataset" in errors
+    process = start(place, *settings("plain", batch_size=3), "--devices", 2)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors.count("error: batch_size: batches of 2 images are less than two for each of 2 processes") == 1
+    process = start(place, "pictures", "--devices", 0)
+    assert "error: --devices: 0 cannot train; set at least 1" in process.communicate(timeout=60)[1]
+    assert process.returncode == 2
+
+
+def test_every_image_of_a_batch_has_one_process() -> None:
+    positions = torch.arange(11)
+    shares = [World(rank, 3).share(positions) for rank in range(3)]
+    assert sorted(torch.cat(shares).tolist()) == positions.tolist()
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert torch.equal(ALONE.share(positions), positions)
+
+
+def test_weights_of_parts_make_up_the_mean_of_the_batch() -> None:
+    losses = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0])
+    parts = [World(rank, 2).share(losses.long()).float() for rank in range(2)]
+    weighed = [World(rank, 2).weigh(part.mean(), len(part), 5) for rank, part in enumerate(parts)]
+    assert float(sum(weighed)) / 2 == pytest.approx(float(losses.mean()))
+
+
+def test_the_environment_tells_which_process_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_world() == ALONE
+    for name, value in {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    assert find_world() == World(5, 8, 1, 4)
+    monkeypatch.setenv("RANK", "8")
+    with pytest.raises(ConfigError, match=r"RANK=8, WORLD_SIZE=8, .*is no process of several"):
+        find_world()
+    monkeypatch.setenv("RANK", "first")
+    with pytest.raises(ConfigError, match="RANK=first"):
+        find_world()

@@ -1,0 +1,92 @@
+"""`visionlib lr-find`."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.cli.pictures import check_picture_path, save_picture
+from visionlib.cli.settings import resolve_config, with_setting_options
+from visionlib.cli.train import DEFAULT_RECIPE, ConfigOption, ImageSizeOption, RecipeOption
+
+if TYPE_CHECKING:
+    from visionlib.training import RateFinding
+
+
+@with_setting_options
+def lr_find(
+    dataset: Annotated[str, typer.Argument(help="A name or a path, as for `visionlib data`.", show_default=False)],
+    recipe: RecipeOption = DEFAULT_RECIPE,
+    config: ConfigOption = None,
+    image_size: ImageSizeOption = None,
+    lowest: Annotated[float, typer.Option(help="Rate of the first step.")] = 1e-3,
+    highest: Annotated[float, typer.Option(help="Rate of the last step, if the loss does not run away before.")] = 10.0,
+    steps: Annotated[int, typer.Option(help="Most steps, each with a batch of its own.")] = 100,
+    growth: Annotated[
+        Literal["exponential", "linear"], typer.Option(help="Let the rate grow by equal factors or by equal amounts.")
+    ] = "exponential",
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the curve, as PNG or SVG by the name.", show_default=False)
+    ] = None,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+    **settings: Any,
+) -> None:
+    """Find a learning rate: train with a growing one until the loss runs away, and suggest a peak.
+
+    Takes every setting of `visionlib train`; nothing is kept of what was learned.
+
+    Example: visionlib lr-find cifar10 --recipe quick --plot rate.png
+    """
+    if plot is not None:
+        check_picture_path(plot)
+    resolved = resolve_config(recipe, config, settings)
+
+    from visionlib.data import load_dataset
+    from visionlib.training.rate_finder import find_learning_rate
+
+    finding = find_learning_rate(
+        load_dataset(dataset, image_size=image_size),
+        resolved,
+        lowest=lowest,
+        highest=highest,
+        steps=steps,
+        growth=growth,
+        tell=tell,
+    )
+    if plot is not None:
+        from visionlib.training.pictures import draw_rate_finding
+
+        save_picture(draw_rate_finding(finding), plot)
+        tell(f"drawn: {plot}")
+    options = {"recipe": recipe if recipe != DEFAULT_RECIPE else None, "config": config, "image_size": image_size}
+    following = _spell_training(dataset, {**options, **settings, **finding.settings})
+    if json:
+        print_json({"dataset": dataset, **finding.to_dict(), "next": following})
+    else:
+        _print_finding(finding, following)
+
+
+def _print_finding(finding: "RateFinding", following: str) -> None:
+    typer.echo(f"suggested peak learning rate: {finding.suggestion:g}")
+    typer.echo(f"  it is {finding.rule}")
+    if not finding.has_diverged:
+        typer.echo(f"  up to {finding.rates[-1]:g} the loss did not run away")
+    typer.echo(f"next: {following}")
+
+
+def _spell_training(dataset: str, options: Mapping[str, Any]) -> str:
+    """Spell the command that trains with what was given here and found."""
+    words = ["visionlib", "train", dataset]
+    for name, value in options.items():
+        if value is None or value is False:
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if isinstance(value, tuple):
+            words.append(",".join(f"{share:g}" for share in value))
+        elif value is not True:
+            words.append(f"{value:g}" if isinstance(value, float) else str(value))
+    return shlex.join(words)

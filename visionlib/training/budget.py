@@ -1,0 +1,97 @@
+"""How many epochs fit into a time: measured on the machine at hand, before the training begins."""
+
+import copy
+import time
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from visionlib.errors import ConfigError
+from visionlib.models import build_model
+from visionlib.training.batches import epoch_batches
+from visionlib.training.config import TrainConfig
+from visionlib.training.device import prepared_process
+from visionlib.training.loop import Fit, train_step
+from visionlib.training.optimizer import make_optimizer
+from visionlib.training.schedule import resolution_px
+
+_MARGIN = 0.05
+"""Share of the time that is left over: a machine is not equally fast all the time."""
+_MOST_EPOCHS = 1000
+"""However much time there is: more were never seen to help."""
+_WARM_UP_STEPS, _TIMED_STEPS = 2, 4
+
+
+def fit_epochs(config: TrainConfig, n: int, side_px: int, seconds_per_image: Mapping[int, float], max_s: float) -> int:
+    """Give the largest number of epochs whose images, at their resolutions, take no longer than a time.
+
+    Args:
+        config: the settings; its resolutions are spread over however many epochs.
+        n: images of an epoch.
+        side_px: side of the stored images.
+        seconds_per_image: for each side that an epoch may train at.
+        max_s: the time, in seconds.
+    Raises:
+        ConfigError: if one epoch takes longer.
+    """
+
+    def seconds(epochs: int) -> float:
+        sides = Counter(resolution_px(epoch, epochs, config.resolutions, side_px) for epoch in range(epochs))
+        return sum(count * n * seconds_per_image[side] for side, count in sides.items())
+
+    if seconds(1) > max_s:
+        raise ConfigError(
+            "max_seconds", f"{max_s:.0f} are too few: one epoch takes {seconds(1):.0f} here", "set it higher"
+        )
+    return bisect_right(range(1, _MOST_EPOCHS + 1), max_s, key=seconds)
+
+
+def measure_seconds_per_image(fit: Fit, model: nn.Module) -> dict[int, float]:
+    """Train a copy of a model for a few steps at each resolution of the settings; the model itself stays as it is.
+
+    Returns:
+        The lowest seconds per image, data included, for each side in pixels.
+    """
+    twin = copy.deepcopy(model).train()
+    optimizer = make_optimizer(twin, fit.config, fit.number_format)
+    batches = epoch_batches(fit.split, fit.config.batch_size, seed=fit.config.seed, epoch=0)
+    side_px = fit.split.image_size[0]
+    shares = len(fit.config.resolutions)
+    found = {}
+    for side in sorted({resolution_px(at, shares, fit.config.resolutions, side_px) for at in range(shares)}):
+        timed = []
+        for step in range(_WARM_UP_STEPS + _TIMED_STEPS):
+            positions = batches[step % len(batches)]
+            started = time.perf_counter()
+            loss, _ = train_step(twin, optimizer, fit, positions, 0, side, 0.0)
+            loss.item()  # a GPU is asked for it, and so has finished
+            timed.append((time.perf_counter() - started) / len(positions))
+        found[side] = min(timed[_WARM_UP_STEPS:])
+    return found
+
+
+def fit_budget(fit: Fit, classes: int, max_s: float) -> TrainConfig:
+    """Give a run's settings with as many epochs as fit into a time on this machine.
+
+    The schedules stretch over them. What follows on the last epoch, such as predicting the test images, comes on top.
+
+    Args:
+        fit: the run's data, settings and device.
+        classes: number of classes.
+        max_s: the time, in seconds, what is measured here included.
+    Raises:
+        ConfigError: if one epoch takes longer, or several processes train, whose time is not measured.
+    """
+    if fit.world.size > 1:
+        raise ConfigError("max_seconds", "it is measured for one process alone", "set the epochs yourself")
+    started = time.perf_counter()
+    model = build_model(fit.config.model, classes=classes, channels=fit.split.channels, seed=fit.config.seed)
+    model.to(device=fit.compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with prepared_process(fit.compute):
+        seconds_per_image = measure_seconds_per_image(fit, model)
+    left = (max_s - (time.perf_counter() - started)) * (1 - _MARGIN)
+    epochs = fit_epochs(fit.config, len(fit.split), fit.split.image_size[0], seconds_per_image, left)
+    return fit.config.replace(epochs=epochs)

@@ -1,0 +1,79 @@
+"""Start several processes of the same command, and end them together; torchrun's own launcher does it."""
+
+import itertools
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from visionlib.errors import ConfigError, TrainingError
+
+_GLANCE_S = 0.1
+
+
+def launch_processes(count: int, arguments: Sequence[str]) -> int:
+    """Run `visionlib` with these arguments in several processes on this machine, until all of them have ended.
+
+    If one dies, the others are ended at once.
+
+    Args:
+        count: how many.
+        arguments: of the command line, the same for each; in their environment stands which one they are.
+    Returns:
+        The exit code: that of the process that failed first, or 0.
+    Raises:
+        ConfigError: if there are fewer GPUs, or no processes can be started.
+        TrainingError: if one was ended from outside, and so could not say itself why.
+    """
+    import torch
+
+    if count < 1:
+        raise ConfigError("--devices", f"{count} cannot train", "set at least 1")
+    if torch.cuda.is_available() and not _wants_processor(arguments) and count > torch.cuda.device_count():
+        raise ConfigError(
+            "--devices", f"{count} are wanted and there are {torch.cuda.device_count()} GPUs", "ask for fewer"
+        )
+    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    # It would print tables of what the processes say in a line; this process does nothing else.
+    logging.disable(logging.CRITICAL)
+    try:
+        with tempfile.TemporaryDirectory(prefix="visionlib-") as folder:
+            config = LaunchConfig(
+                min_nodes=1,
+                max_nodes=1,
+                nproc_per_node=count,
+                run_id="visionlib",
+                rdzv_backend="c10d",
+                rdzv_endpoint="localhost:0",
+                max_restarts=0,
+                monitor_interval=_GLANCE_S,
+                logs_specs=DefaultLogsSpecs(folder),
+            )
+            elastic_launch(config, sys.executable)("-m", "visionlib", *arguments)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        if failure.exitcode < 0:
+            name = signal.Signals(-failure.exitcode).name
+            raise TrainingError(
+                f"process {rank} of {count}",
+                f"was ended by {name}, and so the others were, too",
+                "go on with --resume RUN; without memory for so many, take fewer --devices",
+            ) from error
+        return failure.exitcode
+    except SignalException as error:
+        return 128 + error.sigval
+    return 0
+
+
+def is_launched() -> bool:
+    """Tell whether this process is one of several already."""
+    return "WORLD_SIZE" in os.environ
+
+
+def _wants_processor(arguments: Sequence[str]) -> bool:
+    return "--device=cpu" in arguments or ("--device", "cpu") in itertools.pairwise(arguments)

@@ -1,0 +1,179 @@
+"""The optimisers: SGD, and Muon, which lets the filters of a convolution learn in step with each other."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from visionlib.training.config import TrainConfig
+
+_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic that drives singular values towards 1, fast rather than exactly; Jordan 2024."""
+_NEWTON_SCHULZ_STEPS = 3
+
+
+def make_optimizer(
+    model: nn.Module, config: TrainConfig, number_format: torch.dtype = torch.float32
+) -> torch.optim.Optimizer:
+    """Make the optimiser of the settings.
+
+    Args:
+        model: its parameters are to be learned.
+        config: the settings; the rates of each step are set before it, see `set_rates`.
+        number_format: of Muon's products of matrices.
+    """
+    if config.optimizer == "muon":
+        filters = [p for p in model.parameters() if p.ndim > 2]
+        others = [p for p in model.parameters() if p.ndim <= 2]
+        return Muon(
+            filters,
+            others,
+            momentum=config.muon_momentum,
+            others_momentum=config.momentum,
+            others_decay=config.weight_decay,
+            number_format=number_format,
+        )
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=config.peak_learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        nesterov=config.momentum > 0,
+        fused=True,
+    )
+
+
+def set_rates(optimizer: torch.optim.Optimizer, config: TrainConfig, learning_rate: float) -> None:
+    """Set the rates of a step: the schedule's, and for Muon's filters as high a share of their own peak."""
+    for group in optimizer.param_groups:
+        is_filters = group.get("is_orthogonalized", False)
+        peak = config.muon_learning_rate / config.peak_learning_rate if is_filters and config.peak_learning_rate else 1
+        group["lr"] = learning_rate * peak
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised by Newton-Schulz for filters; plain Nesterov SGD for the rest.
+
+    Each update of a layer's filters, seen as a matrix with one row per output channel, is replaced by the nearest
+    matrix whose directions are all equally strong. So rare directions are learned as fast as common ones. The length of
+    each layer's filters stays what it is at first: the rate is the share of that length that a step changes. A
+    normalisation behind the layer makes up for any length.
+
+    Args:
+        filters: weights of more than two dimensions, the first of them the output channels.
+        others: all other parameters: normalisation, biases, linear layers.
+        momentum: Nesterov momentum of the filters.
+        others_momentum: Nesterov momentum of the others.
+        others_decay: decay of the others per step, times the rate.
+        number_format: of the products of matrices; bf16 is enough.
+    Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon; for convolutions airbench94_muon, which keeps lengths
+        as well.
+    """
+
+    def __init__(
+        self,
+        filters: Iterable[Tensor],
+        others: Iterable[Tensor],
+        *,
+        momentum: float,
+        others_momentum: float,
+        others_decay: float,
+        number_format: torch.dtype,
+    ) -> None:
+        self._number_format = number_format
+        groups: list[dict[str, Any]] = [
+            {"params": list(filters), "is_orthogonalized": True, "momentum": momentum, "weight_decay": 0.0},
+            {
+                "params": list(others),
+                "is_orthogonalized": False,
+                "momentum": others_momentum,
+                "weight_decay": others_decay,
+            },
+        ]
+        super().__init__([group for group in groups if group["params"]], {"lr": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Take one step with the rates of the groups."""
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            gradients = tuple(p.grad for p in parameters)
+            if group["weight_decay"]:
+                gradients = torch._foreach_add(gradients, parameters, alpha=group["weight_decay"])
+            buffers = [self._buffer(p) for p in parameters]
+            torch._foreach_mul_(buffers, group["momentum"])
+            torch._foreach_add_(buffers, gradients)
+            updates = torch._foreach_add(gradients, buffers, alpha=group["momentum"])
+            if group["is_orthogonalized"]:
+                self._turn(parameters, updates, group["lr"])
+            else:
+                torch._foreach_add_(parameters, updates, alpha=-group["lr"])
+
+    def _buffer(self, parameter: Tensor) -> Tensor:
+        state: dict[str, Tensor] = self.state[parameter]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        return state["momentum_buffer"]
+
+    def _length(self, parameter: Tensor) -> Tensor:
+        state: dict[str, Tensor] = self.state[parameter]
+        if "length" not in state:
+            state["length"] = parameter.norm()
+        return state["length"]
+
+    def _turn(self, parameters: list[Tensor], updates: Sequence[Tensor], rate: float) -> None:
+        """Add a share of a layer's length of the orthogonalised update, and bring the filters back to that length."""
+        for alike in _alike(parameters):
+            # With channels last, as the memory is laid out, this copies nothing; the order of columns does not matter.
+            flat = [updates[at].movedim(1, -1).flatten(1) for at in alike]
+            matrices = torch.stack(flat) if len(flat) > 1 else flat[0][None]
+            for at, update in zip(alike, orthogonalize(matrices, self._number_format), strict=True):
+                parameter = parameters[at]
+                length = self._length(parameter)
+                parameter.mul_(length / parameter.norm())
+                share = length * rate / min(update.shape) ** 0.5
+                filters = parameter.movedim(1, -1)
+                filters.sub_(update.view_as(filters) * share)
+
+
+def orthogonalize(
+    matrices: Float[Tensor, "k m n"], number_format: torch.dtype = torch.float32
+) -> Float[Tensor, "k m n"]:
+    """Bring the singular values near 1, at most 1.21, and keep the singular vectors.
+
+    The polynomials are worked out on the smaller of the two products of a matrix with itself, and multiplied with it
+    once at the end: the same in exact arithmetic as multiplying in every step, and much faster for long filters.
+
+    Args:
+        matrices: of one shape; a matrix of zeros stays one.
+        number_format: of the products of matrices.
+    """
+    a, b, c = _NEWTON_SCHULZ
+    is_tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if is_tall else matrices
+    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(number_format)
+    gram, product = x @ x.mT, None
+    for step in range(_NEWTON_SCHULZ_STEPS):
+        polynomial = b * gram + c * (gram @ gram)
+        polynomial.diagonal(dim1=1, dim2=2).add_(a)
+        product = polynomial if product is None else polynomial @ product
+        if step + 1 < _NEWTON_SCHULZ_STEPS:
+            gram = polynomial @ gram @ polynomial
+    assert product is not None
+    turned: Tensor = (product @ x).to(matrices.dtype)
+    return turned.mT if is_tall else turned
+
+
+def _alike(parameters: list[Tensor]) -> list[list[int]]:
+    """Group what can be worked out at once: on a GPU what has one shape; a processor is busy with one at a time."""
+    if parameters[0].device.type == "cpu":
+        return [[at] for at in range(len(parameters))]
+    places: dict[torch.Size, list[int]] = defaultdict(list)
+    for at, parameter in enumerate(parameters):
+        places[parameter.shape].append(at)
+    return list(places.values())
