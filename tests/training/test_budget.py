@@ -70,6 +70,7 @@ def test_a_training_takes_the_time_that_it_was_given(
     told: list[str] = []
     run = train(small_shapes, config, out=tmp_path / "run", max_seconds=2.0, tell=told.append)
     training = read_json(run.training)
-    assert 6 <= training["epochs"] <= 19
+    # 19 at most, as an epoch takes at least 0.1 s; fewer on a machine that is busy with other work, too.
+    assert 1 < training["epochs"] <= 19
     assert f"{training['epochs']} epochs fit into 2 s" in told
     assert read_json(run.config)["config"]["epochs"] == training["epochs"]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,14 @@ from visionlib.training.checkpoint import Checkpointer, Progress
 
 STEPS_PER_EPOCH = 4
 """Of the small configuration: 200 images in batches of 50."""
+
+
+@pytest.fixture(autouse=True)
+def interrupts_arrive() -> Iterator[None]:
+    """Listen to interrupts even where the shell that runs the tests, in its background, has them ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def interrupt_after(steps: int, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:

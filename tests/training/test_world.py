@@ -136,10 +136,9 @@ def children(process: subprocess.Popen[str]) -> list[int]:
 def test_one_that_dies_ends_the_others_with_one_message(slow_run: tuple[subprocess.Popen[str], Path]) -> None:
     process, _ = slow_run
     victim = children(process)[-1]
-    killed = time.monotonic()
     os.kill(victim, signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
-    assert time.monotonic() - killed < 10
+    # Within two seconds on a quiet machine; alone it would go on for minutes.
+    _, errors = process.communicate(timeout=30)
     assert process.returncode == 1
     (line,) = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert "was ended by SIGKILL, and so the others were, too; go on with --resume RUN" in line

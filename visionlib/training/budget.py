@@ -17,6 +17,7 @@ from visionlib.training.device import prepared_process
 from visionlib.training.loop import Fit, train_step
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.schedule import resolution_px
+from visionlib.training.small_maps import small_maps_as_products
 
 _MARGIN = 0.05
 """Share of the time that is left over: a machine is not equally fast all the time."""
@@ -66,7 +67,8 @@ def measure_seconds_per_image(fit: Fit, model: nn.Module) -> dict[int, float]:
         for step in range(_WARM_UP_STEPS + _TIMED_STEPS):
             positions = batches[step % len(batches)]
             started = time.perf_counter()
-            loss, _ = train_step(twin, optimizer, fit, positions, 0, side, 0.0)
+            with small_maps_as_products(twin, fit.compute.device):
+                loss, _ = train_step(twin, optimizer, fit, positions, 0, side, 0.0)
             loss.item()  # a GPU is asked for it, and so has finished
             timed.append((time.perf_counter() - started) / len(positions))
         found[side] = min(timed[_WARM_UP_STEPS:])

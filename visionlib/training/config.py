@@ -39,7 +39,7 @@ class TrainConfig:
         (1.0,), "share of the image side trained at, spread evenly over the epochs: 0.5,0.75,1"
     )
     optimizer: OptimizerName = _setting(
-        "sgd", "sgd, or muon: filters learn by orthogonalised momentum, the rest by sgd"
+        "sgd", "how weights learn: all by SGD, or filters by orthogonalised momentum, see docs/training.md"
     )
     muon_learning_rate: float = _setting(
         0.2, "highest rate of muon's filters: the share of their length that a step changes", low=0, high=1

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 
 from visionlib.errors import ConfigError
+from visionlib.training.allocation import kept_memory
 from visionlib.training.config import Precision
 from visionlib.training.world import ALONE, World
 
@@ -74,13 +75,14 @@ def _share_of_threads(world: World) -> int:
 
 @contextmanager
 def prepared_process(compute: Compute) -> Iterator[None]:
-    """Set the process up while the block runs: the thread count, and denormals flushed to zero, which are slow."""
+    """Set the process up while the block runs: threads, freed memory kept, slow denormals flushed to zero."""
     threads, was_flushing = torch.get_num_threads(), _flushes_denormals()
     # Before the first parallel operation, so that the threads of the pool inherit it.
     torch.set_flush_denormal(True)
     torch.set_num_threads(compute.threads)
     try:
-        yield
+        with kept_memory():
+            yield
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(was_flushing)

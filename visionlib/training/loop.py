@@ -23,6 +23,7 @@ from visionlib.training.device import Compute
 from visionlib.training.interruption import noticed_signals
 from visionlib.training.optimizer import make_optimizer, set_rates
 from visionlib.training.schedule import learning_rate, resolution_px
+from visionlib.training.small_maps import small_maps_as_products
 from visionlib.training.tensorboard import scalar_writer
 from visionlib.training.world import ALONE, World
 
@@ -89,7 +90,8 @@ def train_epochs(
                 interruption.end()
 
         while progress.epoch < config.epochs:
-            record = _train_epoch(learner, optimizer, fit, progress, pause)
+            with small_maps_as_products(model, fit.compute.device):
+                record = _train_epoch(learner, optimizer, fit, progress, pause)
             world.average_statistics(model)
             record["validation_accuracy"] = _score(model, fit, validation)
             tested = test if _is_test_due(record["epoch"], config) else None

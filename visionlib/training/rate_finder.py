@@ -29,6 +29,7 @@ from visionlib.training.optimizer import make_optimizer
 from visionlib.training.rate_rule import cap_losses, smooth_losses, suggest_rate
 from visionlib.training.recipes import RECIPES
 from visionlib.training.schedule import resolution_px
+from visionlib.training.small_maps import small_maps_as_products
 from visionlib.training.train_run import prepare_fit
 
 Growth = Literal["exponential", "linear"]
@@ -145,12 +146,12 @@ def _test_range(model: nn.Module, fit: Fit, rates: list[float]) -> tuple[list[fl
     """Take a step with each rate; give the finite losses, and whether they ran away before the last one."""
     config = fit.config
     side_px = resolution_px(0, config.epochs, config.resolutions, fit.split.image_size[0])
-    optimizer = make_optimizer(model, config, torch.bfloat16 if fit.compute.precision == "bf16" else torch.float32)
+    optimizer = make_optimizer(model, config, fit.number_format)
     batches = _endless_batches(fit.split, config)
     losses: list[float] = []
     mean, lowest = math.nan, math.inf
     model.train()
-    with progress_bar("range test", len(rates), "steps") as show:
+    with progress_bar("range test", len(rates), "steps") as show, small_maps_as_products(model, fit.compute.device):
         for rate in rates:
             epoch, positions = next(batches)
             loss = train_step(model, optimizer, fit, positions, epoch, side_px, rate)[0].item()

@@ -1,0 +1,43 @@
+"""Memory that is freed and wanted again; in a process of its own, whose memory nothing else has cut to pieces."""
+
+import subprocess
+import sys
+
+import pytest
+
+if not sys.platform.startswith("linux"):
+    pytest.skip("glibc's alone", allow_module_level=True)
+
+PAGES = 10_000
+"""About as many, of 4,096 bytes, as the tensor has."""
+PROGRAM = """
+import resource, torch
+from visionlib.training.allocation import kept_memory
+
+def count_faults():
+    for _ in range(20):
+        torch.ones(10_000_000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(10_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(count_faults())
+with kept_memory():
+    print(count_faults())
+print(count_faults())
+try:
+    with kept_memory():
+        raise OSError
+except OSError:
+    print(count_faults())
+"""
+
+
+def test_freed_memory_is_used_again_and_given_back_afterwards() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    before, meanwhile, afterwards, after_an_error = map(int, done.stdout.split())
+    assert before > 5 * PAGES
+    assert meanwhile < PAGES / 10
+    assert afterwards > 5 * PAGES
+    assert after_an_error > 5 * PAGES
