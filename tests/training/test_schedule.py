@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from visionlib.errors import ConfigError
 from visionlib.training import TrainConfig
-from visionlib.training.schedule import constant, cosine, learning_rate, one_cycle, resolution_px, triangular
+from visionlib.training.schedule import constant, cosine, learning_rate, one_cycle, resolution_px, share_px, triangular
 
 WITH_WARMUP: tuple[Callable[[int, int, float, float], float], ...] = (one_cycle, cosine, constant)
 
@@ -125,24 +125,33 @@ def test_an_unknown_schedule_and_no_cycle_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("epochs", "shares", "expected"),
+    ("steps", "shares", "expected"),
     [
         (6, (0.5, 0.5, 0.5, 0.75, 0.75, 1.0), [16, 16, 16, 24, 24, 32]),
         (4, (0.5, 1.0), [16, 16, 32, 32]),
+        (5, (0.5, 1.0), [16, 16, 32, 32, 32]),
         (3, (1.0,), [32, 32, 32]),
-        (1, (0.5, 0.75, 1.0), [32]),
-        (2, (0.5, 0.75, 1.0), [24, 32]),
+        (1, (0.5, 0.75, 1.0), [24]),
         (2, (0.3, 0.7), [8, 24]),
     ],
 )
-def test_resolutions_spread_over_the_epochs(epochs: int, shares: tuple[float, ...], expected: list[int]) -> None:
-    assert [resolution_px(epoch, epochs, shares, 32) for epoch in range(epochs)] == expected
+def test_resolutions_spread_over_the_steps(steps: int, shares: tuple[float, ...], expected: list[int]) -> None:
+    assert [resolution_px(step, steps, shares, 32) for step in range(steps)] == expected
 
 
 @given(st.integers(1, 30), st.lists(st.floats(0.01, 1), min_size=1, max_size=8), st.integers(1, 224))
-def test_resolutions_stay_within_the_image(epochs: int, shares: list[float], side_px: int) -> None:
-    for epoch in range(epochs):
-        assert min(8, side_px) <= resolution_px(epoch, epochs, tuple(shares), side_px) <= side_px
+def test_resolutions_stay_within_the_image(steps: int, shares: list[float], side_px: int) -> None:
+    for step in range(steps):
+        assert min(8, side_px) <= resolution_px(step, steps, tuple(shares), side_px) <= side_px
+
+
+@given(st.integers(1, 300), st.integers(1, 8))
+def test_each_resolution_has_its_share_of_the_steps(steps: int, count: int) -> None:
+    shares = tuple(round(0.25 + 0.125 * at / count, 6) for at in range(count))
+    sides = [resolution_px(step, steps, shares, 3200) for step in range(steps)]
+    assert sides == sorted(sides)
+    for share in shares:
+        assert abs(sides.count(share_px(share, 3200)) - steps / count) <= 1
 
 
 def test_a_whole_side_stays_itself() -> None:

@@ -2,8 +2,6 @@
 
 import copy
 import time
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Mapping
 
 import torch
@@ -16,7 +14,7 @@ from visionlib.training.config import TrainConfig
 from visionlib.training.device import prepared_process
 from visionlib.training.loop import Fit, train_step
 from visionlib.training.optimizer import make_optimizer
-from visionlib.training.schedule import resolution_px
+from visionlib.training.schedule import share_px
 from visionlib.training.small_maps import small_maps_as_products
 
 _MARGIN = 0.05
@@ -38,16 +36,13 @@ def fit_epochs(config: TrainConfig, n: int, side_px: int, seconds_per_image: Map
     Raises:
         ConfigError: if one epoch takes longer.
     """
-
-    def seconds(epochs: int) -> float:
-        sides = Counter(resolution_px(epoch, epochs, config.resolutions, side_px) for epoch in range(epochs))
-        return sum(count * n * seconds_per_image[side] for side, count in sides.items())
-
-    if seconds(1) > max_s:
+    sides = [share_px(share, side_px) for share in config.resolutions]
+    epoch_s = n * sum(seconds_per_image[side] for side in sides) / len(sides)
+    if epoch_s > max_s:
         raise ConfigError(
-            "max_seconds", f"{max_s:.0f} are too few: one epoch takes {seconds(1):.0f} here", "set it higher"
+            "max_seconds", f"{max_s:.0f} are too few: one epoch takes {epoch_s:.0f} here", "set it higher"
         )
-    return bisect_right(range(1, _MOST_EPOCHS + 1), max_s, key=seconds)
+    return min(_MOST_EPOCHS, int(max_s / epoch_s))
 
 
 def measure_seconds_per_image(fit: Fit, model: nn.Module) -> dict[int, float]:
@@ -60,9 +55,8 @@ def measure_seconds_per_image(fit: Fit, model: nn.Module) -> dict[int, float]:
     optimizer = make_optimizer(twin, fit.config, fit.number_format)
     batches = epoch_batches(fit.split, fit.config.batch_size, seed=fit.config.seed, epoch=0)
     side_px = fit.split.image_size[0]
-    shares = len(fit.config.resolutions)
     found = {}
-    for side in sorted({resolution_px(at, shares, fit.config.resolutions, side_px) for at in range(shares)}):
+    for side in sorted({share_px(share, side_px) for share in fit.config.resolutions}):
         timed = []
         for step in range(_WARM_UP_STEPS + _TIMED_STEPS):
             positions = batches[step % len(batches)]

@@ -36,7 +36,7 @@ class TrainConfig:
     epochs: int = _setting(6, "passes over the training images", low=1)
     batch_size: int = _setting(128, "images per step", low=1)
     resolutions: tuple[float, ...] = _setting(
-        (1.0,), "share of the image side trained at, spread evenly over the epochs: 0.5,0.75,1"
+        (1.0,), "share of the image side trained at, spread evenly over the steps: 0.5,0.75,1"
     )
     optimizer: OptimizerName = _setting(
         "sgd", "how weights learn: all by SGD, or filters by orthogonalised momentum, see docs/training.md"

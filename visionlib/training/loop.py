@@ -113,7 +113,7 @@ def _train_epoch(
 ) -> dict[str, Any]:
     """Show every image once, from the step on that `progress` tells; give the epoch's line of `history.jsonl`."""
     config, steps, epoch = fit.config, fit.steps_per_epoch, progress.epoch
-    side_px = resolution_px(epoch, config.epochs, config.resolutions, fit.split.image_size[0])
+    whole_px = fit.split.image_size[0]
     batches = epoch_batches(fit.split, config.batch_size, seed=config.seed, epoch=epoch)
     done = sum(map(len, batches[: progress.steps]))
     model.train()
@@ -122,6 +122,7 @@ def _train_epoch(
         for positions in batches[progress.steps :]:
             step = epoch * steps + progress.steps
             rate = learning_rate(step, config.epochs * steps, config)
+            side_px = resolution_px(step, config.epochs * steps, config.resolutions, whole_px)
             own = fit.world.share(positions)
             loss, hits = train_step(model, optimizer, fit, own, epoch, side_px, rate, len(positions))
             progress.loss_sum += loss * len(own)

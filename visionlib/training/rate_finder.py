@@ -28,7 +28,7 @@ from visionlib.training.loop import Fit, train_step
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.rate_rule import cap_losses, smooth_losses, suggest_rate
 from visionlib.training.recipes import RECIPES
-from visionlib.training.schedule import resolution_px
+from visionlib.training.schedule import share_px
 from visionlib.training.small_maps import small_maps_as_products
 from visionlib.training.train_run import prepare_fit
 
@@ -88,7 +88,7 @@ def find_learning_rate(
 ) -> RateFinding:
     """Train a copy of a network with a growing rate until the loss runs away, and suggest a peak rate.
 
-    Batches, augmentation and optimiser are those of the settings, at the resolution of their first epoch. The network
+    Batches, augmentation and optimiser are those of the settings, at their first resolution. The network
     that is given and the generators of random numbers are left as they were, to the bit.
 
     Args:
@@ -145,7 +145,7 @@ def _check_range(lowest: float, highest: float, steps: int) -> None:
 def _test_range(model: nn.Module, fit: Fit, rates: list[float]) -> tuple[list[float], bool]:
     """Take a step with each rate; give the finite losses, and whether they ran away before the last one."""
     config = fit.config
-    side_px = resolution_px(0, config.epochs, config.resolutions, fit.split.image_size[0])
+    side_px = share_px(config.resolutions[0], fit.split.image_size[0])
     optimizer = make_optimizer(model, config, fit.number_format)
     batches = _endless_batches(fit.split, config)
     losses: list[float] = []

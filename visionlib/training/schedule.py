@@ -104,16 +104,21 @@ def constant(step: int, total_steps: int, peak_learning_rate: float, warmup_frac
     return peak_learning_rate * position / warmup_fraction if position < warmup_fraction else peak_learning_rate
 
 
-def resolution_px(epoch: int, epochs: int, resolutions: tuple[float, ...], side_px: int) -> int:
-    """Image side to train an epoch at: the schedule's shares are spread evenly over the epochs.
+def resolution_px(step: int, total_steps: int, resolutions: tuple[float, ...], side_px: int) -> int:
+    """Image side to train a step at: the schedule's shares are spread evenly over the steps.
 
     Args:
-        epoch: 0 is the first.
-        epochs: epochs of the whole run.
-        resolutions: shares of the side, in order; with fewer epochs than shares the last epoch still takes the last.
+        step: 0 is the first step; its middle decides.
+        total_steps: steps of the whole run.
+        resolutions: shares of the side, in order.
         side_px: side of the stored images.
     Returns:
-        Pixels, rounded to a multiple of 4 where it is not the whole side, and at least 8 (or the side, if smaller).
+        Pixels, see `share_px`.
     """
-    share = resolutions[((epoch + 1) * len(resolutions) - 1) // epochs]
+    # In whole numbers: the floor of (step + 1/2) / total_steps * len(resolutions).
+    return share_px(resolutions[(2 * step + 1) * len(resolutions) // (2 * total_steps)], side_px)
+
+
+def share_px(share: float, side_px: int) -> int:
+    """Give a share of a side, rounded to a multiple of 4 unless it is whole, and at least 8, or the side if smaller."""
     return side_px if share == 1 else min(side_px, max(8, 4 * round(side_px * share / 4)))
