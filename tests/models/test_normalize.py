@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from visionlib.models import normalize_images
+from visionlib.models import normalize_images, prepare_inputs
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 
@@ -38,3 +38,18 @@ def test_what_does_not_fit_is_refused() -> None:
         normalize_images(images, (0.5,), STD)
     with pytest.raises(ValueError, match=r"every std must be above 0.*0\.0"):
         normalize_images(images, MEAN, (0.2, 0.0, 0.2))
+
+
+def test_half_the_side_is_the_mean_of_antialiased_neighbours() -> None:
+    """A plane of constant slope keeps its values under any symmetric antialiasing; the border is left out."""
+    rows = (torch.arange(32) * 8).to(torch.uint8).reshape(1, 1, 32, 1).expand(1, 1, 32, 32).contiguous()
+    small = prepare_inputs(rows, (0.0,), (1.0,), 16)
+    expected = (torch.arange(16) * 16 + 4) / 255
+    assert small.shape == (1, 1, 16, 16)
+    assert torch.allclose(small[0, 0, 1:-1, 5], expected[1:-1], atol=1e-6)
+
+
+def test_images_that_are_not_square_keep_their_proportion() -> None:
+    images = torch.zeros(2, 3, 32, 64, dtype=torch.uint8)
+    assert prepare_inputs(images, (0.5,) * 3, (0.5,) * 3, 16).shape == (2, 3, 16, 32)
+    assert prepare_inputs(images, (0.5,) * 3, (0.5,) * 3, 32).shape == (2, 3, 32, 64)

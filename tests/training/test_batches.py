@@ -3,7 +3,7 @@ import torch
 
 from visionlib.data import Dataset
 from visionlib.training import RECIPES, TrainConfig
-from visionlib.training.batches import augment_images, epoch_batches, prepare_inputs
+from visionlib.training.batches import augment_images, epoch_batches
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 200, 1000])
@@ -41,18 +41,3 @@ def test_all_magnitudes_at_zero_leave_the_images_alone(small_shapes: Dataset) ->
     split = small_shapes.train
     config = TrainConfig(flip="none", crop_px=0)
     assert torch.equal(augment_images(split.images, split.index, config, epoch=0), split.images)
-
-
-def test_half_the_side_is_the_mean_of_antialiased_neighbours() -> None:
-    """A plane of constant slope keeps its values under any symmetric antialiasing; the border is left out."""
-    rows = (torch.arange(32) * 8).to(torch.uint8).reshape(1, 1, 32, 1).expand(1, 1, 32, 32).contiguous()
-    small = prepare_inputs(rows, (0.0,), (1.0,), 16)
-    expected = (torch.arange(16) * 16 + 4) / 255
-    assert small.shape == (1, 1, 16, 16)
-    assert torch.allclose(small[0, 0, 1:-1, 5], expected[1:-1], atol=1e-6)
-
-
-def test_images_that_are_not_square_keep_their_proportion() -> None:
-    images = torch.zeros(2, 3, 32, 64, dtype=torch.uint8)
-    assert prepare_inputs(images, (0.5,) * 3, (0.5,) * 3, 16).shape == (2, 3, 16, 32)
-    assert prepare_inputs(images, (0.5,) * 3, (0.5,) * 3, 32).shape == (2, 3, 32, 64)

@@ -8,8 +8,11 @@ from safetensors.torch import load_file
 
 from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError, RunError, TrainingError
+from visionlib.models import predict_logits
 from visionlib.runs import Run, read_json
 from visionlib.training import TrainConfig, load_model, train
+from visionlib.training.predictions import load_predictions
+from visionlib.training.trained_model import load_record
 
 
 def test_a_finished_run_has_every_file_and_they_agree(
@@ -36,6 +39,21 @@ def test_a_finished_run_has_every_file_and_they_agree(
     assert training["seconds_training"] == pytest.approx(sum(record["seconds"] for record in history))
     assert training["seconds_total"] > training["seconds_training"]
     assert training["images_per_second"] == pytest.approx(400 / training["seconds_training"])
+
+
+def test_a_run_that_ends_on_shrunk_images_predicts_those(
+    small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
+) -> None:
+    config = small_config.replace(resolutions=(1.0, 0.5), validation_fraction=0.1, epochs=2)
+    run = train(small_shapes, config, out=tmp_path / "run")
+    model, record = load_model(run)
+    assert record.input_size == (8, 8)
+    kept, _, _ = load_predictions(run, weights_hash=load_record(run)[1])
+    images = small_shapes.test.images
+    expected = predict_logits(model, images, mean=record.mean, std=record.std, side_px=8)
+    torch.testing.assert_close(kept.logits, expected)
+    at_full_size = predict_logits(model, images, mean=record.mean, std=record.std)
+    assert not torch.allclose(kept.logits, at_full_size, atol=0.01)
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(

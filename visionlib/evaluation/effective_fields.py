@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError
-from visionlib.models import build_model, normalize_images
+from visionlib.models import build_model, prepare_inputs
 from visionlib.runs import Run, open_run, read_json
 from visionlib.summary.effective import EffectiveField, effective_field
 from visionlib.training.run_data import load_run_data
@@ -24,7 +25,7 @@ class EffectiveFields:
     Attributes:
         before: with the weights that the training began from.
         after: with the run's weights.
-        image: one of the images, pixels as stored.
+        image: one of the images, as large as the network takes it in.
     """
 
     before: EffectiveField
@@ -61,8 +62,10 @@ def measure_effective_fields(
     run = run if isinstance(run, Run) else open_run(run)
     trained, record = load_model(run)
     images = load_run_data(run, dataset).test.images[:n]
-    inputs = normalize_images(images, record.mean, record.std)
+    inputs = prepare_inputs(images, record.mean, record.std, record.input_size[0])
     seed = int(read_json(run.config)["config"]["seed"])
     untrained = build_model(record.model, classes=len(record.classes), channels=record.channels, seed=seed)
     after = effective_field(trained, inputs, layer)
-    return EffectiveFields(effective_field(untrained, inputs, after.layer), after, images[0])
+    plain = prepare_inputs(images[:1], (0.0,) * record.channels, (1.0,) * record.channels, record.input_size[0])
+    image = (plain[0] * 255).round().to(torch.uint8)
+    return EffectiveFields(effective_field(untrained, inputs, after.layer), after, image)

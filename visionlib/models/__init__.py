@@ -18,12 +18,13 @@ __all__ = [
     "normalize_images",
     "predict",
     "predict_logits",
+    "prepare_inputs",
 ]
 
 if TYPE_CHECKING:
     from visionlib.models.checkpoints import load_weights
     from visionlib.models.names import MODEL_NAMES
-    from visionlib.models.normalize import normalize_images
+    from visionlib.models.normalize import normalize_images, prepare_inputs
     from visionlib.models.prediction import Predictions, predict, predict_logits
     from visionlib.models.registry import MODELS, ModelBuilder, build_model
 else:
@@ -40,5 +41,6 @@ else:
             "normalize_images": "visionlib.models.normalize",
             "predict": "visionlib.models.prediction",
             "predict_logits": "visionlib.models.prediction",
+            "prepare_inputs": "visionlib.models.normalize",
         },
     )

@@ -1,6 +1,7 @@
 """From stored pixels to what a network takes in."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
@@ -33,3 +34,28 @@ def normalize_images(
     # Reordering bytes and widening them afterwards is faster than both in one step.
     inputs = images.contiguous(memory_format=torch.channels_last).to(torch.float32)
     return torch.addcmul(shift, inputs, scale, out=inputs)
+
+
+def prepare_inputs(
+    images: UInt8[Tensor, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...], side_px: int | None = None
+) -> Float32[Tensor, "n c _h _w"]:
+    """Normalise, and shrink to the resolution that a network works at, antialiased.
+
+    Args:
+        images: pixels as stored.
+        mean: per channel, as fractions of 255.
+        std: per channel, as fractions of 255.
+        side_px: height of the inputs, in pixels, the width keeping its proportion; None leaves them as they are.
+    """
+    inputs = normalize_images(images, mean, std)
+    height, width = inputs.shape[-2:]
+    if side_px is None or side_px == height:
+        return inputs
+    size = (side_px, scale_width(height, width, side_px))
+    small = F.interpolate(inputs, size=size, mode="bilinear", antialias=True, align_corners=False)
+    return small.contiguous(memory_format=torch.channels_last)
+
+
+def scale_width(height: int, width: int, side_px: int) -> int:
+    """Give the width of an image that is shrunk to a height of `side_px` pixels, at least 1."""
+    return max(1, round(width * side_px / height))

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float16, Float32, UInt8
 from torch import Tensor, nn
 
 from visionlib.errors import ModelError
-from visionlib.models.normalize import normalize_images
+from visionlib.models.normalize import prepare_inputs
 from visionlib.progress import progress_bar
 
 
@@ -35,6 +35,7 @@ def predict(
     *,
     mean: tuple[float, ...],
     std: tuple[float, ...],
+    side_px: int | None = None,
     batch_size: int = 250,
     precision: Literal["fp32", "bf16"] = "fp32",
     mirror: bool = False,
@@ -50,6 +51,7 @@ def predict(
         images: pixels as stored, on any device; the results lie on the same.
         mean: per channel, as fractions of 255.
         std: per channel, as fractions of 255.
+        side_px: height of the images that the network takes in, if it works on shrunk ones.
         batch_size: images that go through the model at a time; at least 1.
         precision: format of the convolutions and products; weights stay float32.
         mirror: average the logits of every image and of its mirror image; the embeddings are those of the image.
@@ -76,7 +78,7 @@ def predict(
         # Of no images the network still has to say how many logits it would give: it is shown a black one.
         source = images if n else images.new_zeros(1, *images.shape[1:])
         for chunk in torch.split(source, batch_size):
-            inputs = normalize_images(chunk.to(device), mean, std)
+            inputs = prepare_inputs(chunk.to(device), mean, std, side_px)
             rows = _run(model, inputs)
             embeddings.append(_as_embeddings(inputs_of_last_linear, rows=len(chunk), device=images.device))
             if mirror:
@@ -95,12 +97,22 @@ def predict_logits(
     *,
     mean: tuple[float, ...],
     std: tuple[float, ...],
+    side_px: int | None = None,
     batch_size: int = 250,
     precision: Literal["fp32", "bf16"] = "fp32",
     mirror: bool = False,
 ) -> Float32[Tensor, "n k"]:
     """Give the logits of `predict`, whose arguments and errors are the same."""
-    return predict(model, images, mean=mean, std=std, batch_size=batch_size, precision=precision, mirror=mirror).logits
+    return predict(
+        model,
+        images,
+        mean=mean,
+        std=std,
+        side_px=side_px,
+        batch_size=batch_size,
+        precision=precision,
+        mirror=mirror,
+    ).logits
 
 
 def _run(model: nn.Module, inputs: Float32[Tensor, "n c h w"]) -> Float32[Tensor, "n k"]:

@@ -1,8 +1,7 @@
-"""From stored images to network inputs: order, augmentation, normalisation and resolution of a training batch."""
+"""The images of a training batch: their order, and their augmentation."""
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from visionlib.data.augmentation import (
@@ -15,7 +14,6 @@ from visionlib.data.augmentation import (
 )
 from visionlib.data.dataset import ImageSplit
 from visionlib.data.random import random_order
-from visionlib.models.normalize import normalize_images
 from visionlib.training.config import TrainConfig
 
 _ORDER_STREAM = 0
@@ -66,23 +64,3 @@ def augment_images(
     if config.cutout_px:
         images = cut_out_images(images, index, size_px=config.cutout_px, **draw)
     return images
-
-
-def prepare_inputs(
-    images: UInt8[Tensor, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...], side_px: int
-) -> Float32[Tensor, "n c _h _w"]:
-    """Normalise, and shrink to the epoch's resolution, antialiased.
-
-    Args:
-        images: the augmented images.
-        mean: per channel, as fractions of 255.
-        std: per channel, as fractions of 255.
-        side_px: the height to train at, in pixels; the width keeps its proportion.
-    """
-    inputs = normalize_images(images, mean, std)
-    height, width = inputs.shape[-2:]
-    if side_px == height:
-        return inputs
-    size = (side_px, max(1, round(width * side_px / height)))
-    small = F.interpolate(inputs, size=size, mode="bilinear", antialias=True, align_corners=False)
-    return small.contiguous(memory_format=torch.channels_last)

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from visionlib.data import ImageSplit
 from visionlib.errors import TrainingError
-from visionlib.models import predict_logits
+from visionlib.models import predict_logits, prepare_inputs
 from visionlib.progress import progress_bar
 from visionlib.runs import Run, write_json_lines
-from visionlib.training.batches import augment_images, epoch_batches, prepare_inputs
+from visionlib.training.batches import augment_images, epoch_batches
 from visionlib.training.checkpoint import Checkpointer, Progress, load_checkpoint
 from visionlib.training.config import TrainConfig
 from visionlib.training.device import Compute
@@ -93,9 +93,9 @@ def train_epochs(
             with small_maps_as_products(model, fit.compute.device):
                 record = _train_epoch(learner, optimizer, fit, progress, pause)
             world.average_statistics(model)
-            record["validation_accuracy"] = _score(model, fit, validation)
+            record["validation_accuracy"] = _score(model, fit, validation, record["resolution_px"])
             tested = test if _is_test_due(record["epoch"], config) else None
-            record["test_accuracy"] = _score(model, fit, tested)
+            record["test_accuracy"] = _score(model, fit, tested, record["resolution_px"])
             record["test_n"] = len(tested) if tested else None
             progress.finish_epoch(record)
             if world.is_first:
@@ -194,11 +194,13 @@ def _is_test_due(epoch: int, config: TrainConfig) -> bool:
     return config.test_every > 0 and epoch % config.test_every == 0 and epoch < config.epochs
 
 
-def _score(model: nn.Module, fit: Fit, split: ImageSplit | None) -> float | None:
-    """Accuracy on a split; None for no images, and in all processes but the first, who wait for it."""
+def _score(model: nn.Module, fit: Fit, split: ImageSplit | None, side_px: int) -> float | None:
+    """Accuracy on a split at a resolution; None for no images, and in all processes but the first, who wait for it."""
     if split is None or not len(split) or not fit.world.is_first:
         return None
-    logits = predict_logits(model, split.images, mean=fit.mean, std=fit.std, precision=fit.compute.precision)
+    logits = predict_logits(
+        model, split.images, mean=fit.mean, std=fit.std, side_px=side_px, precision=fit.compute.precision
+    )
     return accuracy(logits, split.labels)
 
 

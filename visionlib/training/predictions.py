@@ -40,6 +40,7 @@ def predict_split(
     arguments: dict[str, Any] = {
         "mean": record.mean,
         "std": record.std,
+        "side_px": record.input_size[0],
         "batch_size": batch_size,
         "precision": compute.precision,
     }

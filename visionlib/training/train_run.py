@@ -12,6 +12,7 @@ import torch
 from visionlib.data import Dataset, ImageSplit, hold_out, load_dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.models import build_model
+from visionlib.models.normalize import scale_width
 from visionlib.runs import Run, create_run, open_run, read_json, write_json, write_json_lines
 from visionlib.training.budget import fit_budget
 from visionlib.training.config import TrainConfig
@@ -21,6 +22,7 @@ from visionlib.training.predictions import predict_split, save_predictions
 from visionlib.training.provenance import describe_run, name_run
 from visionlib.training.recipes import RECIPES
 from visionlib.training.run_data import load_run_data
+from visionlib.training.schedule import share_px
 from visionlib.training.tensorboard import check_tensorboard
 from visionlib.training.trained_model import ModelRecord, save_model
 from visionlib.training.world import ALONE, World, find_world, joined
@@ -149,7 +151,7 @@ def _train_run(run: Run, source: Dataset, fit: Fit, validation: ImageSplit, tell
         model=config.model,
         classes=source.classes,
         channels=fit.split.channels,
-        input_size=fit.split.image_size,
+        input_size=_input_size(fit),
         mean=fit.mean,
         std=fit.std,
     )
@@ -163,6 +165,13 @@ def _train_run(run: Run, source: Dataset, fit: Fit, validation: ImageSplit, tell
         write_json_lines(run.history, history)
     write_json(run.training, {**outcome, "seconds_total": time.perf_counter() - started})
     return run
+
+
+def _input_size(fit: Fit) -> tuple[int, int]:
+    """Height and width that the last step is trained at: a network is at its best at what it saw last."""
+    height, width = fit.split.image_size
+    side_px = share_px(fit.config.resolutions[-1], height)
+    return side_px, scale_width(height, width, side_px)
 
 
 def _count_processes(count: int) -> str:

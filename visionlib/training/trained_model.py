@@ -20,7 +20,7 @@ class ModelRecord:
         model: what `build_model` takes.
         classes: class names, in the order of the logits.
         channels: of the images.
-        input_size: height and width that it was trained for, in pixels.
+        input_size: height and width in pixels that its training ended with; images are shrunk to it.
         mean: per channel, as fractions of 255.
         std: per channel, as fractions of 255.
     """
