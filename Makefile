@@ -37,6 +37,7 @@ slow: setup  ## Run the tests that take minutes.
 bench: setup  ## Measure, and print tables; docs/experiments.md keeps what they said.
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/summary.py
+	$(BIN)/python bench/training.py
 
 docs: setup  ## Make the pictures and generated pages of docs/ anew.
 	$(BIN)/python docs/make.py

@@ -30,6 +30,7 @@ from visionlib.training.device import prepared_process
 from visionlib.training.loop import Fit, train_step
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.recipes import RECIPES
+from visionlib.training.small_maps import small_maps_as_products
 
 N_IMAGES = 50_000
 SECONDS = 12.0
@@ -89,7 +90,7 @@ def visionlib_steps(split: ImageSplit, side_px: int) -> Iterator[int]:
     fit = Fit(split, config, compute, split.mean, split.std)
     model = build_model("resnet18").to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = make_optimizer(model, config, fit.number_format)
-    with prepared_process(compute):
+    with prepared_process(compute), small_maps_as_products(model, compute.device):
         for positions in epoch_batches(split, config.batch_size, seed=0, epoch=0):
             train_step(model, optimizer, fit, positions, 0, side_px, 0.01)
             yield len(positions)

@@ -19,6 +19,15 @@ RECIPES: Mapping[str, TrainConfig] = MappingProxyType(
             crop_px=4,
             cutout_px=8,
         ),
+        # For a GPU: the settings of cifar10-zoo's train_resnet18_96, whose author reached 95.88 % (mean of 100 runs, mirror
+        # averaging, original images) in 156 s on an A100. Here its rate rises from 0 instead of a fifth of the peak.
+        "best": TrainConfig(
+            epochs=80,
+            batch_size=500,
+            label_smoothing=0.0,
+            crop_px=4,
+            cutout_px=12,
+        ),
         # The 2020 library's augmentation and normalisation, under this library's schedule.
         "course2020": TrainConfig(
             epochs=20,
