@@ -21,6 +21,7 @@ _HOMES = {
     "TrainConfig": "visionlib.training",
     "VisionlibError": "visionlib.errors",
     "build_model": "visionlib.models",
+    "compare_runs": "visionlib.evaluation",
     "evaluate": "visionlib.evaluation",
     "find_learning_rate": "visionlib.training",
     "load_dataset": "visionlib.data",
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from visionlib.data import load_dataset as load_dataset
     from visionlib.errors import VisionlibError as VisionlibError
     from visionlib.evaluation import Evaluation as Evaluation
+    from visionlib.evaluation import compare_runs as compare_runs
     from visionlib.evaluation import evaluate as evaluate
     from visionlib.models import build_model as build_model
     from visionlib.models import predict_logits as predict_logits

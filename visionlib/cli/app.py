@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from visionlib.cli.compare import compare
 from visionlib.cli.console import is_debugging, print_error
 from visionlib.cli.data import data
 from visionlib.cli.demo import demo
 from visionlib.cli.lr_find import lr_find
+from visionlib.cli.mistakes import mistakes
 from visionlib.cli.summary import summary
 from visionlib.cli.test import test
 from visionlib.cli.train import train
@@ -30,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, data, summary, lr_find, train, test):
+for command in (demo, data, summary, lr_find, train, test, mistakes, compare):
     app.command()(command)
 
 

@@ -25,13 +25,15 @@ def check_picture_path(path: Path) -> None:
         raise ConfigError(str(path), f"there is no folder {path.parent}", "make it first")
 
 
-def save_picture(figure: "Figure", path: Path) -> None:
-    """Save a figure, whole or not at all."""
+def save_picture(figure: "Figure", path: Path, description: str = "") -> None:
+    """Save a figure, whole or not at all, with a description in words for those who do not see it."""
     import matplotlib as mpl
 
     kind = path.suffix.lower().removeprefix(".")
     # Else SVG carries the time, and names that are drawn by chance.
-    metadata = {"Date": None} if kind == "svg" else None
+    metadata: dict[str, str | None] = {"Date": None} if kind == "svg" else {}
+    if description:
+        metadata["Description"] = description
     with mpl.rc_context({"svg.hashsalt": "visionlib", "svg.fonttype": "none"}), replacing(path) as temporary:
         figure.savefig(temporary, format=kind, dpi=_DOTS_PER_INCH, metadata=metadata, bbox_inches="tight")
 

@@ -1,0 +1,168 @@
+"""`visionlib mistakes` and `visionlib compare` as a user meets them."""
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.test_commands import visionlib, write_image_folder
+from visionlib.cli.app import main
+from visionlib.evaluation import compare_runs, find_mistakes, read_kept_predictions
+from visionlib.runs import Run
+
+PNG = b"\x89PNG\r\n\x1a\n"
+SETTINGS = ["--model", "resnet20", "--epochs", 1, "--batch-size", 8, "--precision", "fp32", "--threads", 1]
+
+
+@pytest.fixture(scope="module")
+def place(finished_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs whose data lies beside them, and one on other images."""
+    folder = tmp_path_factory.mktemp("place")
+    write_image_folder(folder / "pictures")
+    for seed in (0, 1):
+        told = visionlib("train", "pictures", *SETTINGS, "--seed", seed, "--out", f"run{seed}", cwd=folder)
+        assert told.returncode == 0, told.stderr
+    shutil.copytree(finished_run.path, folder / "other")
+    return folder
+
+
+def test_the_table_says_what_the_library_finds(place: Path) -> None:
+    told = visionlib("mistakes", "other", "--by", "margin", "--confident", "0.15", "--count", 3, cwd=place)
+    assert told.returncode == 0, told.stderr
+    assert "\x1b" not in told.stdout
+    kept = read_kept_predictions(place / "other")
+    found = find_mistakes(
+        kept.predictions, kept.labels, kept.record.classes, index=kept.index, by="margin", confident_from=0.15
+    )
+    rows = re.findall(r"^ +(\d+) +\S+ +([\d.]+)% +\S+ +([\d.]+)% +([\d.]+) +([\d.]+) *$", told.stdout, re.MULTILINE)
+    expected = [*found.confident.first(3).records(), *found.unsure.first(3).records()]
+    assert [(int(row[0]), row[3], row[4]) for row in rows] == [
+        (record["index"], f"{record['loss']:.2f}", f"{record['margin']:.3f}") for record in expected
+    ]
+    assert f"{len(found)} of 70 test images are wrong" in told.stdout
+    assert "by plain logits; largest margin first" in " ".join(told.stdout.split())
+
+
+def test_json_holds_the_first_of_either_kind(place: Path) -> None:
+    record = json.loads(visionlib("mistakes", "other", "--mirror", "--count", 2, "--json", cwd=place).stdout)
+    assert (record["run"], record["split"], record["logits"]) == ("other", "test", "mirror-averaged")
+    assert set(record["mistakes"]) == {"confident", "others"}
+    assert len(record["mistakes"]["others"]) == 2
+    assert record["wrong"] > 2
+
+
+def test_everything_is_written_at_once(place: Path, tmp_path: Path) -> None:
+    votes = tmp_path / "votes.csv"
+    with votes.open("w", newline="") as file:
+        csv.writer(file).writerows([["index", "circle", "square"], [0, 9, 1], [1, 1, 9], [2, 5, 5], [3, 0, 10]])
+    header = read_kept_predictions(place / "run0").record.classes
+    votes.write_text(votes.read_text().replace("circle,square", ",".join(header)))
+    options = ["--picture", tmp_path / "m.png", "--csv", tmp_path / "m.csv", "--votes", votes, "--json"]
+    told = visionlib("mistakes", "run0", *options, cwd=place)
+    assert told.returncode == 0, told.stderr
+    record = json.loads(told.stdout)
+    assert sum(record["kinds"][kind] for kind in ("model", "label", "ambiguous", "no votes")) == record["wrong"]
+    assert (tmp_path / "m.png").read_bytes().startswith(PNG)
+    with Image.open(tmp_path / "m.png") as picture:
+        described = picture.info["Description"]
+    assert described.startswith(
+        f"{record['wrong']} of 4 images are predicted wrong" if record["wrong"] else "No mistake"
+    )
+    with (tmp_path / "m.csv").open(newline="") as file:
+        assert len(list(csv.reader(file))) == record["wrong"] + 1
+    told = visionlib("mistakes", "run0", "--votes", votes, cwd=place)
+    assert "people agree, 70% of them on one class" in " ".join(told.stdout.split())
+
+
+def test_a_comparison_is_printed_drawn_and_written(place: Path, tmp_path: Path) -> None:
+    options = ["--picture", tmp_path / "d.svg", "--gallery", tmp_path / "g.png", "--csv", tmp_path / "d.csv"]
+    told = visionlib("compare", "run0", "run1", *options, cwd=place)
+    assert told.returncode == 0, told.stderr
+    comparison = compare_runs([place / "run0", place / "run1"])
+    assert " ".join(comparison.describe(comparison.pairs[0]).split()) in " ".join(told.stdout.split())
+    for note in comparison.notes:
+        assert note in " ".join(told.stdout.split())
+    drawn = (tmp_path / "d.svg").read_text()
+    assert drawn.startswith("<?xml")
+    assert f"Of 4 images {comparison.pairs[0].counts.only_first} are right by run0 alone" in drawn
+    assert (tmp_path / "g.png").read_bytes().startswith(PNG)
+    assert (tmp_path / "d.csv").read_text().startswith("first,second,right,position,index,true,")
+    record = json.loads(visionlib("compare", "run0", "run1", "--json", cwd=place).stdout)
+    assert record == json.loads(json.dumps(comparison.to_dict())) | {
+        "runs": [
+            figures.to_dict() | {"run": name} for figures, name in zip(comparison.runs, ("run0", "run1"), strict=True)
+        ]
+    }
+
+
+def test_several_runs_and_one_twice(place: Path) -> None:
+    told = visionlib("compare", "run0", "run1", "run0", "--against-first", cwd=place)
+    assert told.returncode == 0, told.stderr
+    assert "2 pairs were tested; their p-values are adjusted by Holm" in " ".join(told.stdout.split())
+    assert "run0 (1) and run0 (2) are right and wrong on the same ones of 4 images" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["mistakes"], 2, "Missing argument 'run'"),
+        (["mistakes", "absent"], 1, "absent: there is no such run folder"),
+        (["mistakes", "run0", "--by", "size"], 2, "'size' is not one of"),
+        (["mistakes", "run0", "--confident", "2"], 2, "confident: 2.0 is out of range"),
+        (["mistakes", "run0", "--count", "0"], 2, "should be greater than or equal to 1"),
+        (["mistakes", "run0", "--picture", "m.pdf"], 2, "m.pdf: is no picture by its name"),
+        (["mistakes", "run0", "--csv", "absent/m.csv"], 2, "there is no folder absent"),
+        (["mistakes", "run0", "--csv", "pictures"], 2, "pictures: is a folder"),
+        (["mistakes", "run0", "--votes", "absent.csv"], 1, "absent.csv: there is no such file"),
+        (["mistakes", "run0", "--votes", "run0/predictions.npz"], 1, "and no array `votes`"),
+        (["mistakes", "other", "--picture", "m.png", "--dataset", "pictures"], 1, "was trained on other data than"),
+        (["compare", "run0"], 2, "runs: 1 cannot be compared; name two or more"),
+        (["compare", "run0", "absent"], 1, "absent: there is no such run folder"),
+        (["compare", "run0", "other"], 1, "other: was tested on other images than run0"),
+        (["compare", "run0", "pictures"], 1, "pictures: is no run, it has no config.json"),
+        (["compare", "run0", "run1", "--gallery", "g"], 2, "g: is no picture by its name"),
+    ],
+)
+def test_errors_are_one_line_and_leave_nothing(
+    arguments: list[str],
+    code: int,
+    message: str,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = sorted(place.rglob("*"))
+    monkeypatch.chdir(place)
+    # Within this process, whose handlers of signals are its own.
+    monkeypatch.setattr("signal.signal", lambda *handler: None)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == code
+    told = capsys.readouterr()
+    assert told.out == ""
+    last = told.err.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert message in last
+    assert "Traceback" not in told.err
+    assert sorted(place.rglob("*")) == before
+
+
+def test_without_predictions_there_is_a_way_to_make_them(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "run0", tmp_path / "run")
+    (tmp_path / "run" / "predictions.npz").unlink()
+    for arguments in (["mistakes", "run"], ["compare", "run", place / "run1"]):
+        told = visionlib(*arguments, cwd=tmp_path)
+        assert told.returncode == 1
+        assert "the run lacks its predictions; make it again with `visionlib test --predict`" in told.stderr
+
+
+def test_a_votes_file_of_another_split_is_refused(place: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "votes.npz", votes=np.ones((9, 2)))
+    told = visionlib("mistakes", "run0", "--votes", tmp_path / "votes.npz", cwd=place)
+    assert told.returncode == 1
+    assert "has 9 rows for 4 images; name the votes of this split" in told.stderr

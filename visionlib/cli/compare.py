@@ -1,0 +1,83 @@
+"""`visionlib compare`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.cli.pictures import check_picture_path, save_picture
+
+if TYPE_CHECKING:
+    from visionlib.evaluation.comparison import Comparison
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Two or more run folders, tested on the same images.")],
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Compare with the logits of the mirror images averaged in.")
+    ] = False,
+    against_first: Annotated[
+        bool, typer.Option("--against-first", help="Test each run against the first alone, instead of every pair.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap's draws.")] = 0,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the differences class by class, as PNG or SVG by the name.")
+    ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(help="Draw images that one gets right and the other wrong, as PNG or SVG by the name."),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Images of either way for each pair; for --gallery.")] = 12,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write all images that one gets right and the other wrong, as a CSV file.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Where the runs' data lies now, if it has moved; for --gallery.")
+    ] = None,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Tell whether runs are really different, by what they say of the same test images.
+
+    Example: visionlib compare runs/first runs/second --picture differences.png
+    """
+    for path in (picture, gallery):
+        if path is not None:
+            check_picture_path(path)
+
+    from visionlib.evaluation.compare import compare_runs
+    from visionlib.evaluation.comparison import write_differing
+    from visionlib.evaluation.spreadsheet import check_csv_path
+
+    if csv is not None:
+        check_csv_path(csv)
+    comparison = compare_runs(runs, mirror=mirror, against_first=against_first, seed=seed)
+    if picture is not None or gallery is not None:
+        _draw(comparison, runs[0], picture, gallery, count=count, dataset=dataset)
+    if csv is not None:
+        write_differing(comparison, csv)
+        tell(f"images they differ on: {csv}")
+    if json:
+        print_json(comparison.to_dict())
+    else:
+        from visionlib.cli.comparison_tables import tabulate_comparison
+        from visionlib.cli.tables import print_tables
+
+        print_tables(*tabulate_comparison(comparison))
+
+
+def _draw(
+    comparison: "Comparison", run: Path, picture: Path | None, gallery: Path | None, *, count: int, dataset: str | None
+) -> None:
+    from visionlib.evaluation.comparison_pictures import describe_comparison, draw_differences, draw_differing
+    from visionlib.evaluation.kept_predictions import load_predicted_images, read_kept_predictions
+
+    description = describe_comparison(comparison)
+    if picture is not None:
+        save_picture(draw_differences(comparison), picture, description)
+        tell(f"picture: {picture}")
+    if gallery is not None:
+        split = load_predicted_images(read_kept_predictions(run), dataset)
+        save_picture(draw_differing(comparison, split.images, count=count), gallery, description)
+        tell(f"picture: {gallery}")

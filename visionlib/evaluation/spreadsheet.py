@@ -1,0 +1,59 @@
+"""CSV files that spreadsheets can be trusted with: whole or not at all, and no class name becomes a formula."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from visionlib.errors import ConfigError
+from visionlib.runs import replacing
+
+_FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
+_QUOTE = "'"
+
+Cell = str | int | float | bool | None
+
+
+def check_csv_path(path: Path) -> None:
+    """Refuse, before anything is computed, a place where no CSV file can be written.
+
+    Raises:
+        ConfigError: if it is a folder, or its folder is absent.
+    """
+    if path.is_dir():
+        raise ConfigError(str(path), "is a folder", "name a file to write")
+    if not path.parent.is_dir():
+        raise ConfigError(str(path), f"there is no folder {path.parent}", "make it first")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+    """Write a table as RFC 4180 has it, in UTF-8, whole or not at all.
+
+    Text with commas, quotes or line breaks is quoted. Text that a spreadsheet would compute gets an apostrophe in
+    front, see `escape_formula`; numbers are left alone. None is an empty cell.
+
+    Raises:
+        ConfigError: if the file cannot be written.
+    """
+    check_csv_path(path)
+    try:
+        with (
+            replacing(path) as temporary,
+            temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows([escape_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be written ({error.strerror})", "name another file") from error
+
+
+def escape_formula(text: str) -> str:
+    """Put an apostrophe before text that begins, spaces aside, with = + - @ or their full-width forms.
+
+    Text that begins with an apostrophe gets another one, so that taking away one leading apostrophe gives every text
+    back.
+
+    Source: OWASP, CSV Injection.
+    """
+    begin = text.lstrip()[:1]
+    return _QUOTE + text if begin in _FORMULA_STARTS or text.startswith(_QUOTE) else text
