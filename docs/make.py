@@ -1,6 +1,8 @@
 """Make the generated parts of docs/ anew: the commands page out of the commands themselves, and the pictures.
 
 make docs
+
+The pictures of docs/mistakes.md are made from two finished runs: python docs/make.py mistakes RUN RUN
 """
 
 import re
@@ -111,6 +113,24 @@ def draw_demo(folder: Path) -> None:
     save_picture(draw_effective(titled, fields.image), folder / "effective-field.png")
 
 
+def draw_errors(first: Path, second: Path, folder: Path) -> None:
+    """Draw the mistakes of a run, and how another one on the same data differs from it, by classes and in images."""
+    from visionlib.cli.pictures import save_picture
+    from visionlib.evaluation import compare_runs, find_mistakes, read_kept_predictions
+    from visionlib.evaluation.comparison_pictures import describe_comparison, draw_differences, draw_differing
+    from visionlib.evaluation.kept_predictions import load_predicted_images
+    from visionlib.evaluation.mistake_pictures import describe_mistakes, draw_mistakes
+
+    kept = read_kept_predictions(first)
+    images = load_predicted_images(kept).images
+    found = find_mistakes(kept.predictions, kept.labels, kept.record.classes, index=kept.index)
+    save_picture(draw_mistakes(found, images, count=6), folder / "mistakes.png", describe_mistakes(found))
+    comparison = compare_runs([first, second])
+    told = describe_comparison(comparison)
+    save_picture(draw_differences(comparison), folder / "comparison.png", told)
+    save_picture(draw_differing(comparison, images, count=6), folder / "differing-images.png", told)
+
+
 def draw_evaluation(evaluation: "Evaluation", path: Path) -> None:
     """Draw a terminal with the table of an evaluation."""
     from rich.console import Console
@@ -127,6 +147,10 @@ def draw_evaluation(evaluation: "Evaluation", path: Path) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["mistakes"]:
+        # From two runs on the same data, which take too long to be trained here.
+        draw_errors(Path(sys.argv[2]), Path(sys.argv[3]), DOCS / "pictures")
+        sys.exit()
     (DOCS / "commands.md").write_text(commands_page(), encoding="utf-8")
     (DOCS / "pictures").mkdir(exist_ok=True)
     draw_shapes_sheet(DOCS / "pictures" / "shapes.png")

@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,6 @@ import pytest
 from PIL import Image
 
 from tests.cli.test_commands import visionlib, write_image_folder
-from visionlib.cli.app import main
 from visionlib.evaluation import compare_runs, find_mistakes, read_kept_predictions
 from visionlib.runs import Run
 
@@ -24,9 +26,19 @@ def place(finished_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two runs whose data lies beside them, and one on other images."""
     folder = tmp_path_factory.mktemp("place")
     write_image_folder(folder / "pictures")
-    for seed in (0, 1):
-        told = visionlib("train", "pictures", *SETTINGS, "--seed", seed, "--out", f"run{seed}", cwd=folder)
-        assert told.returncode == 0, told.stderr
+    told = visionlib("train", "pictures", *SETTINGS, "--out", "run0", cwd=folder)
+    assert told.returncode == 0, told.stderr
+    shutil.copytree(folder / "run0", folder / "run1")
+    with np.load(folder / "run0" / "predictions.npz") as arrays:
+        kept = dict(arrays)
+    # The second says the opposite of the first, of two images.
+    np.savez(
+        folder / "run1" / "predictions.npz",
+        **{**kept, "logits": kept["logits"] * np.array([[-1], [1], [-1], [1]], "f4")},
+    )
+    shutil.copytree(folder / "run0", folder / "bare")
+    (folder / "bare" / "predictions.npz").unlink()
+    np.savez(folder / "votes.npz", votes=np.ones((9, 2)))
     shutil.copytree(finished_run.path, folder / "other")
     return folder
 
@@ -84,6 +96,7 @@ def test_a_comparison_is_printed_drawn_and_written(place: Path, tmp_path: Path) 
     told = visionlib("compare", "run0", "run1", *options, cwd=place)
     assert told.returncode == 0, told.stderr
     comparison = compare_runs([place / "run0", place / "run1"])
+    assert comparison.pairs[0].counts.only_first + comparison.pairs[0].counts.only_second == 2
     assert " ".join(comparison.describe(comparison.pairs[0]).split()) in " ".join(told.stdout.split())
     for note in comparison.notes:
         assert note in " ".join(told.stdout.split())
@@ -107,62 +120,61 @@ def test_several_runs_and_one_twice(place: Path) -> None:
     assert "run0 (1) and run0 (2) are right and wrong on the same ones of 4 images" in told.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (["mistakes"], 2, "Missing argument 'run'"),
-        (["mistakes", "absent"], 1, "absent: there is no such run folder"),
-        (["mistakes", "run0", "--by", "size"], 2, "'size' is not one of"),
-        (["mistakes", "run0", "--confident", "2"], 2, "confident: 2.0 is out of range"),
-        (["mistakes", "run0", "--count", "0"], 2, "should be greater than or equal to 1"),
-        (["mistakes", "run0", "--picture", "m.pdf"], 2, "m.pdf: is no picture by its name"),
-        (["mistakes", "run0", "--csv", "absent/m.csv"], 2, "there is no folder absent"),
-        (["mistakes", "run0", "--csv", "pictures"], 2, "pictures: is a folder"),
-        (["mistakes", "run0", "--votes", "absent.csv"], 1, "absent.csv: there is no such file"),
-        (["mistakes", "run0", "--votes", "run0/predictions.npz"], 1, "and no array `votes`"),
-        (["mistakes", "other", "--picture", "m.png", "--dataset", "pictures"], 1, "was trained on other data than"),
-        (["compare", "run0"], 2, "runs: 1 cannot be compared; name two or more"),
-        (["compare", "run0", "absent"], 1, "absent: there is no such run folder"),
-        (["compare", "run0", "other"], 1, "other: was tested on other images than run0"),
-        (["compare", "run0", "pictures"], 1, "pictures: is no run, it has no config.json"),
-        (["compare", "run0", "run1", "--gallery", "g"], 2, "g: is no picture by its name"),
-    ],
-)
-def test_errors_are_one_line_and_leave_nothing(
-    arguments: list[str],
-    code: int,
-    message: str,
-    place: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+WRONG: list[tuple[list[str], int, str]] = [
+    (["mistakes"], 2, "Missing argument 'run'"),
+    (["mistakes", "absent"], 1, "absent: there is no such run folder"),
+    (["mistakes", "run0", "--by", "size"], 2, "'size' is not one of"),
+    (["mistakes", "run0", "--confident", "2"], 2, "confident: 2.0 is out of range"),
+    (["mistakes", "run0", "--count", "0"], 2, "should be greater than or equal to 1"),
+    (["mistakes", "run0", "--picture", "m.pdf"], 2, "m.pdf: is no picture by its name"),
+    (["mistakes", "run0", "--csv", "absent/m.csv"], 2, "there is no folder absent"),
+    (["mistakes", "run0", "--csv", "pictures"], 2, "pictures: is a folder"),
+    (["mistakes", "run0", "--votes", "absent.csv"], 1, "absent.csv: there is no such file"),
+    (["mistakes", "run0", "--votes", "run0/predictions.npz"], 1, "and no array `votes`"),
+    (["mistakes", "other", "--picture", "m.png", "--dataset", "pictures"], 1, "was trained on other data than"),
+    (["mistakes", "run0", "--votes", "votes.npz"], 1, "has 9 rows for 4 images; name the votes of this split"),
+    (["mistakes", "bare"], 1, "the run lacks its predictions; make it again with `visionlib test --predict`"),
+    (["compare", "run0", "bare"], 1, "the run lacks its predictions; make it again with `visionlib test --predict`"),
+    (["compare", "run0"], 2, "runs: 1 cannot be compared; name two or more"),
+    (["compare", "run0", "absent"], 1, "absent: there is no such run folder"),
+    (["compare", "run0", "other"], 1, "other: was tested on other images than run0"),
+    (["compare", "run0", "pictures"], 1, "pictures: is no run, it has no config.json"),
+    (["compare", "run0", "run1", "--gallery", "g"], 2, "g: is no picture by its name"),
+]
+
+_RUN_ALL = """
+import contextlib, io, json, sys
+from visionlib.cli.app import main
+endings = []
+for arguments in json.loads(sys.argv[1]):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(arguments)
+        except SystemExit as ended:
+            endings.append([ended.code, out.getvalue(), err.getvalue()])
+print(json.dumps(endings))
+"""
+
+
+@pytest.fixture(scope="module")
+def endings(place: Path) -> list[tuple[int, str, str]]:
+    """How each wrong command ends, all run by one process: code, stdout, stderr."""
     before = sorted(place.rglob("*"))
-    monkeypatch.chdir(place)
-    # Within this process, whose handlers of signals are its own.
-    monkeypatch.setattr("signal.signal", lambda *handler: None)
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    assert ended.value.code == code
-    told = capsys.readouterr()
-    assert told.out == ""
-    last = told.err.splitlines()[-1]
+    command = [sys.executable, "-c", _RUN_ALL, json.dumps([arguments for arguments, _, _ in WRONG])]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    told = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True, env=environment)
+    assert sorted(place.rglob("*")) == before
+    return [(code, out, err) for code, out, err in json.loads(told.stdout)]
+
+
+@pytest.mark.parametrize("case", range(len(WRONG)), ids=[" ".join(arguments) for arguments, _, _ in WRONG])
+def test_errors_are_one_line_and_leave_nothing(case: int, endings: list[tuple[int, str, str]]) -> None:
+    _, code, message = WRONG[case]
+    ended, out, err = endings[case]
+    assert ended == code
+    assert out == ""
+    assert "Traceback" not in err
+    last = err.splitlines()[-1]
     assert last.startswith("error: ")
     assert message in last
-    assert "Traceback" not in told.err
-    assert sorted(place.rglob("*")) == before
-
-
-def test_without_predictions_there_is_a_way_to_make_them(place: Path, tmp_path: Path) -> None:
-    shutil.copytree(place / "run0", tmp_path / "run")
-    (tmp_path / "run" / "predictions.npz").unlink()
-    for arguments in (["mistakes", "run"], ["compare", "run", place / "run1"]):
-        told = visionlib(*arguments, cwd=tmp_path)
-        assert told.returncode == 1
-        assert "the run lacks its predictions; make it again with `visionlib test --predict`" in told.stderr
-
-
-def test_a_votes_file_of_another_split_is_refused(place: Path, tmp_path: Path) -> None:
-    np.savez(tmp_path / "votes.npz", votes=np.ones((9, 2)))
-    told = visionlib("mistakes", "run0", "--votes", tmp_path / "votes.npz", cwd=place)
-    assert told.returncode == 1
-    assert "has 9 rows for 4 images; name the votes of this split" in told.stderr

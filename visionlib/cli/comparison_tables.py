@@ -5,7 +5,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from visionlib.evaluation.class_names import tidy_name
+from visionlib.evaluation.class_names import embed_name
 from visionlib.evaluation.comparison import Comparison, PairComparison, format_p
 from visionlib.evaluation.intervals import wilson_interval
 from visionlib.evaluation.paired import Interval
@@ -25,7 +25,7 @@ def tabulate_comparison(comparison: Comparison) -> tuple[RenderableType, ...]:
         _tabulate_runs(comparison),
         _tabulate_pairs(comparison),
         *([_tabulate_classes(comparison.pairs[0])] if len(comparison.pairs) == 1 else []),
-        *(Text(tidy_name(line)) for line in words),
+        *map(Text, words),
         Text("\n".join(["", definitions, *comparison.notes]), style="dim"),
     )
 
@@ -34,7 +34,7 @@ def _tabulate_runs(comparison: Comparison) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=f"{len(comparison.labels):,} test images", title_justify="left")
     table.add_column("")
     for run in comparison.runs:
-        table.add_column(Text(tidy_name(run.name)), justify="right", overflow="fold")
+        table.add_column(Text(embed_name(run.name)), justify="right", overflow="fold")
     lines = [_cells(run) for run in comparison.runs]
     for header in lines[0]:
         table.add_row(header, *(Text(cells[header]) for cells in lines))
@@ -43,7 +43,7 @@ def _tabulate_runs(comparison: Comparison) -> Table:
 
 def _cells(run: RunFigures) -> dict[str, str]:
     return {
-        "network": tidy_name(run.model),
+        "network": embed_name(run.model),
         "parameters": "n/a" if run.parameters is None else f"{run.parameters:,}",
         "epochs": "n/a" if run.epochs is None else f"{run.epochs:,}",
         "training": "n/a" if run.training_seconds is None else f"{run.training_seconds:,.0f} s",
@@ -70,7 +70,7 @@ def _tabulate_pairs(comparison: Comparison) -> Table:
     for header in (*_DIFFERENCE, "p" if len(comparison.pairs) == 1 else "p by Holm"):
         table.add_column(header, justify="right", no_wrap=header in _DIFFERENCE[2:])
     for pair in comparison.pairs:
-        cells = [tidy_name(comparison.runs[place].name) for place in (pair.first, pair.second)]
+        cells = [embed_name(comparison.runs[place].name) for place in (pair.first, pair.second)]
         cells += [f"{pair.counts.only_first:,}", f"{pair.counts.only_second:,}"]
         cells += [_points(pair.difference), _points_range(pair.interval), _p(pair.adjusted_p)]
         table.add_row(*map(Text, cells))
@@ -84,7 +84,7 @@ def _tabulate_classes(pair: PairComparison) -> Table:
         table.add_column(header, justify="right", no_wrap=header in _DIFFERENCE[2:])
     for entry in pair.per_class:
         counts = entry.counts
-        cells = [tidy_name(entry.name), f"{counts.n:,}", f"{counts.only_first:,}", f"{counts.only_second:,}"]
+        cells = [embed_name(entry.name), f"{counts.n:,}", f"{counts.only_first:,}", f"{counts.only_second:,}"]
         table.add_row(*map(Text, [*cells, _points(counts.difference), _points_range(entry.interval)]))
     return table
 

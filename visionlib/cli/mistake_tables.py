@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from visionlib.evaluation.class_names import tidy_name
+from visionlib.evaluation.class_names import embed_name
 from visionlib.evaluation.mistakes import Mistakes
 from visionlib.evaluation.opinions import Opinions
 
@@ -67,20 +67,17 @@ def _tabulate(title: str, records: Sequence[dict[str, Any]], *, has_votes: bool)
     for record in records:
         cells = [
             str(record["index"]),
-            _name(record["true"]),
+            embed_name(record["true"], _WIDEST_NAME),
             f"{record['true_probability']:.1%}",
-            _name(record["predicted"]),
+            embed_name(record["predicted"], _WIDEST_NAME),
             f"{record['confidence']:.1%}",
             f"{record['loss']:.2f}",
             f"{record['margin']:.3f}",
         ]
         if has_votes:
-            people = "n/a" if record["people"] is None else f"{_name(record['people'])} {record['people_share']:.0%}"
+            people = "n/a"
+            if record["people"] is not None:
+                people = f"{embed_name(record['people'], _WIDEST_NAME)} {record['people_share']:.0%}"
             cells += [people, record["kind"]]
         table.add_row(*map(Text, cells))
     return table
-
-
-def _name(name: str) -> str:
-    tidy = tidy_name(name)
-    return tidy if len(tidy) <= _WIDEST_NAME else tidy[: _WIDEST_NAME - 1] + "\N{HORIZONTAL ELLIPSIS}"

@@ -7,6 +7,7 @@ from typing import Any
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from visionlib.evaluation.class_names import embed_name
 from visionlib.evaluation.intervals import CONFIDENCE
 from visionlib.evaluation.kept_predictions import LogitsKind
 from visionlib.evaluation.paired import Interval, PairedCounts, score_interval
@@ -116,7 +117,7 @@ class Comparison:
 
     def describe(self, pair: PairComparison) -> str:
         """Say in words what the figures of a pair mean."""
-        first, second = self.runs[pair.first].name, self.runs[pair.second].name
+        first, second = (embed_name(self.runs[place].name) for place in (pair.first, pair.second))
         n, more = pair.counts.n, pair.counts.only_second - pair.counts.only_first
         if pair.difference is None or pair.interval is None:
             return "There is no image to compare them on."

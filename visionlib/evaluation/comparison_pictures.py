@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from visionlib.errors import ConfigError, RunError
-from visionlib.evaluation.class_names import tidy_name
+from visionlib.evaluation.class_names import embed_name, show_probability
 from visionlib.evaluation.comparison import ClassDifference, Comparison, PairComparison
 from visionlib.evaluation.gallery import draw_images
-from visionlib.evaluation.lettering import fit_text, font_families, wrap_text
+from visionlib.evaluation.lettering import fit_text, font_families, measure_text, wrap_text
 
 _BLUE, _RED, _GREY = "#0072B2", "#D55E00", "#555555"
 """Of Okabe and Ito's colours; markers differ as well."""
@@ -81,7 +81,7 @@ def draw_differing(
             probability = comparison.true_probability[:, differing]
             order = (probability[right] - probability[wrong]).argsort(descending=True, stable=True)[:count]
             if len(order):
-                names = (tidy_name(comparison.runs[place].name) for place in (right, wrong))
+                names = (embed_name(comparison.runs[place].name, 24) for place in (right, wrong))
                 headings[len(positions)] = "only {} is right, not {}: {:,}".format(*names, len(differing))
             for position in differing[order].tolist():
                 positions.append(position)
@@ -96,7 +96,7 @@ def describe_comparison(comparison: Comparison) -> str:
     """Say in sentences how the pairs differ, as a title and as a text for those who do not see the picture."""
     told = []
     for pair in comparison.pairs:
-        first, second = (tidy_name(comparison.runs[place].name) for place in (pair.first, pair.second))
+        first, second = (embed_name(comparison.runs[place].name) for place in (pair.first, pair.second))
         told.append(
             f"Of {pair.counts.n:,} images {pair.counts.only_first:,} are right by {first} alone and "
             f"{pair.counts.only_second:,} by {second} alone."
@@ -116,7 +116,7 @@ def _draw_pair(axes: Axes, comparison: Comparison, pair: PairComparison, shown: 
     labels = []
     for row, place in enumerate(shown, 1):
         entry = pair.per_class[place]
-        labels.append(fit_text(tidy_name(entry.name), _LABEL_WIDTH_PT, _LABEL_PT))
+        labels.append(fit_text(embed_name(entry.name), _LABEL_WIDTH_PT, _LABEL_PT))
         _draw_difference(axes, row, entry)
     if pair.difference is not None and pair.interval is not None:
         _draw_bar(axes, 0, pair.difference, pair.interval, is_bold=True)
@@ -127,10 +127,13 @@ def _draw_pair(axes: Axes, comparison: Comparison, pair: PairComparison, shown: 
     axes.set_ylim(-0.7, len(shown) + 0.7)
     axes.grid(axis="x", color="0.92")
     axes.set_axisbelow(True)
-    first, second = (tidy_name(comparison.runs[place].name) for place in (pair.first, pair.second))
     room = width - _LABEL_WIDTH_PT - 20
+    lines = []
     # In two lines, so that neither name pushes the other away.
-    title = "\n".join(fit_text(line, room, _TITLE_PT) for line in (f"accuracy of {second}", f"minus that of {first}"))
+    for words, place in (("accuracy of ", pair.second), ("minus that of ", pair.first)):
+        name = embed_name(comparison.runs[place].name)
+        lines.append(words + fit_text(name, room - measure_text(words, _TITLE_PT), _TITLE_PT))
+    title = "\n".join(lines)
     axes.set_title(title, fontsize=_TITLE_PT, parse_math=False, family=list(font_families()))
     axes.set_xlabel("points", fontsize=_LABEL_PT)
     axes.tick_params(axis="x", labelsize=_LABEL_PT, labelbottom=True)
@@ -153,11 +156,11 @@ def _draw_bar(axes: Axes, row: int, difference: float, interval: tuple[float, fl
 
 def _caption(comparison: Comparison, right: int, wrong: int, position: int) -> str:
     said, label = (
-        tidy_name(comparison.classes[int(part[position])]) for part in (comparison.predicted[wrong], comparison.labels)
+        embed_name(comparison.classes[int(part[position])]) for part in (comparison.predicted[wrong], comparison.labels)
     )
     return "\n".join(
         [
-            f"\N{CHECK MARK} {label} {float(comparison.confidence[right, position]):.1%}",
-            f"\N{BALLOT X} {said} {float(comparison.confidence[wrong, position]):.1%}",
+            f"\N{CHECK MARK} {label} {show_probability(float(comparison.confidence[right, position]))}",
+            f"\N{BALLOT X} {said} {show_probability(float(comparison.confidence[wrong, position]))}",
         ]
     )

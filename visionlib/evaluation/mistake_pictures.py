@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from visionlib.errors import RunError
-from visionlib.evaluation.class_names import tidy_name
+from visionlib.evaluation.class_names import embed_name, show_probability
 from visionlib.evaluation.gallery import draw_images
 from visionlib.evaluation.mistakes import Mistakes
 from visionlib.evaluation.opinions import Opinions
@@ -74,10 +74,10 @@ def describe_mistakes(mistakes: Mistakes) -> str:
 
 
 def _caption(shown: Mistakes, people: Opinions | None, place: int) -> str:
-    predicted, label = (tidy_name(shown.classes[int(part[place])]) for part in (shown.predicted, shown.labels))
+    predicted, label = (embed_name(shown.classes[int(part[place])]) for part in (shown.predicted, shown.labels))
     lines = [
-        f"said {predicted} {float(shown.confidence[place]):.1%}",
-        f"is {label} {float(shown.true_probability[place]):.1%}",
+        f"said {predicted} {show_probability(float(shown.confidence[place]))}",
+        f"is {label} {show_probability(float(shown.true_probability[place]))}",
     ]
     if people is not None:
         lines.append(people.describe(place))

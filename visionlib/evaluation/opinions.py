@@ -11,7 +11,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from visionlib.errors import ConfigError, DataError
-from visionlib.evaluation.class_names import tidy_name
+from visionlib.evaluation.class_names import embed_name
 from visionlib.evaluation.mistakes import Mistakes, write_mistakes
 from visionlib.evaluation.votes import Votes
 
@@ -73,7 +73,7 @@ class Opinions:
         """Say what people say of one mistake, on a line."""
         if self.kinds[place] == "no votes":
             return "no votes"
-        name = tidy_name(self.mistakes.classes[int(self.favourite[place])])
+        name = embed_name(self.mistakes.classes[int(self.favourite[place])])
         return f"people {name} {float(self.favourite_share[place]):.0%}"
 
     def records(self) -> list[dict[str, Any]]:

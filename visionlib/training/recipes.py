@@ -19,8 +19,8 @@ RECIPES: Mapping[str, TrainConfig] = MappingProxyType(
             crop_px=4,
             cutout_px=8,
         ),
-        # For a GPU: the settings of cifar10-zoo's train_resnet18_96, whose author reached 95.88 % (mean of 100 runs, mirror
-        # averaging, original images) in 156 s on an A100. Here its rate rises from 0 instead of a fifth of the peak.
+        # For a GPU: the settings of cifar10-zoo's train_resnet18_96, whose author reached 95.88 % (mean of 100 runs,
+        # mirror averaging, original images) in 156 s on an A100. Here the rate rises from 0, not from a fifth.
         "best": TrainConfig(
             epochs=80,
             batch_size=500,
