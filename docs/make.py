@@ -90,11 +90,11 @@ def draw_fields(folder: Path) -> None:
 
 def draw_rate(path: Path) -> None:
     """Look for the learning rate of the demo's network, and keep the curve as a picture."""
-    from visionlib import find_learning_rate, recipe_config
+    from visionlib import TrainConfig, find_learning_rate
     from visionlib.cli.pictures import save_picture
     from visionlib.training.pictures import draw_rate_finding
 
-    finding = find_learning_rate("shapes", recipe_config("quick", model="resnet20", resolutions=(1.0,)))
+    finding = find_learning_rate("shapes", TrainConfig(model="resnet20"))
     save_picture(draw_rate_finding(finding), path)
 
 

@@ -60,7 +60,7 @@ def test_whole_numbers_stand_for_shares_and_rates() -> None:
 
 def test_recipes_take_changes_and_refuse_unknown_names() -> None:
     assert recipe_config("quick", seed=3) == dataclasses.replace(RECIPES["quick"], seed=3)
-    with pytest.raises(ConfigError, match="slow: there is no such recipe; known are: quick, standard, course2020"):
+    with pytest.raises(ConfigError, match="slow: there is no such recipe; known are: quick, standard, best,"):
         recipe_config("slow")
 
 

@@ -8,13 +8,14 @@ import typer
 
 from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
 from visionlib.runs import Run, read_json
+from visionlib.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from visionlib.evaluation import Evaluation
 
-_SETTINGS = {"model": "resnet20", "resolutions": (1.0,), "peak_learning_rate": 0.4}
-"""Over the quick recipe: a network that two cores train in a minute or two, at the full size from the start, since
-shrunk objects of six pixels cannot be told apart."""
+_SETTINGS = TrainConfig(model="resnet20", epochs=8, peak_learning_rate=0.4)
+"""A network that two cores train in a minute or two; at the full size from the start, since shrunk objects of six
+pixels cannot be told apart."""
 
 
 def demo(
@@ -50,7 +51,7 @@ def demo(
 def run_demo(out: Path | None, *, seed: int, tell: Callable[[str], None]) -> "tuple[Run, Evaluation]":
     """Train and test on `shapes`; `docs/make.py` draws its picture from this too."""
     from visionlib.evaluation import evaluate
-    from visionlib.training import recipe_config, train
+    from visionlib.training import train
 
-    run = train("shapes", recipe_config("quick", seed=seed, **_SETTINGS), out=out, tell=tell)
+    run = train("shapes", _SETTINGS.replace(seed=seed), out=out, tell=tell)
     return run, evaluate(run)

@@ -27,6 +27,8 @@ from visionlib.training.tensorboard import check_tensorboard
 from visionlib.training.trained_model import ModelRecord, save_model
 from visionlib.training.world import ALONE, World, find_world, joined
 
+_FEW_STEPS = 200
+
 
 def train(
     dataset: str | Path | Dataset,
@@ -71,6 +73,8 @@ def train(
         if world.is_first:
             write_json(create_run(run.path).config, describe_run(source, config, compute))
         tell(f"{source.name}: {len(fit.split):,} images to learn from, {config.model} -> {run.path}")
+        if (steps := config.epochs * fit.steps_per_epoch) < _FEW_STEPS:
+            tell(f"these are {steps} steps, few to learn in: more --epochs or a smaller --batch-size may help")
         return _train_run(run, source, fit, validation, tell)
 
 
