@@ -70,6 +70,11 @@ class Run:
         return self.path / "predictions.npz"
 
     @property
+    def validation(self) -> Path:
+        """The same of the training images held out for validation; there if some were."""
+        return self.path / "validation.npz"
+
+    @property
     def evaluation(self) -> Path:
         """Every number of `visionlib test`."""
         return self.path / "evaluation.json"

@@ -1,11 +1,14 @@
+import json
 import math
+import time
+from typing import Any
 
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, log_loss, recall_score
 
 from visionlib.errors import RunError
-from visionlib.evaluation import score_logits
+from visionlib.evaluation import score_logits, wilson_interval
 from visionlib.evaluation.evaluation import Evaluation
 
 CLASSES = ("cat", "dog", "ship")
@@ -36,7 +39,8 @@ def test_figures_of_four_images_solved_by_hand() -> None:
 
 def test_a_class_without_images_is_unknown_and_not_zero() -> None:
     ship = _evaluate_by_hand().to_dict()["per_class"][2]
-    assert ship == {"class": "ship", "accuracy": None, "confidence_interval": None, "n": 0, "correct": 0}
+    assert (ship["class"], ship["n"], ship["correct"]) == ("ship", 0, 0)
+    assert ship["accuracy"] is ship["confidence_interval"] is ship["recall"] is ship["f1"] is None
 
 
 def test_a_split_without_images_is_unknown() -> None:
@@ -44,6 +48,12 @@ def test_a_split_without_images_is_unknown() -> None:
     figures = evaluation.to_dict()
     assert figures["n"] == 0
     assert figures["accuracy"] is figures["confidence_interval"] is figures["loss"] is None
+    unknown = ["balanced_accuracy", "macro_f1", "top5_accuracy", "mirror_accuracy", "mirror_confidence_interval"]
+    assert [figures[name] for name in unknown] == [None] * len(unknown)
+    assert figures["confusion"] == {"counts": [[0] * 3] * 3, "most_confused": []}
+    assert figures["calibration"]["ece"] is figures["calibration"]["brier_score"] is None
+    assert figures["risk_coverage"] == {"area": None, "best_area": None, "curve": []}
+    assert "NaN" not in json.dumps(figures)
 
 
 def test_figures_equal_scikit_learns() -> None:
@@ -65,11 +75,77 @@ def test_totals_agree_with_classes() -> None:
     assert sum(entry.correct for entry in evaluation.per_class) == evaluation.correct
 
 
+def test_a_split_of_one_class_knows_nothing_of_the_others() -> None:
+    logits = torch.randn(50, 8)
+    evaluation = score_logits(logits, torch.full((50,), 3), tuple("abcdefgh"))
+    known = evaluation.per_class[3]
+    assert evaluation.accuracy == evaluation.balanced_accuracy == known.accuracy
+    assert evaluation.macro_f1 == known.f1
+    assert all(entry.accuracy is None for entry in evaluation.per_class if entry is not known)
+    assert all(entry.precision == 0.0 for entry in evaluation.per_class if entry is not known)
+    assert {pair.true for pair in evaluation.confusion.find_confused_pairs()} == {"d"}
+
+
+def test_top_5_is_told_from_six_classes_on() -> None:
+    logits = torch.eye(6).flip(1)
+    labels = torch.arange(6)
+    six = score_logits(logits, labels, tuple("abcdef"))
+    # The largest logit of image i is that of class 5 - i; of the others, which are equal, the last one is left out.
+    slow = sum(
+        label in sorted(range(6), key=lambda k: (-float(row[k]), k))[:5]
+        for row, label in zip(logits, range(6), strict=True)
+    )
+    assert six.top5_correct == slow == 5
+    assert six.top5_interval == wilson_interval(5, 6)
+    assert six.to_dict()["top5_accuracy"] == 5 / 6
+    five = score_logits(logits[:5, :5], labels[:5], tuple("abcde"))
+    assert (five.top5_accuracy, five.top5_interval) == (None, None)
+
+
+def test_every_figure_is_defined_or_named_by_what_it_belongs_to() -> None:
+    figures = _evaluate_by_hand().to_dict()
+    for place in figures["definitions"]:
+        found: Any = figures
+        for name in place.split("."):
+            found = (found[0] if isinstance(found, list) else found)[name]
+    plain = {"confidence", "interval", "n", "correct", "definitions", "per_class", "confusion", "calibration"}
+    plain |= {"risk_coverage", "temperature_note", "mirror_confidence_interval", "top5_confidence_interval"}
+    assert set(figures) - plain <= set(figures["definitions"])
+
+
+@pytest.mark.parametrize("k", [2, 10, 1000])
+def test_no_figure_is_nan_and_ten_thousand_images_take_two_seconds(k: int) -> None:
+    n = 10_000 if k == 10 else 500
+    logits, labels = 3 * torch.randn(n, k), torch.randint(0, k, (n,))
+    score_logits(logits[:2], labels[:2], tuple(map(str, range(k))))  # scikit-learn is imported apart
+    started = time.perf_counter()
+    held_out = (logits[: n // 2], labels[: n // 2])
+    evaluation = score_logits(logits, labels, tuple(map(str, range(k))), mirror_logits=logits, held_out=held_out)
+    figures = evaluation.to_dict()
+    assert time.perf_counter() - started < 2
+    json.dumps(figures, allow_nan=False)
+    assert figures["accuracy"] == figures["mirror_accuracy"]
+    assert sum(map(sum, figures["confusion"]["counts"])) == n
+
+
+def test_the_order_of_the_images_changes_no_figure() -> None:
+    logits, labels = 2 * torch.randn(700, 9), torch.randint(0, 9, (700,))
+    order = torch.randperm(700)
+    here, there = (
+        score_logits(logits[at], labels[at], tuple("abcdefghi"), mirror_logits=logits[at].flip(1))
+        for at in (slice(None), order)
+    )
+    assert here == there
+    assert here.to_dict() == there.to_dict()
+    assert here != score_logits(logits, labels.flip(0), tuple("abcdefghi"))
+
+
 def test_mirror_averaging_takes_the_larger_sum() -> None:
     logits = torch.tensor([[1.0, 0.0], [0.0, 3.0]])
     mirrored = torch.tensor([[0.0, 2.0], [0.0, 1.0]])
     evaluation = score_logits(logits, torch.tensor([0, 1]), ("a", "b"), mirror_logits=mirrored)
     assert (evaluation.accuracy, evaluation.mirror_accuracy) == (1.0, 0.5)
+    assert evaluation.mirror_interval == wilson_interval(1, 2)
     assert score_logits(logits, torch.tensor([0, 1]), ("a", "b")).mirror_accuracy is None
 
 
@@ -78,9 +154,21 @@ def test_mirror_averaging_takes_the_larger_sum() -> None:
     [
         (4, 0, 0.0, "logits: have 4 columns for 3 classes"),
         (3, 3, 0.0, r"labels: are 3\.\.3 for 3 classes"),
+        (3, -1, 0.0, r"labels: are -1\.\.-1 for 3 classes"),
+        (3, 0, math.inf, "logits: hold values that are not numbers"),
         (3, 0, math.nan, "logits: hold values that are not numbers"),
     ],
 )
 def test_what_does_not_fit_is_refused(columns: int, label: int, value: float, message: str) -> None:
     with pytest.raises(RunError, match=message):
         score_logits(torch.full((1, columns), value), torch.tensor([label]), CLASSES)
+
+
+def test_what_was_held_out_must_fit_too() -> None:
+    logits, labels = torch.zeros(2, 3), torch.tensor([0, 1])
+    with pytest.raises(RunError, match="logits: have 4 columns for 3 classes"):
+        score_logits(logits, labels, CLASSES, held_out=(torch.zeros(2, 4), labels))
+    with pytest.raises(RunError, match=r"labels: are 0\.\.5 for 3 classes"):
+        score_logits(logits, labels, CLASSES, held_out=(logits, torch.tensor([0, 5])))
+    with pytest.raises(RunError, match="logits: are of 2 images for 3 labels"):
+        score_logits(logits, labels, CLASSES, held_out=(logits, torch.tensor([0, 1, 2])))

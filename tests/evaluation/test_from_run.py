@@ -1,16 +1,19 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from visionlib.data import Dataset
+from visionlib.data import Dataset, hold_out
 from visionlib.data.shapes import load_shapes
-from visionlib.errors import DataError, RunError
-from visionlib.evaluation import evaluate
+from visionlib.errors import ConfigError, DataError, RunError
+from visionlib.evaluation import evaluate, fit_temperature
 from visionlib.models import predict_logits
 from visionlib.runs import Run, hash_file, read_json
-from visionlib.training import load_model
+from visionlib.training import TrainConfig, load_model, train
+from visionlib.training.predictions import load_predictions, save_predictions
+from visionlib.training.trained_model import save_model
 
 
 @pytest.fixture
@@ -77,8 +80,6 @@ def test_predictions_of_other_weights_are_refused(copied_run: Run, small_shapes:
     model, record = load_model(copied_run)
     with torch.no_grad():
         next(model.parameters()).add_(1)
-    from visionlib.training.trained_model import save_model
-
     save_model(copied_run, model, record)
     with pytest.raises(RunError, match="was made with other weights; make it again with `visionlib test --predict`"):
         evaluate(copied_run)
@@ -94,3 +95,62 @@ def test_damaged_predictions_are_refused(copied_run: Run) -> None:
 def test_absent_data_is_told_when_it_is_needed(copied_run: Run, tmp_path: Path) -> None:
     with pytest.raises(DataError):
         evaluate(copied_run, dataset=tmp_path / "gone", predict=True)
+
+
+def test_a_run_without_images_held_out_has_no_temperature_and_says_how_to_get_one(copied_run: Run) -> None:
+    evaluation = evaluate(copied_run)
+    assert evaluation.temperature is None
+    assert "train with --validation-fraction 0.1" in evaluation.temperature_note
+    assert not copied_run.validation.exists()
+
+
+@pytest.fixture(scope="module")
+def parted_run(small_shapes: Dataset, small_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run in whose training a fifth of the images was held out."""
+    config = small_config.replace(epochs=1, validation_fraction=0.2, seed=3)
+    return train(small_shapes, config, out=tmp_path_factory.mktemp("runs") / "parted")
+
+
+@pytest.fixture
+def parted(parted_run: Run, tmp_path: Path) -> Run:
+    shutil.copytree(parted_run.path, tmp_path / "run")
+    return Run(tmp_path / "run")
+
+
+def test_the_temperature_is_fitted_on_the_images_held_out_of_training(parted: Run, small_shapes: Dataset) -> None:
+    evaluation = evaluate(parted)
+    _, held_out = hold_out(small_shapes.train, 0.2, seed=3)
+    model, record = load_model(parted)
+    logits = predict_logits(model, held_out.images, mean=record.mean, std=record.std)
+    assert evaluation.temperature is not None
+    assert evaluation.temperature.n == len(held_out) == 40
+    assert evaluation.temperature.temperature == fit_temperature(logits.double(), held_out.labels)
+    assert read_json(parted.evaluation)["temperature"] == evaluation.temperature.to_dict()
+
+
+def test_what_is_said_of_the_images_held_out_can_be_made_again(parted: Run, small_shapes: Dataset) -> None:
+    before = evaluate(parted)
+    parted.validation.unlink()
+    assert evaluate(parted).temperature_note == "the run lacks validation.npz; make it with `visionlib test --predict`"
+    assert evaluate(parted, dataset=small_shapes, predict=True, batch_size=7) == before
+
+
+def test_what_is_said_of_the_images_held_out_belongs_to_the_weights(parted: Run, small_shapes: Dataset) -> None:
+    model, record = load_model(parted)
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    weights_hash = save_model(parted, model, record)
+    kept, _, _ = load_predictions(parted, weights_hash=_hash_in(parted.predictions))
+    save_predictions(parted, kept, small_shapes.test, weights_hash)
+    with pytest.raises(RunError, match=r"validation\.npz: was made with other weights"):
+        evaluate(parted)
+
+
+def test_a_run_is_scored_on_its_own_split(copied_run: Run, small_shapes: Dataset) -> None:
+    with pytest.raises(ConfigError, match="split: a run is scored on its own test split"):
+        evaluate(copied_run, small_shapes)  # type: ignore[call-overload]
+
+
+def _hash_in(file: Path) -> str:
+    with np.load(file, allow_pickle=False) as arrays:
+        return str(arrays["weights_sha256"])

@@ -9,6 +9,8 @@ from visionlib.runs import Run, read_json_lines, replacing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from visionlib.evaluation import Evaluation
+
 _KINDS = (".png", ".svg")
 _DOTS_PER_INCH = 120
 
@@ -36,6 +38,31 @@ def save_picture(figure: "Figure", path: Path, description: str = "") -> None:
         metadata["Description"] = description
     with mpl.rc_context({"svg.hashsalt": "visionlib", "svg.fonttype": "none"}), replacing(path) as temporary:
         figure.savefig(temporary, format=kind, dpi=_DOTS_PER_INCH, metadata=metadata, bbox_inches="tight")
+
+
+def make_picture_folder(folder: Path) -> None:
+    """Make a folder for pictures if there is none.
+
+    Raises:
+        ConfigError: if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(str(folder), f"cannot be made ({error.strerror})", "choose another folder") from error
+
+
+def save_evaluation_pictures(evaluation: "Evaluation", folder: Path) -> list[Path]:
+    """Save every picture of an evaluation, as PNG and SVG, and tell where."""
+    from visionlib.evaluation.pictures import PICTURES
+
+    saved = []
+    for name, (draw, describe) in PICTURES.items():
+        figure = draw(evaluation)
+        for kind in _KINDS:
+            saved.append(folder / f"{name}{kind}")
+            save_picture(figure, saved[-1], describe(evaluation))
+    return saved
 
 
 def save_history(run: Run) -> None:

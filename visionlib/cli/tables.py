@@ -6,7 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from visionlib.data import Dataset
-from visionlib.evaluation import ClassAccuracy, Evaluation
+from visionlib.evaluation import Evaluation
+from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pairs, overall_figures, overall_row
 from visionlib.summary.effective import EffectiveField
 
 
@@ -18,21 +19,25 @@ def print_tables(*parts: RenderableType) -> None:
 
 
 def tabulate_evaluation(evaluation: Evaluation) -> tuple[RenderableType, ...]:
-    """Lay out accuracy per class and overall, and what the figures mean."""
+    """Lay out the figures of each class, those of all, and what they mean."""
     table = Table(box=box.SIMPLE_HEAD, title="test accuracy", title_justify="left")
-    table.add_column("class")
-    table.add_column("n", justify="right")
-    table.add_column("accuracy", justify="right")
-    table.add_column("95 % interval", justify="right")
-    for entry in evaluation.per_class:
-        table.add_row(Text(entry.name), *_accuracy_cells(entry))
+    for header in HEADERS:
+        # Where it is narrow, names are cut short, and figures never are.
+        table.add_column(header, justify="right" if header != "class" else "left", no_wrap=header != "class")
+    for name, *cells in class_rows(evaluation):
+        table.add_row(Text(name, no_wrap=True, overflow="ellipsis"), *cells)
     table.add_section()
-    table.add_row("overall", *_accuracy_cells(evaluation), style="bold")
-    loss = "n/a" if evaluation.loss is None else f"{evaluation.loss:.4f}"
-    notes = f"loss {loss} nats, the mean over {evaluation.n:,} images; intervals are Wilson's"
-    if evaluation.mirror_accuracy is not None:
-        notes += f"\nwith mirror averaging: {evaluation.mirror_accuracy:.2%}"
-    return table, Text(notes, style="dim")
+    table.add_row(*overall_row(evaluation), style="bold")
+    figures = Table.grid(padding=(0, 2, 0, 0))
+    figures.add_column(no_wrap=True)
+    figures.add_column(justify="right", no_wrap=True)
+    figures.add_column(style="dim")
+    for figure in overall_figures(evaluation):
+        figures.add_row(figure.name, figure.value, Text(figure.meaning))
+    pairs = Table.grid(padding=(0, 2, 0, 0))
+    for place, line in enumerate(confused_pairs(evaluation)):
+        pairs.add_row("" if place else "most confused", Text(line))
+    return table, figures, Text(), pairs, Text(), Text(LEGEND, style="dim")
 
 
 def tabulate_dataset(dataset: Dataset) -> tuple[RenderableType, ...]:
@@ -70,11 +75,3 @@ def tabulate_effective(before: EffectiveField, after: EffectiveField) -> tuple[R
         f"of the gradient of the middle unit, which can see {bottom - top + 1} x {right - left + 1} pixels of an image"
     )
     return table, Text(told, style="dim")
-
-
-def _accuracy_cells(entry: ClassAccuracy | Evaluation) -> tuple[str, str, str]:
-    """Give n, accuracy and interval as text; n/a where there is no image, never 0 or NaN."""
-    if entry.accuracy is None or entry.confidence_interval is None:
-        return f"{entry.n:,}", "n/a", "n/a"
-    low, high = entry.confidence_interval
-    return f"{entry.n:,}", f"{entry.accuracy:.2%}", f"{low:.1%} - {high:.1%}"

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, print_json
+from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.cli.pictures import make_picture_folder, save_evaluation_pictures
 
 
 def test(
@@ -18,17 +19,26 @@ def test(
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time when predicting.")] = 250,
     device: Annotated[str, typer.Option(help="What to predict on: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Folder to save pictures in, each as PNG and SVG; it is made if absent.", show_default=False),
+    ] = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Report a run's test accuracy, overall and per class, with intervals.
+    """Report what a run gets right on its test images, overall and per class, with intervals.
 
-    Example: visionlib test runs/first
+    Example: visionlib test runs/first --pictures runs/first/pictures
     """
     from visionlib.cli.tables import print_tables, tabulate_evaluation
     from visionlib.evaluation import evaluate
 
+    if pictures is not None:
+        make_picture_folder(pictures)
     evaluation = evaluate(run, dataset=dataset, predict=predict, batch_size=batch_size, device=device)
+    if pictures is not None:
+        for path in save_evaluation_pictures(evaluation, pictures):
+            tell(f"drawn: {path}")
     if json:
         print_json({"run": str(run), "split": "test", **evaluation.to_dict()})
     else:

@@ -1,13 +1,18 @@
 """Measures of a trained network, with n and interval."""
 
+from visionlib.evaluation.calibration import Calibration as Calibration
+from visionlib.evaluation.class_scores import ClassScore as ClassScore
 from visionlib.evaluation.compare import compare_runs as compare_runs
 from visionlib.evaluation.comparison import Comparison as Comparison
+from visionlib.evaluation.confusion import ConfusedPair as ConfusedPair
+from visionlib.evaluation.confusion import ConfusionMatrix as ConfusionMatrix
+from visionlib.evaluation.coverage import RiskCoverage as RiskCoverage
 from visionlib.evaluation.effective_fields import EffectiveFields as EffectiveFields
 from visionlib.evaluation.effective_fields import measure_effective_fields as measure_effective_fields
-from visionlib.evaluation.evaluation import ClassAccuracy as ClassAccuracy
 from visionlib.evaluation.evaluation import Evaluation as Evaluation
-from visionlib.evaluation.evaluation import score_logits as score_logits
+from visionlib.evaluation.from_model import evaluate_model as evaluate_model
 from visionlib.evaluation.from_run import evaluate as evaluate
+from visionlib.evaluation.from_run import evaluate_run as evaluate_run
 from visionlib.evaluation.intervals import wilson_interval as wilson_interval
 from visionlib.evaluation.kept_predictions import KeptPredictions as KeptPredictions
 from visionlib.evaluation.kept_predictions import read_kept_predictions as read_kept_predictions
@@ -15,5 +20,8 @@ from visionlib.evaluation.mistakes import Mistakes as Mistakes
 from visionlib.evaluation.mistakes import find_mistakes as find_mistakes
 from visionlib.evaluation.opinions import Opinions as Opinions
 from visionlib.evaluation.opinions import judge_mistakes as judge_mistakes
+from visionlib.evaluation.scoring import score_logits as score_logits
+from visionlib.evaluation.temperature import TemperatureScaling as TemperatureScaling
+from visionlib.evaluation.temperature import fit_temperature as fit_temperature
 from visionlib.evaluation.votes import Votes as Votes
 from visionlib.evaluation.votes import load_votes as load_votes

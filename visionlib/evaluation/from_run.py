@@ -1,21 +1,70 @@
-"""`evaluate`: from a finished run to its `Evaluation`, out of the kept predictions or made anew."""
+"""`evaluate`: from a finished run to its `Evaluation`, out of the kept predictions or made anew; or from a network."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
-from visionlib.data import Dataset
-from visionlib.evaluation.evaluation import Evaluation, score_logits
+from torch import nn
+
+from visionlib.data import Dataset, ImageSplit, hold_out
+from visionlib.errors import ConfigError
+from visionlib.evaluation.evaluation import Evaluation
+from visionlib.evaluation.from_model import evaluate_model
+from visionlib.evaluation.scoring import NONE_HELD_OUT, HeldOut, score_logits
 from visionlib.runs import Run, open_run, read_json, write_json
-from visionlib.training.config import Precision
 from visionlib.training.device import choose_compute
 from visionlib.training.predictions import load_predictions, predict_split, save_predictions
 from visionlib.training.run_data import load_run_data
 from visionlib.training.trained_model import load_model, load_record
 
 
+@overload
 def evaluate(
+    subject: nn.Module,
+    split: Dataset | ImageSplit,
+    *,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    batch_size: int = 250,
+    precision: Literal["fp32", "bf16"] = "fp32",
+) -> Evaluation: ...
+
+
+@overload
+def evaluate(
+    subject: Run | str | os.PathLike[str],
+    *,
+    dataset: str | Path | Dataset | None = None,
+    predict: bool = False,
+    batch_size: int = 250,
+    device: str = "auto",
+) -> Evaluation: ...
+
+
+def evaluate(
+    subject: Run | str | os.PathLike[str] | nn.Module, split: Dataset | ImageSplit | None = None, **options: Any
+) -> Evaluation:
+    """Score a run on its dataset's test split, or a network on a split.
+
+    Args:
+        subject: a run or its folder, with the options of `evaluate_run`; or a network, with those of `evaluate_model`.
+        split: what to score a network on: images with labels, or a dataset, of which the test split is taken.
+        **options: see there.
+    Raises:
+        ConfigError: if a network comes without a split, or a run with one.
+        VisionlibError: as `evaluate_run` and `evaluate_model`.
+    """
+    if isinstance(subject, nn.Module):
+        if split is None:
+            raise ConfigError("split", "there is none to score the network on", "give a dataset or one of its splits")
+        return evaluate_model(subject, split, **options)
+    if split is not None:
+        raise ConfigError("split", "a run is scored on its own test split", "say where that lies with dataset=")
+    return evaluate_run(subject, **options)
+
+
+def evaluate_run(
     run: Run | str | os.PathLike[str],
     *,
     dataset: str | Path | Dataset | None = None,
@@ -26,7 +75,8 @@ def evaluate(
     """Score a run on its dataset's test split, and write `evaluation.json`.
 
     Kept predictions are used where they belong to these weights; else the network predicts anew, in the precision that
-    it was trained in, and they are kept. The network itself is never changed.
+    it was trained in, and they are kept. The network itself is never changed. A temperature is fitted on the images
+    that were held out of the training images, if there are any.
 
     Args:
         run: a run, or its folder.
@@ -45,7 +95,15 @@ def evaluate(
     elif dataset is not None:
         load_run_data(run, dataset)
     predictions, labels, content_hash = load_predictions(run, weights_hash=weights_hash)
-    evaluation = score_logits(predictions.logits, labels, record.classes, mirror_logits=predictions.mirror_logits)
+    held_out, note = _load_held_out(run, weights_hash)
+    evaluation = score_logits(
+        predictions.logits,
+        labels,
+        record.classes,
+        mirror_logits=predictions.mirror_logits,
+        held_out=held_out,
+        note=note,
+    )
     write_json(
         run.evaluation,
         {
@@ -58,16 +116,35 @@ def evaluate(
     return evaluation
 
 
+def _load_held_out(run: Run, weights_hash: str) -> tuple[HeldOut | None, str]:
+    """Read what the network says of the images held out of its training, or tell why that is not known."""
+    if run.validation.is_file():
+        kept, labels, _ = load_predictions(run, weights_hash=weights_hash, file=run.validation)
+        return (kept.logits, labels), ""
+    if _held_out_fraction(read_json(run.config)):
+        return None, f"the run lacks {run.validation.name}; make it with `visionlib test --predict`"
+    return None, NONE_HELD_OUT
+
+
 def _predict_again(
     run: Run, dataset: str | Path | Dataset | None, weights_hash: str, *, batch_size: int, device: str
 ) -> None:
-    precision = _trained_precision(read_json(run.config))
+    config = read_json(run.config)
     source = load_run_data(run, dataset)
-    compute = choose_compute(device, precision)
+    compute = choose_compute(device, _trained_precision(config))
     model, record = load_model(run)
-    predictions = predict_split(model.to(compute.device), source.test, record, compute, batch_size=batch_size)
+    model = model.to(compute.device)
+    predictions = predict_split(model, source.test, record, compute, batch_size=batch_size)
     save_predictions(run, predictions, source.test, weights_hash)
+    if fraction := _held_out_fraction(config):
+        _, held_out = hold_out(source.train, fraction, config["config"]["seed"])
+        predictions = predict_split(model, held_out, record, compute, batch_size=batch_size)
+        save_predictions(run, predictions, held_out, weights_hash, file=run.validation)
 
 
-def _trained_precision(config: Mapping[str, Any]) -> Precision:
+def _held_out_fraction(config: Mapping[str, Any]) -> float:
+    return float(config["config"].get("validation_fraction", 0))
+
+
+def _trained_precision(config: Mapping[str, Any]) -> Literal["fp32", "bf16"]:
     return "bf16" if config["compute"]["precision"] == "bf16" else "fp32"

@@ -5,8 +5,11 @@ from statistics import NormalDist
 
 CONFIDENCE = 0.95
 
+Interval = tuple[float, float]
+"""The lowest and the highest share."""
 
-def wilson_interval(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+
+def wilson_interval(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval | None:
     """Wilson's score interval of a share, without continuity correction.
 
     It stays within [0, 1] and is sensible for few images and for shares of 0 and 1, where the textbook interval fails.

@@ -2,6 +2,7 @@
 
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,10 @@ def predict_split(
     return SplitPredictions(plain.logits.cpu(), mirrored.logits.cpu(), plain.embeddings)
 
 
-def save_predictions(run: Run, predictions: SplitPredictions, split: ImageSplit, weights_hash: str) -> None:
-    """Write `predictions.npz`, with the hashes of the weights and of the images that it belongs to."""
+def save_predictions(
+    run: Run, predictions: SplitPredictions, split: ImageSplit, weights_hash: str, *, file: Path | None = None
+) -> None:
+    """Write `predictions.npz`, or another file, with the hashes of the weights and of the images that it belongs to."""
     arrays = {
         "index": split.index.cpu().numpy(),
         "labels": split.labels.cpu().numpy(),
@@ -62,23 +65,26 @@ def save_predictions(run: Run, predictions: SplitPredictions, split: ImageSplit,
     }
     if predictions.embeddings is not None:
         arrays["embeddings"] = predictions.embeddings.cpu().numpy()
-    with replacing(run.predictions) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    with replacing(file or run.predictions) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
 
 
-def load_predictions(run: Run, *, weights_hash: str) -> tuple[SplitPredictions, Int64[Tensor, "n"], str]:
-    """Read `predictions.npz`: the predictions, the labels, and the content hash of the split they are of.
+def load_predictions(
+    run: Run, *, weights_hash: str, file: Path | None = None
+) -> tuple[SplitPredictions, Int64[Tensor, "n"], str]:
+    """Read `predictions.npz`, or another file: the predictions, the labels, and the content hash of the split.
 
     Raises:
         RunError: if the file is absent or damaged, or belongs to other weights than `weights_hash`.
     """
+    file = file or run.predictions
     remedy = "make it again with `visionlib test --predict`"
-    if not run.predictions.is_file():
-        raise RunError(run.predictions, "the run lacks its predictions", remedy)
+    if not file.is_file():
+        raise RunError(file, "the run lacks its predictions", remedy)
     try:
-        with run.predictions.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             if str(arrays["weights_sha256"]) != weights_hash:
-                raise RunError(run.predictions, "was made with other weights", remedy)
+                raise RunError(file, "was made with other weights", remedy)
             predictions = SplitPredictions(
                 torch.from_numpy(arrays["logits"]),
                 torch.from_numpy(arrays["mirror_logits"]),
@@ -86,4 +92,4 @@ def load_predictions(run: Run, *, weights_hash: str) -> tuple[SplitPredictions, 
             )
             return predictions, torch.from_numpy(arrays["labels"]), str(arrays["content_hash"])
     except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(run.predictions, f"is damaged ({error})", remedy) from error
+        raise RunError(file, f"is damaged ({error})", remedy) from error

@@ -160,6 +160,9 @@ def _train_run(run: Run, source: Dataset, fit: Fit, validation: ImageSplit, tell
         std=fit.std,
     )
     weights_hash = save_model(run, model, record)
+    if len(validation):
+        held_out = predict_split(model, validation, record, compute)
+        save_predictions(run, held_out, validation, weights_hash, file=run.validation)
     outcome = _summarize_training(history, fit)
     if "test" in source.splits and len(source.test):
         predictions = predict_split(model, source.test, record, compute)

@@ -1,0 +1,62 @@
+"""`visionlib test` as a user meets it: pictures, JSON, wrong usage."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.cli.test_commands import visionlib
+from visionlib.evaluation.pictures import PICTURES
+from visionlib.runs import Run, read_json
+
+
+def test_pictures_come_as_png_and_svg_with_a_description(finished_run: Run, tmp_path: Path) -> None:
+    told = visionlib("test", finished_run.path, "--pictures", tmp_path / "new" / "folder", "--json")
+    assert told.returncode == 0, told.stderr
+    saved = {f"{name}{kind}" for name in PICTURES for kind in (".png", ".svg")}
+    assert {path.name for path in (tmp_path / "new" / "folder").iterdir()} == saved
+    assert {Path(line.removeprefix("drawn: ")).name for line in told.stderr.splitlines()} == saved
+    figures = json.loads(told.stdout)
+    sentence = f"{figures['n'] - figures['correct']} of {figures['n']} images are wrong"
+    with Image.open(tmp_path / "new" / "folder" / "confusion.png") as picture:
+        assert sentence in picture.info["Description"]
+        assert picture.width <= 1000
+    assert sentence in (tmp_path / "new" / "folder" / "confusion.svg").read_text(encoding="utf-8")
+
+
+def test_json_is_what_the_record_holds(finished_run: Run) -> None:
+    figures = json.loads(visionlib("test", finished_run.path, "--json").stdout)
+    record = read_json(finished_run.evaluation)
+    assert set(record) - set(figures) == {"schema_version", "content_hash", "weights_sha256"}
+    assert all(figures[key] == record[key] for key in set(figures) - {"run"})
+    assert figures["run"] == str(finished_run.path)
+
+
+@pytest.mark.parametrize("color", ["", "1"])
+def test_the_table_has_no_colours_in_a_pipe(finished_run: Run, color: str) -> None:
+    told = visionlib("test", finished_run.path, NO_COLOR=color)
+    assert told.returncode == 0
+    assert "\x1b" not in told.stdout
+    assert told.stderr == ""
+    assert "most confused" in told.stdout
+    assert "--validation-fraction 0.1" in " ".join(told.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--pictures", "file/pictures"], 2, "file/pictures: cannot be made (Not a directory); choose another folder"),
+        (["--picture", "x"], 2, "No such option"),
+        (["--batch-size", "0"], 2, "Input should be greater than or equal to 1"),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    finished_run: Run, arguments: list[str], code: int, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    told = visionlib("test", finished_run.path, *arguments, cwd=tmp_path)
+    assert (told.returncode, told.stdout) == (code, "")
+    last = told.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert message in last

@@ -1,0 +1,107 @@
+"""What is told in words, on a terminal and in a notebook, says what the figures say."""
+
+import io
+import re
+from html.parser import HTMLParser
+
+import torch
+from rich.console import Console
+
+from tests.evaluation.test_evaluation_pictures import HOSTILE, draw_evaluation, names
+from visionlib.cli.tables import tabulate_evaluation
+from visionlib.evaluation import Evaluation, score_logits
+from visionlib.evaluation.cells import HEADERS, class_rows, confused_pairs, overall_figures, overall_row
+
+
+def on_terminal(evaluation: Evaluation, width: int = 100) -> str:
+    paper = io.StringIO()
+    console = Console(file=paper, width=width, color_system=None)
+    for part in tabulate_evaluation(evaluation):
+        console.print(part)
+    return paper.getvalue()
+
+
+def test_cells_are_the_figures() -> None:
+    evaluation = draw_evaluation(300, names(6), present=5)
+    for cells, entry in zip(class_rows(evaluation), evaluation.per_class, strict=True):
+        told = dict(zip(HEADERS, cells, strict=True))
+        if not entry.n:
+            assert [told[name] for name in HEADERS[2:4]] == ["n/a", "n/a"]
+            continue
+        low, high = entry.confidence_interval or (0, 0)
+        assert told["accuracy"] == f"{entry.accuracy:.2%}"
+        assert told["95 % interval"] == f"{low:.1%} - {high:.1%}"
+        assert told["precision"] == f"{entry.precision:.2%}"
+        assert told["F1"] == f"{entry.f1:.3f}"
+        assert told["n"] == str(entry.n)
+    assert overall_row(evaluation)[:3] == ("overall", "300", f"{evaluation.accuracy:.2%}")
+    figures = {figure.name: figure for figure in overall_figures(evaluation)}
+    assert figures["top-5 accuracy"].value == f"{evaluation.top5_accuracy:.2%}"
+    assert figures["with mirror averaging"].value == f"{evaluation.mirror_accuracy:.2%}"
+    assert figures["loss"].value == f"{evaluation.loss:.4f}"
+    assert figures["calibration error"].value == f"{evaluation.calibration.ece:.4f}"
+    assert evaluation.temperature is not None
+    assert figures["temperature"].value == f"{evaluation.temperature.temperature:.3f}"
+    assert f"to {evaluation.temperature.after.ece:.4f}" in figures["temperature"].meaning
+
+
+def test_five_confused_pairs_are_told_with_counts_and_shares() -> None:
+    evaluation = draw_evaluation(300, names(6))
+    told = confused_pairs(evaluation)
+    assert len(told) == 5
+    for line, pair in zip(told, evaluation.confusion.find_confused_pairs(5), strict=True):
+        assert line.startswith(f"{pair.true} taken for {pair.predicted}: {pair.count} of {pair.n} ({pair.share:.1%}, ")
+
+
+def test_a_terminal_shows_every_figure_at_any_width() -> None:
+    evaluation = draw_evaluation(300, ("x" * 255, *names(5)))
+    for width in (60, 80, 120):
+        shown = on_terminal(evaluation, width)
+        assert max(map(len, shown.splitlines())) <= width
+        for cells in [*class_rows(evaluation), overall_row(evaluation)]:
+            assert all(re.search(rf"(?m) {re.escape(cell)} ", shown) for cell in cells[1:] if cell)
+        assert all(figure.value in shown for figure in overall_figures(evaluation))
+
+
+def test_what_is_not_known_is_not_told_as_a_number() -> None:
+    none = score_logits(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), tuple("abc"))
+    shown = on_terminal(none)
+    assert "nan" not in shown.lower()
+    assert "%" not in shown.split("balanced accuracy")[1].split("accuracy of a class")[0].replace("95 %", "")
+    assert shown.count("n/a") >= 3 * 4 + 8
+
+
+class _Cells(HTMLParser):
+    """Gather tags and words of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.add(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_a_notebook_shows_the_same_and_hostile_names_are_inert() -> None:
+    evaluation = draw_evaluation(300, HOSTILE)
+    page = _Cells()
+    page.feed(evaluation._repr_html_())
+    assert page.tags == {"div", "table", "thead", "tbody", "tr", "th", "td", "bdi", "p", "strong", "ul", "li"}
+    for cells in [*class_rows(evaluation), overall_row(evaluation)]:
+        assert all(cell in page.words for cell in cells if cell)
+    for figure in overall_figures(evaluation):
+        assert figure.value in page.words
+        assert figure.meaning in page.words
+    assert all(line in page.words for line in confused_pairs(evaluation))
+    assert "<script>" not in evaluation._repr_html_()
+
+
+def test_a_terminal_takes_hostile_names_as_they_are() -> None:
+    shown = on_terminal(draw_evaluation(300, HOSTILE), 400)
+    assert "[red]{{x}}\\" in shown
+    assert "\x1b" not in shown
+    assert "line break" in shown

@@ -1,0 +1,150 @@
+"""Whether a network is right as often as it says: log-likelihood, Brier score, calibration error, reliability curve.
+
+Source: Guo et al. 2017, arXiv:1706.04599; Brier 1950, Monthly Weather Review 78.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor
+
+from visionlib.evaluation.intervals import Interval, wilson_interval
+
+BINS = 15
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The images whose confidence lies above `lowest`, and up to `highest`.
+
+    Attributes:
+        lowest: lower edge, outside of the bin.
+        highest: upper edge, inside of the bin: a confidence of exactly 1 is in the last one.
+        n: how many images.
+        correct: how many of them were right.
+        mean_confidence: mean probability of the predicted class; None for no images.
+    """
+
+    lowest: float
+    highest: float
+    n: int
+    correct: int
+    mean_confidence: float | None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share that is right; None for no images."""
+        return self.correct / self.n if self.n else None
+
+    @property
+    def confidence_interval(self) -> Interval | None:
+        """95 % Wilson interval of the accuracy; None for no images."""
+        return wilson_interval(self.correct, self.n)
+
+    @property
+    def gap(self) -> float | None:
+        """Mean confidence less accuracy: above 0 where the network claims too much; None for no images."""
+        return None if self.mean_confidence is None else self.mean_confidence - self.correct / self.n
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give every number as plain values for JSON."""
+        return {
+            "lowest": self.lowest,
+            "highest": self.highest,
+            "n": self.n,
+            "correct": self.correct,
+            "mean_confidence": self.mean_confidence,
+            "accuracy": self.accuracy,
+            "confidence_interval": self.confidence_interval and list(self.confidence_interval),
+        }
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a network's probabilities are worth.
+
+    Attributes:
+        loss: cross-entropy in nats as the mean over images, which is the negative log-likelihood; None for no images.
+        brier_score: mean over images of the squared differences between probabilities and truth, summed over the
+            classes: 0 for certainty that is right, 2 for certainty that is wrong; None for no images.
+        bins: fifteen of equal width, from 0 to 1, by the probability of the predicted class.
+    """
+
+    loss: float | None
+    brier_score: float | None
+    bins: tuple[ReliabilityBin, ...]
+
+    @property
+    def n(self) -> int:
+        """Images that were measured."""
+        return sum(entry.n for entry in self.bins)
+
+    @property
+    def mean_confidence(self) -> float | None:
+        """Mean probability of the predicted class; None for no images."""
+        return self._average([entry.mean_confidence for entry in self.bins])
+
+    @property
+    def ece(self) -> float | None:
+        """Expected calibration error: distance of accuracy and mean confidence in a bin, averaged over the images."""
+        return self._average([None if entry.gap is None else abs(entry.gap) for entry in self.bins])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give every number as plain values for JSON, but the loss, which is told elsewhere."""
+        return {
+            "ece": self.ece,
+            "brier_score": self.brier_score,
+            "mean_confidence": self.mean_confidence,
+            "bins": len(self.bins),
+            "reliability": [entry.to_dict() for entry in self.bins],
+        }
+
+    def _average(self, figures: list[float | None]) -> float | None:
+        weighed = [figure * entry.n for figure, entry in zip(figures, self.bins, strict=True) if figure is not None]
+        return math.fsum(weighed) / self.n if self.n else None
+
+
+def find_confidences(logits: Float64[Tensor, "n k"]) -> Float64[Tensor, "n"]:
+    """Give the probability of each image's predicted class."""
+    return logits.log_softmax(1).amax(1).exp()
+
+
+def measure_calibration(logits: Float64[Tensor, "n k"], labels: Int64[Tensor, "n"]) -> Calibration:
+    """Measure what probabilities are worth.
+
+    Sums are exact, so that nothing depends on the order of the images.
+
+    Args:
+        logits: of the images.
+        labels: their classes.
+    """
+    log_probabilities = logits.log_softmax(1)
+    own = labels[:, None]
+    losses = -log_probabilities.gather(1, own)[:, 0]
+    misses = log_probabilities.exp_().scatter_add_(1, own, torch.full(own.shape, -1.0, dtype=torch.float64))
+    return Calibration(
+        loss=_mean(losses),
+        brier_score=_mean(misses.square_().sum(1)),
+        bins=_fill_bins(find_confidences(logits).numpy(), (logits.argmax(1) == labels).numpy()),
+    )
+
+
+def _fill_bins(confidences: Float64[np.ndarray, "n"], is_right: Bool[np.ndarray, "n"]) -> tuple[ReliabilityBin, ...]:
+    edges = np.linspace(0, 1, BINS + 1)
+    places = np.searchsorted(edges[1:], confidences)
+    bins = []
+    for place in range(BINS):
+        is_inside = places == place
+        n = int(is_inside.sum())
+        mean = math.fsum(confidences[is_inside].tolist()) / n if n else None
+        correct = int(is_right[is_inside].sum())
+        bins.append(ReliabilityBin(float(edges[place]), float(edges[place + 1]), n, correct, mean))
+    return tuple(bins)
+
+
+def _mean(figures: Float64[Tensor, "n"]) -> float | None:
+    return math.fsum(figures.tolist()) / len(figures) if len(figures) else None

@@ -1,0 +1,125 @@
+"""What could be gained by leaving out the images that a network is least sure of: risk over coverage.
+
+Source: Geifman and El-Yaniv 2017, arXiv:1705.08500; the area: Geifman et al. 2018, arXiv:1805.08206.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from visionlib.evaluation.intervals import Interval, wilson_interval
+
+_POINTS = 100
+
+
+@dataclass(frozen=True)
+class CoveragePoint:
+    """What is left if only images of at least so much confidence are answered.
+
+    Attributes:
+        confidence: the least probability of the predicted class that is answered.
+        n: how many images are.
+        wrong: how many of them are wrong.
+        total: how many images there are in all.
+    """
+
+    confidence: float
+    n: int
+    wrong: int
+    total: int
+
+    @property
+    def coverage(self) -> float:
+        """Share of all images that are answered."""
+        return self.n / self.total
+
+    @property
+    def risk(self) -> float:
+        """Share of the answered images that are wrong."""
+        return self.wrong / self.n
+
+    @property
+    def confidence_interval(self) -> Interval:
+        """95 % Wilson interval of the risk."""
+        interval = wilson_interval(self.wrong, self.n)
+        assert interval is not None
+        return interval
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give every number as plain values for JSON."""
+        return {
+            "coverage": self.coverage,
+            "risk": self.risk,
+            "confidence_interval": list(self.confidence_interval),
+            "confidence": self.confidence,
+            "n": self.n,
+            "wrong": self.wrong,
+        }
+
+
+@dataclass(frozen=True)
+class RiskCoverage:
+    """How the share of wrong answers falls as images of low confidence are left out.
+
+    Attributes:
+        points: at most a hundred of the curve, from few images to all: the first at each whole percent of coverage that
+            a least confidence can select, as images of equal confidence are answered all or not at all.
+        area: mean of the risk over the coverages 1/n, 2/n ... 1; within images of equal confidence the wrong ones count
+            as spread evenly. None for no images.
+        best_area: the area if the wrong images had the lowest confidences, which is the least it can be.
+    """
+
+    points: tuple[CoveragePoint, ...]
+    area: float | None
+    best_area: float | None
+
+    def at(self, coverage: float) -> CoveragePoint | None:
+        """Give the first point that answers at least this share of the images; None for no images."""
+        return next((point for point in self.points if point.coverage >= coverage), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give every number as plain values for JSON."""
+        return {
+            "area": self.area,
+            "best_area": self.best_area,
+            "curve": [point.to_dict() for point in self.points],
+        }
+
+
+def measure_risk_coverage(confidences: Float64[Tensor, "n"], is_right: Bool[Tensor, "n"]) -> RiskCoverage:
+    """Measure risk over coverage.
+
+    Args:
+        confidences: probability of the predicted class, of each image.
+        is_right: whether the prediction is.
+    """
+    total = len(confidences)
+    if not total:
+        return RiskCoverage((), None, None)
+    values, counts = np.unique(-confidences.numpy(), return_counts=True)
+    order = np.argsort(-confidences.numpy(), kind="stable")
+    ends = counts.cumsum()
+    wrong = (~is_right.numpy()[order]).cumsum()[ends - 1]
+    return RiskCoverage(
+        points=_choose_points(-values, ends, wrong, total),
+        area=_area(np.interp(np.arange(1, total + 1), [0, *ends], [0, *wrong])),
+        best_area=_area(np.maximum(np.arange(1, total + 1) - int(is_right.sum()), 0)),
+    )
+
+
+def _choose_points(
+    values: Float64[np.ndarray, "g"], ends: np.ndarray, wrong: np.ndarray, total: int
+) -> tuple[CoveragePoint, ...]:
+    """Choose the first group of equal confidence that ends at each percent or after it."""
+    wanted = np.ceil(np.arange(1, _POINTS + 1) * total / _POINTS)
+    chosen = np.unique(np.searchsorted(ends, wanted))
+    return tuple(CoveragePoint(float(values[g]), int(ends[g]), int(wrong[g]), total) for g in chosen)
+
+
+def _area(wrong: np.ndarray) -> float:
+    """Average the risk over all coverages, out of the number of wrong images among the first 1, 2 ... n."""
+    return math.fsum((wrong / np.arange(1, len(wrong) + 1)).tolist()) / len(wrong)
