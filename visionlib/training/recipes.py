@@ -10,8 +10,18 @@ from visionlib.training.config import TrainConfig
 
 RECIPES: Mapping[str, TrainConfig] = MappingProxyType(
     {
-        # A first answer on two cores: small pictures first, the full size at the end.
-        "quick": TrainConfig(epochs=8, resolutions=(0.5, 0.5, 0.5, 0.75, 0.75, 0.75, 1.0, 1.0)),
+        # A first answer on two cores: few steps that each teach much, on shrunk pictures, at which it also predicts.
+        "quick": TrainConfig(
+            epochs=5,
+            batch_size=512,
+            resolutions=(0.5, 0.5, 0.5, 0.75, 0.75),
+            optimizer="muon",
+            muon_learning_rate=0.2,
+            muon_momentum=0.6,
+            peak_learning_rate=0.4,
+            label_smoothing=0.05,
+            crop_px=1,
+        ),
         # Patience for accuracy: long enough that cutout and wider crops pay.
         "standard": TrainConfig(
             epochs=16,
