@@ -3,6 +3,9 @@
 make docs
 
 The pictures of docs/mistakes.md are made from two finished runs: python docs/make.py mistakes RUN RUN
+
+The pictures of docs/evaluation.md are made from two finished runs, the second one with images held out of its training:
+python docs/make.py measures RUN RUN
 """
 
 import re
@@ -131,6 +134,20 @@ def draw_errors(first: Path, second: Path, folder: Path) -> None:
     save_picture(draw_differing(comparison, images, count=6), folder / "differing-images.png", told)
 
 
+def draw_measures(run: Path, parted: Path, folder: Path) -> None:
+    """Draw every picture of a run's evaluation, and what a temperature does to the probabilities of another run."""
+    from visionlib.cli.pictures import save_picture
+    from visionlib.evaluation import evaluate
+    from visionlib.evaluation.pictures import PICTURES
+
+    evaluation = evaluate(run)
+    for name, (draw, describe) in PICTURES.items():
+        save_picture(draw(evaluation), folder / f"{name}.png", describe(evaluation))
+    evaluation = evaluate(parted)
+    draw, describe = PICTURES["reliability"]
+    save_picture(draw(evaluation), folder / "temperature.png", describe(evaluation))
+
+
 def draw_evaluation(evaluation: "Evaluation", path: Path) -> None:
     """Draw a terminal with the table of an evaluation."""
     from rich.console import Console
@@ -150,6 +167,8 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["mistakes"]:
         # From two runs on the same data, which take too long to be trained here.
         draw_errors(Path(sys.argv[2]), Path(sys.argv[3]), DOCS / "pictures")
+    if sys.argv[1:2] == ["measures"]:
+        draw_measures(Path(sys.argv[2]), Path(sys.argv[3]), DOCS / "pictures")
         sys.exit()
     (DOCS / "commands.md").write_text(commands_page(), encoding="utf-8")
     (DOCS / "pictures").mkdir(exist_ok=True)

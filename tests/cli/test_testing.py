@@ -1,6 +1,9 @@
 """`visionlib test` as a user meets it: pictures, JSON, wrong usage."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +63,18 @@ def test_wrong_usage_is_one_line(
     last = told.stderr.splitlines()[-1]
     assert last.startswith("error: ")
     assert message in last
+
+
+def test_a_reader_that_leaves_early_is_no_failure(finished_run: Run) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "visionlib", "test", str(finished_run.path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=60) == 0
+    process.stderr.close()

@@ -67,6 +67,13 @@ def test_each_whole_percent_has_its_point_where_confidences_differ() -> None:
     assert point.n == 800
 
 
+def test_a_point_answers_no_less_than_its_percent() -> None:
+    measured = measure_risk_coverage(*_draw(250))
+    assert [point.n for point in measured.points] == [-(-5 * percent // 2) for percent in range(1, 101)]
+    few = measure_risk_coverage(*_draw(7))
+    assert [point.n for point in few.points] == list(range(1, 8))
+
+
 def test_all_right_all_wrong_and_all_alike() -> None:
     confidences = torch.full((6,), 1.0, dtype=torch.float64)
     right = measure_risk_coverage(confidences, torch.ones(6, dtype=torch.bool))

@@ -11,9 +11,17 @@ from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pai
 from visionlib.summary.effective import EffectiveField
 
 
+class _Paper(Console):
+    """A console whose reader may leave early, as `head` does; rich itself would call that a failure."""
+
+    def on_broken_pipe(self) -> None:
+        """Let `main` end the command as done."""
+        raise BrokenPipeError
+
+
 def print_tables(*parts: RenderableType) -> None:
     """Print to stdout, with colours only where a person looks who wants them."""
-    console = Console()
+    console = _Paper()
     for part in parts:
         console.print(part)
 

@@ -26,7 +26,7 @@ def draw_class_scores(evaluation: Evaluation) -> Figure:
     shown = _order_classes(evaluation)[:_MOST]
     k = len(shown)
     row_in = 0.34 if k <= 30 else 0.17
-    figure = Figure(figsize=(_WIDTH_IN, 1.5 + row_in * k), layout="constrained")
+    figure = Figure(figsize=(_WIDTH_IN, 1.8 + row_in * k), layout="constrained")
     axes = figure.subplots()
     places = np.arange(k)
     _draw_series(axes, places - 0.14, [(entry.accuracy, entry.confidence_interval) for entry in shown], _RECALL)
@@ -48,7 +48,7 @@ def draw_class_scores(evaluation: Evaluation) -> Figure:
     axes.set_ylabel("class, n", fontsize=9)
     figure.suptitle(wrap_text(_tell_title(evaluation, k), _WIDTH_IN * 72 - 20, 9), fontsize=9, parse_math=False)
     if evaluation.n:
-        figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
+        figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8.5)
     else:
         axes.text(0.5, 0.5, "no images", transform=axes.transAxes, ha="center", fontsize=9)
     return figure
@@ -65,7 +65,7 @@ def describe_class_scores(evaluation: Evaluation) -> str:
 
 
 _RECALL = ("recall: share of the class that is recognised", _BLUE, "o")
-_PRECISION = ("precision: share of what is taken for the class", _RED, "D")
+_PRECISION = ("precision: share of what is taken for the class that is of it", _RED, "D")
 
 
 def _tell_title(evaluation: Evaluation, shown: int) -> str:

@@ -7,7 +7,7 @@ from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pai
 from visionlib.evaluation.evaluation import Evaluation
 
 _TABLE = (
-    "color: inherit; border: none; border-collapse: separate; border-spacing: 1em 0.1em; "
+    "color: inherit; border: none; margin-bottom: 0.8em; border-collapse: separate; border-spacing: 1em 0.1em; "
     "font-variant-numeric: tabular-nums;"
 )
 _LINE = "border-bottom: 1px solid rgba(128, 128, 128, 0.5);"
