@@ -167,6 +167,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["mistakes"]:
         # From two runs on the same data, which take too long to be trained here.
         draw_errors(Path(sys.argv[2]), Path(sys.argv[3]), DOCS / "pictures")
+        sys.exit()
     if sys.argv[1:2] == ["measures"]:
         draw_measures(Path(sys.argv[2]), Path(sys.argv[3]), DOCS / "pictures")
         sys.exit()

@@ -20,6 +20,7 @@ def evaluate_model(
     *,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    side_px: int | None = None,
     batch_size: int = 250,
     precision: Literal["fp32", "bf16"] = "fp32",
 ) -> Evaluation:
@@ -31,6 +32,7 @@ def evaluate_model(
         mean: per channel, as fractions of 255, as the network was trained with; by default that of the dataset's
             training images.
         std: likewise.
+        side_px: height of the images that the network takes in, if it works on shrunk ones.
         batch_size: images at a time.
         precision: format of the convolutions.
     Raises:
@@ -49,7 +51,9 @@ def evaluate_model(
             "mean, std", "are not known of a split alone", "give those that the network was trained with, or a dataset"
         )
     logits, mirror_logits = (
-        predict_logits(model, images, mean=mean, std=std, batch_size=batch_size, precision=precision).cpu()
+        predict_logits(
+            model, images, mean=mean, std=std, side_px=side_px, batch_size=batch_size, precision=precision
+        ).cpu()
         for images in (split.images, mirror_images(split.images))
     )
     if logits.shape[1] != len(split.classes):

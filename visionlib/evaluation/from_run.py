@@ -26,6 +26,7 @@ def evaluate(
     *,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    side_px: int | None = None,
     batch_size: int = 250,
     precision: Literal["fp32", "bf16"] = "fp32",
 ) -> Evaluation: ...
