@@ -8,6 +8,7 @@ from rich.text import Text
 from visionlib.data import Dataset
 from visionlib.evaluation import Evaluation
 from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pairs, overall_figures, overall_row
+from visionlib.inspection import Duplicates
 from visionlib.summary.effective import EffectiveField
 
 
@@ -83,3 +84,18 @@ def tabulate_effective(before: EffectiveField, after: EffectiveField) -> tuple[R
         f"of the gradient of the middle unit, which can see {bottom - top + 1} x {right - left + 1} pixels of an image"
     )
     return table, Text(told, style="dim")
+
+
+def tabulate_duplicates(duplicates: Duplicates) -> tuple[RenderableType, ...]:
+    """Lay out how many pairs there are within and between the splits."""
+    table = Table(box=box.SIMPLE_HEAD, title="images that are there twice, in pairs", title_justify="left")
+    kinds = ("exact", "near", "mirrored") if duplicates.is_near else ("exact",)
+    for header in ("between", *kinds, "with two labels", "images in pairs"):
+        table.add_column(header, justify="left" if header == "between" else "right")
+    for entry in duplicates.counts():
+        first, second = entry["splits"]
+        here, there = entry["images"]
+        counts = (f"{entry[kind]:,}" for kind in (*kinds, "with_two_labels"))
+        images = f"{here:,}" if first == second else f"{here:,} and {there:,}"
+        table.add_row(Text(f"{first} and itself" if first == second else f"{first} and {second}"), *counts, images)
+    return (table,)

@@ -1,0 +1,51 @@
+"""Pictures of duplicates: the pairs side by side, from the raw images."""
+
+from collections.abc import Sequence
+
+import torch
+from matplotlib.figure import Figure
+
+from visionlib.data import Dataset
+from visionlib.evaluation.gallery import draw_images
+from visionlib.inspection.duplicates import DuplicatePair, Duplicates
+
+_PAIRS_IN_A_ROW = 3
+
+
+def draw_duplicates(duplicates: Duplicates, dataset: Dataset, *, count: int = 12) -> Figure:
+    """Draw pairs of duplicates beside each other: those with two labels first, then those between splits.
+
+    Args:
+        duplicates: of the dataset.
+        dataset: the images.
+        count: most pairs to draw.
+    """
+    shown = choose_pairs(duplicates.pairs, count)
+    images, captions = [], []
+    for pair in shown:
+        for split, position, index, label in zip(pair.splits, pair.positions, pair.index, pair.labels, strict=True):
+            images.append(dataset.splits[split].images[position].cpu())
+            captions.append(f"{split} {index}\n{label}")
+        captions[-1] += f"\n{pair.kind}" + ("" if pair.kind == "exact" else f", {pair.whole:.2f}")
+    channels = dataset.train.channels if "train" in dataset.splits else 3
+    stacked = torch.stack(images) if images else torch.zeros(0, channels, 32, 32, dtype=torch.uint8)
+    return draw_images(stacked, captions, title=describe_duplicates(duplicates), columns=2 * _PAIRS_IN_A_ROW)
+
+
+def choose_pairs(pairs: Sequence[DuplicatePair], count: int) -> list[DuplicatePair]:
+    """Give the pairs that matter most: with two labels, then between splits, then the others, in their order."""
+    return sorted(pairs, key=lambda pair: (not pair.has_two_labels, pair.splits[0] == pair.splits[1]))[:count]
+
+
+def describe_duplicates(duplicates: Duplicates) -> str:
+    """Say in a sentence or two how many there are, and where."""
+    if not duplicates.pairs:
+        return f"No {'' if duplicates.is_near else 'exact '}duplicates."
+    told = [
+        f"{len(pairs):,} {'within ' + first if first == second else f'between {first} and {second}'}"
+        for first, second in (entry["splits"] for entry in duplicates.counts())
+        if (pairs := duplicates.between(first, second))
+    ]
+    two = sum(pair.has_two_labels for pair in duplicates.pairs)
+    kinds = "exact, near and mirrored" if duplicates.is_near else "exact"
+    return f"{len(duplicates.pairs):,} pairs of {kinds} duplicates: {', '.join(told)}; {two:,} of them with two labels."
