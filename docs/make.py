@@ -6,6 +6,8 @@ The pictures of docs/mistakes.md are made from two finished runs: python docs/ma
 
 The pictures of docs/evaluation.md are made from two finished runs, the second one with images held out of its training:
 python docs/make.py measures RUN RUN
+
+Those of docs/embeddings.md from a run on CIFAR-10, and where that lies now: python docs/make.py inspection RUN [DATASET]
 """
 
 import re
@@ -163,6 +165,29 @@ def draw_evaluation(evaluation: "Evaluation", path: Path) -> None:
     path.write_text(picture, encoding="utf-8")
 
 
+def draw_inspection(run_folder: Path, folder: Path, dataset: str | None = None) -> None:
+    """Draw the embedding map, the neighbours of the worst mistakes and the label candidates of a run on CIFAR-10."""
+    names = {"--map": "embedding-map", "--neighbours": "neighbours", "--candidates": "candidates"}
+    arguments = ["inspect", str(run_folder), "--of", "0,53,6762,9493"]
+    arguments += ["--dataset", dataset] if dataset else []
+    for option, name in names.items():
+        arguments += [option, str(folder / f"{name}.png")]
+    app(arguments, standalone_mode=False)
+    shrink_picture(folder / f"{names['--map']}.png")
+
+
+def shrink_picture(path: Path) -> None:
+    """Write a picture of few colours again with 256, which takes a third of the space; its description stays."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    told = PngInfo()
+    with Image.open(path) as picture:
+        told.add_text("Description", picture.info["Description"])
+        small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small.save(path, optimize=True, pnginfo=told)
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["mistakes"]:
         # From two runs on the same data, which take too long to be trained here.
@@ -170,6 +195,9 @@ if __name__ == "__main__":
         sys.exit()
     if sys.argv[1:2] == ["measures"]:
         draw_measures(Path(sys.argv[2]), Path(sys.argv[3]), DOCS / "pictures")
+        sys.exit()
+    if sys.argv[1:2] == ["inspection"]:
+        draw_inspection(Path(sys.argv[2]), DOCS / "pictures", *sys.argv[3:4])
         sys.exit()
     (DOCS / "commands.md").write_text(commands_page(), encoding="utf-8")
     (DOCS / "pictures").mkdir(exist_ok=True)

@@ -79,6 +79,11 @@ class Run:
         """Every number of `visionlib test`."""
         return self.path / "evaluation.json"
 
+    @property
+    def inspection(self) -> Path:
+        """Folder of what `visionlib inspect` makes: embedding map, nearest training images, label candidates, folds."""
+        return self.path / "inspection"
+
     def _repr_png_(self) -> bytes | None:
         """Show the history in a notebook, once it is drawn."""
         return self.history_picture.read_bytes() if self.history_picture.is_file() else None

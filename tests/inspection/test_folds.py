@@ -1,0 +1,163 @@
+"""Folds are dealt evenly, no network scores what it has learned, and what is done is not done again."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.inspection.planted import draw_stripes, plant_wrong_labels, striped_dataset
+from visionlib.data import Dataset, ImageSplit
+from visionlib.errors import ConfigError, RunError
+from visionlib.inspection import cross_validate, find_candidates
+from visionlib.inspection.folds import deal_folds
+from visionlib.runs import Run
+from visionlib.training import TrainConfig, load_model, train_run
+from visionlib.training.train_run import train
+
+Train = Callable[..., Run]
+
+
+def split_of(labels: list[int], k: int = 3) -> ImageSplit:
+    n = len(labels)
+    names = tuple("abcdefgh"[:k])
+    images = torch.zeros(n, 1, 4, 4, dtype=torch.uint8)
+    return ImageSplit(images, torch.tensor(labels), names, index=torch.arange(n) * 3 + 7)
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5, 7])
+@pytest.mark.parametrize("labels", [[0] * 20 + [1] * 11 + [2] * 3, [0, 1, 2] * 9, [2] * 13, [0] * 19 + [1]])
+def test_every_class_is_spread_evenly_and_so_is_the_whole(labels: list[int], folds: int) -> None:
+    dealt = deal_folds(split_of(labels), folds, seed=0)
+    for chosen in [dealt, *(dealt[torch.tensor(labels) == label] for label in set(labels))]:
+        counts = torch.bincount(chosen, minlength=folds)
+        assert len(counts) == folds
+        assert int(counts.max() - counts.min()) <= 1
+
+
+def test_folds_are_a_function_of_seed_and_index() -> None:
+    split = split_of([0, 1, 2] * 20)
+    dealt = deal_folds(split, 5, seed=0)
+    assert dealt.equal(deal_folds(split, 5, seed=0))
+    assert not dealt.equal(deal_folds(split, 5, seed=1))
+    shuffled = torch.randperm(60)
+    assert deal_folds(split.subset(shuffled), 5, seed=0).equal(dealt[shuffled])
+
+
+@pytest.mark.parametrize("folds", [-1, 0, 1, 61])
+def test_impossible_numbers_of_folds_are_told(folds: int) -> None:
+    with pytest.raises(ConfigError, match=f"folds: {folds} is out of range; ask for 2 to 60"):
+        deal_folds(split_of([0, 1, 2] * 20), folds, seed=0)
+
+
+@pytest.fixture
+def trained_parts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Dataset, TrainConfig, Path]]:
+    """What is trained on while the test runs; the training itself goes on."""
+    seen: list[tuple[Dataset, TrainConfig, Path]] = []
+
+    def watch(part: Dataset, config: TrainConfig, *, out: Path, **others: Any) -> Run:
+        seen.append((part, config, out))
+        return train(part, config, out=out, **others)
+
+    monkeypatch.setattr("visionlib.inspection.folds.train", watch)
+    return seen
+
+
+Parts = list[tuple[Dataset, TrainConfig, Path]]
+
+
+def test_every_image_is_scored_by_a_network_that_has_not_seen_it(
+    copied_run: Run, stripes: Dataset, trained_parts: Parts
+) -> None:
+    told: list[str] = []
+    scored = cross_validate(copied_run, 3, epochs=1, dataset=stripes, tell=told.append)
+    assert len(trained_parts) == 3
+    left_out = torch.cat([part.test.index for part, _, _ in trained_parts])
+    assert left_out.sort().values.equal(stripes.train.index)
+    for part, config, _ in trained_parts:
+        assert not set(part.train.index.tolist()) & set(part.test.index.tolist())
+        assert len(part.train) + len(part.test) == 240
+        assert (config.epochs, config.peak_learning_rate) == (1, 0.05)
+    assert scored.split == "train"
+    assert scored.index.equal(stripes.train.index)
+    assert scored.labels.equal(stripes.train.labels)
+    assert scored.probabilities.sum(1).numpy() == pytest.approx(1)
+    assert any(line.startswith("fold 2 of 3: epoch 1/1") for line in told)
+
+
+def test_probabilities_are_those_of_the_folds_own_network(
+    copied_run: Run, stripes: Dataset, trained_parts: Parts, tmp_path: Path
+) -> None:
+    scored = cross_validate(copied_run, 2, epochs=1, dataset=stripes)
+    part, config, _ = trained_parts[1]
+    model, record = load_model(train(part, config, out=tmp_path / "again"))
+    images = (part.test.images / 255 - record.mean[0]) / record.std[0]
+    with torch.no_grad():
+        expected = ((model(images) + model(images.flip(3))) / 2).double().softmax(1)
+    places = torch.isin(scored.index, part.test.index)
+    assert scored.probabilities[places].numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+
+
+def test_folds_that_are_done_are_not_trained_again(copied_run: Run, stripes: Dataset, trained_parts: Parts) -> None:
+    first = cross_validate(copied_run, 2, epochs=1, dataset=stripes)
+    assert len(trained_parts) == 2
+    again = cross_validate(copied_run, 2, epochs=1, dataset=stripes)
+    assert len(trained_parts) == 2
+    assert again.probabilities.equal(first.probabilities)
+    folder = copied_run.inspection / "folds" / "2-folds-1-epochs"
+    assert sorted(path.name for path in folder.iterdir()) == [f"fold-{n}.{e}" for n in (1, 2) for e in ("json", "npz")]
+    (folder / "fold-2.npz").write_bytes(b"damaged")
+    assert cross_validate(copied_run, 2, epochs=1, dataset=stripes).probabilities.equal(first.probabilities)
+    assert len(trained_parts) == 3
+    cross_validate(copied_run, 2, epochs=2, dataset=stripes)
+    assert len(trained_parts) == 5
+
+
+def test_an_interrupted_fold_goes_on_where_it_was(
+    copied_run: Run, stripes: Dataset, trained_parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = cross_validate(copied_run, 2, epochs=2, dataset=stripes)
+    kept = copied_run.inspection / "folds" / "2-folds-2-epochs"
+    (kept / "fold-2.npz").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(train_run, "save_model", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            cross_validate(copied_run, 2, epochs=2, dataset=stripes)
+    assert (kept / "fold-2.run" / "resume.pt").is_file()
+    assert len(trained_parts) == 3
+    assert cross_validate(copied_run, 2, epochs=2, dataset=stripes).probabilities.equal(expected.probabilities)
+    assert len(trained_parts) == 3
+    assert not (kept / "fold-2.run").exists()
+
+
+def _interrupt(*arguments: object) -> str:
+    raise KeyboardInterrupt
+
+
+def test_a_damaged_beginning_is_begun_anew(copied_run: Run, stripes: Dataset, trained_parts: Parts) -> None:
+    place = copied_run.inspection / "folds" / "2-folds-1-epochs" / "fold-1.run"
+    place.mkdir(parents=True)
+    (place / "config.json").write_text("{")
+    cross_validate(copied_run, 2, epochs=1, dataset=stripes)
+    assert len(trained_parts) == 2
+
+
+def test_other_data_is_refused(copied_run: Run, small_shapes: Dataset) -> None:
+    with pytest.raises(RunError, match="was trained on other data"):
+        cross_validate(copied_run, 2, dataset=small_shapes)
+
+
+def test_wrong_labels_among_the_training_images_are_found(tmp_path: Path) -> None:
+    train_split, planted = plant_wrong_labels(draw_stripes(360, seed=2), 0.05)
+    source = dataclasses.replace(striped_dataset(), splits={"train": train_split, "test": draw_stripes(40, seed=3)})
+    config = TrainConfig(
+        model="resnet20", epochs=4, batch_size=32, peak_learning_rate=0.05, crop_px=0, device="cpu", precision="fp32"
+    )
+    run = train(source, config, out=tmp_path / "run")
+    found = find_candidates(cross_validate(run, 3, dataset=source, device="cpu"))
+    hits = set(found.index.tolist()) & planted
+    assert len(planted) == 18
+    assert len(hits) / len(planted) >= 0.8
+    assert len(hits) / len(found) >= 0.5  # by chance it would be 0.05
