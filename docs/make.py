@@ -7,7 +7,8 @@ The pictures of docs/mistakes.md are made from two finished runs: python docs/ma
 The pictures of docs/evaluation.md are made from two finished runs, the second one with images held out of its training:
 python docs/make.py measures RUN RUN
 
-Those of docs/embeddings.md from a run on CIFAR-10, and where that lies now: python docs/make.py inspection RUN [DATASET]
+Those of docs/embeddings.md from a run on CIFAR-10 and, if it has moved, its data:
+python docs/make.py inspection RUN [DATASET]
 """
 
 import re
