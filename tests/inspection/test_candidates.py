@@ -165,14 +165,14 @@ def test_wrong_labels_among_shapes_are_found(tmp_path: Path) -> None:
     from visionlib.data.shapes import load_shapes
     from visionlib.training import recipe_config
 
-    clean = load_shapes(n_train=4000, n_test=1000)
+    clean = load_shapes()
     wrong, planted = plant_wrong_labels(clean.test, 0.05)
     source = dataclasses.replace(clean, splits={"train": clean.train, "test": wrong})
-    config = recipe_config("quick", model="resnet20", resolutions=(1.0,), epochs=6)
+    config = recipe_config("quick", model="resnet20", resolutions=(1.0,), epochs=8)
     found = find_candidates(score_test(train(source, config, out=tmp_path / "run")))
     hits = set(found.index.tolist()) & planted
-    assert len(hits) / len(planted) >= 0.8
-    assert len(hits) / len(found) >= 0.5
+    assert len(hits) / len(planted) >= 0.6
+    assert len(hits) / len(found) >= 0.8  # by chance it would be 0.05
 
 
 def test_candidates_are_kept_and_read_back(copied_run: Run) -> None:

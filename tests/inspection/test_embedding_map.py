@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 from jaxtyping import Float16
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
 
 from visionlib.data import Dataset
@@ -67,6 +68,17 @@ def test_the_same_embeddings_give_the_same_bits() -> None:
     first, second = lay_out_map(blobs, QUICK), lay_out_map(blobs, QUICK)
     assert first.positions.equal(second.positions)
     assert first.to_dict() == second.to_dict()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_process_own_number_of_threads_changes_no_bit(threads: int) -> None:
+    blobs = three_blobs(n=300)
+    expected = lay_out_map(blobs, QUICK)
+    with threadpool_limits(threads):
+        found = lay_out_map(blobs, QUICK)
+        assert {pool["num_threads"] for pool in threadpool_info()} <= {threads}
+    assert found.positions.equal(expected.positions)
+    assert found.to_dict() == expected.to_dict()
 
 
 @pytest.mark.parametrize("n", [5, 6, 12])

@@ -52,17 +52,19 @@ def _tabulate_neighbours(found: Mapping[str, Any]) -> tuple[RenderableType, ...]
 
 
 def _tabulate_candidates(found: Mapping[str, Any]) -> tuple[RenderableType, ...]:
-    title = f"label candidates in {found['split']}: images to look at, not errors"
-    table = Table(box=box.SIMPLE_HEAD)
-    for header in ("index", "given", "suggested", "score"):
-        table.add_column(header, justify="left" if header in ("given", "suggested") else "right")
-    for row in found["images"][:_MOST_ROWS]:
-        table.add_row(str(row["index"]), Text(row["given"]), Text(row["suggested"]), f"{row['score']:.4f}")
     told = (
         f"{found['candidates']:,} of {found['n']:,} images ({found['share']:.2%}); "
         "score: probability of the given class\n"
         f"by {found['method']}\nof {found['source']}"
     )
+    title = f"label candidates in {found['split']}: images to look at, not errors"
+    if not found["images"]:
+        return (Text(f"{title}\n{told}"),)
+    table = Table(box=box.SIMPLE_HEAD)
+    for header in ("index", "given", "suggested", "score"):
+        table.add_column(header, justify="left" if header in ("given", "suggested") else "right")
+    for row in found["images"][:_MOST_ROWS]:
+        table.add_row(str(row["index"]), Text(row["given"]), Text(row["suggested"]), f"{row['score']:.4f}")
     return Text(title), table, Text(told)
 
 

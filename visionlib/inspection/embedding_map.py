@@ -214,8 +214,9 @@ def _descend(
     from threadpoolctl import threadpool_limits
 
     n, d = rows.shape
-    # One thread for matrix products, which else would round by the number of threads; they are a small part.
-    with threadpool_limits(1, user_api="blas"):
+    # One thread for matrix products, which else would round by the number of threads; they are a small part. The
+    # gradient takes OpenMP's number, whatever n_jobs says.
+    with threadpool_limits({"blas": 1, "openmp": _THREADS}):
         reduced = PCA(min(settings.components, n, d), svd_solver="full" if n < d else "covariance_eigh").fit_transform(
             rows.float().numpy()
         )
