@@ -7,7 +7,7 @@ The pictures of docs/mistakes.md are made from two finished runs: python docs/ma
 The pictures of docs/evaluation.md are made from two finished runs, the second one with images held out of its training:
 python docs/make.py measures RUN RUN
 
-Those of docs/embeddings.md from a run on CIFAR-10 and, if it has moved, its data:
+Those of docs/embeddings.md and docs/inspection.md from a run on CIFAR-10 and, if it has moved, its data:
 python docs/make.py inspection RUN [DATASET]
 """
 
@@ -177,6 +177,30 @@ def draw_inspection(run_folder: Path, folder: Path, dataset: str | None = None) 
     shrink_picture(folder / f"{names['--map']}.png")
 
 
+def draw_datasets(run_folder: Path, folder: Path, dataset: str | None = None) -> None:
+    """Draw what CIFAR-10 and `shapes` hold, and the duplicates of CIFAR-10, with those that a run on it finds."""
+    import dataclasses
+
+    from visionlib import inspect_dataset, load_dataset, open_run
+    from visionlib.cli.pictures import save_picture
+    from visionlib.inspection import draw_duplicates
+    from visionlib.inspection.duplicate_picture import describe_duplicates
+    from visionlib.inspection.overview_picture import describe_overview, draw_overview
+    from visionlib.training.run_data import load_run_data
+
+    run = open_run(run_folder)
+    cifar = dataclasses.replace(load_run_data(run, dataset), name="CIFAR-10 (JPEG copy)")
+    for name, source in (("overview-cifar10", cifar), ("overview-shapes", load_dataset("shapes"))):
+        inspection = inspect_dataset(source, per_class=10)
+        figure = draw_overview(inspection, source.train.images)
+        save_picture(figure, folder / f"{name}.png", describe_overview(inspection))
+        shrink_picture(folder / f"{name}.png")
+    found = inspect_dataset(cifar, duplicates="near", run=run).duplicates
+    assert found is not None
+    save_picture(draw_duplicates(found, cifar), folder / "duplicates.png", describe_duplicates(found))
+    shrink_picture(folder / "duplicates.png")
+
+
 def shrink_picture(path: Path) -> None:
     """Write a picture of few colours again with 256, which takes a third of the space; its description stays."""
     from PIL import Image
@@ -199,6 +223,7 @@ if __name__ == "__main__":
         sys.exit()
     if sys.argv[1:2] == ["inspection"]:
         draw_inspection(Path(sys.argv[2]), DOCS / "pictures", *sys.argv[3:4])
+        draw_datasets(Path(sys.argv[2]), DOCS / "pictures", *sys.argv[3:4])
         sys.exit()
     (DOCS / "commands.md").write_text(commands_page(), encoding="utf-8")
     (DOCS / "pictures").mkdir(exist_ok=True)

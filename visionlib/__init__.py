@@ -2,7 +2,8 @@
 
 Data flows one way; each station may import what stands to its left, never the other way:
 
-    errors <- runs <- data <- models | summary <- training <- evaluation <- cli
+    errors <- runs <- data <- models | summary <- training <- evaluation
+           <- explanation | inspection <- cli
 
 Importing `visionlib` loads none of them: a name brings its station in when it is first used.
 """
@@ -15,6 +16,7 @@ from visionlib.version import __version__ as __version__
 _HOMES = {
     "Dataset": "visionlib.data",
     "Evaluation": "visionlib.evaluation",
+    "Explanation": "visionlib.explanation",
     "ImageSplit": "visionlib.data",
     "ModelSummary": "visionlib.summary",
     "Run": "visionlib.runs",
@@ -23,7 +25,9 @@ _HOMES = {
     "build_model": "visionlib.models",
     "compare_runs": "visionlib.evaluation",
     "evaluate": "visionlib.evaluation",
+    "explain": "visionlib.explanation",
     "find_learning_rate": "visionlib.training",
+    "inspect_dataset": "visionlib.inspection",
     "load_dataset": "visionlib.data",
     "open_run": "visionlib.runs",
     "predict_logits": "visionlib.models",
@@ -42,6 +46,9 @@ if TYPE_CHECKING:
     from visionlib.evaluation import Evaluation as Evaluation
     from visionlib.evaluation import compare_runs as compare_runs
     from visionlib.evaluation import evaluate as evaluate
+    from visionlib.explanation import Explanation as Explanation
+    from visionlib.explanation import explain as explain
+    from visionlib.inspection import inspect_dataset as inspect_dataset
     from visionlib.models import build_model as build_model
     from visionlib.models import predict_logits as predict_logits
     from visionlib.runs import Run as Run

@@ -18,7 +18,8 @@ def encode(image: Image.Image, kind: str = "PNG", **options: object) -> Picture:
 
 
 def decode(*pictures: Picture, image_size: int | None = None) -> tuple[torch.Tensor, list[str]]:
-    return decode_pictures(pictures, image_size=image_size, description="decoding", describe=lambda: "here")
+    images, _, told = decode_pictures(pictures, image_size=image_size, description="decoding", describe=lambda: "here")
+    return images, told
 
 
 def slope(width: int, height: int) -> Image.Image:

@@ -14,7 +14,8 @@ from PIL import Image
 from visionlib.data import Dataset, ImageSplit, load_shapes
 from visionlib.errors import ConfigError
 from visionlib.inspection.duplicate_picture import choose_pairs, describe_duplicates, draw_duplicates
-from visionlib.inspection.duplicates import LEAST_ALIKE, Duplicates, find_duplicates, write_duplicates
+from visionlib.inspection.duplicate_table import write_duplicates
+from visionlib.inspection.duplicates import LEAST_ALIKE, Duplicates, find_duplicates
 from visionlib.inspection.likeness import correlate_pixels, find_alike, make_thumbnails
 
 CLASSES = ("=a", "b")

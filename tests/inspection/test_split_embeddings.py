@@ -1,17 +1,19 @@
 """Embeddings are what goes into the last layer, kept with the run and of its weights alone."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from tests.inspection.conftest import EASY
 from visionlib.data import Dataset
 from visionlib.errors import RunError
 from visionlib.inspection import embed_split
-from visionlib.models import normalize_images
+from visionlib.models import normalize_images, prepare_inputs
 from visionlib.runs import Run
-from visionlib.training import load_model
+from visionlib.training import load_model, train
 from visionlib.training.trained_model import save_model
 
 
@@ -27,6 +29,19 @@ def test_training_embeddings_times_the_last_layer_are_the_logits(copied_run: Run
     assert found.index.equal(stripes.train.index)
     assert found.labels.equal(stripes.train.labels)
     assert (found.embeddings.dtype, len(found)) == (torch.float16, 240)
+
+
+def test_a_network_that_works_on_shrunk_images_sees_them_shrunk(stripes: Dataset, tmp_path: Path) -> None:
+    run = train(stripes, EASY.replace(epochs=1, resolutions=(0.5,)), out=tmp_path / "run")
+    found = embed_split(run, "train", dataset=stripes)
+    model, record = load_model(run)
+    assert record.input_size[0] == 8
+    with torch.no_grad():
+        logits = model(prepare_inputs(stripes.train.images, record.mean, record.std, 8))
+        whole = model(normalize_images(stripes.train.images, record.mean, record.std))
+    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    assert torch.allclose(last(found.embeddings.float()), logits, atol=0.02)
+    assert not torch.allclose(logits, whole, atol=0.02)
 
 
 def test_test_embeddings_are_those_that_training_left(copied_run: Run, stripes: Dataset) -> None:

@@ -8,10 +8,12 @@ import typer
 from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.cli.train import ImageSizeOption
+from visionlib.errors import ConfigError
+from visionlib.runs import open_run
 
 if TYPE_CHECKING:
-    from visionlib.data import Dataset
-    from visionlib.inspection import Duplicates
+    from visionlib.data import Dataset, ImageSplit
+    from visionlib.inspection import DatasetInspection, Duplicates
 
 
 def data(
@@ -26,6 +28,18 @@ def data(
         bool, typer.Option(help="Fetch what is absent, and verify it, or do without the network.")
     ] = True,
     image_size: ImageSizeOption = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="Draw each class, as PNG or SVG by the name: how many images, their mean, and examples."),
+    ] = None,
+    per_class: Annotated[
+        int, typer.Option(min=1, help="Examples of each class in the picture, as far as they fit.")
+    ] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Decides which examples are drawn.")] = 0,
+    odd: Annotated[
+        bool,
+        typer.Option("--odd", help="List images that are constant or nearly so, tiny before resizing, or odd in mode."),
+    ] = False,
     duplicates: Annotated[
         Literal["exact", "near"] | None,
         typer.Option(help="Look for images that are there twice: with equal pixels, or with alike ones as well."),
@@ -37,64 +51,113 @@ def data(
     duplicates_csv: Annotated[
         Path | None, typer.Option(help="Write all pairs of duplicates as a table; looks for near ones by itself.")
     ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="Ask the network of this run, trained on the same data, about near duplicates: how like the pairs are "
+            "to it, and which further ones it finds."
+        ),
+    ] = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show what is in a dataset: splits, classes, statistics and warnings; on request images that are there twice.
+    """Show what is in a dataset: splits, classes, statistics, warnings; on request a picture, and images to look at.
 
-    Example: visionlib data cifar10 --duplicates near --duplicates-picture twice.png
+    Example: visionlib data cifar10 --picture classes.png --odd --duplicates near
     """
-    if duplicates_picture is not None:
-        check_picture_path(duplicates_picture)
+    _check_files(picture, duplicates_picture, duplicates_csv)
+    if run is not None and duplicates == "exact":
+        raise ConfigError("--run", "has nothing to say of exact duplicates", "ask for near ones: --duplicates near")
+    opened = None if run is None else open_run(run)
+    from visionlib.data import load_dataset
+    from visionlib.inspection import inspect_dataset
+
+    source = load_dataset(dataset, image_size=image_size, download=download)
+    is_near = duplicates_picture is not None or duplicates_csv is not None or opened is not None
+    inspection = inspect_dataset(
+        source, per_class=per_class, seed=seed, duplicates=duplicates or ("near" if is_near else None), run=opened
+    )
+    if picture is not None:
+        _draw_overview(inspection, source, picture)
+    if inspection.duplicates is not None:
+        _keep_duplicates(inspection.duplicates, source, duplicates_picture, duplicates_csv)
+    if json:
+        print_json(_describe(source, inspection, picture, is_odd_asked=odd))
+        return
+    from visionlib.cli.tables import (
+        count_odd_images,
+        print_tables,
+        tabulate_dataset,
+        tabulate_duplicates,
+        tabulate_odd_images,
+    )
+
+    for warning in source.warnings:
+        tell(f"warning: {warning}")
+    found = () if inspection.duplicates is None else tabulate_duplicates(inspection.duplicates)
+    strange = tabulate_odd_images(inspection) if odd else (count_odd_images(inspection),)
+    print_tables(*tabulate_dataset(source), *strange, *found)
+
+
+def _check_files(picture: Path | None, duplicates_picture: Path | None, duplicates_csv: Path | None) -> None:
+    """Refuse, before anything is computed, files that cannot be written."""
+    for path in (picture, duplicates_picture):
+        if path is not None:
+            check_picture_path(path)
     if duplicates_csv is not None:
         from visionlib.evaluation.spreadsheet import check_csv_path
 
         check_csv_path(duplicates_csv)
-    from visionlib.cli.tables import print_tables, tabulate_dataset, tabulate_duplicates
-    from visionlib.data import load_dataset
-
-    source = load_dataset(dataset, image_size=image_size, download=download)
-    found = None
-    if duplicates or duplicates_picture or duplicates_csv:
-        found = _find_duplicates(source, duplicates or "near", duplicates_picture, duplicates_csv)
-    if json:
-        print_json({**_describe(source), **({"duplicates": found.to_dict()} if found else {})})
-        return
-    for warning in source.warnings:
-        tell(f"warning: {warning}")
-    print_tables(*tabulate_dataset(source), *(tabulate_duplicates(found) if found else ()))
 
 
-def _describe(source: "Dataset") -> dict[str, Any]:
-    return {
-        "dataset": source.name,
-        "content_hash": source.content_hash,
-        "classes": list(source.classes),
-        "splits": {
-            name: {
-                "n": len(split),
-                "image_size": list(split.image_size),
-                "channels": split.channels,
-                "per_class": split.per_class,
-                "mean": list(split.mean),
-                "std": list(split.std),
-                "content_hash": split.content_hash,
-            }
-            for name, split in source.splits.items()
-        },
-        "warnings": list(source.warnings),
-    }
+def _draw_overview(inspection: "DatasetInspection", source: "Dataset", path: Path) -> None:
+    from visionlib.inspection.overview_picture import describe_overview, draw_overview
+
+    figure = draw_overview(inspection, source.split(inspection.shown).images)
+    save_picture(figure, path, describe_overview(inspection))
+    tell(f"drawn: {path}")
 
 
-def _find_duplicates(source: "Dataset", kind: str, picture: Path | None, table: Path | None) -> "Duplicates":
-    from visionlib.inspection import draw_duplicates, find_duplicates, write_duplicates
-    from visionlib.inspection.duplicate_picture import describe_duplicates
-
-    found = find_duplicates(source, near=kind == "near")
+def _keep_duplicates(found: "Duplicates", source: "Dataset", picture: Path | None, table: Path | None) -> None:
     if picture is not None:
+        from visionlib.inspection import draw_duplicates
+        from visionlib.inspection.duplicate_picture import describe_duplicates
+
         save_picture(draw_duplicates(found, source), picture, describe_duplicates(found))
         tell(f"drawn: {picture}")
     if table is not None:
+        from visionlib.inspection import write_duplicates
+
         write_duplicates(found, table)
         tell(f"written: {table}")
-    return found
+
+
+def _describe(
+    source: "Dataset", inspection: "DatasetInspection", picture: Path | None, *, is_odd_asked: bool
+) -> dict[str, Any]:
+    """Give what is known as JSON; of odd images the counts, unless the list was asked for."""
+    record = inspection.to_dict()
+    found = {
+        "classes": list(source.classes),
+        "splits": {name: _describe_split(split) for name, split in source.splits.items()},
+        "warnings": list(source.warnings),
+        "odd": record["odd"] if is_odd_asked else {"counts": record["odd"]["counts"]},
+    }
+    if picture is not None:
+        found["picture"] = {"file": str(picture), **record["examples"]}
+    if inspection.duplicates is not None:
+        found["duplicates"] = record["duplicates"]
+    return {"dataset": source.name, "content_hash": source.content_hash, **found}
+
+
+def _describe_split(split: "ImageSplit") -> dict[str, Any]:
+    return {
+        "n": len(split),
+        "image_size": list(split.image_size),
+        "channels": split.channels,
+        "per_class": split.per_class,
+        "mean": list(split.mean),
+        "std": list(split.std),
+        "modes": split.originals.count_modes() if split.originals is not None else {},
+        "content_hash": split.content_hash,
+    }

@@ -8,7 +8,7 @@ from rich.text import Text
 from visionlib.data import Dataset
 from visionlib.evaluation import Evaluation
 from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pairs, overall_figures, overall_row
-from visionlib.inspection import Duplicates
+from visionlib.inspection import DatasetInspection, Duplicates
 from visionlib.summary.effective import EffectiveField
 
 
@@ -68,6 +68,31 @@ def tabulate_dataset(dataset: Dataset) -> tuple[RenderableType, ...]:
     return splits, classes, Text(f"content hash {dataset.content_hash}", style="dim")
 
 
+def tabulate_odd_images(inspection: DatasetInspection, count: int = 10) -> tuple[RenderableType, ...]:
+    """Lay out the odd images, the first `count` of each kind."""
+    if not inspection.odd:
+        return (count_odd_images(inspection),)
+    table = Table(box=box.SIMPLE_HEAD, title="images to look at", title_justify="left")
+    for header in ("what", "split", "index", "class", "detail"):
+        table.add_column(header, justify="right" if header == "index" else "left")
+    for oddity, total in inspection.count_odd().items():
+        for odd in [odd for odd in inspection.odd if odd.oddity == oddity][:count]:
+            table.add_row(oddity, Text(odd.split), str(odd.index), Text(odd.label), Text(odd.detail))
+        if total > count:
+            table.add_row(oddity, "", "", "", f"and {total - count:,} more; --json lists all")
+        table.add_section()
+    return (table,)
+
+
+def count_odd_images(inspection: DatasetInspection) -> Text:
+    """Say in a line how many images are odd, and in what."""
+    counts = inspection.count_odd()
+    if not counts:
+        return Text("no image is constant or nearly so, tiny before resizing, or odd in colour or mode")
+    told = ", ".join(f"{count:,} {oddity}" for oddity, count in counts.items())
+    return Text(f"images to look at: {told}; --odd lists them")
+
+
 def tabulate_effective(before: EffectiveField, after: EffectiveField) -> tuple[RenderableType, ...]:
     """Lay out what a layer really looks at, before and after training."""
     title = Text(f"effective receptive field of {after.layer}, {after.n:,} test images")
@@ -90,12 +115,31 @@ def tabulate_duplicates(duplicates: Duplicates) -> tuple[RenderableType, ...]:
     """Lay out how many pairs there are within and between the splits."""
     table = Table(box=box.SIMPLE_HEAD, title="images that are there twice, in pairs", title_justify="left")
     kinds = ("exact", "near", "mirrored") if duplicates.is_near else ("exact",)
-    for header in ("between", *kinds, "with two labels", "images in pairs"):
+    alone = () if duplicates.by_embeddings is None else ("embedding",)
+    for header in (
+        "between",
+        *kinds,
+        "with two labels",
+        "images in pairs",
+        *(["apart: by embeddings"] if alone else []),
+    ):
         table.add_column(header, justify="left" if header == "between" else "right")
     for entry in duplicates.counts():
         first, second = entry["splits"]
         here, there = entry["images"]
         counts = (f"{entry[kind]:,}" for kind in (*kinds, "with_two_labels"))
         images = f"{here:,}" if first == second else f"{here:,} and {there:,}"
-        table.add_row(Text(f"{first} and itself" if first == second else f"{first} and {second}"), *counts, images)
-    return (table,)
+        further = (f"{entry[kind]:,}" for kind in alone)
+        table.add_row(
+            Text(f"{first} and itself" if first == second else f"{first} and {second}"), *counts, images, *further
+        )
+    return (table, *_tell_cosines(duplicates))
+
+
+def _tell_cosines(duplicates: Duplicates) -> tuple[Text, ...]:
+    """Say how near the embeddings of the pairs are, if a run was asked."""
+    cosines = sorted(pair.cosine for pair in duplicates.pairs if pair.cosine is not None)
+    if not cosines:
+        return ()
+    told = f"lowest {cosines[0]:.3f}, median {cosines[len(cosines) // 2]:.3f}"
+    return (Text(f"cosine of the embeddings of these pairs: {told}; those apart are less sure", style="dim"),)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
+from visionlib.data.originals import Originals
 from visionlib.errors import DataError
 
 
@@ -23,6 +24,7 @@ class ImageSplit:
         classes: class names.
         index: what an image is called for good, its position in the source; a subset keeps the indices it had.
         masks: which pixels belong to the object, where the source knows.
+        originals: what the pictures were before decoding, where they came as pictures.
     """
 
     images: UInt8[Tensor, "n c h w"]
@@ -30,6 +32,7 @@ class ImageSplit:
     classes: tuple[str, ...]
     index: Int64[Tensor, "n"]
     masks: Bool[Tensor, "n h w"] | None = None
+    originals: Originals | None = None
 
     def __post_init__(self) -> None:
         if self.labels.numel() and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
@@ -104,6 +107,7 @@ class ImageSplit:
             labels=self.labels[positions],
             index=self.index[positions],
             masks=masks,
+            originals=None if self.originals is None else self.originals.subset(positions),
         )
 
     def to(self, device: torch.device | str) -> "ImageSplit":

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
 from visionlib.data.cache import Pixels, build_images
+from visionlib.data.originals import Originals
 from visionlib.errors import DataError
 from visionlib.progress import progress_bar
 
@@ -59,11 +61,12 @@ class _Header:
     width: int
     height: int
     is_grey: bool
+    mode: str
 
 
 def decode_pictures(
     pictures: Sequence[Picture], *, image_size: int | None, description: str, describe: Callable[[], str]
-) -> tuple[UInt8[Tensor, "n c h w"], list[str]]:
+) -> tuple[UInt8[Tensor, "n c h w"], Originals, list[str]]:
     """Decode pictures of any format and mode into one tensor.
 
     The rule: if all have one size of at most 128 px and no `image_size` is asked for, they are taken as they are.
@@ -78,7 +81,8 @@ def decode_pictures(
         description: for the progress bar.
         describe: tells what the pixels depend on besides size and channels; see `build_images`.
     Returns:
-        The images, and a warning for each thing that was done to them and that a user should know.
+        The images, what they were before, and a warning for each thing that was done to them and that a user should
+        know.
     Raises:
         DataError: if a picture is damaged or of another format, or too large; the message names it.
     """
@@ -90,7 +94,7 @@ def decode_pictures(
 
 def _decode_pictures(
     pictures: Sequence[Picture], image_size: int | None, description: str, describe: Callable[[], str]
-) -> tuple[UInt8[Tensor, "n c h w"], list[str]]:
+) -> tuple[UInt8[Tensor, "n c h w"], Originals, list[str]]:
     headers = _map_chunks(lambda at: _read_header(pictures[at]), len(pictures), f"{description}: sizes", workers=1)
     sizes = {(header.height, header.width) for header in headers}
     told = []
@@ -114,7 +118,11 @@ def _decode_pictures(
         _map_chunks(decode, len(pictures), description, workers=1 if is_small else os.cpu_count())
 
     shape = (len(pictures), channels, height, width)
-    return build_images(shape, fill, describe), told
+    originals = Originals(
+        sizes=torch.tensor([(header.height, header.width) for header in headers], dtype=torch.int64).view(-1, 2),
+        modes=tuple(header.mode for header in headers),
+    )
+    return build_images(shape, fill, describe), originals, told
 
 
 def _map_chunks(work: Callable[[int], Result], count: int, description: str, workers: int | None) -> list[Result]:
@@ -151,7 +159,8 @@ def _read_header(picture: Picture) -> _Header:
             width, height = image.size
             if _orientation(image) in _TURNED_ORIENTATIONS:
                 width, height = height, width
-            return _Header(width, height, image.mode in _GREY_MODES)
+            mode = f"{image.mode}+transparency" if "transparency" in image.info else image.mode
+            return _Header(width, height, image.mode in _GREY_MODES, mode)
     except DataError:
         raise
     except Exception as error:  # damaged bytes bring errors of a dozen kinds out of decoders, with no common base

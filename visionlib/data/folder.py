@@ -46,14 +46,20 @@ def load_folder(folder: Path, image_size: int | None) -> tuple[dict[str, ImageSp
         stats = ((p.content, p.content.stat()) for p in pictures if isinstance(p.content, Path))
         return " ".join(f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}" for path, stat in stats)
 
-    images, told = decode_pictures(
+    images, originals, told = decode_pictures(
         pictures, image_size=image_size, description=f"decoding {folder.name}", describe=describe
     )
     splits, start = {}, 0
     for split, members in found.items():
         labels = torch.tensor([label for _, label in members], dtype=torch.int64)
         end = start + len(members)
-        splits[split] = ImageSplit(images[start:end], labels, classes, torch.arange(len(labels)))
+        splits[split] = ImageSplit(
+            images[start:end],
+            labels,
+            classes,
+            torch.arange(len(labels)),
+            originals=originals.subset(torch.arange(start, end)),
+        )
         start = end
     return splits, warnings + told
 

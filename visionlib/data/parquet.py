@@ -77,10 +77,11 @@ def _load_split(
     def describe() -> str:
         return " ".join(f"{p.resolve()}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in paths)
 
-    images, warnings = decode_pictures(
+    images, originals, warnings = decode_pictures(
         pictures, image_size=image_size, description=f"decoding {split}", describe=describe
     )
-    return ImageSplit(images, torch.tensor(labels), names, torch.arange(len(labels))), warnings
+    index = torch.arange(len(labels))
+    return ImageSplit(images, torch.tensor(labels), names, index, originals=originals), warnings
 
 
 def _read_table(path: Path) -> pa.Table:

@@ -6,6 +6,7 @@ import torch
 from matplotlib.figure import Figure
 
 from visionlib.data import Dataset
+from visionlib.evaluation.class_names import embed_name
 from visionlib.evaluation.gallery import draw_images
 from visionlib.inspection.duplicates import DuplicatePair, Duplicates
 
@@ -15,21 +16,36 @@ _PAIRS_IN_A_ROW = 3
 def draw_duplicates(duplicates: Duplicates, dataset: Dataset, *, count: int = 12) -> Figure:
     """Draw pairs of duplicates beside each other: those with two labels first, then those between splits.
 
+    Of pairs that the network of a run alone found at most half as many follow, under a heading.
+
     Args:
         duplicates: of the dataset.
         dataset: the images.
         count: most pairs to draw.
     """
-    shown = choose_pairs(duplicates.pairs, count)
+    sure = choose_pairs(duplicates.pairs, count)
+    further = choose_pairs(duplicates.by_embeddings or (), count // 2)
     images, captions = [], []
-    for pair in shown:
+    for pair in (*sure, *further):
         for split, position, index, label in zip(pair.splits, pair.positions, pair.index, pair.labels, strict=True):
             images.append(dataset.splits[split].images[position].cpu())
-            captions.append(f"{split} {index}\n{label}")
-        captions[-1] += f"\n{pair.kind}" + ("" if pair.kind == "exact" else f", {pair.whole:.2f}")
+            captions.append(f"{embed_name(split)} {index}\n{embed_name(label)}")
+        captions[-1] += f"\n{_tell_likeness(pair)}"
     channels = dataset.train.channels if "train" in dataset.splits else 3
     stacked = torch.stack(images) if images else torch.zeros(0, channels, 32, 32, dtype=torch.uint8)
-    return draw_images(stacked, captions, title=describe_duplicates(duplicates), columns=2 * _PAIRS_IN_A_ROW)
+    return draw_images(
+        stacked,
+        captions,
+        title=describe_duplicates(duplicates),
+        headings={2 * len(sure): "found by the embeddings alone"} if further else None,
+        columns=2 * _PAIRS_IN_A_ROW,
+    )
+
+
+def _tell_likeness(pair: DuplicatePair) -> str:
+    if pair.kind == "exact":
+        return pair.kind
+    return f"{pair.kind}, {pair.whole:.2f}" if pair.kind != "embedding" else f"{pair.whole:.2f}"
 
 
 def choose_pairs(pairs: Sequence[DuplicatePair], count: int) -> list[DuplicatePair]:
@@ -39,8 +55,10 @@ def choose_pairs(pairs: Sequence[DuplicatePair], count: int) -> list[DuplicatePa
 
 def describe_duplicates(duplicates: Duplicates) -> str:
     """Say in a sentence or two how many there are, and where."""
+    alone = duplicates.by_embeddings
+    more = "" if alone is None else f" The embeddings of a run find {len(alone):,} more."
     if not duplicates.pairs:
-        return f"No {'' if duplicates.is_near else 'exact '}duplicates."
+        return f"No {'' if duplicates.is_near else 'exact '}duplicates.{more}"
     told = [
         f"{len(pairs):,} {'within ' + first if first == second else f'between {first} and {second}'}"
         for first, second in (entry["splits"] for entry in duplicates.counts())
@@ -48,4 +66,5 @@ def describe_duplicates(duplicates: Duplicates) -> str:
     ]
     two = sum(pair.has_two_labels for pair in duplicates.pairs)
     kinds = "exact, near and mirrored" if duplicates.is_near else "exact"
-    return f"{len(duplicates.pairs):,} pairs of {kinds} duplicates: {', '.join(told)}; {two:,} of them with two labels."
+    where = f"{len(duplicates.pairs):,} pairs of {kinds} duplicates: {', '.join(told)}"
+    return f"{where}; {two:,} of them with two labels.{more}"

@@ -4,7 +4,6 @@ import hashlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -13,11 +12,10 @@ from torch import Tensor
 
 from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError
-from visionlib.evaluation.spreadsheet import write_csv
 from visionlib.inspection.likeness import correlate_pixels, find_alike, make_thumbnails
 from visionlib.progress import progress_bar
 
-Kind = Literal["exact", "near", "mirrored"]
+Kind = Literal["exact", "near", "mirrored", "embedding"]
 
 LEAST_ALIKE = 0.93
 """Correlation of thumbnails from which pixels are looked at."""
@@ -25,6 +23,9 @@ LEAST_WHOLE = 0.85
 """Correlation of pixels from which two images are near duplicates."""
 LEAST_DETAIL = {"near": 0.6, "mirrored": 0.8}
 """And that of their detail. Pairs that are mirrored by chance are as many, and real ones rarer: hence more is asked."""
+EMBEDDING_LIMITS = {"nearness": 0.5, "pixels": 0.7, "detail": 0.3}
+"""What pairs need that a network finds: their distance as a share of that to the fifth nearest, at most; correlations
+of pixels and detail, at least. See `embedding_duplicates`."""
 _SMALLEST_PX = 8
 
 
@@ -33,13 +34,15 @@ class DuplicatePair:
     """Two images that are alike.
 
     Attributes:
-        kind: `exact` for equal pixels, `near` for alike ones, `mirrored` if the one is like the other's mirror image.
+        kind: `exact` for equal pixels, `near` for alike ones, `mirrored` if the one is like the other's mirror image,
+            `embedding` if it was the network of a run that found them.
         splits: of both.
         positions: of both, in their splits.
         index: what both are called for good.
         labels: class names of both.
         whole: correlation of their pixels, at the best small shift; 1 if they are equal.
         detail: the same without what is smooth.
+        cosine: of the angle between their embeddings, if a run was asked.
     """
 
     kind: Kind
@@ -49,6 +52,7 @@ class DuplicatePair:
     labels: tuple[str, str]
     whole: float
     detail: float
+    cosine: float | None = None
 
     @property
     def has_two_labels(self) -> bool:
@@ -68,6 +72,7 @@ class DuplicatePair:
             "has_two_labels": self.has_two_labels,
             "correlation": self.whole,
             "detail_correlation": self.detail,
+            "cosine": self.cosine,
         }
 
 
@@ -79,15 +84,17 @@ class Duplicates:
         pairs: the exact ones, then the others, the most alike first; an image may be in several.
         is_near: whether near ones were looked for.
         n: images of each split.
+        by_embeddings: pairs that are not among these, and that a run's network found; None if no run was asked.
     """
 
     pairs: tuple[DuplicatePair, ...]
     is_near: bool
     n: dict[str, int]
+    by_embeddings: tuple[DuplicatePair, ...] | None = None
 
     def between(self, first: str, second: str) -> tuple[DuplicatePair, ...]:
         """Give the pairs of two splits, in whichever order, or those within one if both are the same."""
-        return tuple(pair for pair in self.pairs if sorted(pair.splits) == sorted((first, second)))
+        return _select(self.pairs, first, second)
 
     def count_images(self, split: str, other: str) -> int:
         """Count the images of a split that have a duplicate in the other split, or in the same one."""
@@ -115,15 +122,23 @@ class Duplicates:
                     "images": [self.count_images(first, second), self.count_images(second, first)],
                 }
             )
+            if self.by_embeddings is not None:
+                found[-1]["embedding"] = len(_select(self.by_embeddings, first, second))
         return found
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything as plain values for JSON."""
         return {
             "looked_for": ["exact", "near", "mirrored"] if self.is_near else ["exact"],
-            "thresholds": {"thumbnails": LEAST_ALIKE, "pixels": LEAST_WHOLE, "detail": LEAST_DETAIL},
+            "thresholds": {
+                "thumbnails": LEAST_ALIKE,
+                "pixels": LEAST_WHOLE,
+                "detail": LEAST_DETAIL,
+                "embedding": EMBEDDING_LIMITS,
+            },
             "counts": self.counts(),
             "pairs": [pair.to_dict() for pair in self.pairs],
+            "by_embeddings": None if self.by_embeddings is None else [pair.to_dict() for pair in self.by_embeddings],
         }
 
 
@@ -148,23 +163,8 @@ def find_duplicates(dataset: Dataset, *, near: bool = True) -> Duplicates:
     return Duplicates(tuple(pairs), near, {name: len(split) for name, split in dataset.splits.items()})
 
 
-def write_duplicates(duplicates: Duplicates, path: Path) -> None:
-    """Write all pairs as a CSV file, whole or not at all; see `spreadsheet.write_csv`.
-
-    Raises:
-        ConfigError: if the file cannot be written.
-    """
-    header = ("kind", "split", "index", "label", "other_split", "other_index", "other_label", "correlation", "detail")
-    rows = [
-        (
-            pair.kind,
-            *(pair.splits[0], pair.index[0], pair.labels[0]),
-            *(pair.splits[1], pair.index[1], pair.labels[1]),
-            *(pair.whole, pair.detail),
-        )
-        for pair in duplicates.pairs
-    ]
-    write_csv(path, header, rows)
+def _select(pairs: tuple[DuplicatePair, ...], first: str, second: str) -> tuple[DuplicatePair, ...]:
+    return tuple(pair for pair in pairs if sorted(pair.splits) == sorted((first, second)))
 
 
 def _places(pair: DuplicatePair) -> tuple[tuple[str, str], tuple[int, int]]:
@@ -181,7 +181,7 @@ def _find_exact(splits: dict[str, ImageSplit]) -> list[DuplicatePair]:
     found = []
     for members in groups.values():
         for name, position in members[1:]:
-            found.append(_pair("exact", splits, members[0], (name, position), 1.0, 1.0))
+            found.append(make_pair("exact", splits, members[0], (name, position), 1.0, 1.0))
     return found
 
 
@@ -206,7 +206,7 @@ def _find_near(name: str, splits: dict[str, ImageSplit]) -> list[DuplicatePair]:
                     found[place] = (whole, detail, "mirrored" if is_mirrored else "near")
     ranked = sorted(found.items(), key=lambda entry: (-entry[1][0], entry[0]))
     return [
-        _pair(kind, splits, owners[first], owners[second], whole, detail)
+        make_pair(kind, splits, owners[first], owners[second], whole, detail)
         for (first, second), (whole, detail, kind) in ranked
     ]
 
@@ -225,14 +225,16 @@ def _confirm(
     ]
 
 
-def _pair(
+def make_pair(
     kind: Kind,
     splits: dict[str, ImageSplit],
     first: tuple[str, int],
     second: tuple[str, int],
     whole: float,
     detail: float,
+    cosine: float | None = None,
 ) -> DuplicatePair:
+    """Name two images of a dataset, each given by its split and position there, with what is known of them."""
     (split, position), (other, other_position) = first, second
     a, b = splits[split], splits[other]
     return DuplicatePair(
@@ -243,4 +245,5 @@ def _pair(
         labels=(a.classes[int(a.labels[position])], b.classes[int(b.labels[other_position])]),
         whole=whole,
         detail=detail,
+        cosine=cosine,
     )

@@ -140,6 +140,7 @@ def _embed(
             images.images,
             mean=record.mean,
             std=record.std,
+            side_px=record.input_size[0],
             batch_size=batch_size,
             precision=compute.precision,
         )

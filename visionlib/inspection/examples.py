@@ -1,0 +1,40 @@
+"""Examples of every class, chosen as a pure function of the seed."""
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from visionlib.data import ImageSplit
+from visionlib.data.random import random_order
+
+_STREAM = 5
+"""Which of an image's draws decides whether it is an example; 0 to 4 are the training's and the other inspections'."""
+NONE = -1
+
+
+def choose_examples(split: ImageSplit, per_class: int, seed: int) -> Int64[Tensor, "k m"]:
+    """Choose images of each class by chance.
+
+    The choice depends on the seed and on the images' indices alone: fewer examples are the first of more.
+
+    Args:
+        split: what to choose from.
+        per_class: how many.
+        seed: another seed chooses others.
+    Returns:
+        Positions in the split; -1 where a class has fewer images.
+    Raises:
+        ValueError: if `per_class` is below 1.
+    """
+    if per_class < 1:
+        raise ValueError(f"per_class must be at least 1, and it is {per_class}")
+    order = random_order(seed, 0, split.index.cpu(), _STREAM)
+    chosen = torch.full((len(split.classes), per_class), NONE, dtype=torch.int64)
+    labels = split.labels.cpu()[order]
+    # Sorted by class, and within each in random order: the first so many of each class.
+    by_class = order[labels.argsort(stable=True)]
+    ends = torch.bincount(labels, minlength=len(split.classes)).cumsum(0).tolist()
+    for label, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        members = by_class[start : min(end, start + per_class)]
+        chosen[label, : len(members)] = members
+    return chosen
