@@ -84,6 +84,11 @@ class Run:
         """Folder of what `visionlib inspect` makes: embedding map, nearest training images, label candidates, folds."""
         return self.path / "inspection"
 
+    @property
+    def explanations(self) -> Path:
+        """Folder of what `visionlib explain` makes: maps with their manifest, and whether they can be believed."""
+        return self.path / "explanations"
+
     def _repr_png_(self) -> bytes | None:
         """Show the history in a notebook, once it is drawn."""
         return self.history_picture.read_bytes() if self.history_picture.is_file() else None

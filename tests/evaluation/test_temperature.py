@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from visionlib.evaluation import fit_temperature, score_logits

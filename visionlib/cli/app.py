@@ -14,6 +14,7 @@ from visionlib.cli.compare import compare
 from visionlib.cli.console import is_debugging, print_error
 from visionlib.cli.data import data
 from visionlib.cli.demo import demo
+from visionlib.cli.explain import explain
 from visionlib.cli.inspect import inspect
 from visionlib.cli.lr_find import lr_find
 from visionlib.cli.mistakes import mistakes
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, data, summary, lr_find, train, test, mistakes, compare, inspect):
+for command in (demo, data, summary, lr_find, train, test, mistakes, compare, inspect, explain):
     app.command()(command)
 
 

@@ -64,7 +64,7 @@ def inspect(
     Example: visionlib inspect runs/first --map map.png --neighbours alike.png --candidates labels.csv
     """
     files = candidates or []
-    index = _parse_index(of)
+    index = parse_index(of)
     _check_files(map_file, neighbours, files)
     if fold_epochs is not None and folds is None:
         raise ConfigError("--fold-epochs", "there are no folds", "say how many with --folds")
@@ -194,7 +194,12 @@ def _draw_candidates(data: "Dataset", found: "LabelCandidates", file: Path) -> N
     tell(f"drawn: {file}")
 
 
-def _parse_index(text: str | None) -> tuple[int, ...] | None:
+def parse_index(text: str | None) -> tuple[int, ...] | None:
+    """Read a list of indices, as `3,14,15`; None stays None.
+
+    Raises:
+        ConfigError: if it is no such list.
+    """
     if text is None:
         return None
     try:

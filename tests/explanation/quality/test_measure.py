@@ -1,0 +1,108 @@
+"""All figures together, for networks of which they are known, and for a run."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.explanation.networks import Blind, Corner
+from tests.explanation.test_borrowed import state_of
+from visionlib.data import Dataset, ImageSplit
+from visionlib.errors import ConfigError
+from visionlib.explanation import make_map_maker
+from visionlib.explanation.quality import MapQuality, measure_quality, measure_run_quality
+from visionlib.explanation.quality.result import Figure, average, share
+from visionlib.runs import Run, read_json
+
+
+def corner_split(n: int = 40) -> ImageSplit:
+    images = torch.randint(30, 256, (n, 1, 8, 8), dtype=torch.uint8)
+    images[:, :, :4, :4] = 250  # so that class 0 wins
+    masks = torch.zeros(n, 8, 8, dtype=torch.bool)
+    masks[:, :4, :4] = True
+    return ImageSplit(images, torch.zeros(n, dtype=torch.int64), ("upper", "lower"), torch.arange(n), masks)
+
+
+def measured(model: torch.nn.Module, *methods: str) -> MapQuality:
+    makers = {name: make_map_maker(name, model, (1, 8, 8)) for name in methods}
+    return measure_quality(model, corner_split(), makers, mean=(0.0,), std=(1.0,), n=30)
+
+
+def test_a_network_that_looks_at_one_corner() -> None:
+    (one,) = measured(Corner(), "gradient-x-input").methods
+    assert one.pointing_game == Figure(1.0, pytest.approx((0.8865, 1.0), abs=1e-3), 30)
+    assert one.energy_in_mask is not None
+    assert one.energy_in_mask.value == pytest.approx(1.0)
+    assert one.constant_fraction == 0
+    # One weight alone cannot be shuffled: the maps stay, and the check says so.
+    assert one.is_passed is False
+    assert one.resolution == (8, 8)
+
+
+def test_a_network_that_ignores_its_input() -> None:
+    found = measured(Blind(), "layercam", "gradient")
+    assert [one.constant_fraction for one in found.methods] == [1.0, 1.0]
+    for one in found.methods:
+        assert one.pointing_game is not None
+        assert one.pointing_game.value == 0
+        assert one.is_passed is None
+        assert one.verdict == "could not be checked: its maps are constant."
+    assert found.words == ("No method passed the sanity check: believe none of these maps for this network.",)
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_the_share_of_the_masks_stands_beside() -> None:
+    found = measured(Corner(), "gradient")
+    assert found.mask_share is not None
+    assert found.mask_share.value == pytest.approx(0.25)
+
+
+def test_a_run_is_measured_kept_and_left_as_it_was(finished_run: Run, small_shapes: Dataset, tmp_path: Path) -> None:
+    shutil.copytree(finished_run.path, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    weights = run.weights.read_bytes()
+    methods = ["layercam-fused", "gradient", "occlusion"]
+    found = measure_run_quality(run, methods=methods, n=24, dataset=small_shapes)
+    assert sorted(one.method for one in found.methods) == sorted(methods)
+    assert found.n == 24
+    for one in found.methods:
+        assert one.sanity is not None
+        assert one.pointing_game is not None
+        assert set(one.agreement) == set(methods) - {one.method}
+        assert list(one.scrambling)[-1] == "conv1"
+        assert one.deletion is not None
+        assert one.insertion is not None
+        assert 0 <= one.deletion.value <= 1
+    record = read_json(run.explanations / "quality.json")
+    assert record["n"] == 24
+    assert [one["rank"] for one in record["methods"]] == [1, 2, 3]
+    assert record["methods"][0]["mask_share"]["n"] == 24
+    assert run.weights.read_bytes() == weights
+    again = measure_run_quality(run, methods=methods, n=24, dataset=small_shapes)
+    assert again.to_dict() == found.to_dict()
+
+
+def test_the_network_is_left_as_it_was() -> None:
+    model = Corner().train()
+    before = state_of(model)
+    measured(model, "gradient")
+    assert state_of(model) == before
+
+
+def test_nothing_to_measure_is_told() -> None:
+    with pytest.raises(ConfigError, match="n: 0 of 40 images by 0 methods is nothing; give some of each"):
+        measure_quality(Corner(), corner_split(), {}, mean=(0.0,), std=(1.0,), n=0)
+
+
+def test_means_and_shares() -> None:
+    assert average(torch.tensor([1.0, torch.nan])) == Figure(1.0, None, 1)
+    assert average(torch.tensor([torch.nan])) is None
+    assert average(None) is None
+    figure = average(torch.tensor([0.0, 1.0, 2.0, 3.0]))
+    assert figure is not None
+    assert figure.interval is not None
+    half = 1.959964 * torch.tensor([0.0, 1.0, 2.0, 3.0]).std().item() / 2
+    assert figure.interval == pytest.approx((1.5 - half, 1.5 + half))
+    assert share(torch.zeros(0, dtype=torch.bool)) is None

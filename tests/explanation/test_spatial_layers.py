@@ -1,0 +1,80 @@
+"""Layers are found by what they give, and named so that a user finds them."""
+
+import pytest
+from torch import Tensor, nn
+
+from tests.explanation.networks import Linear, Tiny
+from visionlib.errors import ConfigError, ModelError
+from visionlib.explanation import METHODS, find_spatial_layers, make_map_maker
+from visionlib.models import build_model
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "expected"),
+    [
+        ("resnet18", 32, [("layer2", (16, 16)), ("layer3", (8, 8)), ("layer4", (4, 4))]),
+        ("resnet18", 24, [("layer2", (12, 12)), ("layer3", (6, 6)), ("layer4", (3, 3))]),
+        ("resnet20", 32, [("layer2", (16, 16)), ("layer3", (8, 8))]),
+        ("resnet18", 96, [("layer2", (48, 48)), ("layer3", (24, 24)), ("layer4", (12, 12))]),
+    ],
+)
+def test_the_stages_of_a_resnet_are_the_default(
+    name: str, side: int, expected: list[tuple[str, tuple[int, int]]]
+) -> None:
+    maker = make_map_maker("layercam-fused", build_model(name), (3, side, side))
+    assert [(layer.name, layer.size) for layer in maker.layers] == expected
+
+
+def test_every_method_has_layers_of_a_network_of_another_family() -> None:
+    model = build_model("resnet9")
+    for name, method in METHODS.items():
+        maker = make_map_maker(name, model, (3, 32, 32))
+        assert bool(maker.layers) == (method.from_input is None)
+
+
+def test_layers_stand_in_the_order_in_which_they_finish() -> None:
+    found = find_spatial_layers(Tiny(), (3, 12, 10))
+    assert [(layer.name, layer.channels, layer.size) for layer in found] == [
+        ("conv1", 6, (6, 5)),
+        ("relu1", 6, (6, 5)),
+        ("conv2", 8, (3, 3)),
+        ("relu2", 8, (3, 3)),
+    ]
+
+
+def test_a_network_of_one_size_gives_its_last_layer_with_places() -> None:
+    model = Linear((1, 8, 8))
+    assert [layer.name for layer in make_map_maker("layercam-fused", model, (1, 8, 8)).layers] == ["same"]
+
+
+def test_what_is_wrong_with_a_layer_is_told_in_one_line() -> None:
+    model = build_model("resnet20")
+    for names, message in (
+        (["layer4"], r"layer layer4: there is no such layer; did you mean layer3 or layer2 or layer1\?"),
+        (["linear"], "layer linear: its output has no height and width; usable are: .*layer1, layer2, layer3"),
+        (["pool"], "layer pool: its output has no height and width"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            make_map_maker("layercam", model, (3, 32, 32), layers=names)
+    with pytest.raises(ConfigError, match="gradient: its maps are of the input, and of no layer; leave the layers out"):
+        make_map_maker("gradient", model, (3, 32, 32), layers=["layer1"])
+    with pytest.raises(ConfigError, match="grad: there is no such method; known are: layercam-fused, "):
+        make_map_maker("grad", model, (3, 32, 32))
+
+
+class Flat(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(48, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.linear(inputs.flatten(1))
+        return logits
+
+
+def test_a_network_without_places_is_told_what_to_use() -> None:
+    with pytest.raises(
+        ModelError, match="has no layer with height and width; use an input-level map, such as gradient"
+    ):
+        make_map_maker("layercam", Flat(), (3, 4, 4))
+    assert make_map_maker("gradient", Flat(), (3, 4, 4)).layers == ()

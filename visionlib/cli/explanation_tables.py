@@ -1,0 +1,70 @@
+"""Explanations and their quality, as tables for the terminal."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from visionlib.explanation import Explanation
+from visionlib.explanation.quality import Figure, MapQuality
+from visionlib.runs import Run
+
+
+def tabulate_explanations(made: Sequence[Explanation], run: Run) -> tuple[RenderableType, ...]:
+    """Lay out what maps there are, of which layers and how fine."""
+    table = Table(box=box.SIMPLE_HEAD, title=f"maps of {len(made[0]):,} test images", title_justify="left")
+    for header, justify in (("method", "left"), ("layers", "left"), ("cells", "right"), ("class", "left")):
+        table.add_column(header, justify="right" if justify == "right" else "left")
+    table.add_column("constant", justify="right")
+    for one in made:
+        table.add_row(
+            one.method,
+            Text(", ".join(one.layers) or "the input"),
+            f"{one.resolution[0]} x {one.resolution[1]}",
+            Text(one.target),
+            f"{int(one.is_constant.sum()):,}",
+        )
+    return table, Text(f"kept: {run.explanations}")
+
+
+def tabulate_quality(quality: MapQuality) -> tuple[RenderableType, ...]:
+    """Lay out the figures of every method, the best first, and below what they mean."""
+    title = f"can the maps be believed? {quality.n:,} test images, seed {quality.seed}; means with 95 % intervals"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table.add_column("method")
+    table.add_column("cells", justify="right")
+    has_masks = quality.mask_share is not None
+    headers = ["scrambled"]
+    headers += ["pointing game", "on the object"] if has_masks else []
+    headers += ["grid", "deletion", "insertion"]
+    for header in headers:
+        table.add_column(header, justify="right")
+    table.add_column("sane")
+    for one in quality.methods:
+        figures = [one.sanity]
+        figures += [one.pointing_game, one.energy_in_mask] if has_masks else []
+        figures += [one.grid_pointing, one.deletion, one.insertion]
+        table.add_row(
+            one.method,
+            f"{one.resolution[0]} x {one.resolution[1]}",
+            *(_show(figure) for figure in figures),
+            {True: "yes", False: "NO", None: "n/a"}[one.is_passed],
+        )
+    legend = [
+        "scrambled: correlation with maps of the network with shuffled weights, low is good",
+        "grid: share of the evidence on the right one of four images, chance 0.25",
+        "deletion, insertion: area under the class's probability; low, high is good",
+    ]
+    if quality.mask_share is not None:
+        legend.insert(1, f"on the object: share of the evidence; objects cover {quality.mask_share.value:.3f}")
+    return table, Text("\n".join(legend), style="dim"), Text("\n".join(quality.words))
+
+
+def _show(figure: Figure | None) -> str:
+    if figure is None:
+        return "n/a"
+    if figure.interval is None:
+        return f"{figure.value:.2f}"
+    return f"{figure.value:.2f} {figure.interval[0]:.2f}-{figure.interval[1]:.2f}"

@@ -1,0 +1,70 @@
+"""Pictures of explanations: each image beside its maps, over the raw pixels."""
+
+from collections.abc import Sequence
+
+import torch
+from matplotlib.figure import Figure
+
+from visionlib.errors import ConfigError
+from visionlib.evaluation.class_names import embed_name, show_probability
+from visionlib.evaluation.gallery import draw_images
+from visionlib.explanation.explanation import Explanation
+from visionlib.explanation.overlay import enlarge, overlay_maps
+
+_MOST_COLUMNS = 6
+
+
+def draw_explanations(explanations: Sequence[Explanation], *, is_smooth: bool = False, opacity: float = 0.6) -> Figure:
+    """Draw each image, and beside it what each explanation of it shows.
+
+    Args:
+        explanations: of the same images; by other methods, or for other targets.
+        is_smooth: interpolate the maps instead of showing their cells.
+        opacity: of the maps over the images.
+    Raises:
+        ConfigError: if there are none, or they are of different images.
+    """
+    if not explanations:
+        raise ConfigError("explanations", "there are none to draw", "give at least one")
+    first = explanations[0]
+    if any(not torch.equal(one.index, first.index) for one in explanations):
+        raise ConfigError("explanations", "are of different images", "draw those of the same images")
+    shown = [enlarge(first.images)]
+    shown += [overlay_maps(one.images, one.scaled, is_smooth=is_smooth, opacity=opacity) for one in explanations]
+    captions = [
+        caption
+        for place in range(len(first))
+        for caption in (_tell_image(first, place), *(_tell_map(one, place) for one in explanations))
+    ]
+    panels = torch.stack(shown, 1).flatten(0, 1) if len(first) else shown[0]
+    group = len(shown)
+    columns = group * max(1, _MOST_COLUMNS // group)
+    return draw_images(panels, captions, title=describe_explanations(explanations), columns=columns)
+
+
+def describe_explanations(explanations: Sequence[Explanation]) -> str:
+    """Say in a sentence or two what the picture shows."""
+    parts = []
+    for one in explanations:
+        height, width = one.resolution
+        where = f" of {', '.join(one.layers)}" if one.layers else " on the input"
+        parts.append(f"{one.method}{where}, {height} x {width} cells, for the {_name_target(one.target)}")
+    constant = sum(int(one.is_constant.sum()) for one in explanations)
+    told = f" {constant} maps are constant: they say nothing." if constant else ""
+    return f"Where the network finds a class: {'; '.join(parts)}. Yellow speaks most for it, violet least.{told}"
+
+
+def _name_target(target: str) -> str:
+    return f"{target} class" if target in ("predicted", "true") else f"class {embed_name(target)}"
+
+
+def _tell_image(one: Explanation, place: int) -> str:
+    label = "" if one.labels is None else f"\nis {embed_name(one.class_names[int(one.labels[place])])}"
+    return f"image {int(one.index[place])}{label}"
+
+
+def _tell_map(one: Explanation, place: int) -> str:
+    name = embed_name(one.class_names[int(one.classes[place])])
+    height, width = one.resolution
+    kind = "constant" if bool(one.is_constant[place]) else f"{one.method} {height} x {width}"
+    return f"{name} {show_probability(float(one.probabilities[place]))}\n{kind}"

@@ -1,0 +1,28 @@
+"""How alike maps are: by the order of their cells, whatever their scale."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float32
+from scipy.stats import rankdata
+from torch import Tensor
+
+
+def correlate_ranks(a: Float32[Tensor, "n ah aw"], b: Float32[Tensor, "n bh bw"]) -> Float32[Tensor, "n"]:
+    """Give Spearman's correlation of each pair of maps; NaN where one of them is constant.
+
+    Maps of different resolution are compared at the coarser one of each side, by means of the finer one's cells.
+    """
+    size = (min(a.shape[1], b.shape[1]), min(a.shape[2], b.shape[2]))
+    ranks = [_rank(F.adaptive_avg_pool2d(maps[:, None], size).flatten(1)) for maps in (a, b)]
+    centred = [rank - rank.mean(1, keepdims=True) for rank in ranks]
+    products = (centred[0] * centred[1]).sum(1)
+    lengths = np.sqrt((centred[0] ** 2).sum(1) * (centred[1] ** 2).sum(1))
+    values = np.divide(products, lengths, out=np.full(len(products), np.nan), where=lengths > 0)
+    return torch.from_numpy(values).float()
+
+
+def _rank(values: Float32[Tensor, "n p"]) -> np.ndarray:
+    if not values.numel():
+        return np.zeros(tuple(values.shape))
+    return np.asarray(rankdata(values.double().numpy(), axis=1))

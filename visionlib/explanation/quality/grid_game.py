@@ -1,0 +1,80 @@
+"""Whether maps find the right one of four images, where it is not known which pixels belong to the object."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor, nn
+
+from visionlib.data.random import random_order
+from visionlib.errors import ModelError
+
+Maker = Callable[[nn.Module, Tensor, Tensor], Tensor]
+LEAST_PROBABILITY = 0.9
+CHANCE = 0.25
+_STREAM = 7
+"""Which of an image's draws decides on the grids; 0 to 6 are those of training, inspection and selection."""
+
+
+def choose_grids(
+    probabilities: Float32[Tensor, "n k"], labels: Int64[Tensor, "n"], index: Int64[Tensor, "n"], count: int, seed: int
+) -> Int64[Tensor, "m 4"]:
+    """Choose images for grids of two by two: right, with a probability of at least 0.9, each of another class.
+
+    Returns:
+        Positions, four a grid; every image is in one grid at most, so there may be fewer grids than `count`.
+    """
+    confidence, predictions = probabilities.max(1)
+    order = random_order(seed, 0, index, _STREAM)
+    usable = order[((confidence >= LEAST_PROBABILITY) & (predictions == labels))[order]]
+    queues: dict[int, list[int]] = {}
+    for position in usable.tolist():
+        queues.setdefault(int(labels[position]), []).append(position)
+    grids: list[list[int]] = []
+    while len(grids) < count:
+        # The four classes with most images left, so that as many grids as possible come together.
+        fullest = sorted(queues, key=lambda label: (-len(queues[label]), label))[:4]
+        if len(fullest) < 4 or not queues[fullest[-1]]:
+            break
+        grids.append([queues[label].pop(0) for label in fullest])
+    return torch.tensor(grids, dtype=torch.int64).view(-1, 4)
+
+
+def play_grids(
+    make_maps: Maker,
+    model: nn.Module,
+    inputs: Float32[Tensor, "n c h w"],
+    labels: Int64[Tensor, "n"],
+    grids: Int64[Tensor, "m 4"],
+) -> Float32[Tensor, "p"] | None:
+    """Show four images as one, ask for the class of each in turn, and give the share of evidence in its quarter.
+
+    Args:
+        make_maps: the method.
+        model: takes inputs of any size, as one with a global average does.
+        inputs: normalised images.
+        labels: their classes.
+        grids: positions.
+    Returns:
+        A share for each image of each grid, 0 for a map without evidence; None if the network does not take inputs of
+        twice the side.
+    Source: Rao et al. 2022, arXiv:2205.11266.
+    """
+    if not len(grids):
+        return torch.zeros(0)
+    top, bottom = (torch.cat([inputs[grids[:, a]], inputs[grids[:, b]]], dim=3) for a, b in ((0, 1), (2, 3)))
+    tiled = torch.cat([top, bottom], dim=2)
+    shares = []
+    for quarter in range(4):
+        try:
+            maps = make_maps(model, tiled, labels[grids[:, quarter]]).cpu()
+        except (RuntimeError, ModelError):
+            return None
+        row, column = divmod(quarter, 2)
+        height, width = maps.shape[1] // 2, maps.shape[2] // 2
+        if 2 * height != maps.shape[1] or 2 * width != maps.shape[2]:
+            return None
+        own = maps[:, row * height :, column * width :][:, :height, :width].sum((1, 2))
+        total = maps.sum((1, 2))
+        shares.append(torch.where(total > 0, own / total.clamp(min=1e-30), 0.0))
+    return torch.stack(shares, 1).flatten()

@@ -1,0 +1,69 @@
+"""Whether the pixels that a map names matter: they are taken away first, or given first, and the class is watched."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from visionlib.data.random import random_uniform
+
+STEPS = 16
+BASELINE = "all channels of a pixel become the mean colour of the training images, 0 after normalising"
+_STREAM = 8
+"""Which of an image's draws orders pixels of equal evidence."""
+
+Predict = Callable[[Tensor], Tensor]
+
+
+def measure_curves(
+    predict: Predict,
+    inputs: Float32[Tensor, "n c h w"],
+    classes: Int64[Tensor, "n"],
+    maps: Float32[Tensor, "n mh mw"],
+    kind: Literal["deletion", "insertion"],
+    *,
+    seed: int = 0,
+    steps: int = STEPS,
+) -> Float32[Tensor, "n s"]:
+    """Give the probability of each image's class, as more and more pixels are taken away or given.
+
+    Pixels go in the order of their cell's evidence, the strongest first; those of equal evidence in an order by seed.
+
+    Args:
+        predict: gives probabilities for inputs.
+        inputs: normalised images.
+        classes: whose probability is watched.
+        maps: that are judged.
+        kind: `deletion` begins with the image and ends without, `insertion` the other way round.
+        seed: of the order of equal pixels.
+        steps: equal parts of the pixels.
+    Returns:
+        The probability at each of steps + 1 stages.
+    Source: Petsiuk et al. 2018, arXiv:1806.07421.
+    """
+    ranks = rank_pixels(maps, (inputs.shape[2], inputs.shape[3]), seed)
+    pixels = ranks.shape[1] * ranks.shape[2]
+    values = []
+    for step in range(steps + 1):
+        is_first = (ranks < round(step / steps * pixels))[:, None].to(inputs.device)
+        shown = inputs.masked_fill(is_first if kind == "deletion" else ~is_first, 0.0)
+        values.append(predict(shown).cpu().gather(1, classes.cpu()[:, None])[:, 0])
+    return torch.stack(values, 1)
+
+
+def area_under(curves: Float32[Tensor, "n s"]) -> Float32[Tensor, "n"]:
+    """Give the area under each curve over 0 to 1, by trapezoids."""
+    return torch.trapezoid(curves, dx=1 / (curves.shape[1] - 1), dim=1)
+
+
+def rank_pixels(maps: Float32[Tensor, "n mh mw"], size: tuple[int, int], seed: int = 0) -> Int64[Tensor, "n h w"]:
+    """Number the pixels of each image by the evidence of their cell, the strongest 0; equal ones go by seed."""
+    fine = F.interpolate(maps[:, None], size, mode="nearest-exact")[:, 0].flatten(1)
+    chance = random_uniform(seed, 0, torch.arange(fine.shape[1]), _STREAM).argsort()
+    order = chance[fine[:, chance].argsort(dim=1, descending=True, stable=True)]
+    ranks = torch.empty_like(order)
+    ranks.scatter_(1, order, torch.arange(fine.shape[1]).expand_as(order))
+    return ranks.view(-1, *size)
