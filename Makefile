@@ -38,6 +38,7 @@ bench: setup  ## Measure, and print tables; docs/experiments.md keeps what they 
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/summary.py
 	$(BIN)/python bench/training.py
+	$(BIN)/python bench/explanation.py
 	$(BIN)/python bench/inspection.py
 
 docs: setup  ## Make the pictures and generated pages of docs/ anew.

@@ -147,7 +147,9 @@ def test_a_batch_of_1_7_and_20_gives_the_same_maps(method: str) -> None:
     whole = maker(model, inputs, classes)
     assert bool((whole >= 0).all())
     for size in (1, 7):
-        parts = [maker(model, *part) for part in zip(inputs.split(size), classes.split(size), strict=True)]
+        parts = [
+            maker(model, *part) for part in zip(torch.split(inputs, size), torch.split(classes, size), strict=True)
+        ]
         assert torch.cat(parts).numpy() == pytest.approx(whole.numpy(), rel=1e-3, abs=1e-6)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from tests.inspection.test_pictures import HOSTILE, pixels
@@ -103,7 +104,7 @@ def test_counts_are_written_and_drawn_as_bars() -> None:
     dataset = make_dataset(10)
     figure, _ = draw(dataset)
     told = [text.get_text() for text in texts(figure)]
-    lengths = [bar.get_width() for bar in figure.axes[0].patches]
+    lengths = [bar.get_width() for bar in figure.axes[0].patches if isinstance(bar, Rectangle)]
     train, test = (list(dataset.splits[name].per_class.values()) for name in ("train", "test"))
     most = max(train + test)
     # First the two squares that say which colour is whose.

@@ -99,7 +99,8 @@ def find_standing_out(embeddings: Float[Tensor, "n d"]) -> Int64[Tensor, "m 2"]:
     positions, distances = positions[~is_self].view(n, -1), distances[~is_self].view(n, -1)
     limits = (EMBEDDING_LIMITS["nearness"] * distances[:, -1:]).clamp(min=_ROUNDING)
     first, place = (distances[:, :-1] <= limits).nonzero(as_tuple=True)
-    return torch.stack([first, positions[first, place]], 1).sort(1).values.unique(dim=0)
+    pairs = torch.stack([first, positions[first, place]], 1).sort(1).values
+    return torch.unique(pairs, dim=0)  # type: ignore[no-any-return]
 
 
 def _take_filled(dataset: Dataset) -> dict[str, ImageSplit]:

@@ -86,7 +86,7 @@ def find_odd_images(dataset: Dataset) -> tuple[OddImage, ...]:
 def _look_at(split: ImageSplit) -> _Looks:
     constant, deviations, grey = ([torch.zeros(0)] for _ in range(3))
     at_once = max(1, _VALUES_AT_ONCE // math.prod(split.images.shape[1:]))
-    for images in split.images.split(at_once) if len(split) else ():
+    for images in torch.split(split.images, at_once) if len(split) else ():
         flat = images.cpu().flatten(2)
         constant.append((flat.amax(2) == flat.amin(2)).all(1).float())
         deviations.append(flat.float().var(2, correction=0).mean(1).sqrt())

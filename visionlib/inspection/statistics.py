@@ -76,6 +76,6 @@ def _average_classes(split: ImageSplit, counts: Int64[Tensor, "k"]) -> Float32[T
     # In integers, which hold the sum of eight million images exactly.
     sums = torch.zeros(len(split.classes), *split.images.shape[1:], dtype=torch.int32)
     at_once = max(1, _VALUES_AT_ONCE // math.prod(split.images.shape[1:]))
-    for images, labels in zip(split.images.split(at_once), split.labels.split(at_once), strict=True):
+    for images, labels in zip(torch.split(split.images, at_once), torch.split(split.labels, at_once), strict=True):
         sums.index_add_(0, labels.cpu(), images.cpu().to(torch.int32))
     return sums.float() / counts.clamp(min=1)[:, None, None, None]

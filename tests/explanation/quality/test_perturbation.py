@@ -49,7 +49,7 @@ def test_a_map_of_what_matters_beats_its_opposite() -> None:
     good = torch.zeros(2, 8, 8)
     good[:, :4] = 1
     areas = {
-        (name, kind): float(area_under(measure_curves(predict, inputs, classes, maps, kind)).mean())  # type: ignore[arg-type]
+        (name, kind): float(area_under(measure_curves(predict, inputs, classes, maps, kind)).mean())
         for name, maps in (("good", good), ("bad", 1 - good))
         for kind in ("deletion", "insertion")
     }

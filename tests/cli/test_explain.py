@@ -1,0 +1,75 @@
+"""`visionlib explain`, as a user meets it."""
+
+import json
+import shutil
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.cli.test_commands import visionlib
+from tests.cli.test_inspect import pictures as pictures
+from tests.cli.test_inspect import trained as trained
+from visionlib.runs import Run, read_json
+
+
+@pytest.fixture
+def run(trained: Run, tmp_path: Path) -> Run:
+    shutil.copytree(trained.path, tmp_path / "run")
+    return Run(tmp_path / "run")
+
+
+def test_it_makes_maps_keeps_them_and_draws_them(run: Run, tmp_path: Path) -> None:
+    told = visionlib("explain", "run", "--n", "30", "--picture", "maps.png", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "maps of 30 test images" in told.stdout
+    assert "layercam-fused" in told.stdout
+    assert "layer2, layer3" in told.stdout
+    manifest = read_json(run.explanations / "manifest.json")
+    assert manifest["n"] == 30
+    assert [one["target"] for one in manifest["maps"]] == ["predicted", "true"]
+    with Image.open(tmp_path / "maps.png") as picture:
+        assert "layercam-fused of layer2, layer3, 8 x 8 cells" in picture.info["Description"]
+
+
+def test_as_json_with_quality(run: Run, tmp_path: Path) -> None:
+    told = visionlib(
+        *("explain", "run", "--of", "3,1", "--method", "gradient", "--method", "layercam", "--target", "rows"),
+        *("--quality", "--quality-n", "12", "--picture", "maps.svg", "--smooth", "--json"),
+        cwd=tmp_path,
+    )
+    assert told.returncode == 0, told.stderr
+    result = json.loads(told.stdout)
+    assert [one["method"] for one in result["explanations"]] == ["gradient", "layercam"]
+    assert [one["index"] for one in result["explanations"][0]["images"]] == [3, 1]
+    assert {one["explained"] for one in result["explanations"][0]["images"]} == {"rows"}
+    assert {one["method"] for one in result["quality"]["methods"]} == {"gradient", "layercam"}
+    assert result["quality"]["words"]
+    assert read_json(run.explanations / "quality.json")["n"] == 12
+    ElementTree.parse(tmp_path / "maps.svg")
+
+
+def test_it_lists_the_methods(tmp_path: Path) -> None:
+    told = visionlib("explain", "any", "--method", "list", cwd=tmp_path)
+    assert told.returncode == 0
+    assert "grad-cam++" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method", "cam"], "error: --method cam: there is no such method; known are: layercam-fused"),
+        (["--of", "a"], "error: --of: 'a' is no list of indices; write it like 3,14,15"),
+        (["--of", "9999"], "error: image 9999: there is none of that index in the split; it has 70"),
+        (["--picture", "maps.gif"], "error: maps.gif: is no picture by its name"),
+        (["--target", "moon"], "error: target moon: there is no such class; known are: board, columns, flat, rows"),
+        (["--layers", "layer7"], "error: layer layer7: there is no such layer; did you mean layer"),
+        (["--method", "gradient", "--layers", "layer1"], "error: gradient: its maps are of the input, and of no layer"),
+    ],
+)
+def test_wrong_use_is_told_in_one_line(run: Run, tmp_path: Path, arguments: list[str], message: str) -> None:
+    told = visionlib("explain", "run", "--n", "5", *arguments, cwd=tmp_path)
+    assert told.returncode in (1, 2)
+    assert message in told.stderr
+    assert len(told.stderr.strip().splitlines()) == 1

@@ -1,0 +1,234 @@
+"""`explain`: of a run and of a network, and what is told when something is wrong."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.explanation.networks import Blind, Tiny
+from tests.explanation.test_borrowed import state_of
+from visionlib import explain
+from visionlib.data import Dataset, ImageSplit
+from visionlib.errors import ConfigError, ModelError, RunError
+from visionlib.explanation import DEFAULT_METHOD, METHODS, load_explanations, make_map_maker, save_explanations
+from visionlib.explanation.overlay import enlarge, overlay_maps
+from visionlib.explanation.pictures import describe_explanations, draw_explanations
+from visionlib.explanation.selection import choose_positions
+from visionlib.models import normalize_images, predict_logits
+from visionlib.runs import Run, read_json, write_json
+from visionlib.training.predictions import load_predictions
+from visionlib.training.trained_model import load_model, load_record
+
+
+@pytest.fixture
+def run(finished_run: Run, tmp_path: Path) -> Run:
+    shutil.copytree(finished_run.path, tmp_path / "run")
+    return Run(tmp_path / "run")
+
+
+def test_of_a_run_it_explains_what_the_run_predicts(run: Run, small_shapes: Dataset) -> None:
+    made = explain(run, small_shapes.test, precision="fp32")
+    predictions, labels, _ = load_predictions(run, weights_hash=load_record(run)[1])
+    assert made.method == DEFAULT_METHOD
+    assert made.layers == ("layer2", "layer3")
+    assert made.resolution == (8, 8)
+    assert torch.equal(made.predictions, predictions.logits.argmax(1))
+    assert torch.equal(made.classes, made.predictions)
+    expected = predictions.logits.softmax(1).amax(1)
+    assert made.probabilities.numpy() == pytest.approx(expected.numpy(), abs=1e-4)
+    assert made.labels is not None
+    assert torch.equal(made.labels, labels)
+    assert torch.equal(made.images, small_shapes.test.images)
+    assert bool((made.maps >= 0).all())
+    model, record = load_model(run)
+    inputs = normalize_images(small_shapes.test.images, record.mean, record.std)
+    by_hand = make_map_maker(DEFAULT_METHOD, model, (3, 16, 16))(model, inputs, made.classes)
+    assert made.maps.numpy() == pytest.approx(by_hand.numpy(), rel=1e-3, abs=1e-5)
+
+
+def test_predicted_and_true_differ_where_the_run_is_wrong_and_nowhere_else(run: Run, small_shapes: Dataset) -> None:
+    predicted, true = (explain(run, small_shapes.test, target=target) for target in ("predicted", "true"))
+    assert true.labels is not None
+    is_wrong = predicted.predictions != true.labels
+    assert bool(is_wrong.any())
+    differs = (predicted.maps != true.maps).flatten(1).any(1)
+    assert not bool(differs[~is_wrong].any())
+    assert bool(differs[is_wrong].any())
+
+
+def test_a_class_by_name_and_by_number(run: Run, small_shapes: Dataset) -> None:
+    part = small_shapes.test.subset(torch.arange(5))
+    by_name, by_number = (
+        explain(run, part, target="star"),
+        explain(run, part, target=small_shapes.classes.index("star")),
+    )
+    assert by_name.target == by_number.target == "star"
+    assert torch.equal(by_name.maps, by_number.maps)
+    assert set(by_name.classes.tolist()) == {small_shapes.classes.index("star")}
+
+
+def test_images_of_a_run_are_chosen_by_seed_with_the_worst_mistakes(run: Run, small_shapes: Dataset) -> None:
+    made = explain(run, n=20, dataset=small_shapes)
+    again = explain(run, n=20, dataset=small_shapes)
+    assert torch.equal(made.maps, again.maps)
+    assert len(made) == 20
+    assert made.index.tolist() == sorted(made.index.tolist())
+    assert made.index.tolist() != explain(run, n=20, seed=1, dataset=small_shapes).index.tolist()
+
+
+def test_half_are_the_worst_mistakes_and_the_rest_are_drawn_from_all_others() -> None:
+    logits = torch.tensor([[5.0, 0.0], [0.0, 9.0], [0.0, 1.0], [3.0, 0.0], [0.0, 2.0], [1.0, 0.0]])
+    labels = torch.tensor([0, 0, 0, 0, 1, 1])  # 1, 2 and 5 are wrong, 1 the most
+    found = choose_positions(logits, labels, torch.arange(6), 4, 0).tolist()
+    assert {1, 2} <= set(found) or {1, 5} <= set(found)
+    assert len(set(found)) == 4
+    assert choose_positions(logits, labels, torch.arange(6), 100, 0).tolist() == list(range(6))
+    assert choose_positions(logits, logits.argmax(1), torch.arange(6), 3, 0).shape == (3,)
+
+
+def split_of(n: int = 6, classes: int = 3) -> ImageSplit:
+    images = torch.randint(0, 256, (n, 3, 12, 12), dtype=torch.uint8)
+    return ImageSplit(images, torch.arange(n) % classes, tuple("abcdefgh"[:classes]), torch.arange(n) + 40)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_of_a_network_alone(method: str) -> None:
+    model, split = Tiny(), split_of()
+    before = state_of(model)
+    made = explain(model, split, method=method, mean=(0.5,) * 3, std=(0.25,) * 3, target="true")
+    assert state_of(model) == before
+    assert made.maps.shape[0] == 6
+    assert torch.equal(made.classes, split.labels)
+    assert made.class_names == ("a", "b", "c")
+    logits = predict_logits(model, split.images, mean=(0.5,) * 3, std=(0.25,) * 3)
+    assert made.probabilities.numpy() == pytest.approx(logits.softmax(1)[torch.arange(6), split.labels].numpy())
+    json.dumps(made.to_dict(), allow_nan=False)
+
+
+def test_raw_pixels_without_labels_and_one_image_alone() -> None:
+    model, images = Tiny(), split_of().images
+    whole = explain(model, images, mean=(0.5,) * 3, std=(0.25,) * 3)
+    assert whole.labels is None
+    assert whole.class_names == ("0", "1", "2")
+    one = explain(model, images[3:4], mean=(0.5,) * 3, std=(0.25,) * 3)
+    assert one.maps[0].numpy() == pytest.approx(whole.maps[3].numpy(), rel=1e-4, abs=1e-6)
+    none = explain(model, images[:0], mean=(0.5,) * 3, std=(0.25,) * 3)
+    assert len(none) == 0
+    assert none.to_dict()["images"] == []
+
+
+def test_constant_maps_are_flagged_and_divided_by_nothing() -> None:
+    images = torch.randint(0, 256, (3, 1, 8, 8), dtype=torch.uint8)
+    made = explain(Blind(), images, mean=(0.5,), std=(0.5,))
+    assert made.is_constant.tolist() == [True] * 3
+    assert bool((made.scaled == 0).all())
+    assert [one["maximum"] for one in made.to_dict()["images"]] == [None] * 3
+    assert "3 maps are constant" in describe_explanations([made])
+    draw_explanations([made])
+
+
+def test_what_is_wrong_is_told_in_one_line(run: Run, small_shapes: Dataset) -> None:
+    split = small_shapes.test
+    with pytest.raises(ConfigError, match="target moon: there is no such class; known are: circle, "):
+        explain(run, split, target="moon")
+    with pytest.raises(ConfigError, match="target 10: there is no such class"):
+        explain(run, split, target=10)
+    with pytest.raises(ConfigError, match="target: the true classes are not known; give a split, or explain"):
+        explain(run, split.images, target="true")
+    with pytest.raises(ConfigError, match=r"images: are float32 of shape \(70, 3, 16, 16\); give raw pixels"):
+        explain(run, split.images.float())
+    with pytest.raises(ConfigError, match="images: have other classes than the run"):
+        explain(run, split_of())
+    with pytest.raises(ConfigError, match="images: there are none to explain"):
+        explain(Tiny())
+    with pytest.raises(ConfigError, match="mean, std, side_px: are the run's own"):
+        explain(run, split, side_px=8)
+    with pytest.raises(ModelError, match="layer layer9: there is no such layer; did you mean layer"):
+        explain(run, split, layers=["layer9"])
+    with pytest.raises(ConfigError, match="batch_size: 0 is out of range"):
+        explain(run, split, batch_size=0)
+    with pytest.raises(ConfigError, match="n: 0 is out of range"):
+        explain(run, n=0, dataset=small_shapes)
+
+
+RECORD = {"dataset": "shapes", "content_hash": "x", "split": "test", "seed": 0, "selection": "some"}
+
+
+def test_what_is_kept_comes_back(run: Run, small_shapes: Dataset) -> None:
+    part = small_shapes.test.subset(torch.arange(9))
+    made = [explain(run, part, target=target) for target in ("predicted", "true")]
+    save_explanations(run, made, RECORD)
+    kept = load_explanations(run)
+    assert [one.key for one in kept.maps] == ["layercam-fused.predicted", "layercam-fused.true"]
+    assert kept.maps[0].resolution == (8, 8)
+    assert torch.equal(kept.index, part.index)
+    for one, entry in zip(made, kept.maps, strict=True):
+        values = kept.values[entry.key].float() / 255 * kept.peaks[entry.key][:, None, None]
+        bound = one.maps.amax((1, 2)).numpy()[:, None, None] / 500 + 1e-6
+        assert bool((np.abs(values.numpy() - one.maps.numpy()) <= bound).all())
+    first = (run.explanations / "maps.npz").read_bytes()
+    save_explanations(run, made, RECORD)
+    assert (run.explanations / "maps.npz").read_bytes() == first
+
+
+def test_kept_maps_that_do_not_belong_are_refused(run: Run, small_shapes: Dataset) -> None:
+    with pytest.raises(RunError, match="the run lacks it; make it anew with `visionlib explain`"):
+        load_explanations(run)
+    made = explain(run, small_shapes.test.subset(torch.arange(3)))
+    save_explanations(run, [made], RECORD)
+    place = run.explanations / "maps.npz"
+    whole = place.read_bytes()
+    place.write_bytes(whole[:-5])
+    with pytest.raises(RunError, match="is not the file that its manifest vouches for"):
+        load_explanations(run)
+    place.write_bytes(whole)
+    manifest = read_json(run.explanations / "manifest.json")
+    write_json(run.explanations / "manifest.json", {**manifest, "weights_sha256": "0"})
+    with pytest.raises(RunError, match="is of other weights"):
+        load_explanations(run)
+    write_json(run.explanations / "manifest.json", {**manifest, "maps": [{"key": "absent"}]})
+    with pytest.raises(RunError, match="is damaged"):
+        load_explanations(run)
+    other = dataclasses.replace(made, index=made.index + 1)
+    with pytest.raises(ConfigError, match="are not of the same images with labels"):
+        save_explanations(run, [made, other], RECORD)
+
+
+def test_a_map_lies_over_its_image_cell_by_cell() -> None:
+    images = torch.full((1, 3, 4, 4), 100, dtype=torch.uint8)
+    maps = torch.tensor([[[0.0, 1.0], [0.5, 0.0]]])
+    shown = overlay_maps(images, maps, side_px=16, opacity=0.5)
+    assert shown.shape == (1, 3, 16, 16)
+    cells = shown[0].unfold(1, 8, 8).unfold(2, 8, 8).flatten(3)
+    assert bool((cells.amax(3) == cells.amin(3)).all())  # a cell has one colour
+    violet, yellow = torch.tensor([68.0, 1, 84]), torch.tensor([253.0, 231, 36])
+    assert shown[0, :, 0, 0].tolist() == pytest.approx(((100 + violet) / 2).tolist(), abs=1)
+    assert shown[0, :, 0, 15].tolist() == pytest.approx(((100 + yellow) / 2).tolist(), abs=1)
+    smooth = overlay_maps(images, maps, side_px=16, is_smooth=True)
+    assert len(set(smooth.flatten().tolist())) > len(set(shown.flatten().tolist()))
+    assert torch.equal(enlarge(images[:, :1], 8), images[:, :, :1, :1].expand(1, 3, 8, 8))
+
+
+def test_the_picture_holds_each_image_and_its_maps() -> None:
+    split = split_of(5)
+    made = [explain(Tiny(), split, target=target, mean=(0.5,) * 3, std=(0.25,) * 3) for target in ("predicted", "true")]
+    figure = draw_explanations(made)
+    assert len(figure.axes[0].images) == 5 * 3
+    told = describe_explanations(made)
+    assert "layercam-fused of relu1, relu2, 6 x 6 cells, for the predicted class" in told
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert "image 40" in texts
+    assert "is a" in texts
+    with pytest.raises(ConfigError, match="explanations: there are none to draw"):
+        draw_explanations([])
+    with pytest.raises(ConfigError, match="explanations: are of different images"):
+        draw_explanations([made[0], made[1].take(torch.arange(2))])
+
+
+def test_a_notebook_shows_the_picture() -> None:
+    made = explain(Tiny(), split_of(), mean=(0.5,) * 3, std=(0.25,) * 3)
+    assert made._repr_png_().startswith(b"\x89PNG")
