@@ -15,6 +15,7 @@ from visionlib.cli.console import is_debugging, print_error
 from visionlib.cli.data import data
 from visionlib.cli.demo import demo
 from visionlib.cli.explain import explain
+from visionlib.cli.features import features
 from visionlib.cli.inspect import inspect
 from visionlib.cli.lr_find import lr_find
 from visionlib.cli.mistakes import mistakes
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, data, summary, lr_find, train, test, mistakes, compare, inspect, explain):
+for command in (demo, data, summary, lr_find, train, test, mistakes, compare, inspect, explain, features):
     app.command()(command)
 
 

@@ -1,0 +1,60 @@
+"""Which pixels of an image one position of a layer sees, in the pixels as stored."""
+
+import math
+
+from torch import nn
+
+from visionlib.errors import VisionlibError
+from visionlib.explanation.map_layers import MapLayer
+from visionlib.explanation.untouched import unwrap_model
+from visionlib.summary.following import follow
+from visionlib.summary.reach import SEEN_HIGH, SEEN_LOW, Reach
+
+Box = tuple[tuple[int, int], tuple[int, int]]
+"""First and last row, first and last column."""
+
+
+class SeenFields:
+    """Tells the pixels that a position of a layer sees, exactly, as far as they lie within the image.
+
+    Args:
+        model: the network; it is followed once, without its arithmetic.
+        layer: one of its layers.
+        input_size: channels, height and width of what the network takes in.
+        image_size: height and width of the images as stored.
+    """
+
+    def __init__(
+        self, model: nn.Module, layer: MapLayer, input_size: tuple[int, int, int], image_size: tuple[int, int]
+    ) -> None:
+        self._scales = tuple(stored / taken for stored, taken in zip(image_size, input_size[1:], strict=True))
+        self._image_size = image_size
+        self._reach = _follow(model, layer, input_size)
+
+    def find(self, channel: int, row: int, column: int) -> Box | None:
+        """Give the box of pixels; None if it is not known, for a network that cannot be followed."""
+        if self._reach is None:
+            return None
+        spans = []
+        for plane, scale, size in zip(self._reach.planes, self._scales, self._image_size, strict=True):
+            at = [
+                min(place, length - 1) for place, length in zip((0, channel, row, column), plane.shape[1:], strict=True)
+            ]
+            low, high = float(-plane[SEEN_LOW][tuple(at)]), float(plane[SEEN_HIGH][tuple(at)])
+            if not math.isfinite(low + high):
+                return None
+            first, last = math.floor(low * scale), math.ceil((high + 1) * scale) - 1
+            spans.append((max(first, 0), min(last, size - 1)))
+        return spans[0], spans[1]
+
+
+def _follow(model: nn.Module, layer: MapLayer, input_size: tuple[int, int, int]) -> Reach | None:
+    try:
+        calls = follow(unwrap_model(model), [input_size]).calls
+    except VisionlibError:
+        return None
+    named = [call for call in calls if call.name == layer.name and call.output is not None]
+    if not named or tuple(named[-1].output.shape[2:]) != layer.resolution:
+        return None
+    reach: Reach | None = named[-1].output.reach
+    return reach
