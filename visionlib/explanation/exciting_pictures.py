@@ -7,7 +7,7 @@ from torch import Tensor
 from visionlib.errors import RunError
 from visionlib.evaluation.class_names import embed_name
 from visionlib.explanation.exciting_images import ExcitingImages
-from visionlib.explanation.tiles import Tile, draw_tiles, show_image
+from visionlib.explanation.tiles import DrawnBox, Tile, draw_tiles, show_image
 
 _MOST_CHANNELS = 40
 _WHAT = {"peak": "largest value of the map", "mean": "mean of the map"}
@@ -73,9 +73,7 @@ def _tile(found: ExcitingImages, images: UInt8[Tensor, "n c h w"], place: int, r
     return Tile(show_image(image), caption, (_box(found, place, rank, (image.shape[1], image.shape[2])),))
 
 
-def _box(
-    found: ExcitingImages, place: int, rank: int, size: tuple[int, int]
-) -> tuple[float, float, float, float, bool]:
+def _box(found: ExcitingImages, place: int, rank: int, size: tuple[int, int]) -> DrawnBox:
     field = found.fields[place][rank]
     if field is not None and field != ((0, size[0] - 1), (0, size[1] - 1)):
         (top, bottom), (left, right) = field

@@ -37,10 +37,10 @@ class SeenFields:
             return None
         spans = []
         for plane, scale, size in zip(self._reach.planes, self._scales, self._image_size, strict=True):
-            at = [
-                min(place, length - 1) for place, length in zip((0, channel, row, column), plane.shape[1:], strict=True)
-            ]
-            low, high = float(-plane[SEEN_LOW][tuple(at)]), float(plane[SEEN_HIGH][tuple(at)])
+            # Along a dimension in which nothing changes a plane has one entry for all.
+            lengths = zip((0, channel, row, column), plane.shape[1:], strict=True)
+            at = tuple(min(place, length - 1) for place, length in lengths)
+            low, high = float(-plane[SEEN_LOW][at]), float(plane[SEEN_HIGH][at])
             if not math.isfinite(low + high):
                 return None
             first, last = math.floor(low * scale), math.ceil((high + 1) * scale) - 1

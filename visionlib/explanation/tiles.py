@@ -22,6 +22,8 @@ _LINE_PX = 15
 _HEADING_PX = 22
 _CAPTION_PT, _HEADING_PT, _TITLE_PT = 7.0, 9.0, 10.0
 _MAP_COLOURS = "viridis"
+DrawnBox = tuple[float, float, float, float, bool]
+"""Left, top, right and bottom in pixels of a picture, edges included, and whether it is dashed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +33,12 @@ class Tile:
     Attributes:
         pixels: red, green and blue.
         caption: lines below it; shortened to its width, and never read as mathematics.
-        boxes: left, top, right and bottom in pixels of the picture, edges included, and whether drawn dashed.
+        boxes: drawn over it.
     """
 
     pixels: UInt8[NDArray[np.uint8], "h w 3"]
     caption: tuple[str, ...]
-    boxes: tuple[tuple[float, float, float, float, bool], ...] = ()
+    boxes: tuple[DrawnBox, ...] = ()
 
 
 def draw_tiles(groups: Sequence[tuple[str, Sequence[Tile]]], *, title: str, columns: int = 8) -> Figure:

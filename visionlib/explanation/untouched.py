@@ -58,7 +58,7 @@ def hooked(modules: dict[str, nn.Module], see: Callable[[str, nn.Module, Any], N
     handles = []
     try:
         for name, module in modules.items():
-            handles.append(module.register_forward_hook(make_hook(name)))  # noqa: PERF401  removed if one fails
+            handles.append(module.register_forward_hook(make_hook(name)))
         yield
     finally:
         for handle in handles:

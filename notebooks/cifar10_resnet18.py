@@ -1,0 +1,153 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # CIFAR-10 with a ResNet-18, from the data to what the network looks at
+#
+# Top to bottom: the images, the layers and what each of them sees, a learning rate, training, accuracy per class, the worst
+# mistakes, and a look inside. With CIFAR-10 the training takes about a quarter of an hour on two processor cores, and a minute on
+# a GPU. Without CIFAR-10 and without a network the notebook goes on with `shapes`, which the library draws itself, in two minutes.
+
+# %%
+DATASET = "cifar10"  # or a folder of your own pictures, with train/CLASS/*.png
+IS_SHORT = False  # True: a small network and two epochs, to see that everything runs
+
+# %%
+# %matplotlib inline
+import visionlib
+from visionlib.errors import DataError
+
+try:
+    dataset = visionlib.load_dataset(DATASET)
+except DataError as error:
+    print(f"{error}\n\nSo the notebook goes on with shapes, which need no network.")
+    dataset = visionlib.load_dataset("shapes")
+
+if dataset.name == "shapes" or IS_SHORT:
+    config = visionlib.TrainConfig(model="resnet20", epochs=2 if IS_SHORT else 8, peak_learning_rate=0.4)
+else:
+    config = visionlib.recipe_config("quick")  # a ResNet-18, five epochs
+print(f"{dataset.name}: {len(dataset.train):,} images to learn from, {len(dataset.test):,} to test on; {config.model}")
+
+# %% [markdown]
+# ## The images
+#
+# They lie in memory as they are, one byte per pixel and colour. Normalising and augmenting happen in batches, while training.
+
+# %%
+from visionlib.evaluation.gallery import draw_images
+
+shown = dataset.train.images[:24]
+draw_images(shown, [dataset.classes[label] for label in dataset.train.labels[:24].tolist()], title="Training images")
+
+# %%
+for name, split in dataset.splits.items():
+    print(name, split.per_class)
+
+# %% [markdown]
+# ## The layers
+#
+# What each layer puts out, what it costs, and how many pixels a position of it sees.
+
+# %%
+height, width = dataset.test.image_size
+model = visionlib.build_model(config.model, classes=len(dataset.classes), channels=dataset.test.channels)
+summary = visionlib.summarize(model, (dataset.test.channels, height, width), name=config.model)
+summary
+
+# %%
+from visionlib.summary.pictures import draw_growth
+
+draw_growth(summary, dataset.test.images[0])
+
+# %% [markdown]
+# ## A learning rate
+#
+# The rate grows step by step until the loss runs away; a share of the rate at which it falls fastest is the peak to train with.
+# The recipe's own rate was chosen with more patience than one range test, so this one is only shown beside it.
+
+# %%
+from visionlib.training.pictures import draw_history, draw_rate_finding
+
+finding = visionlib.find_learning_rate(dataset, config, steps=40 if IS_SHORT else 100)
+print(
+    f"suggested: {finding.settings}; the settings have { ({name: getattr(config, name) for name in finding.settings}) }"
+)
+draw_rate_finding(finding)
+
+# %% [markdown]
+# ## Training
+#
+# The run folder that it leaves holds everything that follows: settings, history, weights, predictions.
+
+# %%
+run = visionlib.train(dataset, config, tell=print)
+
+# %%
+from visionlib.runs import read_json_lines
+
+draw_history(read_json_lines(run.history), title=run.path.name)
+
+# %% [markdown]
+# ## Accuracy, class by class
+#
+# Of all test images, each figure with its number of images and its 95 % interval.
+
+# %%
+evaluation = visionlib.evaluate(run, dataset=dataset)
+evaluation
+
+# %%
+from visionlib.evaluation.pictures import PICTURES
+
+draw_confusion, _ = PICTURES["confusion"]
+draw_confusion(evaluation)
+
+# %% [markdown]
+# ## The worst mistakes
+#
+# Those that the network was sure of first.
+
+# %%
+from visionlib.evaluation import find_mistakes, read_kept_predictions
+from visionlib.evaluation.mistake_pictures import draw_mistakes
+
+kept = read_kept_predictions(run)
+mistakes = find_mistakes(kept.predictions, kept.labels, dataset.classes, index=kept.index)
+draw_mistakes(mistakes, dataset.test.images)
+
+# %% [markdown]
+# ## Inside the network
+#
+# What the channels of a layer make of the first test image, and the test images that excite some of them most. A box is what the
+# position with the largest value sees.
+
+# %%
+from visionlib.explanation import extract_feature_maps, find_exciting_images, read_filters
+from visionlib.explanation.exciting_pictures import draw_exciting_images
+from visionlib.explanation.feature_pictures import draw_feature_maps
+from visionlib.explanation.filter_pictures import draw_filters
+from visionlib.training import load_model
+
+trained, record = load_model(run)
+inputs = {"mean": record.mean, "std": record.std, "side_px": record.input_size[0]}
+draw_filters(read_filters(trained))
+
+# %%
+maps = extract_feature_maps(trained, dataset.test.images[:1], "layer2", **inputs)
+draw_feature_maps(maps, dataset.test.images[0])
+
+# %%
+exciting = find_exciting_images(trained, dataset.test, "layer2", **inputs)
+draw_exciting_images(exciting.take(6), dataset.test.images)

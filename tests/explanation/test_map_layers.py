@@ -1,0 +1,115 @@
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.explanation.detectors import PLAIN, SpotDetector, spotted_split
+from visionlib.errors import ConfigError, ModelError
+from visionlib.explanation import MapLayer, extract_feature_maps, find_exciting_images, list_map_layers
+from visionlib.models import build_model
+
+
+def test_the_layers_of_a_resnet_are_listed_with_their_own_resolution() -> None:
+    layers = {
+        layer.name: layer for layer in list_map_layers(build_model("resnet20", classes=10, channels=3), (3, 24, 16))
+    }
+    assert next(iter(layers)) == "conv1"
+    assert layers["conv1"] == MapLayer("conv1", "Conv2d", 16, (24, 16))
+    assert layers["layer3"] == MapLayer("layer3", "Sequential", 64, (6, 4))
+    assert "pool" not in layers
+    assert "linear" not in layers
+
+
+def test_a_module_that_runs_twice_is_seen_the_last_time() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.relu, self.second = nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 5, 3)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            features: Tensor = self.relu(self.second(self.relu(self.first(inputs))))
+            return features.mean((2, 3))
+
+    model = Twice()
+    found = {layer.name: layer for layer in list_map_layers(model, (1, 9, 9))}
+    assert found["relu"] == MapLayer("relu", "ReLU", 5, (5, 5), calls=2)
+    images = torch.randint(0, 256, (3, 1, 9, 9), dtype=torch.uint8)
+    maps = extract_feature_maps(model, images, "relu", **PLAIN).maps
+    with torch.no_grad():
+        expected = model.second(model.first(images.float()).relu()).relu()
+    assert torch.allclose(maps, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_names_that_are_wrong_are_mended() -> None:
+    split, _ = spotted_split()
+    with pytest.raises(ModelError, match=r"layer 'cnov': is not in the network; close to it: conv"):
+        extract_feature_maps(SpotDetector(), split.images, "cnov", **PLAIN)
+    with pytest.raises(
+        ModelError, match=r"layer 'pool': puts out no map of positions; layers that do: conv, norm, relu"
+    ):
+        extract_feature_maps(SpotDetector(), split.images, "pool", **PLAIN)
+    with pytest.raises(ModelError, match=r"layer 'zzzzzz': is not in the network; there are: conv, norm, relu, drop"):
+        find_exciting_images(SpotDetector(), split, "zzzzzz", **PLAIN)
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(81, 2))
+    with pytest.raises(ModelError, match="Sequential: has no layer with a map of positions"):
+        extract_feature_maps(flat, split.images, "0", **PLAIN)
+
+
+def test_images_that_do_not_fit_are_refused_in_one_line() -> None:
+    images = torch.zeros(2, 3, 9, 9, dtype=torch.uint8)
+    colours = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
+    with pytest.raises(ModelError, match=r"SpotDetector: does not run on inputs of 3 x 9 x 9 \("):
+        extract_feature_maps(SpotDetector(), images, "conv", **colours)
+    with pytest.raises(ConfigError, match="images: are float32 of 4 dimensions; give uint8 pixels as stored"):
+        extract_feature_maps(SpotDetector(), images.float(), "conv", **PLAIN)
+    with pytest.raises(ConfigError, match="batch_size: 0 is out of range"):
+        extract_feature_maps(SpotDetector(), images[:, :1], "conv", batch_size=0, **PLAIN)
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_the_network_is_as_it_was(is_failing: bool) -> None:
+    model = SpotDetector(is_in_place=True)
+    model.norm.eval()
+    model.conv.weight.requires_grad_(False)
+    model.linear.weight.grad = torch.ones_like(model.linear.weight)
+    if is_failing:
+        model.linear.weight.data = torch.zeros(7, 7)
+    before = copy.deepcopy(model.state_dict())
+    modes = [module.training for module in model.modules()]
+    state = torch.get_rng_state()
+    split, _ = spotted_split()
+    if is_failing:
+        with pytest.raises(ModelError, match="does not run on inputs of 1 x 9 x 9"):
+            find_exciting_images(model, split, "conv", **PLAIN)
+    else:
+        extract_feature_maps(model, split.images, "conv", **PLAIN)
+        find_exciting_images(model, split, "conv", **PLAIN)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [module.training for module in model.modules()] == modes
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+    assert not model.conv.weight.requires_grad
+    assert model.linear.weight.grad is not None
+    assert torch.is_grad_enabled()
+
+
+def test_a_caller_who_fails_leaves_nothing_behind() -> None:
+    split, _ = spotted_split()
+    model = SpotDetector()
+    model.conv.weight.data[1, 0, 0, 0] = torch.nan
+    with pytest.raises(ModelError, match="layer 'conv': puts out values that are not numbers"):
+        find_exciting_images(model, split, "conv", **PLAIN)
+    with pytest.raises(ModelError, match="layer 'conv': puts out values that are not numbers"):
+        extract_feature_maps(model, split.images, "conv", **PLAIN)
+    assert not any(module._forward_hooks for module in model.modules())
+    assert model.training
+
+
+def test_what_distributes_or_compiles_a_network_is_taken_off() -> None:
+    split, _ = spotted_split()
+    model = SpotDetector()
+    plain = extract_feature_maps(model, split.images, "norm", **PLAIN)
+    for wrapped in (nn.DataParallel(model), torch.compile(model)):
+        assert torch.equal(extract_feature_maps(wrapped, split.images, "norm", **PLAIN).maps, plain.maps)
+        assert [layer.name for layer in list_map_layers(wrapped, (1, 9, 9))] == ["conv", "norm", "relu", "drop"]

@@ -1,0 +1,78 @@
+"""The notebooks run, and are what their scripts say."""
+
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.notebooks.pairs import notebook_cells, notebooks, read_notebook, script_cells
+
+NAMES = [path.stem for path in notebooks()]
+
+
+def test_there_is_a_notebook() -> None:
+    assert NAMES == ["cifar10_resnet18"]
+
+
+@pytest.mark.parametrize("path", notebooks(), ids=NAMES)
+def test_a_notebook_and_its_script_are_in_step(path: Path) -> None:
+    cells = notebook_cells(path)
+    assert len(cells) > 10
+    assert cells == script_cells(path.with_suffix(".py")), f"run `jupytext --sync {path.name}`"
+
+
+@pytest.mark.parametrize("path", notebooks(), ids=NAMES)
+def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
+    notebook = read_notebook(path)
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert code
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+    assert notebook["metadata"]["jupytext"]["formats"] == "ipynb,py:percent"
+    assert set(notebook["metadata"]) == {"jupytext", "kernelspec"}
+    assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
+
+
+@pytest.mark.parametrize("path", notebooks(), ids=NAMES)
+def test_every_code_cell_is_python_but_for_magic(path: Path) -> None:
+    for kind, text in notebook_cells(path):
+        if kind == "code":
+            compile(re.sub(r"^%.*$", "", text, flags=re.MULTILINE), path.name, "exec")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Jupyter's own
+def test_the_notebook_runs_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    (path,) = notebooks()
+    notebook = nbformat.read(path, as_version=4)
+    _replace(notebook, "IS_SHORT = False", "IS_SHORT = True")
+    # No CIFAR-10 here, and a network that leads nowhere: the notebook itself has to turn to shapes.
+    monkeypatch.setenv("VISIONLIB_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        monkeypatch.setenv("PYTHONPATH", str(path.parents[1]))
+        # The cells wait for each other; 120 seconds are for each of them.
+        nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    written = "".join(output.get("text", "") for output in outputs)
+    assert "So the notebook goes on with shapes, which need no network." in written
+    assert "shapes: 10,000 images to learn from, 2,000 to test on; resnet20" in written
+    assert re.search(r"epoch 2/2", written)
+    kinds = [set(output.get("data", {})) for output in outputs]
+    assert sum("image/png" in kind for kind in kinds) == 9
+    assert sum("text/html" in kind for kind in kinds) >= 2
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+    (run,) = (tmp_path / "runs").iterdir()
+    assert (run / "evaluation.json").is_file()
+
+
+def _replace(notebook: Any, old: str, new: str) -> None:
+    (cell,) = [cell for cell in notebook.cells if cell.cell_type == "code" and old in cell.source]
+    cell.source = cell.source.replace(old, new)
