@@ -15,9 +15,10 @@
 # %% [markdown]
 # # CIFAR-10 with a ResNet-18, from the data to what the network looks at
 #
-# Top to bottom: the images, the layers and what each of them sees, a learning rate, training, accuracy per class, the worst
-# mistakes, and a look inside. With CIFAR-10 the training takes about a quarter of an hour on two processor cores, and a minute on
-# a GPU. Without CIFAR-10 and without a network the notebook goes on with `shapes`, which the library draws itself, in two minutes.
+# Top to bottom: the images, the layers and what each of them sees, a learning rate, training, accuracy per class, the
+# worst mistakes, and a look inside. With CIFAR-10 the training takes about a quarter of an hour on two processor
+# cores. Without CIFAR-10 and without a network the notebook goes on with `shapes`, which the library draws itself, and
+# is through in a few minutes.
 
 # %%
 DATASET = "cifar10"  # or a folder of your own pictures, with train/CLASS/*.png
@@ -43,7 +44,8 @@ print(f"{dataset.name}: {len(dataset.train):,} images to learn from, {len(datase
 # %% [markdown]
 # ## The images
 #
-# They lie in memory as they are, one byte per pixel and colour. Normalising and augmenting happen in batches, while training.
+# They lie in memory as they are, one byte per pixel and colour. Normalising and augmenting happen in batches, while
+# training.
 
 # %%
 from visionlib.evaluation.gallery import draw_images
@@ -74,16 +76,16 @@ draw_growth(summary, dataset.test.images[0])
 # %% [markdown]
 # ## A learning rate
 #
-# The rate grows step by step until the loss runs away; a share of the rate at which it falls fastest is the peak to train with.
-# The recipe's own rate was chosen with more patience than one range test, so this one is only shown beside it.
+# The rate grows step by step until the loss runs away; a share of the rate at which it falls fastest is the peak to
+# train with. The recipe's own rate was chosen with more patience than one range test, so this one is only shown
+# beside it.
 
 # %%
 from visionlib.training.pictures import draw_history, draw_rate_finding
 
 finding = visionlib.find_learning_rate(dataset, config, steps=40 if IS_SHORT else 100)
-print(
-    f"suggested: {finding.settings}; the settings have { ({name: getattr(config, name) for name in finding.settings}) }"
-)
+print("suggested:", finding.settings)
+print("in the settings:", {name: getattr(config, name) for name in finding.settings})
 draw_rate_finding(finding)
 
 # %% [markdown]
@@ -130,8 +132,8 @@ draw_mistakes(mistakes, dataset.test.images)
 # %% [markdown]
 # ## Inside the network
 #
-# What the channels of a layer make of the first test image, and the test images that excite some of them most. A box is what the
-# position with the largest value sees.
+# What the channels of a layer make of the first test image, and the test images that excite some of them most. A box
+# is what the position with the largest value sees.
 
 # %%
 from visionlib.explanation import extract_feature_maps, find_exciting_images, read_filters
