@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -49,7 +50,7 @@ def test_everything_at_once_is_what_the_library_finds(home: Path) -> None:
     run = Run(home / "run")
     model, trained = load_model(run)
     test = load_run_data(run).test
-    inputs = {"mean": trained.mean, "std": trained.std, "side_px": trained.input_size[0]}
+    inputs: dict[str, Any] = {"mean": trained.mean, "std": trained.std, "side_px": trained.input_size[0]}
     place = int((test.index == 4).nonzero())
     maps = extract_feature_maps(model, test.images[place : place + 1], "layer2", **inputs)
     name = test.classes[int(test.labels[place])]

@@ -1,11 +1,13 @@
 """Networks that are known by hand: what each channel answers to can be told without running them."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from visionlib.data import ImageSplit
 
-PLAIN = {"mean": (0.0,), "std": (1.0 / 255,)}
+PLAIN: dict[str, Any] = {"mean": (0.0,), "std": (1.0 / 255,)}
 """Lets the inputs be the pixels as they are, 0 to 255."""
 
 

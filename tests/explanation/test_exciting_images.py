@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_any_channels_equal_a_search_through_all_maps_at_once(by: str) -> None:
     model = nn.Sequential(nn.Conv2d(3, 7, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     images = torch.randint(0, 256, (61, 3, 12, 10), dtype=torch.uint8)
     split = ImageSplit(images, torch.zeros(61, dtype=torch.int64), ("only",), torch.arange(61))
-    settings = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
+    settings: dict[str, Any] = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
     found = find_exciting_images(model, split, "1", (5, 2), k=6, by=by, batch_size=8, **settings)  # type: ignore[arg-type]
     maps = extract_feature_maps(model, images, "1", **settings).maps
     for place, channel in enumerate((5, 2)):

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -29,7 +31,7 @@ def test_maps_are_the_convolution_itself_also_before_an_activation_in_place(is_i
 def test_one_image_alone_has_the_maps_that_it_has_in_a_batch() -> None:
     model = build_model("resnet20", classes=4, channels=3)
     images = torch.randint(0, 256, (9, 3, 20, 20), dtype=torch.uint8)
-    settings = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.3), "side_px": 16}
+    settings: dict[str, Any] = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.3), "side_px": 16}
     whole = extract_feature_maps(model, images, "layer2", **settings)
     alone = [extract_feature_maps(model, image[None], "layer2", **settings).maps for image in images]
     assert torch.equal(whole.maps, torch.cat(alone))
@@ -68,7 +70,7 @@ def test_figures_are_those_of_the_maps() -> None:
 
 def test_more_than_fits_is_refused_before_it_is_computed() -> None:
     images = torch.zeros(1, 1, 9, 9, dtype=torch.uint8).expand(3_000_000, 1, 9, 9)
-    with pytest.raises(ConfigError, match="the maps of 3,000,000 do not fit in 2 GiB; give at most 2,209,433"):
+    with pytest.raises(ConfigError, match="the maps of 3,000,000 do not fit in 2 GiB; give at most 2,209,345"):
         extract_feature_maps(SpotDetector(), images, "conv", **PLAIN)
 
 

@@ -1,5 +1,7 @@
 import copy
+from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from torch import Tensor, nn
@@ -58,13 +60,19 @@ def test_names_that_are_wrong_are_mended() -> None:
 
 def test_images_that_do_not_fit_are_refused_in_one_line() -> None:
     images = torch.zeros(2, 3, 9, 9, dtype=torch.uint8)
-    colours = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
+    colours: dict[str, Any] = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
     with pytest.raises(ModelError, match=r"SpotDetector: does not run on inputs of 3 x 9 x 9 \("):
         extract_feature_maps(SpotDetector(), images, "conv", **colours)
-    with pytest.raises(ConfigError, match="images: are float32 of 4 dimensions; give uint8 pixels as stored"):
-        extract_feature_maps(SpotDetector(), images.float(), "conv", **PLAIN)
     with pytest.raises(ConfigError, match="batch_size: 0 is out of range"):
         extract_feature_maps(SpotDetector(), images[:, :1], "conv", batch_size=0, **PLAIN)
+
+
+def test_normalised_images_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As a user meets it, without the shape checks of the tests.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    images = torch.zeros(2, 1, 9, 9)
+    with pytest.raises(ConfigError, match="images: are float32 of 4 dimensions; give uint8 pixels as stored"):
+        extract_feature_maps(SpotDetector(), images, "conv", **PLAIN)
 
 
 @pytest.mark.parametrize("is_failing", [False, True])

@@ -40,7 +40,7 @@ def draw_feature_maps(
     low, high = (float(maps.min()), float(maps.max())) if len(maps) else (0.0, 0.0)
     tiles = [Tile(show_image(image), ("the image",))]
     for channel, values in zip(shown, maps, strict=True):
-        least, most = float(values.min()), float(values.max())
+        least, most = float(values.min()), float(values.max()) + 0.0  # no "-0" in a caption
         pixels = colour_map(values, *((least, most) if scale == "own" else (low, high)))
         if least == most:
             # On the common scale a constant map has a colour of its own; on its own scale there is none to have.
