@@ -64,7 +64,7 @@ def test_it_lists_the_methods(tmp_path: Path) -> None:
         (["--of", "9999"], "error: image 9999: there is none of that index in the split; it has 70"),
         (["--picture", "maps.gif"], "error: maps.gif: is no picture by its name"),
         (["--target", "moon"], "error: target moon: there is no such class; known are: board, columns, flat, rows"),
-        (["--layers", "layer7"], "error: layer layer7: there is no such layer; did you mean layer"),
+        (["--layers", "layer7"], "error: layer 'layer7': is not in the network; close to it: layer"),
         (["--method", "gradient", "--layers", "layer1"], "error: gradient: its maps are of the input, and of no layer"),
     ],
 )

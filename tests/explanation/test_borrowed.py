@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from tests.explanation.networks import Tiny
 from visionlib.errors import ModelError
 from visionlib.explanation import METHODS, make_map_maker
-from visionlib.explanation.borrowed import borrowed, unwrap
+from visionlib.explanation.borrowed import borrowed
+from visionlib.explanation.untouched import unwrap_model
 
 INPUTS, CLASSES = torch.randn(4, 3, 12, 12, generator=torch.Generator().manual_seed(1)), torch.tensor([0, 1, 2, 0])
 
@@ -113,7 +114,7 @@ def test_wrapped_networks_are_explained_by_their_inside() -> None:
     expected = make_map_maker("layercam", model, (3, 12, 12))(model, INPUTS, CLASSES)
     for wrapped in (torch.compile(model, backend="eager"), nn.DataParallel(model)):
         assert isinstance(wrapped, nn.Module)
-        assert unwrap(wrapped) is model
+        assert unwrap_model(wrapped) is model
         assert torch.equal(make_map_maker("layercam", wrapped, (3, 12, 12))(wrapped, INPUTS, CLASSES), expected)
 
 

@@ -147,7 +147,7 @@ def test_what_is_wrong_is_told_in_one_line(run: Run, small_shapes: Dataset) -> N
         explain(Tiny())
     with pytest.raises(ConfigError, match="mean, std, side_px: are the run's own"):
         explain(run, split, side_px=8)
-    with pytest.raises(ModelError, match="layer layer9: there is no such layer; did you mean layer"):
+    with pytest.raises(ModelError, match="layer 'layer9': is not in the network; close to it: layer"):
         explain(run, split, layers=["layer9"])
     with pytest.raises(ConfigError, match="batch_size: 0 is out of range"):
         explain(run, split, batch_size=0)

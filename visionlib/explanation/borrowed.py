@@ -6,6 +6,8 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
+from visionlib.explanation.untouched import unwrap_model
+
 
 @contextmanager
 def borrowed(model: nn.Module) -> Iterator[nn.Module]:
@@ -17,7 +19,7 @@ def borrowed(model: nn.Module) -> Iterator[nn.Module]:
     Args:
         model: also one wrapped by DistributedDataParallel or `torch.compile`, of which the inside is given.
     """
-    inside = unwrap(model)
+    inside = unwrap_model(model)
     modes = [(module, module.training) for module in inside.modules()]
     wanting = [parameter for parameter in inside.parameters() if parameter.requires_grad]
     with ExitStack() as stack:
@@ -35,17 +37,6 @@ def borrowed(model: nn.Module) -> Iterator[nn.Module]:
                 parameter.requires_grad = True
             for module, is_training in modes:
                 module.training = is_training
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """Take off what DistributedDataParallel, DataParallel and `torch.compile` wrap round a network."""
-    while True:
-        inside = getattr(model, "_orig_mod", None)
-        if inside is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            inside = model.module
-        if not isinstance(inside, nn.Module):
-            return model
-        model = inside
 
 
 def _cuda_devices(model: nn.Module) -> list[int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from torch import Tensor, nn
 
 from visionlib.data import Dataset, ImageSplit
@@ -49,7 +49,7 @@ class Subject:
 
 def explain(
     subject: nn.Module | Run | str | os.PathLike[str],
-    images: ImageSplit | UInt8[Tensor, "n c h w"] | None = None,
+    images: ImageSplit | Tensor | None = None,
     *,
     method: str = DEFAULT_METHOD,
     layers: Sequence[str] | None = None,
@@ -68,7 +68,8 @@ def explain(
 
     Args:
         subject: a run or its folder, whose network, normalisation and size of inputs are taken; or a network.
-        images: raw pixels, or a split. Default for a run: its worst mistakes on its test split, and others by seed.
+        images: a split, or raw pixels, uint8 of shape (n, c, h, w). Default for a run: its worst mistakes on its test
+            split, and others by seed.
         method: one of `METHODS`.
         layers: names of layers to take instead of the method's own choice; maps of several are fused.
         target: the class that is explained: `predicted`, `true`, or one by name or number.
@@ -164,7 +165,7 @@ def explain_split(
     )
 
 
-def _as_split(images: ImageSplit | UInt8[Tensor, "n c h w"], classes: tuple[str, ...]) -> ImageSplit:
+def _as_split(images: ImageSplit | Tensor, classes: tuple[str, ...]) -> ImageSplit:
     """Give a split; images alone become one without classes, since nothing is known of their labels."""
     if isinstance(images, ImageSplit):
         if classes and images.classes != classes:

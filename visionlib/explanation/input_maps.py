@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from visionlib.explanation.gradients import differentiate_inputs, score_classes
 
-INTEGRATION_STEPS = 32
+INTEGRATION_STEPS = 16
 OCCLUSION_CELLS = 8
 """Cells along each side that are covered, one after another."""
 

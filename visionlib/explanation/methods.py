@@ -18,10 +18,11 @@ from visionlib.explanation.activation_maps import (
     layer_cam,
     score_cam,
 )
-from visionlib.explanation.borrowed import borrowed, unwrap
+from visionlib.explanation.borrowed import borrowed
 from visionlib.explanation.gradients import LayerGradients, trace_layers
 from visionlib.explanation.input_maps import gradient, gradient_x_input, integrated_gradients, occlusion
-from visionlib.explanation.spatial_layers import SpatialLayer, choose_stages, find_spatial_layers, name_layers
+from visionlib.explanation.map_layers import MapLayer, find_map_layer, list_map_layers
+from visionlib.explanation.stages import choose_stages
 
 Stages = Literal["all", "last", "last but one"]
 FromLayer = Callable[[LayerGradients], Float32[Tensor, "n h w"]]
@@ -76,7 +77,7 @@ class MapMaker:
     """
 
     method: str
-    layers: tuple[SpatialLayer, ...]
+    layers: tuple[MapLayer, ...]
     precision: Literal["fp32", "bf16"] = "fp32"
 
     def __call__(
@@ -144,11 +145,8 @@ def make_map_maker(
         if layers:
             raise ConfigError(method, "its maps are of the input, and of no layer", "leave the layers out")
         return MapMaker(method, (), precision)
-    inside = unwrap(model)
-    found = find_spatial_layers(inside, input_size)
     if layers:
-        named = name_layers(found, layers, inside)
-        return MapMaker(method, named, precision)
-    stages = choose_stages(found, input_size)
+        return MapMaker(method, tuple(find_map_layer(model, input_size, name) for name in layers), precision)
+    stages = choose_stages(list_map_layers(model, input_size), input_size)
     taken = {"all": stages, "last": stages[-1:], "last but one": stages[-2:][:1]}[METHODS[method].stages]
     return MapMaker(method, taken, precision)

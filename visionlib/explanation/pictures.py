@@ -31,10 +31,11 @@ def draw_explanations(explanations: Sequence[Explanation], *, is_smooth: bool = 
         raise ConfigError("explanations", "are of different images", "draw those of the same images")
     shown = [enlarge(first.images)]
     shown += [overlay_maps(one.images, one.scaled, is_smooth=is_smooth, opacity=opacity) for one in explanations]
+    is_named = len({one.method for one in explanations}) > 1
     captions = [
         caption
         for place in range(len(first))
-        for caption in (_tell_image(first, place), *(_tell_map(one, place) for one in explanations))
+        for caption in (_tell_image(first, place), *(_tell_map(one, place, is_named) for one in explanations))
     ]
     panels = torch.stack(shown, 1).flatten(0, 1) if len(first) else shown[0]
     group = len(shown)
@@ -63,8 +64,10 @@ def _tell_image(one: Explanation, place: int) -> str:
     return f"image {int(one.index[place])}{label}"
 
 
-def _tell_map(one: Explanation, place: int) -> str:
+def _tell_map(one: Explanation, place: int, is_named: bool) -> str:
     name = embed_name(one.class_names[int(one.classes[place])])
     height, width = one.resolution
-    kind = "constant" if bool(one.is_constant[place]) else f"{one.method} {height} x {width}"
+    kind = "constant: says nothing" if bool(one.is_constant[place]) else f"{height} x {width} cells"
+    if is_named:
+        kind = f"{one.method}, {'constant' if bool(one.is_constant[place]) else f'{height} x {width}'}"
     return f"{name} {show_probability(float(one.probabilities[place]))}\n{kind}"

@@ -36,6 +36,20 @@ def test_by_hand() -> None:
     masks[:, 1, 3] = True  # the pixel in the middle of the upper right cell
     masks[:, 0, 0] = True
     assert point_at_objects(maps, masks).tolist() == [True, False, False]
+
+
+def test_an_object_within_a_pixel_of_the_maximum_is_hit_and_one_further_away_is_not() -> None:
+    maps = torch.zeros(3, 8, 8)
+    maps[:, 2, 2] = 1.0
+    masks = torch.zeros(3, 32, 32, dtype=torch.bool)  # the maximum's middle is at 10, 10
+    masks[0, 10, 10] = masks[1, 11, 9] = masks[2, 12, 10] = True
+    assert point_at_objects(maps, masks).tolist() == [True, True, False]
+
+
+def test_energy_by_hand() -> None:
+    maps = torch.tensor([[[1.0, 3.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]], [[2.0, 2.0], [2.0, 2.0]]])
+    masks = torch.zeros(3, 4, 4, dtype=torch.bool)
+    masks[:, 1, 3] = masks[:, 0, 0] = True
     # A quarter of each of the two upper cells belongs to the object.
     assert share_on_objects(maps, masks).tolist() == pytest.approx([0.25, 0.0, 0.125])
     assert share_of_objects(masks).tolist() == pytest.approx([2 / 16] * 3)

@@ -86,9 +86,10 @@ def test_a_run_is_measured_kept_and_left_as_it_was(finished_run: Run, small_shap
 
 
 def test_the_network_is_left_as_it_was() -> None:
-    model = Corner().train()
+    model, split = Corner().train(), corner_split()
+    makers = {"gradient": make_map_maker("gradient", model, (1, 8, 8))}
     before = state_of(model)
-    measured(model, "gradient")
+    measure_quality(model, split, makers, mean=(0.0,), std=(1.0,), n=20)
     assert state_of(model) == before
 
 

@@ -31,6 +31,9 @@ from visionlib.training.trained_model import load_record
 _STREAM = 9
 """Which of an image's draws decides whether it is measured on; 0 to 8 are those of the rest."""
 _AT_ONCE = 100
+_MOST_SCRAMBLED = 64
+"""Images that the sanity check is made on: it takes maps of the network scrambled up to each of its parts."""
+_IMAGES_PER_GRID = 10
 
 SLOW_METHODS = ("score-cam",)
 """Left out unless they are named: they take a pass through the network for every channel of every image."""
@@ -72,7 +75,7 @@ def measure_quality(
     part = split.subset(chosen.to(split.images.device))
     settings = {"mean": mean, "std": std, "side_px": side_px}
     every = predict_logits(model, split.images, precision=precision, **settings).cpu()  # type: ignore[arg-type]
-    grids = choose_grids(every.softmax(1), split.labels.cpu(), split.index.cpu(), max(1, n // 4), seed)
+    grids = choose_grids(every.softmax(1), split.labels.cpu(), split.index.cpu(), max(1, n // _IMAGES_PER_GRID), seed)
     fours, grid_places = _gather_grids(split, grids)
     inputs, four_inputs = (prepare_inputs(one.images.to(device), mean, std, side_px) for one in (part, fours))
     classes = every[chosen].argmax(1).to(device)
@@ -95,7 +98,10 @@ def measure_quality(
                     return torch.cat([maker(network, *chunk).cpu() for chunk in chunks])
 
                 maps[name] = make(model, inputs, classes)
-                scrambled = compare_with_scrambled(make, model, inputs, classes, maps[name], seed=seed)
+                some = slice(_MOST_SCRAMBLED)
+                scrambled = compare_with_scrambled(
+                    make, model, inputs[some], classes[some], maps[name][some], seed=seed
+                )
                 last = list(scrambled.values())[-1]
                 hits = None if masks is None else point_at_objects(maps[name], masks)
                 measured.append(

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
-from visionlib.explanation.borrowed import unwrap
 from visionlib.explanation.quality.correlation import correlate_ranks
+from visionlib.explanation.untouched import unwrap_model
 
 LARGEST_CORRELATION = 0.5
 """With the network scrambled, above which a map fails: a quarter of the order of its cells would then be that of the
@@ -27,7 +27,7 @@ def scramble_stages(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.M
         The name of the part that was scrambled last, and the network.
     Source: the cascading randomisation of Adebayo et al. 2018, arXiv:1810.03292, with shuffled instead of new weights.
     """
-    scrambled = copy.deepcopy(unwrap(model))
+    scrambled = copy.deepcopy(unwrap_model(model))
     generator = torch.Generator().manual_seed(seed)
     parts = [(name, part) for name, part in scrambled.named_children() if any(True for _ in part.parameters())]
     for name, part in reversed(parts or [("model", scrambled)]):

@@ -1,11 +1,11 @@
-"""Layers are found by what they give, and named so that a user finds them."""
+"""The layers that maps are taken from are the stages of the network, or those that the user names."""
 
 import pytest
 from torch import Tensor, nn
 
-from tests.explanation.networks import Linear, Tiny
+from tests.explanation.networks import Linear
 from visionlib.errors import ConfigError, ModelError
-from visionlib.explanation import METHODS, find_spatial_layers, make_map_maker
+from visionlib.explanation import METHODS, make_map_maker
 from visionlib.models import build_model
 
 
@@ -22,7 +22,7 @@ def test_the_stages_of_a_resnet_are_the_default(
     name: str, side: int, expected: list[tuple[str, tuple[int, int]]]
 ) -> None:
     maker = make_map_maker("layercam-fused", build_model(name), (3, side, side))
-    assert [(layer.name, layer.size) for layer in maker.layers] == expected
+    assert [(layer.name, layer.resolution) for layer in maker.layers] == expected
 
 
 def test_every_method_has_layers_of_a_network_of_another_family() -> None:
@@ -30,16 +30,6 @@ def test_every_method_has_layers_of_a_network_of_another_family() -> None:
     for name, method in METHODS.items():
         maker = make_map_maker(name, model, (3, 32, 32))
         assert bool(maker.layers) == (method.from_input is None)
-
-
-def test_layers_stand_in_the_order_in_which_they_finish() -> None:
-    found = find_spatial_layers(Tiny(), (3, 12, 10))
-    assert [(layer.name, layer.channels, layer.size) for layer in found] == [
-        ("conv1", 6, (6, 5)),
-        ("relu1", 6, (6, 5)),
-        ("conv2", 8, (3, 3)),
-        ("relu2", 8, (3, 3)),
-    ]
 
 
 def test_a_network_of_one_size_gives_its_last_layer_with_places() -> None:
@@ -50,9 +40,9 @@ def test_a_network_of_one_size_gives_its_last_layer_with_places() -> None:
 def test_what_is_wrong_with_a_layer_is_told_in_one_line() -> None:
     model = build_model("resnet20")
     for names, message in (
-        (["layer4"], r"layer layer4: there is no such layer; did you mean layer3 or layer2 or layer1\?"),
-        (["linear"], "layer linear: its output has no height and width; usable are: .*layer1, layer2, layer3"),
-        (["pool"], "layer pool: its output has no height and width"),
+        (["layer4"], "layer 'layer4': is not in the network; close to it: layer"),
+        (["linear"], "layer 'linear': puts out no map of positions; layers that do: "),
+        (["pool"], "layer 'pool': puts out no map of positions"),
     ):
         with pytest.raises(ModelError, match=message):
             make_map_maker("layercam", model, (3, 32, 32), layers=names)
