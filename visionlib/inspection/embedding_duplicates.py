@@ -100,7 +100,7 @@ def find_standing_out(embeddings: Float[Tensor, "n d"]) -> Int64[Tensor, "m 2"]:
     limits = (EMBEDDING_LIMITS["nearness"] * distances[:, -1:]).clamp(min=_ROUNDING)
     first, place = (distances[:, :-1] <= limits).nonzero(as_tuple=True)
     pairs = torch.stack([first, positions[first, place]], 1).sort(1).values
-    return torch.unique(pairs, dim=0)  # type: ignore[no-any-return]
+    return torch.tensor(sorted({(i, j) for i, j in pairs.tolist()}), dtype=torch.int64).view(-1, 2)
 
 
 def _take_filled(dataset: Dataset) -> dict[str, ImageSplit]:

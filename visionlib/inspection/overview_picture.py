@@ -142,7 +142,7 @@ def _lay_out(inspection: DatasetInspection, k: int, *, title_lines: int) -> _Lay
             cell=cell,
             row_px=max(cell[0], (25 if columns > 1 else 31) + bars_px) + _GAP_PX,
             head_px=head_px,
-            top_px=head_px + _HEAD_LINE_PX * (len(inspection.splits) + 1) + _GAP_PX,
+            top_px=head_px + _HEAD_LINE_PX * (len(inspection.splits) + 1) + 2 * _GAP_PX,
         )
         free = layout.block_px - layout.name_px - cell[1] - 2 * _GAP_PX
         return replace(layout, examples=max(0, min(wanted, free // (cell[1] + _GAP_PX // 2))))
@@ -159,6 +159,7 @@ def _head(axes: Axes, inspection: DatasetInspection, layout: _Layout) -> None:
         told = fit_text(_tell_split(inspection, name), _points(_WIDTH_PX - 3 * _GAP_PX - 12), _HEAD_PT)
         _write(axes, _GAP_PX + 12, upper, told, _HEAD_PT)
         upper += _HEAD_LINE_PX
+    upper += _GAP_PX // 2
     for column in range(layout.columns):
         start = _GAP_PX + column * layout.block_px + layout.name_px
         _write(axes, start, upper, fit_text("mean", _points(layout.cell[1] + _GAP_PX), _HEAD_PT), _HEAD_PT)
