@@ -194,11 +194,9 @@ def draw_datasets(run_folder: Path, folder: Path, dataset: str | None = None) ->
         inspection = inspect_dataset(source, per_class=10)
         figure = draw_overview(inspection, source.train.images)
         save_picture(figure, folder / f"{name}.png", describe_overview(inspection))
-        shrink_picture(folder / f"{name}.png")
     found = inspect_dataset(cifar, duplicates="near", run=run).duplicates
     assert found is not None
     save_picture(draw_duplicates(found, cifar), folder / "duplicates.png", describe_duplicates(found))
-    shrink_picture(folder / "duplicates.png")
 
 
 def shrink_picture(path: Path) -> None:
