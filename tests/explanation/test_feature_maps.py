@@ -29,7 +29,7 @@ def test_maps_are_the_convolution_itself_also_before_an_activation_in_place(is_i
 
 
 def test_one_image_alone_has_the_maps_that_it_has_in_a_batch() -> None:
-    model = build_model("resnet20", classes=4, channels=3)
+    model: Any = build_model("resnet20", classes=4, channels=3)
     images = torch.randint(0, 256, (9, 3, 20, 20), dtype=torch.uint8)
     settings: dict[str, Any] = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.3), "side_px": 16}
     whole = extract_feature_maps(model, images, "layer2", **settings)
@@ -101,7 +101,7 @@ def test_the_picture_shows_the_maps_position_by_position() -> None:
 def test_the_common_scale_tells_strong_maps_from_weak_ones() -> None:
     split, _ = spotted_split()
     found = extract_feature_maps(SpotDetector(), split.images, "conv", **PLAIN)
-    own, common = (draw_feature_maps(found, split.images[0], scale=scale) for scale in ("own", "common"))  # type: ignore[arg-type]
+    own, common = (draw_feature_maps(found, split.images[0], scale=scale) for scale in ("own", "common"))
     brightest = [np.asarray(figure.axes[0].images[2].get_array()).sum(2).max() for figure in (own, common)]
     assert brightest[0] > brightest[1]
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,7 @@ def coloured() -> nn.Conv2d:
 
 
 def test_filters_are_a_copy_of_the_first_convolutions_weights() -> None:
-    model = build_model("resnet20", classes=10, channels=3)
+    model: Any = build_model("resnet20", classes=10, channels=3)
     found = read_filters(model)
     assert found.layer == "conv1"
     assert torch.equal(found.weights, model.conv1.weight)
@@ -68,7 +70,7 @@ def test_filters_on_any_number_of_channels_can_be_drawn(channels: int, told: str
 def test_what_has_no_filters_is_told() -> None:
     with pytest.raises(ModelError, match="Linear: has no convolution over rows and columns"):
         read_filters(nn.Linear(3, 2))
-    model = build_model("resnet20", classes=10, channels=3)
+    model: Any = build_model("resnet20", classes=10, channels=3)
     with pytest.raises(ModelError, match=r"layer 'conv2': is no convolution .* such as conv1"):
         read_filters(model, "conv2")
     with pytest.raises(ModelError, match="layer 'linear': is no convolution over rows and columns"):

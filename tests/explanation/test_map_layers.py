@@ -118,6 +118,7 @@ def test_what_distributes_or_compiles_a_network_is_taken_off() -> None:
     split, _ = spotted_split()
     model = SpotDetector()
     plain = extract_feature_maps(model, split.images, "norm", **PLAIN)
-    for wrapped in (nn.DataParallel(model), torch.compile(model, backend="eager")):
+    compiled: Any = torch.compile(model, backend="eager")
+    for wrapped in (nn.DataParallel(model), compiled):
         assert torch.equal(extract_feature_maps(wrapped, split.images, "norm", **PLAIN).maps, plain.maps)
         assert [layer.name for layer in list_map_layers(wrapped, (1, 9, 9))] == ["conv", "norm", "relu", "drop"]

@@ -32,7 +32,10 @@ def features(
         Path | None, typer.Option(help="Draw the image's feature maps, as PNG or SVG by the name.")
     ] = None,
     filters: Annotated[
-        Path | None, typer.Option(help="Draw the filters of --layer, or else of the first convolution.")
+        Path | None,
+        typer.Option(
+            help="Draw the filters of the first convolution; with --layer and nothing else asked for, of that one."
+        ),
     ] = None,
     exciting: Annotated[
         Path | None, typer.Option(help="Draw the images of the split that excite channels of --layer most.")
@@ -63,7 +66,8 @@ def features(
     looking = _Looking(open_run(run), dataset, split, device)
     result: dict[str, Any] = {"run": str(run)}
     if filters is not None:
-        result["filters"] = _draw_filters(looking, layer, filters)
+        is_alone = not is_about_maps and exciting is None
+        result["filters"] = _draw_filters(looking, layer if is_alone else None, filters)
     if layer is not None and is_about_maps:
         result["feature_maps"] = _make_maps(looking, layer, of, channels, picture)
     if layer is not None and exciting is not None:

@@ -33,7 +33,7 @@ class Filters:
     @property
     def norms(self) -> Float32[Tensor, "k"]:
         """Euclidean length of each filter: near 0 it does nothing, unless a normalisation follows."""
-        return self.weights.flatten(1).norm(dim=1)
+        return self.weights.flatten(1).square().sum(1).sqrt()
 
     def to_dict(self) -> dict[str, Any]:
         """Give the figures for JSON: size, and of each filter its length and its sum per channel of the input."""
