@@ -58,4 +58,6 @@ def test_the_code_runs_from_top_to_bottom(
     assert names["config"].test_every == 1
     assert names["run"].path.parent == Path("runs")
     assert len(names["mistakes"]) == 70 - names["evaluation"].correct
-    assert len(names["figure"].axes[0].images) == min(len(names["mistakes"]), 50)
+    confident = int(names["mistakes"].is_confident.sum())
+    shown = min(confident, 25) + min(len(names["mistakes"]) - confident, 25)
+    assert len(names["figure"].axes[0].images) == shown

@@ -48,7 +48,7 @@ def test_colours_are_the_weights_and_middle_grey_is_zero() -> None:
     assert yellow[1, 1].tolist() == [128, 128, 0]
     assert (white == 255).all()
     assert (nothing == 128).all()
-    assert [text.get_text() for text in texts(figure)][1:3] == ["0: length 2", "1: length 0.5"]
+    assert [text.get_text() for text in texts(figure)][1:3] == ["0: 2", "1: 0.5"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """The notebooks run, and are what their scripts say."""
 
+import os
 import re
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,7 @@ def test_the_notebook_runs_top_to_bottom(tmp_path: Path, monkeypatch: pytest.Mon
     nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
     (path,) = notebooks()
+    started = time.monotonic()
     notebook = nbformat.read(path, as_version=4)
     _replace(notebook, "IS_SHORT = False", "IS_SHORT = True")
     # No CIFAR-10 here, and a network that leads nowhere: the notebook itself has to turn to shapes.
@@ -57,9 +60,10 @@ def test_the_notebook_runs_top_to_bottom(tmp_path: Path, monkeypatch: pytest.Mon
         nobody.bind(("127.0.0.1", 0))
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{nobody.getsockname()[1]}")
-        monkeypatch.setenv("PYTHONPATH", str(path.parents[1]))
+        monkeypatch.setenv("PYTHONPATH", str(path.parents[1]), prepend=os.pathsep)
         # The cells wait for each other; 120 seconds are for each of them.
         nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert time.monotonic() - started < 120
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     written = "".join(output.get("text", "") for output in outputs)
     assert "So the notebook goes on with shapes, which need no network." in written

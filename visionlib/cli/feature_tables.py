@@ -53,7 +53,8 @@ def _tabulate_maps(told: dict[str, Any]) -> Iterator[RenderableType]:
     rows, columns = told["resolution"]
     name = embed_name(told["class"], 24)
     title = f"feature maps of {told['layer']}, {rows} x {columns}: {told['split']} image {told['index']}, {name}"
-    table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left")
+    yield Text(title)
+    table = Table(box=box.SIMPLE_HEAD)
     for header in ("channel", "largest", "mean", "least"):
         table.add_column(header, justify="right")
     for entry in told["maps"][:_MOST_ROWS]:
@@ -66,7 +67,8 @@ def _tabulate_maps(told: dict[str, Any]) -> Iterator[RenderableType]:
 
 def _tabulate_images(told: dict[str, Any]) -> Iterator[RenderableType]:
     title = f"images of {told['n']:,} ({told['split']}) that excite channels of {told['layer']} most"
-    table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left")
+    yield Text(title)
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("channel", justify="right")
     table.add_column("mean", justify="right")
     table.add_column("stands out", justify="right")

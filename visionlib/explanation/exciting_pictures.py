@@ -10,14 +10,16 @@ from visionlib.explanation.exciting_images import ExcitingImages
 from visionlib.explanation.tiles import DrawnBox, Tile, draw_tiles, show_image
 
 _MOST_CHANNELS = 40
+_LARGEST_BOX = 0.75
+"""Share of the image above which a box would only frame it."""
 _WHAT = {"peak": "largest value of the map", "mean": "mean of the map"}
 
 
 def draw_exciting_images(found: ExcitingImages, images: UInt8[Tensor, "n c h w"]) -> Figure:
     """Draw a group of images for each channel, the strongest first, with a box around what the channel saw.
 
-    Where the position with the largest value sees only part of the image, the box is that part; where it sees all of
-    it, or that is not known, a dashed box is the position itself on the layer's grid.
+    Where the position with the largest value sees at most three quarters of the image, the box is that part; where it
+    sees more, or that is not known, a dashed box is the position itself on the layer's grid.
 
     Args:
         found: for at most 40 channels.
@@ -35,7 +37,7 @@ def draw_exciting_images(found: ExcitingImages, images: UInt8[Tensor, "n c h w"]
         (describe_channel(found, place), [_tile(found, images, place, rank) for rank in range(found.k)])
         for place in range(len(found.channels))
     ]
-    boxes = "Solid box: what the position with the largest value sees. Dashed: that position, where it sees all."
+    boxes = "Solid box: what the position with the largest value sees. Dashed: that position, where it sees nearly all."
     return draw_tiles(groups, title=f"{_title(found)} {boxes}")
 
 
@@ -75,9 +77,10 @@ def _tile(found: ExcitingImages, images: UInt8[Tensor, "n c h w"], place: int, r
 
 def _box(found: ExcitingImages, place: int, rank: int, size: tuple[int, int]) -> DrawnBox:
     field = found.fields[place][rank]
-    if field is not None and field != ((0, size[0] - 1), (0, size[1] - 1)):
+    if field is not None:
         (top, bottom), (left, right) = field
-        return left, top, right, bottom, False
+        if (bottom - top + 1) * (right - left + 1) <= _LARGEST_BOX * size[0] * size[1]:
+            return left, top, right, bottom, False
     cells = [length / count for length, count in zip(size, found.layer.resolution, strict=True)]
     row, column = found.places[place, rank].tolist()
     return column * cells[1], row * cells[0], (column + 1) * cells[1] - 1, (row + 1) * cells[0] - 1, True

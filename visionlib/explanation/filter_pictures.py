@@ -21,8 +21,8 @@ def draw_filters(filters: Filters) -> Figure:
     """
     norms = filters.norms.tolist()
     shown = range(min(len(filters), MOST_SHOWN))
-    tiles = [Tile(_colour(filters.weights[place]), (f"{place}: length {norms[place]:.3g}",)) for place in shown]
-    return draw_tiles([("", tiles)], title=describe_filters(filters))
+    tiles = [Tile(_colour(filters.weights[place]), (f"{place}: {norms[place]:.3g}",)) for place in shown]
+    return draw_tiles([("", tiles)], title=f"{describe_filters(filters)} Below: number and length.")
 
 
 def describe_filters(filters: Filters) -> str:
