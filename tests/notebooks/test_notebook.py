@@ -55,7 +55,7 @@ def test_the_notebook_runs_top_to_bottom(tmp_path: Path, monkeypatch: pytest.Mon
     _replace(notebook, "IS_SHORT = False", "IS_SHORT = True")
     # No CIFAR-10 here, and a network that leads nowhere: the notebook itself has to turn to shapes.
     monkeypatch.setenv("VISIONLIB_DATA", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("VISIONLIB_CACHE", str(tmp_path / "cache"))
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,15 @@ def cache_folder() -> Path:
     """Give the folder for downloads and decoded images: $VISIONLIB_CACHE, or the system's place for caches."""
     if folder := os.environ.get("VISIONLIB_CACHE"):
         return Path(folder)
-    import pooch
+    return Path(import_pooch().os_cache("visionlib"))
 
-    return Path(pooch.os_cache("visionlib"))
+
+def import_pooch() -> Any:
+    """Import pooch, which only downloads need, without the warning of a bar that its tqdm lacks in a notebook."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pooch
+    return pooch
 
 
 def build_images(

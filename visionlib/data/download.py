@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from visionlib.data.cache import cache_folder
+from visionlib.data.cache import cache_folder, import_pooch
 from visionlib.errors import DataError
 from visionlib.progress import is_interactive
 from visionlib.runs import hash_file
@@ -130,7 +130,7 @@ def _verify(path: Path, archive: Archive) -> Path:
 
 def _fetch(archive: Archive) -> str | None:
     """Fetch an archive into the cache, verified; give what went wrong, if something did."""
-    import pooch
+    pooch = import_pooch()
     import requests
 
     downloader = pooch.HTTPDownloader(progressbar=is_interactive(), timeout=30)

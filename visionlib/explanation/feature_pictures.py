@@ -48,7 +48,9 @@ def draw_feature_maps(
         else:
             tiles.append(Tile(pixels, (f"{channel}: max {most:.3g}",)))
     told = describe_feature_maps(found, place=place, channels=channels)
-    colours = "its own least value to its own largest" if scale == "own" else f"{low:.3g} to {high:.3g}, all alike"
+    colours = (
+        "each map from its least value to its largest" if scale == "own" else f"all maps from {low:.3g} to {high:.3g}"
+    )
     prefix = f"{title}: " if title else ""
     return draw_tiles([("", tiles)], title=f"{prefix}{told} From dark to bright: {colours}.")
 

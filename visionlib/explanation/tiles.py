@@ -112,7 +112,7 @@ def _draw(axes: Axes, tile: Tile, left: float, top: float) -> None:
         axes.add_patch(box)
     for place, line in enumerate(tile.caption):
         fitted = fit_text(line, _points(_SIDE_PX + _GAP_PX - 4), _CAPTION_PT)
-        _write(axes, left, top + _SIDE_PX + (place + 1) * _LINE_PX - 3, fitted, _CAPTION_PT, va="baseline")
+        _write(axes, left, top + _SIDE_PX + (place + 1) * _LINE_PX - 1, fitted, _CAPTION_PT, va="baseline")
 
 
 def _rows(tiles: Sequence[Tile], columns: int) -> list[Sequence[Tile]]:
