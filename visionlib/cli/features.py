@@ -42,7 +42,9 @@ def features(
     ] = None,
     channel: Annotated[
         str | None,
-        typer.Option(help="Channels to show, such as 3,5. Default: the strongest; for --exciting those that stand out."),
+        typer.Option(
+            help="Channels to show, such as 3,5. Default: the strongest; for --exciting those that stand out."
+        ),
     ] = None,
     count: Annotated[int, typer.Option(min=1, max=64, help="Images of each channel, for --exciting.")] = 8,
     split: Annotated[str, typer.Option(help="Split that the images are of.")] = "test",
