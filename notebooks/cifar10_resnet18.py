@@ -22,7 +22,7 @@
 
 # %%
 DATASET = "cifar10"  # or a folder of your own pictures, with train/CLASS/*.png
-IS_SHORT = False  # True: a small network and two epochs, to see that everything runs
+IS_SHORT = False  # True: a small network and one epoch, to see that everything runs
 
 # %%
 # %matplotlib inline
@@ -36,7 +36,7 @@ except DataError as error:
     dataset = visionlib.load_dataset("shapes")
 
 if dataset.name == "shapes" or IS_SHORT:
-    config = visionlib.TrainConfig(model="resnet20", epochs=2 if IS_SHORT else 8, peak_learning_rate=0.4)
+    config = visionlib.TrainConfig(model="resnet20", epochs=1 if IS_SHORT else 8, peak_learning_rate=0.4)
 else:
     config = visionlib.recipe_config("quick")  # a ResNet-18, five epochs
 print(f"{dataset.name}: {len(dataset.train):,} images to learn from, {len(dataset.test):,} to test on; {config.model}")
