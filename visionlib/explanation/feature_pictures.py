@@ -46,13 +46,15 @@ def draw_feature_maps(
             # On the common scale a constant map has a colour of its own; on its own scale there is none to have.
             tiles.append(Tile(pixels, (f"{channel}: constant {most:.3g}",)))
         else:
-            tiles.append(Tile(pixels, (f"{channel}: max {most:.3g}",)))
+            tiles.append(Tile(pixels, (f"{channel}: {most:.3g}",)))
     told = describe_feature_maps(found, place=place, channels=channels)
     colours = (
         "each map from its least value to its largest" if scale == "own" else f"all maps from {low:.3g} to {high:.3g}"
     )
     prefix = f"{title}: " if title else ""
-    return draw_tiles([("", tiles)], title=f"{prefix}{told} From dark to bright: {colours}.")
+    return draw_tiles(
+        [("", tiles)], title=f"{prefix}{told} From dark to bright: {colours}. Below: channel and largest value."
+    )
 
 
 def describe_feature_maps(found: FeatureMaps, *, place: int = 0, channels: Sequence[int] | None = None) -> str:
