@@ -9,6 +9,8 @@ python docs/make.py measures RUN RUN
 
 Those of docs/embeddings.md and docs/inspection.md from a run on CIFAR-10 and, if it has moved, its data:
 python docs/make.py inspection RUN [DATASET]
+
+Those of docs/explanations.md from a run, with a name for the file: python docs/make.py explanations RUN NAME [DATASET]
 """
 
 import re
@@ -199,6 +201,14 @@ def draw_datasets(run_folder: Path, folder: Path, dataset: str | None = None) ->
     save_picture(draw_duplicates(found, cifar), folder / "duplicates.png", describe_duplicates(found))
 
 
+def draw_explained(run_folder: Path, name: str, folder: Path, dataset: str | None = None) -> None:
+    """Draw the default maps of a run's worst mistakes, for the class that it says and for the true one."""
+    place = ["--dataset", dataset] if dataset else []
+    picture = folder / f"explanations-{name}.png"
+    app(["explain", str(run_folder), "--n", "100", "--picture", str(picture), *place], standalone_mode=False)
+    shrink_picture(picture)
+
+
 def shrink_picture(path: Path) -> None:
     """Write a picture of few colours again with 256, which takes a third of the space; its description stays."""
     from PIL import Image
@@ -222,6 +232,9 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["inspection"]:
         draw_inspection(Path(sys.argv[2]), DOCS / "pictures", *sys.argv[3:4])
         draw_datasets(Path(sys.argv[2]), DOCS / "pictures", *sys.argv[3:4])
+        sys.exit()
+    if sys.argv[1:2] == ["explanations"]:
+        draw_explained(Path(sys.argv[2]), sys.argv[3], DOCS / "pictures", *sys.argv[4:5])
         sys.exit()
     (DOCS / "commands.md").write_text(commands_page(), encoding="utf-8")
     (DOCS / "pictures").mkdir(exist_ok=True)

@@ -130,6 +130,19 @@ mistakes = find_mistakes(kept.predictions, kept.labels, dataset.classes, index=k
 draw_mistakes(mistakes, dataset.test.images)
 
 # %% [markdown]
+# ## Where it looked
+#
+# Each of these mistakes, and what in it speaks for the class that the network says and for the true one. A cell of a
+# map is a cell of the network's layers: nothing is smoothed.
+
+# %%
+from visionlib import explain
+from visionlib.explanation.pictures import draw_explanations
+
+wrong = dataset.test.subset(mistakes.positions[:6])
+draw_explanations([explain(run, wrong, target=target) for target in ("predicted", "true")])
+
+# %% [markdown]
 # ## Inside the network
 #
 # What the channels of a layer make of the first test image, and the test images that excite some of them most. A box

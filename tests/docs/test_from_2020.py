@@ -20,6 +20,7 @@ FUNCTIONS = {
     "LRFinder",
     "plot_train_vs_test_accuracy",
     "one_Cycle_lr",
+    "GradCAM",
 }
 
 

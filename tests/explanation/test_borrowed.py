@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tests.explanation.networks import Tiny
 from visionlib.errors import ModelError
 from visionlib.explanation import METHODS, make_map_maker
+from visionlib.explanation.activation_maps import divide_by_peak
 from visionlib.explanation.borrowed import borrowed
 from visionlib.explanation.untouched import unwrap_model
 
@@ -107,6 +108,16 @@ def test_frozen_weights_and_channels_last_give_the_same_maps(is_frozen: bool) ->
         other, INPUTS.contiguous(memory_format=torch.channels_last), CLASSES
     )
     assert found.numpy() == pytest.approx(expected.numpy(), rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", ["layercam-fused", "integrated-gradients", "occlusion"])
+def test_weights_in_bf16_give_nearly_the_same_maps(method: str) -> None:
+    model = Tiny().eval()
+    expected = divide_by_peak(make_map_maker(method, model, (3, 12, 12))(model, INPUTS, CLASSES))
+    rough = copy.deepcopy(model).to(torch.bfloat16)
+    found = divide_by_peak(make_map_maker(method, rough, (3, 12, 12))(rough, INPUTS, CLASSES))
+    assert found.dtype == torch.float32
+    assert float((found - expected).abs().mean()) < 0.1
 
 
 def test_wrapped_networks_are_explained_by_their_inside() -> None:

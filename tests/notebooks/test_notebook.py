@@ -72,7 +72,7 @@ def test_the_notebook_runs_top_to_bottom(tmp_path: Path, monkeypatch: pytest.Mon
     assert "shapes: 10,000 images to learn from, 2,000 to test on; resnet20" in written
     assert re.search(r"epoch 1/1", written)
     kinds = [set(output.get("data", {})) for output in outputs]
-    assert sum("image/png" in kind for kind in kinds) == 9
+    assert sum("image/png" in kind for kind in kinds) == 10
     assert sum("text/html" in kind for kind in kinds) >= 2
     assert not [output for output in outputs if output.get("name") == "stderr"]
     (run,) = (tmp_path / "runs").iterdir()

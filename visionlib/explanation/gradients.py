@@ -10,6 +10,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
 from visionlib.errors import ModelError
+from visionlib.explanation.untouched import find_place
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,8 @@ def score_classes(
     """
     n = len(inputs)
     # One image alone takes other code paths than a batch, which round differently: it runs as a pair with itself.
-    outputs: Any = model(inputs if n > 1 else torch.cat([inputs, inputs]))
+    shown = (inputs if n > 1 else torch.cat([inputs, inputs])).to(find_place(model)[1])
+    outputs: Any = model(shown)
     if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != max(n, 2):
         raise ModelError(
             type(model).__name__, "gives no row of logits per image", "its forward must return (n, classes)"
