@@ -17,6 +17,7 @@ from visionlib.explanation.activation_maps import (
     hi_res_cam,
     layer_cam,
     score_cam,
+    smooth_cells,
 )
 from visionlib.explanation.gradients import LayerGradients
 from visionlib.models import build_model
@@ -121,14 +122,26 @@ def test_score_cam_by_a_slow_loop() -> None:
 
 
 def test_fused_maps_repeat_the_coarse_and_forget_how_loud_a_layer_is() -> None:
-    fine = torch.tensor([[[4.0, 0.0], [0.0, 2.0]]])
+    fine = torch.tensor([[[4.0, 0.0], [0.0, 4.0]]])
     coarse = torch.tensor([[[10.0]]])
     fused = fuse_maps([fine, coarse])
     assert fused.shape == (1, 2, 2)
     assert torch.equal(fused, fuse_maps([1000 * fine, coarse]))
-    # Half of the press of 1, and half of that of 4 / 4, 2 / 4 and 0.
-    presses = torch.tensor([[2.0, 0.0], [0.0, 1.0]]).tanh()
+    # Along each axis a cell of two weighs 3/4 and the other 1/4: 10/16 of 4 on the diagonal, 6/16 beside it.
+    presses = torch.tensor([[2.0, 1.2], [1.2, 2.0]]).tanh()
     assert fused[0].numpy() == pytest.approx(((presses + torch.tensor(2.0).tanh()) / 2).numpy())
+
+
+def test_smoothing_takes_away_what_changes_from_cell_to_cell_and_keeps_the_rest() -> None:
+    even = torch.full((1, 8, 8), 3.0)
+    checkers = ((torch.arange(8)[:, None] + torch.arange(8)) % 2 * 2 - 1).float()[None]
+    stripes = (torch.arange(8) % 2 * 2 - 1).float().expand(1, 8, 8)
+    for pattern in (checkers, stripes):
+        assert smooth_cells(even + pattern)[:, 1:-1, 1:-1].numpy() == pytest.approx(even[:, 1:-1, 1:-1].numpy())
+    assert torch.equal(smooth_cells(even), even)
+    spot = torch.zeros(1, 5, 5)
+    spot[0, 2, 2] = 16
+    assert smooth_cells(spot)[0, 1:4, 1:4].tolist() == [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
 
 
 def test_a_map_without_evidence_stays_zero() -> None:
