@@ -128,8 +128,18 @@ def test_fused_maps_repeat_the_coarse_and_forget_how_loud_a_layer_is() -> None:
     assert fused.shape == (1, 2, 2)
     assert torch.equal(fused, fuse_maps([1000 * fine, coarse]))
     # Along each axis a cell of two weighs 3/4 and the other 1/4: 10/16 of 4 on the diagonal, 6/16 beside it.
-    presses = torch.tensor([[2.0, 1.2], [1.2, 2.0]]).tanh()
-    assert fused[0].numpy() == pytest.approx(((presses + torch.tensor(2.0).tanh()) / 2).numpy())
+    assert fused[0].numpy() == pytest.approx(np.array([[1.0, 0.6], [0.6, 1.0]]))
+    both = fuse_maps([fine, torch.tensor([[[1.0, 0.0], [0.0, 0.0]]])])
+    # The second is 9/16, 3/16, 3/16 and 1/16 when smoothed.
+    assert both[0].numpy() == pytest.approx(np.array([[1.0, 0.6 / 3], [0.6 / 3, 1 / 9]]))
+
+
+def test_a_layer_without_evidence_is_left_out_of_a_fused_map() -> None:
+    spot = torch.zeros(2, 4, 4)
+    spot[0, 1, 1] = 1
+    fused = fuse_maps([spot, torch.zeros(2, 2, 2)])
+    assert torch.equal(fused, divide_by_peak(smooth_cells(spot)))
+    assert bool((fused[1] == 0).all())
 
 
 def test_smoothing_takes_away_what_changes_from_cell_to_cell_and_keeps_the_rest() -> None:

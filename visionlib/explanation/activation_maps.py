@@ -81,17 +81,20 @@ def score_cam(
 
 
 def fuse_maps(maps: list[Float32[Tensor, "n ..."]]) -> Float32[Tensor, "n h w"]:
-    """Join maps of several layers at the finest one's resolution: their mean at each place.
+    """Join maps of several layers at the finest one's resolution: their product, where all of them speak.
 
-    Each map is smoothed over neighbouring cells, divided by its maximum and pressed together by tanh(2 x), as in
-    equation 9 of Jiang et al. 2021, so that a layer counts by where it speaks and not by how loud it is; cells of
-    coarser ones are repeated, not interpolated.
-    The paper takes the largest of them: then the maximum of every layer is a maximum of the fused map, and none of
-    them is the place. Nor does it smooth: in small images the pattern of `smooth_cells` is seen.
+    Each map is smoothed over neighbouring cells and divided by its maximum, so that a layer counts by where it speaks
+    and not by how loud it is; cells of coarser ones are repeated, not interpolated. A layer without evidence is left
+    out, and a map of such layers alone is zero.
+
+    Jiang et al. 2021 take the largest value at each place instead: then the maximum of every layer is a maximum of the
+    fused map, and none of them is the place.
     """
     size = max((tuple(one.shape[1:]) for one in maps), key=lambda pair: pair[0] * pair[1])
-    scaled = [torch.tanh(2 * divide_by_peak(smooth_cells(one))) for one in maps]
-    return torch.stack([F.interpolate(one[:, None], size, mode="nearest-exact")[:, 0] for one in scaled]).mean(0)
+    shares = [divide_by_peak(smooth_cells(one)) for one in maps]
+    fine = torch.stack([F.interpolate(one[:, None], size, mode="nearest-exact")[:, 0] for one in shares])
+    is_silent = fine.amax((2, 3), keepdim=True) == 0
+    return torch.where(is_silent, 1.0, fine).prod(0) * ~is_silent.all(0)
 
 
 def smooth_cells(maps: Float32[Tensor, "n h w"]) -> Float32[Tensor, "n h w"]:

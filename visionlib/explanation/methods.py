@@ -52,7 +52,7 @@ class Method:
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        "layercam-fused": Method("LayerCAM of several stages, their mean at each place", layer_cam, stages="all"),
+        "layercam-fused": Method("LayerCAM of several stages, where all of them speak", layer_cam, stages="all"),
         "layercam": Method("activations times their positive gradients", layer_cam, stages="last but one"),
         "hirescam": Method("activations times their gradients", hi_res_cam),
         "grad-cam": Method("channels weighed by their mean gradient", grad_cam),
