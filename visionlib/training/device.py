@@ -1,5 +1,6 @@
 """Which device computes, in which number format, with how many threads: decided once, said in one line."""
 
+import functools
 import os
 import platform
 from collections.abc import Iterator
@@ -120,11 +121,13 @@ def _report_bf16(device: str) -> tuple[bool, str]:
         return major >= 8, f"compute capability {major}.{minor}"
     if device != "cpu":
         return False, "not measured there"
-    features = [name for name in ("avx512_bf16", "amx_bf16") if _has_cpu_feature(name)]
+    features = [name for name in ("avx512_bf16", "amx_bf16") if has_cpu_feature(name)]
     return bool(features), f"the processor has {features[0]}" if features else "the processor has no bf16"
 
 
-def _has_cpu_feature(name: str) -> bool:
+@functools.cache
+def has_cpu_feature(name: str) -> bool:
+    """Tell whether the processor reports a feature, such as `amx_bf16`."""
     if hasattr(torch.cpu, "get_capabilities"):
         return bool(torch.cpu.get_capabilities().get(name, False))
     # torch before 2.12 does not publish the report; the kernel does, on Linux.

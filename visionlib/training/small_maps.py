@@ -1,9 +1,10 @@
-"""Convolutions of maps of two by two or fewer, as one product of matrices each.
+"""Convolutions of small maps as products of matrices, where that is faster.
 
-There every pixel of the map meets every other one, and more than half of a 3 x 3 kernel's places meet the border's
+In maps of two by two or fewer every pixel of the map meets every other one, and more than half of a 3 x 3 kernel's places meet the border's
 zeros. Libraries for processors work all of them out. As a linear layer of the flattened map nothing is left to skip.
-Networks come to such maps where they are trained on shrunk images: a ResNet-18 at 16 px. The figures are the same to
-rounding; how much faster: docs/experiments.md.
+Networks come to such maps where they are trained on shrunk images: a ResNet-18 at 16 px. Processors with matrix units
+gain with somewhat larger maps, too, see `patch_products`. The figures are the same to rounding; how much faster:
+docs/experiments.md.
 """
 
 import functools
@@ -15,7 +16,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from visionlib.training.device import has_cpu_feature
+from visionlib.training.patch_products import convolve_patches
+
 _LARGEST_SIDE = 2
+_LARGEST_SIDE_OF_PATCHES, _FEWEST_CHANNELS = 4, 256
+"""Where products with patches gain on a processor with AMX: up to this side of the output, from so many channels on."""
 
 
 @contextmanager
@@ -60,7 +66,8 @@ def convolve_as_product(
 def _is_plain(layer: nn.Conv2d) -> bool:
     return (
         layer.kernel_size == (3, 3)
-        and layer.stride == layer.padding == layer.dilation == (1, 1)
+        and layer.stride in {(1, 1), (2, 2)}
+        and layer.padding == layer.dilation == (1, 1)
         and layer.groups == 1
         and layer.bias is None
         and layer.padding_mode == "zeros"
@@ -68,10 +75,24 @@ def _is_plain(layer: nn.Conv2d) -> bool:
 
 
 def _convolve(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
-    if inputs.ndim != 4 or max(inputs.shape[-2:]) > _LARGEST_SIDE:
+    if inputs.ndim != 4:
         return nn.Conv2d.forward(layer, inputs)
-    filters = layer.weight
-    if torch.is_autocast_enabled("cpu"):
-        # Before it is laid out as a matrix, which holds each weight up to four times.
-        filters = filters.to(torch.get_autocast_dtype("cpu"))
-    return convolve_as_product(inputs, filters)
+    side_px, stride = max(inputs.shape[-2:]), layer.stride[0]
+    if stride == 1 and side_px <= _LARGEST_SIDE:
+        return convolve_as_product(*_as_autocast(inputs, layer.weight))
+    if -(-side_px // stride) <= _LARGEST_SIDE_OF_PATCHES and _gains_by_patches(layer):
+        return convolve_patches(*_as_autocast(inputs, layer.weight), stride)
+    return nn.Conv2d.forward(layer, inputs)
+
+
+def _gains_by_patches(layer: nn.Conv2d) -> bool:
+    """Tell it by what the hardware says, never by a clock: the same machine must give the same bits every time."""
+    is_bf16 = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return is_bf16 and min(layer.weight.shape[:2]) >= _FEWEST_CHANNELS and has_cpu_feature("amx_bf16")
+
+
+def _as_autocast(inputs: Tensor, filters: Tensor) -> tuple[Tensor, Tensor]:
+    """Give both in the number format of autocast, before they are laid out as matrices with a weight several times."""
+    if not torch.is_autocast_enabled("cpu"):
+        return inputs, filters
+    return inputs.to(torch.get_autocast_dtype("cpu")), filters.to(torch.get_autocast_dtype("cpu"))
