@@ -3,7 +3,7 @@
 Data flows one way; each station may import what stands to its left, never the other way:
 
     errors <- runs <- data <- models | summary <- training <- evaluation
-           <- explanation | inspection <- cli
+           <- explanation | inspection <- report <- cli
 
 Importing `visionlib` loads none of them: a name brings its station in when it is first used.
 """
@@ -35,6 +35,7 @@ _HOMES = {
     "resume": "visionlib.training",
     "summarize": "visionlib.summary",
     "train": "visionlib.training",
+    "write_report": "visionlib.report",
 }
 __all__ = ["__version__", *_HOMES]
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from visionlib.inspection import inspect_dataset as inspect_dataset
     from visionlib.models import build_model as build_model
     from visionlib.models import predict_logits as predict_logits
+    from visionlib.report import write_report as write_report
     from visionlib.runs import Run as Run
     from visionlib.runs import open_run as open_run
     from visionlib.summary import ModelSummary as ModelSummary

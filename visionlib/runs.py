@@ -75,6 +75,16 @@ class Run:
         return self.path / "validation.npz"
 
     @property
+    def summary(self) -> Path:
+        """The layer table of `visionlib summary RUN`, at the run's own input size."""
+        return self.path / "summary.json"
+
+    @property
+    def report(self) -> Path:
+        """The page of `visionlib report`."""
+        return self.path / "report.html"
+
+    @property
     def evaluation(self) -> Path:
         """Every number of `visionlib test`."""
         return self.path / "evaluation.json"

@@ -19,6 +19,7 @@ from visionlib.cli.features import features
 from visionlib.cli.inspect import inspect
 from visionlib.cli.lr_find import lr_find
 from visionlib.cli.mistakes import mistakes
+from visionlib.cli.report import report
 from visionlib.cli.summary import summary
 from visionlib.cli.test import test
 from visionlib.cli.train import train
@@ -35,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, data, summary, lr_find, train, test, mistakes, compare, inspect, explain, features):
+for command in (demo, data, summary, lr_find, train, test, mistakes, compare, inspect, explain, features, report):
     app.command()(command)
 
 

@@ -79,6 +79,10 @@ def data(
     )
     if picture is not None:
         _draw_overview(inspection, source, picture)
+    if inspection.duplicates is not None and opened is not None:
+        from visionlib.inspection.kept_duplicates import save_duplicates
+
+        save_duplicates(opened, inspection.duplicates)
     if inspection.duplicates is not None:
         _keep_duplicates(inspection.duplicates, source, duplicates_picture, duplicates_csv)
     if json:

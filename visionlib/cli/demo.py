@@ -12,6 +12,7 @@ from visionlib.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from visionlib.evaluation import Evaluation
+    from visionlib.report import Report
 
 _SETTINGS = TrainConfig(model="resnet20", epochs=8, peak_learning_rate=0.4)
 """A network that two cores train in a minute or two; at the full size from the start, since shrunk objects of six
@@ -24,13 +25,16 @@ def demo(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Train a small network on the built-in `shapes` set, test it, and say where everything lies.
+    """Train a small network on the built-in `shapes` set, test it, and write a page of everything about it.
 
     Example: visionlib demo
     """
     run, evaluation = run_demo(out, seed=seed, tell=tell)
+    page = write_page(run)
     if json:
-        print_json({"run": str(run.path), **read_json(run.training), "test": evaluation.to_dict()})
+        print_json(
+            {"run": str(run.path), **read_json(run.training), "test": evaluation.to_dict(), **page.to_dict()}
+        )
         return
 
     from visionlib.cli.tables import print_tables, tabulate_evaluation
@@ -43,9 +47,20 @@ def demo(
         (run.history, "loss and accuracy, epoch by epoch"),
         (run.predictions, "logits and embedding of every test image"),
         (run.evaluation, "the table above, as numbers"),
+        (run.report, "all of it on one page: images, maps, mistakes, layers; offline, in one file"),
     ):
         typer.echo(f"  {path.name:<18} {what}")
-    typer.echo("\nnow your own images: visionlib train FOLDER, with FOLDER/train/CLASS/*.png")
+    typer.echo(f"\nopen the page in a browser: {page.path.resolve().as_uri()}")
+    typer.echo("now your own images: visionlib train FOLDER, with FOLDER/train/CLASS/*.png")
+
+
+def write_page(run: Run) -> "Report":
+    """Make everything that the page of a run shows, and the page."""
+    from visionlib.cli.page_parts import make_missing_parts
+    from visionlib.report import write_report
+
+    make_missing_parts(run, list(write_report(run).missing), None, device="auto", tell=tell)
+    return write_report(run)
 
 
 def run_demo(out: Path | None, *, seed: int, tell: Callable[[str], None]) -> "tuple[Run, Evaluation]":

@@ -73,7 +73,9 @@ def explain(
         check_picture_path(picture)
     index = parse_index(of)
     opened = open_run(run)
-    made = _explain(opened, methods, layers, target, index, n, seed, dataset, device)
+    made = make_explanations(
+        opened, methods, layers, target, index=index, n=n, seed=seed, dataset=dataset, device=device
+    )
     result: dict[str, Any] = {"run": str(run), "kept": str(opened.explanations)}
     result["explanations"] = [one.to_dict() for one in made]
     if picture is not None:
@@ -95,11 +97,12 @@ def explain(
     print_tables(*tabulate_explanations(made, opened), *(tabulate_quality(measured) if measured else ()))
 
 
-def _explain(
+def make_explanations(
     run: Run,
     methods: list[str],
     layers: str | None,
     targets: list[str] | None,
+    *,
     index: tuple[int, ...] | None,
     n: int,
     seed: int,

@@ -1,5 +1,6 @@
 """`visionlib summary`."""
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.models.names import MODEL_NAMES
+from visionlib.runs import Run, open_run, write_json
 from visionlib.summary.record import Method, ModelSummary
 
 if TYPE_CHECKING:
@@ -101,6 +103,10 @@ def summary(
     table = summarize(
         subject.network, subject.input_size, method=receptive_field, batch_size=batch_size, name=subject.name
     )
+    if subject.run is not None and input_size is None and receptive_field == "exact" and batch_size == 1:
+        # For the page. The table itself can be had of a run that may only be read.
+        with contextlib.suppress(OSError):
+            write_json(subject.run.summary, table.to_dict())
     verdict = verify(subject.network, subject.input_size) if is_to_verify else None
     fields = measure_effective_fields(model, n=images, layer=layer, dataset=dataset) if effective else None
     if plot is not None:
@@ -123,6 +129,7 @@ class _Subject:
     name: str
     network: "nn.Module"
     input_size: tuple[int, ...]
+    run: Run | None = None
 
 
 def _find(model: str, size: tuple[int, ...] | None, classes: int | None) -> _Subject:
@@ -158,10 +165,10 @@ def _draw(table: ModelSummary, fields: "EffectiveFields | None") -> "Figure":
 
 def _find_in_run(folder: Path, size: tuple[int, ...] | None, classes: int | None) -> _Subject:
     from visionlib.models import build_model
-    from visionlib.runs import open_run
     from visionlib.training.trained_model import load_record
 
-    record, _ = load_record(open_run(folder))
+    run = open_run(folder)
+    record, _ = load_record(run)
     if classes not in (None, len(record.classes)):
         problem = f"{classes} contradicts the run, which has {len(record.classes)} classes"
         raise ConfigError("--classes", problem, "leave it out, or name the network instead of the run")
@@ -170,7 +177,7 @@ def _find_in_run(folder: Path, size: tuple[int, ...] | None, classes: int | None
         problem = f"{size[0]} channels contradict the run, whose images have {record.channels}"
         raise ConfigError("--input-size", problem, "give the run's channels, or name the network instead of the run")
     network = build_model(record.model, classes=len(record.classes), channels=record.channels)
-    return _Subject(record.model, network, size)
+    return _Subject(record.model, network, size, run)
 
 
 def _parse_size(text: str) -> tuple[int, ...]:

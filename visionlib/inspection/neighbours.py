@@ -153,7 +153,7 @@ def find_neighbours(
         ConfigError: if k is out of range.
         DataError: if the data must be read and cannot be.
     """
-    expected = {**expect_of(run, "test"), "training_hash": expect_of(run, "train")["content_hash"], "k": k}
+    expected = {**_expect(run), "k": k}
     try:
         return _load(run, expected)
     except RunError:
@@ -190,3 +190,16 @@ def match_neighbours(test: SplitEmbeddings, train: SplitEmbeddings, k: int) -> N
 def _load(run: Run, expected: dict[str, Any]) -> Neighbours:
     record, _ = load_record(run)
     return load_kept(run, _NAME, expected, lambda tensors, kept: Neighbours(**tensors, classes=record.classes))
+
+
+def load_neighbours(run: Run) -> Neighbours:
+    """Read the neighbours that a run keeps, however many of each image.
+
+    Raises:
+        RunError: if there are none, or they are damaged, or of other weights or data.
+    """
+    return _load(run, _expect(run))
+
+
+def _expect(run: Run) -> dict[str, Any]:
+    return {**expect_of(run, "test"), "training_hash": expect_of(run, "train")["content_hash"]}

@@ -22,6 +22,7 @@ from visionlib.training.predictions import predict_split, save_predictions
 from visionlib.training.provenance import describe_run, name_run
 from visionlib.training.recipes import RECIPES
 from visionlib.training.run_data import load_run_data
+from visionlib.training.run_summary import save_summary
 from visionlib.training.schedule import share_px
 from visionlib.training.tensorboard import check_tensorboard
 from visionlib.training.trained_model import ModelRecord, save_model
@@ -160,6 +161,7 @@ def _train_run(run: Run, source: Dataset, fit: Fit, validation: ImageSplit, tell
         std=fit.std,
     )
     weights_hash = save_model(run, model, record)
+    save_summary(run, model, record)
     if len(validation):
         held_out = predict_split(model, validation, record, compute)
         save_predictions(run, held_out, validation, weights_hash, file=run.validation)

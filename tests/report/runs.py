@@ -1,0 +1,194 @@
+"""Finished runs without a training: every file of a run folder, of figures that are known."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from visionlib.data import Dataset, ImageSplit
+from visionlib.evaluation import evaluate_run
+from visionlib.explanation.explanation import Explanation
+from visionlib.explanation.kept import save_explanations
+from visionlib.explanation.quality.result import Figure, MapQuality, MethodQuality
+from visionlib.inspection import Duplicates, LabelCandidates, save_candidates
+from visionlib.inspection.duplicates import make_pair
+from visionlib.inspection.kept import save_kept
+from visionlib.inspection.kept_duplicates import save_duplicates
+from visionlib.inspection.split_embeddings import expect_of
+from visionlib.models import build_model
+from visionlib.runs import Run, create_run, write_json, write_json_lines
+from visionlib.summary import summarize
+from visionlib.training import TrainConfig, choose_compute
+from visionlib.training.predictions import SplitPredictions, save_predictions
+from visionlib.training.provenance import describe_run
+from visionlib.training.trained_model import ModelRecord, save_model
+
+HOSTILE = (
+    "<script>window.isHacked = true; alert(1)</script>",
+    "<img src=x onerror=alert(2)>",
+    "{{ 7 * 7 }}{% raw %}",
+    "\"quoted\" 'twice' & </script><!--",
+    "=HYPERLINK(A1)",
+    "\u05d7\u05ea\u05d5\u05dc \u202etac",
+    "w" * 255,
+    "--help\n\\u003c$&",
+)
+K_NEIGHBOURS = 3
+HOT_CELL = 5
+"""Of the first map of every image, the cell with all of the evidence."""
+
+
+def rename(data: Dataset, classes: tuple[str, ...]) -> Dataset:
+    """Give the same images with other class names; labels wrap round."""
+    splits = {
+        name: ImageSplit(split.images, split.labels % len(classes), classes, split.index)
+        for name, split in data.splits.items()
+    }
+    return Dataset("renamed", splits, classes)
+
+
+def draw_logits(split: ImageSplit, share_right: float, seed: int) -> Tensor:
+    """Draw logits of which about so many have their label's the largest."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(len(split), len(split.classes), generator=generator)
+    favoured = torch.where(
+        torch.rand(len(split), generator=generator) < share_right,
+        split.labels,
+        torch.randint(len(split.classes), (len(split),), generator=generator),
+    )
+    return logits.scatter_add(1, favoured[:, None], 3 + 2 * torch.rand(len(split), 1, generator=generator))
+
+
+def make_run(path: Path, data: Dataset, *, share_right: float = 0.8, seed: int = 0, is_whole: bool = True) -> Run:
+    """Make a run with all that a page can show, or with nothing but what a training leaves."""
+    run = create_run(path)
+    config = describe_run(data, TrainConfig(model="resnet20", epochs=2), choose_compute("cpu", "fp32", 1))
+    write_json(run.config, config)
+    classes, test = data.classes, data.test
+    model = build_model("resnet20", classes=len(classes), channels=test.channels, seed=seed)
+    record = ModelRecord("resnet20", classes, test.channels, test.image_size, test.mean, test.std)
+    weights = save_model(run, model, record)
+    logits = draw_logits(test, share_right, seed)
+    embeddings = torch.nn.functional.pad(logits, (0, 4)).half()
+    save_predictions(run, SplitPredictions(logits, logits.flip(0) * 0 + logits, embeddings), test, weights)
+    history = [
+        {
+            "epoch": epoch,
+            "resolution_px": 16 * epoch,
+            "learning_rate": 0.1,
+            "loss": 2.0 / epoch,
+            "training_accuracy": 0.3 * epoch,
+            "validation_accuracy": None,
+            "test_accuracy": None,
+            "seconds": 1.0,
+            "images_per_second": 100.0,
+        }
+        for epoch in (1, 2)
+    ]
+    write_json_lines(run.history, history)
+    write_json(run.training, {"epochs": 2, "seconds_training": 2.0, "images_per_second": 100.0, "test_accuracy": None})
+    evaluate_run(run)
+    if is_whole:
+        _add_parts(run, data, logits)
+        summary = summarize(model, (test.channels, *test.image_size), name="resnet20")
+        write_json(run.summary, summary.to_dict())
+    return run
+
+
+def _add_parts(run: Run, data: Dataset, logits: Tensor) -> None:
+    test, train, n = data.test, data.train, len(data.test)
+    predictions = logits.argmax(1)
+    generator = torch.Generator().manual_seed(1)
+    positions = torch.rand(n, 2, generator=generator) * torch.tensor([3.0, 2.0])
+    figures = {
+        "perplexity": 30.0,
+        "kl_divergence": 1.0,
+        "trustworthiness": 0.9,
+        "trustworthiness_n": n,
+        "trustworthiness_neighbours": 5,
+        "n_split": n,
+    }
+    settings = {"perplexity": 30.0, "seed": 0, "iterations": 750, "components": 50, "angle": 0.8, "most_images": 10_000}
+    arrays = {"index": test.index, "positions": positions, "labels": test.labels, "predictions": predictions}
+    save_kept(
+        run,
+        "map-test",
+        {name: value.numpy() for name, value in arrays.items()},
+        {**expect_of(run, "test"), "split": "test", "settings": settings, **figures},
+    )
+    places = torch.randint(len(train), (n, K_NEIGHBOURS), generator=generator)
+    near = {
+        "index": test.index,
+        "labels": test.labels,
+        "predictions": predictions,
+        "positions": places,
+        "neighbour_index": train.index[places],
+        "neighbour_labels": train.labels[places],
+        "distances": torch.rand(n, K_NEIGHBOURS, generator=generator).sort(1).values,
+    }
+    hashes = {**expect_of(run, "test"), "training_hash": expect_of(run, "train")["content_hash"], "k": K_NEIGHBOURS}
+    save_kept(run, "neighbours-test", {name: value.numpy() for name, value in near.items()}, hashes)
+    wrong = (predictions != test.labels).nonzero().flatten()[:5]
+    probabilities = logits[wrong].double().softmax(1)
+    save_candidates(
+        run,
+        LabelCandidates(
+            split="test",
+            source="a test",
+            n=n,
+            index=test.index[wrong],
+            given=test.labels[wrong],
+            suggested=predictions[wrong],
+            scores=probabilities.gather(1, test.labels[wrong][:, None])[:, 0],
+            probabilities=probabilities,
+            classes=data.classes,
+            content_hash=test.content_hash,
+        ),
+    )
+    pairs = tuple(
+        make_pair("near", {"train": train, "test": test}, ("train", place), ("test", 2 * place), 0.9, 0.8)
+        for place in range(3)
+    )
+    save_duplicates(run, Duplicates(pairs, is_near=True, n={"train": len(train), "test": n}))
+    chosen = test.subset(torch.arange(min(40, n)))
+    save_explanations(
+        run,
+        [
+            _explain(chosen, logits, method, target, at)
+            for at, (method, target) in enumerate(
+                [("layercam-fused", "predicted"), ("layercam-fused", "true"), ("grad-cam", "predicted")]
+            )
+        ],
+        {"selection": "the first test images"},
+    )
+    figure = Figure(0.5, (0.4, 0.6), 20)
+    methods = tuple(
+        MethodQuality(name, ("layer3",), (4, 4), figure, {}, None, None, figure, figure, figure, {}, 0.0)
+        for name in ("layercam-fused", "grad-cam")
+    )
+    write_json(
+        run.explanations / "quality.json",
+        {"weights_sha256": expect_of(run, "test")["weights_sha256"], **MapQuality(methods, None, 20, 0, "mean").to_dict()},
+    )
+
+
+def _explain(split: ImageSplit, logits: Tensor, method: str, target: str, cell: int) -> Explanation:
+    """Make maps with all of the evidence in one cell of 4 x 4."""
+    own = logits[: len(split)]
+    maps = torch.zeros(len(split), 4, 4)
+    maps.view(len(split), -1)[:, HOT_CELL + cell] = 1.0
+    classes = own.argmax(1) if target == "predicted" else split.labels
+    return Explanation(
+        maps=maps,
+        method=method,
+        layers=("layer3",),
+        target=target,
+        classes=classes,
+        probabilities=own.softmax(1).gather(1, classes[:, None])[:, 0],
+        predictions=own.argmax(1),
+        labels=split.labels,
+        index=split.index,
+        images=split.images,
+        class_names=split.classes,
+        input_size=split.image_size,
+    )

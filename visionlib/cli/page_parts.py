@@ -1,0 +1,87 @@
+"""What a run's page shows besides what a training leaves: made in one go, each part where the run lacks it."""
+
+import importlib.util
+from collections.abc import Callable
+
+from visionlib.runs import Run
+
+_EXPLAINED = 200
+_MEASURED = 100
+_METHODS = ("layercam-fused", "layercam", "grad-cam", "hirescam")
+
+
+def make_missing_parts(
+    run: Run, missing: "list[str]", dataset: str | None, *, device: str, tell: Callable[[str], None]
+) -> None:
+    """Make the parts of a run's page that are named, in the order in which they need each other.
+
+    Args:
+        run: a finished run.
+        missing: names as in `Report.missing`; others are left alone.
+        dataset: where the run's data lies now, if it has moved since.
+        device: what to compute on.
+        tell: takes a line for each part.
+    """
+    for name, make in _PARTS.items():
+        if name in missing:
+            tell(f"making: {name.replace('_', ' ')}")
+            make(run, dataset, device)
+
+
+def _make_summary(run: Run, dataset: str | None, device: str) -> None:
+    from visionlib.training.run_summary import save_summary
+    from visionlib.training.trained_model import load_model
+
+    save_summary(run, *load_model(run))
+
+
+def _make_explanations(run: Run, dataset: str | None, device: str) -> None:
+    from visionlib.cli.explain import make_explanations
+
+    make_explanations(
+        run, list(_METHODS), None, None, index=None, n=_EXPLAINED, seed=0, dataset=dataset, device=device
+    )
+
+
+def _make_quality(run: Run, dataset: str | None, device: str) -> None:
+    from visionlib.explanation.quality import measure_run_quality
+
+    measure_run_quality(run, methods=_METHODS, n=_MEASURED, dataset=dataset, device=device)
+
+
+def _make_map(run: Run, dataset: str | None, device: str) -> None:
+    from visionlib.inspection import map_embeddings
+
+    map_embeddings(run, dataset=dataset, device=device)
+
+
+def _make_neighbours(run: Run, dataset: str | None, device: str) -> None:
+    from visionlib.inspection import find_neighbours
+
+    find_neighbours(run, dataset=dataset, device=device)
+
+
+def _make_candidates(run: Run, dataset: str | None, device: str) -> None:
+    from visionlib.inspection import find_candidates, save_candidates, score_test
+
+    if importlib.util.find_spec("cleanlab") is not None:
+        save_candidates(run, find_candidates(score_test(run)))
+
+
+def _make_duplicates(run: Run, dataset: str | None, device: str) -> None:
+    from visionlib.inspection import find_duplicates
+    from visionlib.inspection.kept_duplicates import save_duplicates
+    from visionlib.training.run_data import load_run_data
+
+    save_duplicates(run, find_duplicates(load_run_data(run, dataset)))
+
+
+_PARTS: dict[str, Callable[[Run, str | None, str], None]] = {
+    "summary": _make_summary,
+    "explanations": _make_explanations,
+    "quality": _make_quality,
+    "embedding_map": _make_map,
+    "neighbours": _make_neighbours,
+    "candidates": _make_candidates,
+    "duplicates": _make_duplicates,
+}

@@ -1,0 +1,77 @@
+"""A frame with two scales, in which figures become places."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from visionlib.report.charts.svg import element, text
+
+
+@dataclass(frozen=True)
+class Axes:
+    """A rectangle in a picture, and what its sides stand for.
+
+    Attributes:
+        left: of the rectangle, in the picture's units, as are `top`, `width` and `height`.
+        x: lowest and highest value from left to right.
+        y: lowest and highest value from bottom to top.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Give the place of a pair of figures; beyond the scale it lies on the border."""
+        across = _share(x, self.x)
+        up = _share(y, self.y)
+        return self.left + across * self.width, self.top + (1 - up) * self.height
+
+    def draw(
+        self,
+        x_ticks: Sequence[float],
+        y_ticks: Sequence[float],
+        *,
+        x_title: str,
+        y_title: str,
+        write_x: Callable[[float], str],
+        write_y: Callable[[float], str],
+    ) -> Iterator[Markup]:
+        """Draw the lines of the scales, and write what they stand for."""
+        bottom, right = self.top + self.height, self.left + self.width
+        for tick in y_ticks:
+            y = self.place(self.x[0], tick)[1]
+            yield element("line", class_="grid", x1=self.left, x2=right, y1=y, y2=y)
+            yield text(self.left - 6, y + 4, write_y(tick), anchor="end")
+        for tick in x_ticks:
+            x = self.place(tick, self.y[0])[0]
+            yield element("line", class_="grid", x1=x, x2=x, y1=bottom, y2=bottom + 4)
+            yield text(x, bottom + 18, write_x(tick), anchor="middle")
+        yield element("line", class_="axis", x1=self.left, x2=right, y1=bottom, y2=bottom)
+        yield text(self.left + self.width / 2, bottom + 36, x_title, anchor="middle", class_="axis-title")
+        yield text(self.left - 40, self.top - 10, y_title, class_="axis-title")
+
+
+def round_ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Give round figures between two others, both ends included where they are round."""
+    span = max(high - low, 1e-9)
+    step = 10 ** math.floor(math.log10(span / most))
+    step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= most)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(place * step, 10) for place in range(first, last + 1)]
+
+
+def whole_ticks(first: int, last: int, most: int = 10) -> list[float]:
+    """Give whole numbers from the first to the last, every so many."""
+    step = max(1, math.ceil((last - first + 1) / most))
+    return [float(value) for value in range(first, last + 1, step)]
+
+
+def _share(value: float, scale: tuple[float, float]) -> float:
+    low, high = scale
+    return min(1.0, max(0.0, (value - low) / (high - low))) if high > low else 0.5

@@ -1,0 +1,137 @@
+"""From what is known of a run to the text of its page: templates, style and script put into one file."""
+
+import base64
+import hashlib
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from visionlib.evaluation.class_names import tidy_name
+from visionlib.report.charts.field_chart import draw_fields
+from visionlib.report.charts.history_chart import draw_history
+from visionlib.report.charts.reliability_chart import draw_reliability
+from visionlib.report.choice import Choice
+from visionlib.report.contents import Contents, Missing
+from visionlib.report.image_data import ImageData
+from visionlib.report.matrix import build_matrix
+from visionlib.report.tables import (
+    tabulate_classes,
+    tabulate_comparison,
+    tabulate_duplicates,
+    tabulate_history,
+    tabulate_layers,
+    tabulate_map,
+    tabulate_pairs,
+    tabulate_quality,
+    tabulate_reliability,
+)
+from visionlib.report.verdict import percent, span, tell_verdict
+from visionlib.version import __version__
+
+_SCRIPTS = (
+    *("data", "colours", "state", "filters", "tiles", "gallery", "drawer", "matrix", "embedding_map", "lists"),
+    *("downloads", "keyboard", "start"),
+)
+"""In this order, since each uses what stands before it."""
+
+
+def render_page(contents: Contents, *, is_full: bool = False) -> tuple[str, Choice]:
+    """Write the page of a run, and say which images it shows.
+
+    Args:
+        contents: of the run.
+        is_full: with a picture of every test image.
+    """
+    images = ImageData(contents, is_full=is_full)
+    style, script = _read("page.css"), _join_scripts()
+    page = _environment().get_template("page.html").render(
+        run=contents,
+        title=tidy_name(contents.name),
+        version=__version__,
+        style=Markup(style),  # noqa: S704  our own file
+        script=Markup(script),  # noqa: S704  our own files
+        policy=_write_policy(style, script),
+        data=embed_json(images.to_dict()),
+        evaluation_json=embed_json(contents.evaluation),
+        config_json=embed_json(contents.config),
+        choice=images.choice,
+        verdict=tell_verdict(contents),
+        **_draw_sections(contents),
+    )
+    return page, images.choice
+
+
+def embed_json(record: Any) -> Markup:
+    """Write JSON that can stand in a script element: nothing in it ends the element or begins a comment."""
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    # A lone surrogate, as in a name that is no text, cannot be written as UTF-8.
+    return Markup(text.encode("utf-8", "backslashreplace").decode())  # noqa: S704  just escaped
+
+
+def _draw_sections(contents: Contents) -> dict[str, Any]:
+    """Make the charts and tables of whatever the run has; None where it has not."""
+    evaluation = contents.evaluation
+    history, quality, summary = contents.history, contents.quality, contents.summary
+    has_history = not isinstance(history, Missing) and bool(history)
+    return {
+        "history_chart": draw_history(history) if has_history else None,
+        "history_table": tabulate_history(history) if has_history else None,
+        "class_table": tabulate_classes(evaluation),
+        "pair_table": tabulate_pairs(evaluation),
+        "matrix": build_matrix(evaluation),
+        "reliability_chart": draw_reliability(evaluation["calibration"]["reliability"]),
+        "reliability_table": tabulate_reliability(evaluation),
+        "map_table": None if isinstance(contents.embedding_map, Missing) else tabulate_map(contents.embedding_map),
+        "quality_table": None if isinstance(quality, Missing) else tabulate_quality(quality),
+        "duplicate_table": None if isinstance(contents.duplicates, Missing) else tabulate_duplicates(contents.duplicates),
+        "layer_table": None if isinstance(summary, Missing) else tabulate_layers(summary),
+        "field_chart": None if isinstance(summary, Missing) else draw_fields(summary["layers"], summary["input_size"]),
+        "comparison_tables": tabulate_comparison(contents),
+    }
+
+
+def _write_policy(style: str, script: str) -> str:
+    """Write a Content-Security-Policy by which the page can do nothing but show itself: no network, no other script."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "img-src data:",
+            f"style-src '{_hash(style)}'",
+            f"script-src '{_hash(script)}'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("visionlib.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=percent, span=span, name=tidy_name)
+    environment.tests["missing"] = lambda value: isinstance(value, Missing)
+    return environment
+
+
+def _join_scripts() -> str:
+    parts = "\n".join(_read(f"{name}.js") for name in _SCRIPTS)
+    return f'"use strict";\n(() => {{\n{parts}\n}})();'
+
+
+def _read(name: str) -> str:
+    return files("visionlib.report").joinpath("static", name).read_text(encoding="utf-8")

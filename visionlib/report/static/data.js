@@ -1,0 +1,76 @@
+// What the page holds of the images, unpacked once. A record is an image of the test split; figures stand in columns.
+
+const ARRAYS = { uint8: Uint8Array, uint16: Uint16Array, int32: Int32Array, float32: Float32Array };
+
+function readJson(id) {
+  return JSON.parse(document.getElementById(id).textContent);
+}
+
+function unpack(packed) {
+  const text = atob(packed.base64);
+  const bytes = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
+  return new ARRAYS[packed.type](bytes.buffer);
+}
+
+const data = readJson("data");
+const classes = data.classes;
+const topN = data.records.top_n;
+const records = {
+  n: data.records.n,
+  index: unpack(data.records.index),
+  label: unpack(data.records.label),
+  top: unpack(data.records.top),
+  probability: unpack(data.records.probability),
+  trueProbability: unpack(data.records.true_probability),
+  loss: unpack(data.records.loss),
+  picture: unpack(data.picture_rows),
+};
+const otherPredicted = data.against && unpack(data.against.predicted);
+
+const recordOfIndex = new Map();
+for (let record = 0; record < records.n; record++) recordOfIndex.set(records.index[record], record);
+
+const candidateOf = new Map(data.candidates.map((entry) => [entry.record, entry]));
+const duplicateOf = new Map();
+for (const entry of data.duplicates) if (!duplicateOf.has(entry.record)) duplicateOf.set(entry.record, entry);
+
+const neighbours = data.neighbours && {
+  k: data.neighbours.k,
+  row: new Map(Array.from(unpack(data.neighbours.record), (record, row) => [record, row])),
+  index: unpack(data.neighbours.index),
+  label: unpack(data.neighbours.label),
+  distance: unpack(data.neighbours.distance),
+  tile: unpack(data.neighbours.tile),
+};
+const maps = data.maps && {
+  row: new Map(Array.from(unpack(data.maps.record), (record, row) => [record, row])),
+  entries: data.maps.entries.map((entry) => ({ ...entry, values: unpack(entry.values) })),
+};
+
+const predicted = (record) => records.top[record * topN];
+const confidence = (record) => records.probability[record * topN] / 65535;
+const trueProbability = (record) => records.trueProbability[record] / 65535;
+const margin = (record) => confidence(record) - trueProbability(record);
+const isRight = (record) => predicted(record) === records.label[record];
+
+function writeShare(share) {
+  return share >= 0.1 && share <= 0.99 ? `${(100 * share).toFixed(0)} %` : `${(100 * share).toFixed(1)} %`;
+}
+
+// The only way in which anything is put on the page: text as text, whatever stands in it.
+function make(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name === "dataset") Object.assign(node.dataset, value);
+    else if (name.startsWith("aria-") || name === "role") node.setAttribute(name, value);
+    else node[name] = value;
+  }
+  node.append(...children);
+  return node;
+}
+
+// A class name keeps its own direction and takes no more room than there is.
+function nameOf(label) {
+  return make("bdi", { className: "class-name", title: classes[label] }, classes[label]);
+}

@@ -1,0 +1,77 @@
+// Which images are shown, and in which order.
+
+const isConfident = (record) => confidence(record) >= data.confident_from;
+const isRightThere = (record) => otherPredicted[record] === records.label[record];
+
+// In the order of the menu. A kind that nothing can be of is left out of it.
+const KINDS = {
+  wrong: { words: "mistakes", has: (record) => !isRight(record) },
+  confident: { words: "confident mistakes", has: (record) => !isRight(record) && isConfident(record) },
+  unsure: { words: "unsure mistakes", has: (record) => !isRight(record) && !isConfident(record) },
+  right: { words: "right ones", has: isRight },
+  all: { words: "all images", has: () => true },
+  candidates: { words: "label candidates", has: (record) => candidateOf.has(record), needs: candidateOf.size },
+  duplicates: { words: "near-duplicate in training", has: (record) => duplicateOf.has(record), needs: duplicateOf.size },
+  explained: { words: "images with maps", has: (record) => maps.row.has(record), needs: maps },
+  "only-this": { words: "right here, wrong there", has: (r) => isRight(r) && !isRightThere(r), needs: otherPredicted },
+  "only-other": { words: "wrong here, right there", has: (r) => !isRight(r) && isRightThere(r), needs: otherPredicted },
+};
+for (const [name, kind] of Object.entries(KINDS)) if ("needs" in kind && !kind.needs) delete KINDS[name];
+
+const SORTS = {
+  loss: { words: "loss, largest first", by: (record) => -records.loss[record] },
+  margin: { words: "margin, largest first", by: (record) => -margin(record) },
+  confidence: { words: "confidence, largest first", by: (record) => -confidence(record) },
+  index: { words: "order in the split", by: (record) => records.index[record] },
+};
+
+function findShown() {
+  const kind = KINDS[state.kind];
+  const polygon = readLasso(state.lasso);
+  const found = [];
+  for (let record = 0; record < records.n; record++) {
+    if (state.true !== "" && records.label[record] !== Number(state.true)) continue;
+    if (state.predicted !== "" && predicted(record) !== Number(state.predicted)) continue;
+    if (!kind.has(record)) continue;
+    if (polygon && !isInside(polygon, record)) continue;
+    found.push(record);
+  }
+  const { by } = SORTS[state.sort];
+  // Equal ones stay in the order of the split.
+  return found.sort((a, b) => by(a) - by(b) || a - b);
+}
+
+function fillMenu(select, entries, any) {
+  if (any) select.append(make("option", { value: "" }, any));
+  for (const [value, words] of entries) select.append(make("option", { value }, words));
+}
+
+function startFilters() {
+  const names = classes.map((name, label) => [String(label), name]);
+  const menus = { true: "filter-true", predicted: "filter-predicted", kind: "filter-kind", sort: "sort" };
+  const words = (table) => Object.entries(table).map(([name, entry]) => [name, entry.words]);
+  fillMenu(document.getElementById(menus.true), names, "any class");
+  fillMenu(document.getElementById(menus.predicted), names, "any class");
+  fillMenu(document.getElementById(menus.kind), words(KINDS));
+  fillMenu(document.getElementById(menus.sort), words(SORTS));
+  for (const [name, id] of Object.entries(menus)) {
+    const select = document.getElementById(id);
+    select.addEventListener("change", () => setState({ [name]: select.value }));
+    listeners.push(() => {
+      select.value = state[name];
+    });
+  }
+  document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
+  document.getElementById("clear").addEventListener("click", () => setState({ ...START, image: state.image }));
+  for (const button of document.querySelectorAll("button[data-kind]")) {
+    button.disabled = !(button.dataset.kind in KINDS);
+    button.addEventListener("click", () => {
+      setState({ ...START, kind: button.dataset.kind });
+      goToImages();
+    });
+  }
+}
+
+function goToImages() {
+  document.getElementById("mistakes").scrollIntoView();
+}

@@ -1,0 +1,38 @@
+// Label candidates and duplicates: the first of each, beside what they are compared with.
+
+const MOST_LISTED = 24;
+
+function openButton(record, ...children) {
+  const button = make("button", { type: "button", className: "pair", title: describe(record) }, ...children);
+  button.addEventListener("click", () => setState({ image: String(records.index[record]) }));
+  return button;
+}
+
+function startLists() {
+  const candidates = document.getElementById("candidate-list");
+  if (candidates) {
+    candidates.append(
+      ...data.candidates.slice(0, MOST_LISTED).map(({ record, suggested }) =>
+        openButton(
+          record,
+          makeTile("pictures", records.picture[record], describe(record)),
+          make("span", { className: "caption" }, nameOf(records.label[record]), " or ", nameOf(suggested), "?"),
+        ),
+      ),
+    );
+  }
+  const duplicates = document.getElementById("duplicate-list");
+  if (duplicates) {
+    duplicates.append(
+      ...data.duplicates.slice(0, MOST_LISTED).map((entry) =>
+        openButton(
+          entry.record,
+          makeTile("pictures", records.picture[entry.record], describe(entry.record)),
+          makeTile("training_pictures", entry.tile, `training image ${entry.index}`),
+          make("span", { className: "caption" }, nameOf(records.label[entry.record]), " | ",
+            make("bdi", { className: "class-name" }, entry.label), ` ${entry.kind}`),
+        ),
+      ),
+    );
+  }
+}
