@@ -6,6 +6,7 @@
 #       extension: .py
 #       format_name: percent
 #       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -166,3 +167,16 @@ draw_feature_maps(maps, dataset.test.images[0])
 # %%
 exciting = find_exciting_images(trained, dataset.test, "layer2", **inputs)
 draw_exciting_images(exciting.take(6), dataset.test.images)
+
+# %% [markdown]
+# ## Everything on one page
+#
+# The same and more, to click through: a cell of the confusion matrix opens its images, an image its maps and its
+# nearest training images. The file lies in the run's folder, needs no network, and can be mailed.
+
+# %%
+from visionlib.inspection import find_neighbours, map_embeddings
+
+map_embeddings(run)
+find_neighbours(run, dataset=dataset)
+visionlib.write_report(run, dataset=dataset)

@@ -74,9 +74,12 @@ def test_the_notebook_runs_top_to_bottom(tmp_path: Path, monkeypatch: pytest.Mon
     kinds = [set(output.get("data", {})) for output in outputs]
     assert sum("image/png" in kind for kind in kinds) == 10
     assert sum("text/html" in kind for kind in kinds) >= 2
+    written_html = ["".join(output.get("data", {}).get("text/html", "")) for output in outputs]
     assert not [output for output in outputs if output.get("name") == "stderr"]
     (run,) = (tmp_path / "runs").iterdir()
     assert (run / "evaluation.json").is_file()
+    assert sum("srcdoc=" in html for html in written_html) == 1
+    assert (run / "report.html").stat().st_size > 300_000
 
 
 def _replace(notebook: Any, old: str, new: str) -> None:

@@ -14,7 +14,7 @@ from visionlib.report import Report, write_report
 from visionlib.runs import Run, read_json
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Dialog, Page, Request
 
 
 @dataclass
@@ -84,15 +84,17 @@ def page(browser: "Browser") -> "Iterator[Page]":
     opened.set_default_timeout(10_000)
     opened.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
     opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    opened.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith(("data:", "blob:")) or request.is_navigation_request()
-            else complaints.append(f"request: {request.url}")
-        ),
-    )
+
+    def refuse(dialog: "Dialog") -> None:
+        complaints.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def note(request: "Request") -> None:
+        if not (request.url.startswith(("data:", "blob:")) or request.is_navigation_request()):
+            complaints.append(f"request: {request.url}")
+
+    opened.on("dialog", refuse)
+    opened.on("request", note)
     yield opened
     opened.close()
     assert not complaints

@@ -47,7 +47,7 @@ def rename(data: Dataset, classes: tuple[str, ...]) -> Dataset:
     return Dataset("renamed", splits, classes)
 
 
-def draw_logits(split: ImageSplit, share_right: float, seed: int) -> Tensor:
+def draw_logits(split: ImageSplit, share_right: float, seed: int, strength: float) -> Tensor:
     """Draw logits of which about so many have their label's the largest."""
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(len(split), len(split.classes), generator=generator)
@@ -56,10 +56,18 @@ def draw_logits(split: ImageSplit, share_right: float, seed: int) -> Tensor:
         split.labels,
         torch.randint(len(split.classes), (len(split),), generator=generator),
     )
-    return logits.scatter_add(1, favoured[:, None], 3 + 2 * torch.rand(len(split), 1, generator=generator))
+    return logits.scatter_add(1, favoured[:, None], strength + 2 * torch.rand(len(split), 1, generator=generator))
 
 
-def make_run(path: Path, data: Dataset, *, share_right: float = 0.8, seed: int = 0, is_whole: bool = True) -> Run:
+def make_run(
+    path: Path,
+    data: Dataset,
+    *,
+    share_right: float = 0.8,
+    strength: float = 3,
+    seed: int = 0,
+    is_whole: bool = True,
+) -> Run:
     """Make a run with all that a page can show, or with nothing but what a training leaves."""
     run = create_run(path)
     config = describe_run(data, TrainConfig(model="resnet20", epochs=2), choose_compute("cpu", "fp32", 1))
@@ -68,7 +76,7 @@ def make_run(path: Path, data: Dataset, *, share_right: float = 0.8, seed: int =
     model = build_model("resnet20", classes=len(classes), channels=test.channels, seed=seed)
     record = ModelRecord("resnet20", classes, test.channels, test.image_size, test.mean, test.std)
     weights = save_model(run, model, record)
-    logits = draw_logits(test, share_right, seed)
+    logits = draw_logits(test, share_right, seed, strength)
     embeddings = torch.nn.functional.pad(logits, (0, 4)).half()
     save_predictions(run, SplitPredictions(logits, logits.flip(0) * 0 + logits, embeddings), test, weights)
     history = [
@@ -168,7 +176,10 @@ def _add_parts(run: Run, data: Dataset, logits: Tensor) -> None:
     )
     write_json(
         run.explanations / "quality.json",
-        {"weights_sha256": expect_of(run, "test")["weights_sha256"], **MapQuality(methods, None, 20, 0, "mean").to_dict()},
+        {
+            "weights_sha256": expect_of(run, "test")["weights_sha256"],
+            **MapQuality(methods, None, 20, 0, "mean").to_dict(),
+        },
     )
 
 

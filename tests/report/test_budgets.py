@@ -22,7 +22,7 @@ def large_data() -> Dataset:
 
 @pytest.fixture(scope="module")
 def large_run(large_data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return make_run(tmp_path_factory.mktemp("large") / "run", large_data, share_right=0.85)
+    return make_run(tmp_path_factory.mktemp("large") / "run", large_data, share_right=0.88)
 
 
 @pytest.mark.browser

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,9 @@ def shown_index(page: "Page") -> list[int]:
     """Give the images of the gallery in order, after asking for all of them."""
     while page.locator("#more").is_visible():
         page.locator("#more").click()
-    return [int(value) for value in page.locator("#gallery .thumb").evaluate_all("all => all.map(t => t.dataset.index)")]
+    return [
+        int(value) for value in page.locator("#gallery .thumb").evaluate_all("all => all.map(t => t.dataset.index)")
+    ]
 
 
 def figures(written: Written) -> dict[str, Tensor]:
@@ -143,7 +146,11 @@ def test_the_nearest_training_images_are_those_of_the_run(page: "Page", written:
     told = page.locator(".neighbour figcaption").all_inner_texts()
     assert len(told) == K_NEIGHBOURS + 1  # the last is a duplicate of this image
     for text, index, label, distance in zip(
-        told, near.neighbour_index[0].tolist(), near.neighbour_labels[0].tolist(), near.distances[0].tolist(), strict=False
+        told,
+        near.neighbour_index[0].tolist(),
+        near.neighbour_labels[0].tolist(),
+        near.distances[0].tolist(),
+        strict=False,
     ):
         assert text.split("\n") == [written.data.classes[label], f"#{index}, distance {distance:.3f}"]
 
@@ -194,7 +201,7 @@ def test_sorting(page: "Page", written: Written, by: str) -> None:
     if by == "index":
         assert values == sorted(values)
     else:
-        assert all(first >= second - 2e-5 for first, second in zip(values, values[1:], strict=False))
+        assert all(first >= second - 2e-5 for first, second in itertools.pairwise(values))
 
 
 def map_places(page: "Page", written: Written) -> tuple[dict[str, float], np.ndarray]:
@@ -212,7 +219,7 @@ def map_places(page: "Page", written: Written) -> tuple[dict[str, float], np.nda
     side = min((size - 28) / (last[axis] - first[axis]) for axis, size in enumerate(frame))
     offset = [(size - side * (first[axis] + last[axis])) / 2 for axis, size in enumerate(frame)]
     border = canvas.evaluate("c => [c.clientLeft, c.clientTop]")
-    return dict(box), unit * side + np.array(offset) + np.array(border)
+    return {"x": box["x"], "y": box["y"]}, unit * side + np.array(offset) + np.array(border)
 
 
 def test_the_lasso_shows_what_it_circles(page: "Page", written: Written) -> None:
@@ -227,12 +234,16 @@ def test_the_lasso_shows_what_it_circles(page: "Page", written: Written) -> None
         page.mouse.move(box["x"] + x, box["y"] + y, steps=4)
     page.mouse.up()
     got = set(shown_index(page))
-    x, y = places[:, 0], places[:, 1]
+    across, down = places[:, 0], places[:, 1]
     slack = 3  # pixels: corners are written in thousandths of the side
-    surely = (x > left + slack) & (x < right - slack) & (y > top + slack) & (y < bottom - slack)
-    perhaps = (x > left - slack) & (x < right + slack) & (y > top - slack) & (y < bottom + slack)
+    surely = (across > left + slack) & (across < right - slack) & (down > top + slack) & (down < bottom - slack)
+    perhaps = (across > left - slack) & (across < right + slack) & (down > top - slack) & (down < bottom + slack)
     assert 10 < surely.sum() < 250
-    assert set(found.index[torch.from_numpy(surely)].tolist()) <= got <= set(found.index[torch.from_numpy(perhaps)].tolist())
+    assert (
+        set(found.index[torch.from_numpy(surely)].tolist())
+        <= got
+        <= set(found.index[torch.from_numpy(perhaps)].tolist())
+    )
     assert "circled on the map" in page.locator("#count").inner_text()
     linked = page.url
     page.keyboard.press("Escape")
@@ -265,7 +276,11 @@ def test_keys_go_through_the_images(page: "Page", written: Written) -> None:
     page.keyboard.press("ArrowRight")
     assert page.evaluate(focused) == str(order[1])
     page.keyboard.press("ArrowDown")
-    columns = int(page.evaluate("() => getComputedStyle(document.getElementById('gallery')).gridTemplateColumns.split(' ').length"))
+    columns = int(
+        page.evaluate(
+            "() => getComputedStyle(document.getElementById('gallery')).gridTemplateColumns.split(' ').length"
+        )
+    )
     assert page.evaluate(focused) == str(order[1 + columns])
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Enter")
@@ -301,7 +316,9 @@ def test_the_address_holds_the_view(page: "Page", written: Written) -> None:
     assert page.input_value("#sort") == "margin"
 
 
-@pytest.mark.parametrize("fragment", ["#true=99", "#kind=__proto__", "#image=x", "#sort=<b>", "#lasso=1.2", "#layers", "#%"])
+@pytest.mark.parametrize(
+    "fragment", ["#true=99", "#kind=__proto__", "#image=x", "#sort=<b>", "#lasso=1.2", "#layers", "#%"]
+)
 def test_an_address_that_makes_no_sense_shows_the_mistakes(page: "Page", written: Written, fragment: str) -> None:
     show(page, written, fragment)
     found = figures(written)
@@ -403,7 +420,8 @@ def test_text_stands_out_from_its_ground(page: "Page", written: Written, scheme:
         const isDrawn = node instanceof SVGElement;
         const ink = numbers(getComputedStyle(node)[isDrawn ? "fill" : "color"]);
         const [a, b] = [luminance(ink), luminance(ground(node))].sort((x, y) => y - x);
-        if ((a + 0.05) / (b + 0.05) < 4.5) found.push(`${node.tagName}.${node.getAttribute("class")}: ${node.textContent}`);
+        const told = `${node.tagName}.${node.getAttribute("class")}: ${node.textContent}`;
+        if ((a + 0.05) / (b + 0.05) < 4.5) found.push(told);
       }
       return found;
     }""")

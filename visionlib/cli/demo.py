@@ -32,9 +32,7 @@ def demo(
     run, evaluation = run_demo(out, seed=seed, tell=tell)
     page = write_page(run)
     if json:
-        print_json(
-            {"run": str(run.path), **read_json(run.training), "test": evaluation.to_dict(), **page.to_dict()}
-        )
+        print_json({"run": str(run.path), **read_json(run.training), "test": evaluation.to_dict(), **page.to_dict()})
         return
 
     from visionlib.cli.tables import print_tables, tabulate_evaluation

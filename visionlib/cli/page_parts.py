@@ -38,9 +38,7 @@ def _make_summary(run: Run, dataset: str | None, device: str) -> None:
 def _make_explanations(run: Run, dataset: str | None, device: str) -> None:
     from visionlib.cli.explain import make_explanations
 
-    make_explanations(
-        run, list(_METHODS), None, None, index=None, n=_EXPLAINED, seed=0, dataset=dataset, device=device
-    )
+    make_explanations(run, list(_METHODS), None, None, index=None, n=_EXPLAINED, seed=0, dataset=dataset, device=device)
 
 
 def _make_quality(run: Run, dataset: str | None, device: str) -> None:

@@ -64,7 +64,7 @@ def choose_images(
     if is_full:
         words = f"pictures of all {n:,} test images" if len(listed) == n else f"pictures of {len(listed):,} test images"
         return Choice(listed, listed, neighboured, words)
-    mistakes = wrong[: most_pictures - min(len(right), LEAST_SAMPLE)]
+    mistakes = wrong[: most_pictures - min(len(right), LEAST_SAMPLE, most_pictures // 4)]
     sample = min(len(right), most_pictures - len(mistakes))
     pictured = _join(torch.cat([mistakes, right[:sample], wanted]))
     told = f"all {len(wrong):,}" if len(mistakes) == len(wrong) else f"the worst {len(mistakes):,} of {len(wrong):,}"
@@ -73,4 +73,5 @@ def choose_images(
 
 
 def _join(positions: Int64[Tensor, "_"]) -> Int64[Tensor, "_"]:
-    return positions.unique(sorted=True)
+    joined: Tensor = torch.unique(positions)
+    return joined

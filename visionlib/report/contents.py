@@ -86,9 +86,7 @@ class Contents:
         return {name: part for name, part in vars(self).items() if isinstance(part, Missing)}
 
 
-def read_contents(
-    run: Run, *, dataset: str | Path | Dataset | None = None, against: Run | None = None
-) -> Contents:
+def read_contents(run: Run, *, dataset: str | Path | Dataset | None = None, against: Run | None = None) -> Contents:
     """Read whatever a run has.
 
     Args:

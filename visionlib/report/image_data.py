@@ -81,7 +81,7 @@ class ImageData:
         parts = self._contents.duplicates
         if not isinstance(parts, Duplicates):
             return []
-        found = []
+        found: list[tuple[int, int, str, str, float]] = []
         for pair in (*parts.pairs, *(parts.by_embeddings or ())):
             if sorted(pair.splits) == ["test", "train"]:
                 test, train = (0, 1) if pair.splits[0] == "test" else (1, 0)

@@ -48,19 +48,23 @@ def render_page(contents: Contents, *, is_full: bool = False) -> tuple[str, Choi
     """
     images = ImageData(contents, is_full=is_full)
     style, script = _read("page.css"), _join_scripts()
-    page = _environment().get_template("page.html").render(
-        run=contents,
-        title=tidy_name(contents.name),
-        version=__version__,
-        style=Markup(style),  # noqa: S704  our own file
-        script=Markup(script),  # noqa: S704  our own files
-        policy=_write_policy(style, script),
-        data=embed_json(images.to_dict()),
-        evaluation_json=embed_json(contents.evaluation),
-        config_json=embed_json(contents.config),
-        choice=images.choice,
-        verdict=tell_verdict(contents),
-        **_draw_sections(contents),
+    page = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            run=contents,
+            title=tidy_name(contents.name),
+            version=__version__,
+            style=Markup(style),  # noqa: S704  our own file
+            script=Markup(script),  # noqa: S704  our own files
+            policy=_write_policy(style, script),
+            data=embed_json(images.to_dict()),
+            evaluation_json=embed_json(contents.evaluation),
+            config_json=embed_json(contents.config),
+            choice=images.choice,
+            verdict=tell_verdict(contents),
+            **_draw_sections(contents),
+        )
     )
     return page, images.choice
 
@@ -77,11 +81,11 @@ def embed_json(record: Any) -> Markup:
 def _draw_sections(contents: Contents) -> dict[str, Any]:
     """Make the charts and tables of whatever the run has; None where it has not."""
     evaluation = contents.evaluation
-    history, quality, summary = contents.history, contents.quality, contents.summary
-    has_history = not isinstance(history, Missing) and bool(history)
+    quality, summary = contents.quality, contents.summary
+    history = [] if isinstance(contents.history, Missing) else contents.history
     return {
-        "history_chart": draw_history(history) if has_history else None,
-        "history_table": tabulate_history(history) if has_history else None,
+        "history_chart": draw_history(history) if history else None,
+        "history_table": tabulate_history(history) if history else None,
         "class_table": tabulate_classes(evaluation),
         "pair_table": tabulate_pairs(evaluation),
         "matrix": build_matrix(evaluation),
@@ -89,7 +93,9 @@ def _draw_sections(contents: Contents) -> dict[str, Any]:
         "reliability_table": tabulate_reliability(evaluation),
         "map_table": None if isinstance(contents.embedding_map, Missing) else tabulate_map(contents.embedding_map),
         "quality_table": None if isinstance(quality, Missing) else tabulate_quality(quality),
-        "duplicate_table": None if isinstance(contents.duplicates, Missing) else tabulate_duplicates(contents.duplicates),
+        "duplicate_table": None
+        if isinstance(contents.duplicates, Missing)
+        else tabulate_duplicates(contents.duplicates),
         "layer_table": None if isinstance(summary, Missing) else tabulate_layers(summary),
         "field_chart": None if isinstance(summary, Missing) else draw_fields(summary["layers"], summary["input_size"]),
         "comparison_tables": tabulate_comparison(contents),

@@ -35,9 +35,7 @@ class Report:
             "report": str(self.path),
             "bytes": self.size_bytes,
             "pictures": self.pictures,
-            "missing": {
-                name: {"reason": part.reason, "command": part.command} for name, part in self.missing.items()
-            },
+            "missing": {name: {"reason": part.reason, "command": part.command} for name, part in self.missing.items()},
         }
 
     def _repr_html_(self) -> str:
@@ -84,7 +82,9 @@ def write_report(
     try:
         write_bytes(place, content)
     except OSError as error:
-        raise ConfigError(str(place), f"cannot be written ({error.strerror})", "name another file with --out") from error
+        raise ConfigError(
+            str(place), f"cannot be written ({error.strerror})", "name another file with --out"
+        ) from error
     return Report(place, len(content), choice.words, contents.missing)
 
 

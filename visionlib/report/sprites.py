@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 QUALITIES = (80, 65, 50, 35, 20)
-"""Of WebP, the best that fits is taken. At 80 an image of 32 pixels has some 260 bytes, and hardly anything is lost that
-an eye would miss; noise takes more."""
+"""Of WebP; the best that fits is taken. At 80 an image of 32 pixels has some 260 bytes, more where it is noisy, and
+hardly anything is lost that an eye would miss."""
 _EFFORT = 4
 
 

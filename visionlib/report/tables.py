@@ -153,7 +153,9 @@ def tabulate_layers(summary: dict[str, Any]) -> Table:
     """Give each layer its shape, parameters and receptive field."""
     rows = tuple(
         (
-            Markup('<span class="depth-{}">{}</span>').format(min(layer["depth"], 6), tidy_name(layer["name"]) or "net"),
+            Markup('<span class="depth-{}">{}</span>').format(
+                min(layer["depth"], 6), tidy_name(layer["name"]) or "net"
+            ),
             layer["type"],
             _sides(layer["output_shape"] and layer["output_shape"][1:]),
             f"{layer['params']:,}",
@@ -165,14 +167,18 @@ def tabulate_layers(summary: dict[str, Any]) -> Table:
     )
     total = ("all", "", "", f"{summary['total_params']:,}", f"{summary['macs']:,}", "", "")
     headers = ("layer", "type", "output", "parameters", "MACs", "receptive field, px", "jump, px")
-    return Table(f"Layers of {summary['model']} for an image of {_sides(summary['input_size'])}", headers, rows, 2, total)
+    return Table(
+        f"Layers of {summary['model']} for an image of {_sides(summary['input_size'])}", headers, rows, 2, total
+    )
 
 
 def tabulate_duplicates(found: Duplicates) -> Table:
     """Count what is there twice, within and between splits."""
     rows = tuple(
         (
-            " and ".join(entry["splits"]) if entry["splits"][0] != entry["splits"][1] else f"within {entry['splits'][0]}",
+            " and ".join(entry["splits"])
+            if entry["splits"][0] != entry["splits"][1]
+            else f"within {entry['splits'][0]}",
             *(f"{entry[kind]:,}" for kind in ("exact", "near", "mirrored")),
             f"{entry['embedding']:,}" if "embedding" in entry else "n/a",
             f"{entry['with_two_labels']:,}",

@@ -11,7 +11,7 @@ _HONEST = 0.01
 
 
 def tell_verdict(contents: Contents) -> list[str]:
-    """Tell what the accuracy compares with, worst class, most confused pair, calibration, sight, and leaks from the training images."""
+    """Tell what the accuracy compares with, worst class, most confused pair, calibration, sight, and leaks."""
     return [
         *_tell_accuracy(contents),
         *_tell_worst_class(contents),

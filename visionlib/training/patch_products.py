@@ -23,7 +23,7 @@ def convolve_patches(
         filters: best in channels-last order, too; of the same number format.
         stride: of the patches, in both directions.
     """
-    outputs: Tensor = _PatchProduct.apply(inputs, filters, stride)
+    outputs: Tensor = _PatchProduct.apply(inputs, filters, stride)  # type: ignore[no-untyped-call]
     return outputs
 
 

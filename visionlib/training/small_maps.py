@@ -1,9 +1,9 @@
 """Convolutions of small maps as products of matrices, where that is faster.
 
-In maps of two by two or fewer every pixel of the map meets every other one, and more than half of a 3 x 3 kernel's places meet the border's
-zeros. Libraries for processors work all of them out. As a linear layer of the flattened map nothing is left to skip.
-Networks come to such maps where they are trained on shrunk images: a ResNet-18 at 16 px. Processors with matrix units
-gain with somewhat larger maps, too, see `patch_products`. The figures are the same to rounding; how much faster:
+In maps of two by two or fewer every pixel meets every other one, and more than half of a 3 x 3 kernel's places meet the
+border's zeros. Libraries for processors work all of them out. As a linear layer of the flattened map nothing is left to
+skip. Networks come to such maps where they are trained on shrunk images: a ResNet-18 at 16 px. Processors with matrix
+units gain with somewhat larger maps, too, see `patch_products`. The figures are the same to rounding; how much faster:
 docs/experiments.md.
 """
 

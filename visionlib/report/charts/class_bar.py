@@ -26,6 +26,8 @@ def draw_class_bar(accuracy: float | None, interval: Sequence[float] | None, ove
     if interval is not None:
         low, high = (share * _WIDTH for share in interval)
         middle = _HEIGHT / 2
-        parts.append(element("path", class_="whisker", d=f"M{low:.1f} {middle}H{high:.1f}M{low:.1f} 5v8M{high:.1f} 5v8"))
+        parts.append(
+            element("path", class_="whisker", d=f"M{low:.1f} {middle}H{high:.1f}M{low:.1f} 5v8M{high:.1f} 5v8")
+        )
     told = "no images" if accuracy is None else f"{accuracy:.1%}"
     return picture(_WIDTH, _HEIGHT, told, parts)

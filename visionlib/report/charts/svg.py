@@ -10,7 +10,7 @@ def element(name: str, text: str = "", /, **attributes: object) -> Markup:
     told = Markup("").join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _write(value)) for key, value in attributes.items()
     )
-    return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), told, text)
+    return Markup("<{0}{1}>{2}</{0}>").format(name, told, text)
 
 
 def picture(width: float, height: float, title: str, parts: Iterable[Markup]) -> Markup:

@@ -1,0 +1,83 @@
+"""`visionlib report`, as a user meets it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_commands import visionlib
+from tests.report.runs import make_run
+from visionlib.data import load_dataset
+from visionlib.runs import Run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run on the built-in shapes, which every process can draw for itself."""
+    return make_run(tmp_path_factory.mktemp("runs") / "run", load_dataset("shapes"))
+
+
+@pytest.fixture
+def run(made: Run, tmp_path: Path) -> Run:
+    shutil.copytree(made.path, tmp_path / "run")
+    return Run(tmp_path / "run")
+
+
+def test_it_writes_the_page_and_says_how_to_open_it(run: Run, tmp_path: Path) -> None:
+    told = visionlib("report", "run", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    lines = told.stdout.splitlines()
+    size = run.report.stat().st_size
+    assert lines[0].startswith(f"run/report.html: {size / 1e6:.2f} MB, pictures of all ")
+    assert lines[-1] == f"open it in a browser: {run.report.resolve().as_uri()}"
+    assert len(lines) == 2
+    assert told.stderr == ""
+
+
+def test_json_is_the_result_alone(run: Run, tmp_path: Path) -> None:
+    shutil.rmtree(run.explanations)
+    told = visionlib("report", "run", "--out", "page.html", "--json", cwd=tmp_path)
+    record = json.loads(told.stdout)
+    assert record["report"] == "page.html"
+    assert record["bytes"] == (tmp_path / "page.html").stat().st_size
+    assert record["missing"]["explanations"] == {"reason": "the run lacks it", "command": "visionlib explain run"}
+    assert not run.report.exists()
+
+
+def test_make_makes_what_is_missing_and_nothing_else(run: Run, tmp_path: Path) -> None:
+    shutil.rmtree(run.explanations)
+    run.summary.unlink()
+    (run.inspection / "duplicates.json").unlink()
+    before = {path: path.stat().st_mtime_ns for path in run.inspection.iterdir()}
+    told = visionlib("report", "run", "--make", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    making = [line for line in told.stderr.splitlines() if line.startswith("making: ")]
+    assert making == ["making: summary", "making: explanations", "making: quality", "making: duplicates"]
+    assert "without" not in told.stdout
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert (run.explanations / "quality.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["none"], 1, "none: there is no such run folder"),
+        (["run", "--out", "."], 2, ".: is a folder; name a file to write"),
+        (["run", "--against", "none"], 1, "none: there is no such run folder"),
+        (["run", "--ful"], 2, "No such option"),
+        (["run", "--dataset", "cifar-10"], 0, ""),
+    ],
+)
+def test_errors_are_one_line(run: Run, tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
+    told = visionlib("report", *arguments, cwd=tmp_path)
+    assert told.returncode == code
+    if code:
+        last = told.stderr.splitlines()[-1]
+        assert last.startswith("error: ")
+        assert message in last
+        assert "Traceback" not in told.stderr
+        assert not run.report.exists()
+    else:
+        # A page without pictures is a page; it says what is missing.
+        assert "without images, which can be made with: visionlib report run --dataset PLACE" in told.stdout

@@ -1,0 +1,172 @@
+"""The pieces that a page is made of, each against figures worked out by hand."""
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from markupsafe import Markup
+from PIL import Image
+
+from visionlib.report.charts.axes import Axes, round_ticks, whole_ticks
+from visionlib.report.charts.class_bar import draw_class_bar
+from visionlib.report.charts.field_chart import draw_fields
+from visionlib.report.charts.history_chart import draw_history
+from visionlib.report.charts.svg import element, line, text
+from visionlib.report.choice import LEAST_SAMPLE, choose_images
+from visionlib.report.matrix import MOST_CLASSES, build_matrix
+from visionlib.report.packing import pack, pack_shares
+from visionlib.report.sprites import QUALITIES, make_sheet
+
+
+def unpack(packed: dict[str, str]) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(packed["base64"]), dtype=packed["type"])
+
+
+def test_packing_keeps_values_and_refuses_what_does_not_fit() -> None:
+    assert unpack(pack(np.array([[1, 2], [3, 65535]]), "u2")).tolist() == [1, 2, 3, 65535]
+    assert unpack(pack(np.array([-1, 2**31 - 1]), "i4")).tolist() == [-1, 2**31 - 1]
+    assert unpack(pack(np.array([0.25]), "f4")).tolist() == [0.25]
+    assert unpack(pack_shares(np.array([0.0, 0.5, 1.0]))).tolist() == [0, 32768, 65535]
+    for values, kind in (([65536], "u2"), ([-1], "u1"), ([256], "u1")):
+        with pytest.raises(ValueError, match="do not fit"):
+            pack(np.array(values), kind)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_sheet_holds_each_image_at_its_tile(channels: int) -> None:
+    images = torch.zeros(7, channels, 16, 16, dtype=torch.uint8)
+    for number in range(7):
+        images[number] = 30 * number + 20
+    sheet = make_sheet(images, 48, 100_000)
+    assert (sheet.columns, sheet.n, sheet.tile_px, sheet.quality) == (3, 7, (16, 16), QUALITIES[0])
+    pixels = np.asarray(Image.open(io.BytesIO(sheet.content)))
+    assert pixels.shape == (48, 48, 3)
+    for number in range(7):
+        row, column = divmod(number, 3)
+        tile = pixels[16 * row + 4 : 16 * row + 12, 16 * column + 4 : 16 * column + 12]
+        assert np.abs(tile.astype(int) - (30 * number + 20)).max() < 6
+    assert sheet.data_uri.startswith("data:image/webp;base64,")
+
+
+def test_a_sheet_shrinks_large_images_and_stays_within_its_bytes() -> None:
+    noise = torch.randint(256, (64, 3, 96, 60), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    free = make_sheet(noise, 48, 10_000_000)
+    assert free.tile_px == (48, 30)
+    assert free.quality == QUALITIES[0]
+    tight = make_sheet(noise, 48, int(0.6 * len(free.content)))
+    assert len(tight.content) <= 0.6 * len(free.content)
+    assert tight.quality < free.quality
+
+
+def test_no_images_make_no_sheet() -> None:
+    assert make_sheet(torch.zeros(0, 3, 8, 8, dtype=torch.uint8), 48, 1).data_uri == ""
+
+
+def choose(n: int, wrong: list[int], **options: Any) -> Any:
+    losses = torch.zeros(n, dtype=torch.float64)
+    is_right = torch.ones(n, dtype=torch.bool)
+    for rank, place in enumerate(wrong):
+        losses[place] = 10.0 - rank
+        is_right[place] = False
+    wanted = options.pop("wanted", torch.zeros(0, dtype=torch.int64))
+    return choose_images(losses, is_right, torch.arange(n), wanted, is_full=options.pop("is_full", False), **options)
+
+
+def test_mistakes_come_first_then_a_sample() -> None:
+    chosen = choose(1000, [5, 3, 900], most_pictures=50, wanted=torch.tensor([7]))
+    assert set(chosen.pictured.tolist()) >= {3, 5, 7, 900}
+    assert 50 <= len(chosen.pictured) <= 51
+    assert chosen.listed.tolist() == list(range(1000))
+    assert set(chosen.neighboured.tolist()) == {3, 5, 7, 900}
+    assert chosen.words == "pictures of all 3 mistakes and of a sample of 47 of the 997 images that are right"
+    assert choose(1000, [5, 3, 900], most_pictures=50).pictured.tolist() == sorted(
+        choose(1000, [5, 3, 900], most_pictures=50).pictured.tolist()
+    )
+
+
+def test_the_worst_mistakes_are_kept_where_there_are_too_many() -> None:
+    wrong = list(range(0, 1000, 2))
+    chosen = choose(1000, wrong, most_pictures=2 * LEAST_SAMPLE)
+    assert [place for place in chosen.pictured.tolist() if place % 2 == 0] == wrong[:300]
+    assert chosen.words.startswith("pictures of the worst 300 of 500 mistakes and of a sample of 100 of the 500")
+
+
+def test_a_full_page_has_all() -> None:
+    chosen = choose(300, [1], is_full=True)
+    assert chosen.pictured.tolist() == list(range(300))
+    assert chosen.words == "pictures of all 300 test images"
+
+
+def evaluation_of(counts: list[list[int]]) -> dict[str, Any]:
+    return {"confusion": {"counts": counts}, "per_class": [{"class": f"c{n}"} for n in range(len(counts))]}
+
+
+def test_shades_tell_the_share_of_the_row() -> None:
+    rows = build_matrix(evaluation_of([[90, 10, 0], [40, 50, 10], [0, 0, 0]]))
+    assert rows is not None
+    assert [[cell.shade for cell in cells] for _, _, cells in rows] == [[-1, 2, 0], [8, -1, 2], [0, 0, -1]]
+    assert rows[0][2][1].share == 0.1
+    assert rows[2][2][0].share is None
+    assert build_matrix(evaluation_of([[1] * (MOST_CLASSES + 1)] * (MOST_CLASSES + 1))) is None
+
+
+def test_ticks_are_round() -> None:
+    assert round_ticks(0.0, 1.0) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert round_ticks(0.13, 0.31) == [0.15, 0.2, 0.25, 0.3]
+    assert whole_ticks(1, 3) == [1, 2, 3]
+    assert whole_ticks(1, 28) == [1, 4, 7, 10, 13, 16, 19, 22, 25, 28]
+
+
+def test_axes_place_figures() -> None:
+    axes = Axes(10, 20, 100, 50, (0, 4), (0.0, 1.0))
+    assert axes.place(0, 0) == (10, 70)
+    assert axes.place(4, 1) == (110, 20)
+    assert axes.place(2, 0.5) == (60, 45)
+    assert axes.place(9, -3) == (110, 70)
+
+
+def test_svg_escapes_whatever_it_is_given() -> None:
+    assert element("line", class_='"><script>', x1=1.23456) == Markup(
+        '<line class="&#34;&gt;&lt;script&gt;" x1="1.23"></line>'
+    )
+    assert "<script>" not in text(0, 0, "<script>alert(1)</script>")
+    assert line([(0, 1.005), (2.5, 3)], "a") == '<polyline class="a" points="0,1,2.5,3"></polyline>'.replace(
+        "0,1,2.5,3", "0,1 2.5,3"
+    )
+
+
+def test_a_bar_is_as_long_as_the_share() -> None:
+    drawn = draw_class_bar(0.5, [0.4, 0.6], 0.25)
+    assert 'class="bar" x="0" y="3" width="110"' in drawn
+    assert 'd="M88.0 9.0H132.0M88.0 5v8M132.0 5v8"' in drawn
+    assert 'class="bar-overall" x1="55" x2="55"' in drawn
+    assert "<title>no images</title>" in draw_class_bar(None, None, None)
+
+
+def test_a_history_marks_where_the_resolution_changes() -> None:
+    history = [
+        {"epoch": epoch, "loss": 1.0, "training_accuracy": 0.5, "test_accuracy": None, "resolution_px": side}
+        for epoch, side in ((1, 16), (2, 16), (3, 32))
+    ]
+    drawn = draw_history(history)
+    assert drawn.count('class="parting"') == 1
+    assert ">16 px<" in drawn
+    assert ">32 px<" in drawn
+    assert drawn.count('class="series-a mark"') == 7  # three points in each panel, and the key
+    assert "test images" not in drawn
+
+
+def test_fields_are_drawn_to_scale() -> None:
+    layers = [
+        {"name": name, "receptive_field": field, "macs": 1}
+        for name, field in (("a", [3, 3]), ("b", [33, 33]), ("c", "global"), ("d", None), ("e", [33, 33]))
+    ]
+    drawn = draw_fields(layers, [3, 11, 11])
+    assert drawn is not None
+    assert drawn.count('class="field') == 2
+    assert 'class="image-area" x="130" y="130" width="110" height="110"' in drawn
+    assert 'class="field field-1" x="20" y="20" width="330" height="330"' in drawn
+    assert draw_fields(layers[2:4], [3, 11, 11]) is None

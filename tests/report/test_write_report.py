@@ -1,0 +1,178 @@
+"""`write_report`: the same bytes, what it lacks, and errors that leave nothing behind."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.report.conftest import Written
+from tests.report.runs import HOSTILE, make_run
+from visionlib.data import Dataset
+from visionlib.errors import ConfigError, RunError
+from visionlib.report import write_report
+from visionlib.report.page import embed_json
+from visionlib.runs import Run, open_run, read_json, write_json
+
+
+def test_the_same_run_gives_the_same_bytes(written: Written, tmp_path: Path) -> None:
+    pages = [
+        write_report(written.run, dataset=written.data, against=written.run.path.parent / "second", out=tmp_path / name)
+        for name in ("a.html", "b.html")
+    ]
+    assert pages[0].path.read_bytes() == pages[1].path.read_bytes() == written.report.path.read_bytes()
+    assert pages[0].size_bytes == len(pages[0].path.read_bytes())
+
+
+def test_it_needs_no_network_and_its_policy_allows_none(written: Written) -> None:
+    page = written.report.path.read_text(encoding="utf-8")
+    policy = html.unescape(re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)[0])
+    assert policy.startswith("default-src 'none'; img-src data:; ")
+    assert "unsafe" not in policy
+    for tag in ("style", "script"):
+        (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        told = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{told}'" in policy
+    assert not re.findall(r"<(?:img|link|iframe|script|source)[^>]+(?:src|href)=", page)
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert not re.findall(r"\sstyle=|\son\w+=", re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL))
+
+
+def test_json_within_the_page_cannot_end_its_element() -> None:
+    record = {"name": "</script><!--\u2028&", "nested": ["<b>", 1.5, None]}
+    text = embed_json(record)
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == record
+
+
+def test_the_embedded_figures_are_those_of_the_run(written: Written) -> None:
+    page = written.report.path.read_text(encoding="utf-8")
+    embedded = dict(re.findall(r'<script type="application/json" id="([^"]+)">(.*?)</script>', page, re.DOTALL))
+    assert json.loads(embedded["evaluation-json"]) == read_json(written.run.evaluation)
+    assert json.loads(embedded["config-json"]) == read_json(written.run.config)
+
+
+def test_hostile_names_stand_in_the_page_as_text_alone(hostile: Written) -> None:
+    page = hostile.report.path.read_text(encoding="utf-8")
+    for name in HOSTILE[:2]:
+        assert name not in page
+    assert "{{ 7 * 7 }}{% raw %}" in page
+    shown = re.sub(r'<script type="application/json" id="[a-z]+-json">.*?</script>', "", page, flags=re.DOTALL)
+    assert "\u202e" not in shown  # a mark that turns the writing round; the files to download keep it
+
+
+def test_without_data_there_is_a_page_without_pictures(written: Written, tmp_path: Path) -> None:
+    shutil.copytree(written.run.path, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    config = read_json(run.config)
+    write_json(run.config, {**config, "dataset": {**config["dataset"], "name": "gone", "path": str(tmp_path / "gone")}})
+    report = write_report(run)
+    assert set(report.missing) == {"images"}
+    assert report.missing["images"].command == f"visionlib report {run.path} --dataset PLACE"
+    assert "the data could not be read" in report.path.read_text(encoding="utf-8")
+
+
+def test_parts_of_other_weights_are_not_shown(written: Written, tmp_path: Path) -> None:
+    shutil.copytree(written.run.path, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    for file in (run.inspection / "duplicates.json", run.explanations / "quality.json"):
+        write_json(file, {**read_json(file), "weights_sha256": "another"})
+    (run.explanations / "maps.npz").write_bytes(b"cut")
+    report = write_report(run, dataset=written.data)
+    assert set(report.missing) == {"duplicates", "quality", "explanations"}
+    assert report.missing["duplicates"].reason == "is of another weights sha256"
+
+
+def test_old_figures_are_made_anew(written: Written, tmp_path: Path) -> None:
+    shutil.copytree(written.run.path, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    expected = read_json(run.evaluation)
+    write_json(run.evaluation, {**expected, "weights_sha256": "another", "accuracy": 1.0})
+    write_report(run, dataset=written.data)
+    assert read_json(run.evaluation) == expected
+
+
+def test_it_never_looks_at_the_weights(written: Written, tmp_path: Path) -> None:
+    shutil.copytree(written.run.path, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    run.weights.unlink()
+    assert not write_report(run, dataset=written.data).missing
+
+
+@pytest.mark.parametrize(
+    ("n", "share_right", "words"),
+    [
+        (40, 1.0, "pictures of all 0 mistakes and of a sample of 40 of the 40 images that are right"),
+        (40, 0.0, "pictures of all 36 mistakes and of a sample of 4 of the 4 images that are right"),
+    ],
+)
+def test_runs_that_are_all_right_or_wrong_have_pages(tmp_path: Path, n: int, share_right: float, words: str) -> None:
+    from visionlib.data.shapes import load_shapes
+
+    data = load_shapes(n_train=20, n_test=n, image_size=16)
+    run = make_run(tmp_path / "run", data, share_right=share_right, strength=30, is_whole=False)
+    assert write_report(run, dataset=data).pictures.startswith(words)
+
+
+def test_many_classes_grey_images_and_one_class_without_images(tmp_path: Path) -> None:
+    from visionlib.data import ImageSplit
+
+    generator = torch.Generator().manual_seed(0)
+    classes = tuple(f"class {number}" for number in range(120))
+
+    def split(n: int) -> ImageSplit:
+        images = torch.randint(256, (n, 1, 28, 28), dtype=torch.uint8, generator=generator)
+        return ImageSplit(images, torch.arange(n) % 119, classes, torch.arange(n))
+
+    data = Dataset("many", {"train": split(240), "test": split(240)}, classes)
+    run = make_run(tmp_path / "run", data)
+    page = write_report(run, dataset=data).path.read_text(encoding="utf-8")
+    assert "There are 120 classes, too many for a matrix" in page
+    assert "n/a" in page
+    assert 'id="matrix"' not in page
+
+
+def test_errors_are_told_before_anything_is_written(written: Written, page_data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a folder; name a file to write"):
+        write_report(written.run, out=tmp_path)
+    with pytest.raises(ConfigError, match=r"there is no folder .*absent; make it first"):
+        write_report(written.run, out=tmp_path / "absent" / "page.html")
+    with pytest.raises(RunError, match="there is no such run folder"):
+        write_report(tmp_path / "none")
+    unfinished = make_run(tmp_path / "run", page_data, is_whole=False)
+    unfinished.predictions.unlink()
+    with pytest.raises(RunError, match=r"has no predictions to tell of; make them with: visionlib test .*run"):
+        write_report(unfinished)
+    assert not unfinished.report.exists()
+
+
+def test_another_run_on_other_images_is_refused(written: Written, tmp_path: Path) -> None:
+    from visionlib.data.shapes import load_shapes
+
+    other = make_run(tmp_path / "other", load_shapes(n_train=20, n_test=30, image_size=32), is_whole=False)
+    with pytest.raises(RunError, match="images"):
+        write_report(written.run, against=other, out=tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_notebook_frame_holds_the_page_and_lets_nothing_out(written: Written) -> None:
+    frame = written.report._repr_html_()
+    assert frame.startswith('<iframe srcdoc="')
+    assert 'sandbox="allow-scripts allow-downloads"' in frame
+    held = html.unescape(re.findall(r'srcdoc="([^"]*)"', frame)[0])
+    assert held == written.report.path.read_text(encoding="utf-8")
+
+
+def test_the_record_tells_size_and_what_is_missing(bare: Written) -> None:
+    record = bare.report.to_dict()
+    assert record["report"] == str(bare.report.path)
+    assert record["bytes"] == bare.report.path.stat().st_size
+    assert set(record["missing"]) == {
+        *("explanations", "quality", "embedding_map", "neighbours", "candidates", "duplicates", "summary")
+    }
+    assert isinstance(bare.run, Run)
