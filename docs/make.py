@@ -10,6 +10,9 @@ python docs/make.py measures RUN RUN
 Those of docs/embeddings.md and docs/inspection.md from a run on CIFAR-10 and, if it has moved, its data:
 python docs/make.py inspection RUN [DATASET]
 
+Those of docs/report.md from a run on CIFAR-10, whose page is written anew; in headless Chromium:
+python docs/make.py report RUN [DATASET]
+
 Those of docs/explanations.md from a run, with a name for the file: python docs/make.py explanations RUN NAME [DATASET]
 """
 
@@ -209,6 +212,37 @@ def draw_explained(run_folder: Path, name: str, folder: Path, dataset: str | Non
     shrink_picture(picture)
 
 
+def draw_page(run_folder: Path, folder: Path, dataset: str | None = None) -> None:
+    """Take pictures of the page of a run: an image opened, one circled on the map, and a narrow screen in the dark."""
+    from playwright.sync_api import sync_playwright
+
+    from visionlib import open_run, write_report
+    from visionlib.evaluation import find_mistakes, read_kept_predictions
+
+    run = open_run(run_folder)
+    address = write_report(run, dataset=dataset).path.resolve().as_uri()
+    kept = read_kept_predictions(run)
+    worst = int(find_mistakes(kept.predictions, kept.labels, kept.record.classes, index=kept.index).index[0])
+    views = {
+        "report": (1280, 860, "light", f"#image={worst}", "#verdict"),
+        "report-map": (1280, 860, "light", f"#image={worst}&kind=all", "#map"),
+        "report-dark": (400, 860, "dark", "", "#mistakes"),
+    }
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
+        for name, (width, height, scheme, fragment, place) in views.items():
+            page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+            page.emulate_media(reduced_motion="reduce")
+            page.goto(address + fragment)
+            page.wait_for_selector("html[data-is-ready]", state="attached")
+            page.locator(place).evaluate("section => section.scrollIntoView()")
+            page.wait_for_timeout(300)
+            page.screenshot(path=folder / f"{name}.png")
+            page.close()
+        browser.close()
+
+
 def shrink_picture(path: Path) -> None:
     """Write a picture of few colours again with 256, which takes a third of the space; its description stays."""
     from PIL import Image
@@ -232,6 +266,9 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["inspection"]:
         draw_inspection(Path(sys.argv[2]), DOCS / "pictures", *sys.argv[3:4])
         draw_datasets(Path(sys.argv[2]), DOCS / "pictures", *sys.argv[3:4])
+        sys.exit()
+    if sys.argv[1:2] == ["report"]:
+        draw_page(Path(sys.argv[2]), DOCS / "pictures", *sys.argv[3:4])
         sys.exit()
     if sys.argv[1:2] == ["explanations"]:
         draw_explained(Path(sys.argv[2]), sys.argv[3], DOCS / "pictures", *sys.argv[4:5])

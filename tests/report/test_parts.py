@@ -69,7 +69,7 @@ def choose(n: int, wrong: list[int], **options: Any) -> Any:
     losses = torch.zeros(n, dtype=torch.float64)
     is_right = torch.ones(n, dtype=torch.bool)
     for rank, place in enumerate(wrong):
-        losses[place] = 10.0 - rank
+        losses[place] = 1000.0 - rank
         is_right[place] = False
     wanted = options.pop("wanted", torch.zeros(0, dtype=torch.int64))
     return choose_images(losses, is_right, torch.arange(n), wanted, is_full=options.pop("is_full", False), **options)

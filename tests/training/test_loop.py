@@ -26,6 +26,7 @@ def test_a_finished_run_has_every_file_and_they_agree(
         "model.safetensors",
         "predictions.npz",
         "resume.pt",
+        "summary.json",
         "training.json",
     }
     config = read_json(finished_run.config)

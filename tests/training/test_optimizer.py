@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -109,11 +110,12 @@ def test_alike_layers_together_or_one_by_one(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_parameter_without_gradient_stays() -> None:
     conv, idle = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
     optimizer = Muon(
-        [conv.weight, idle.weight],
-        [conv.bias] if conv.bias is not None else [],
+        [
+            {"params": [conv.weight, idle.weight], "is_orthogonalized": True, "weight_decay": 0.0},
+            {"params": [conv.bias], "is_orthogonalized": False, "weight_decay": 0.0},
+        ],
         momentum=0.6,
         others_momentum=0.9,
-        others_decay=0.0,
         number_format=torch.float32,
     )
     set_rates(optimizer, TrainConfig(), 0.1)
@@ -121,6 +123,20 @@ def test_a_parameter_without_gradient_stays() -> None:
     conv(torch.randn(1, 3, 5, 5)).sum().backward()
     optimizer.step()
     assert torch.equal(idle.weight, before)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
+def test_biases_of_normalisations_can_have_a_rate_of_their_own(optimizer: Any) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+    config = TrainConfig(optimizer=optimizer, norm_bias_factor=16.0, weight_decay=8e-4, peak_learning_rate=0.2)
+    made = make_optimizer(model, config)
+    set_rates(made, config, 0.1)
+    (own,) = [group for group in made.param_groups if any(p is model[1].bias for p in group["params"])]
+    assert (len(own["params"]), own["lr"], own["weight_decay"]) == (1, pytest.approx(1.6), pytest.approx(5e-5))
+    (rest,) = [group for group in made.param_groups if any(p is model[1].weight for p in group["params"])]
+    assert (rest["lr"], rest["weight_decay"]) == (0.1, 8e-4)
+    grouped = [id(p) for group in made.param_groups for p in group["params"]]
+    assert sorted(grouped) == sorted(map(id, model.parameters()))
 
 
 def test_rates_rise_and_fall_together_to_peaks_of_their_own() -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from visionlib.data import Dataset
 from visionlib.errors import RunError
 from visionlib.runs import Run, read_json
 from visionlib.training import TrainConfig, loop, resume, train
+from visionlib.training.averaging import WeightAverage
 from visionlib.training.checkpoint import Checkpointer, Progress
 
 STEPS_PER_EPOCH = 4
@@ -80,10 +82,26 @@ def test_an_interrupt_after_any_step_changes_nothing(
     assert run.predictions.read_bytes() == finished_run.predictions.read_bytes()
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"averaging": "ema", "averaging_decay": 0.8, "whiten": True},
+        {"averaging": "lookahead", "zero_init": True, "norm_bias_factor": 8.0},
+        {"averaging": "lookahead", "optimizer": "muon", "norm_bias_factor": 8.0},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
 def test_interrupted_again_and_again(
-    small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, Any],
+    small_shapes: Dataset,
+    small_config: TrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = small_config.replace(epochs=3, batch_size=30, flip="random", cutout_px=4, validation_fraction=0.1)
+    config = small_config.replace(
+        epochs=3, batch_size=30, flip="random", cutout_px=4, validation_fraction=0.1, **settings
+    )
     whole = train(small_shapes, config, out=tmp_path / "whole")
     dice = random.Random(0)
     go: Callable[[], Run] = lambda: train(small_shapes, config, out=tmp_path / "parts")  # noqa: E731
@@ -216,7 +234,7 @@ def test_checkpoints_are_rarer_where_they_cost_much(tmp_path: Path, monkeypatch:
         real(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(torch, "save", slow)
-    checkpointer.save(model, optimizer, progress)
+    checkpointer.save(model, optimizer, WeightAverage(model, TrainConfig(), 1), progress)
     now[0] += 299
     assert not checkpointer.is_due()
     now[0] += 1

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from visionlib.errors import RunError
 from visionlib.runs import Run, replacing
+from visionlib.training.averaging import WeightAverage
 from visionlib.training.world import ALONE, World
 
 _LARGEST_COST = 0.01
@@ -64,16 +65,23 @@ class Checkpointer:
         pause = max(self._interval_s, self._cost_s / _LARGEST_COST)
         return self._interval_s > 0 and time.perf_counter() - self._last >= pause
 
-    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    def save(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage, progress: Progress
+    ) -> None:
         """Write one in the place of the last, whole or not at all; all processes must come here at the same step."""
         started = time.perf_counter()
-        own = {"statistics": dict(model.named_buffers()), **{name: getattr(progress, name) for name in _OWN}}
+        own = {
+            "statistics": dict(model.named_buffers()),
+            "average_statistics": average.statistics(),
+            **{name: getattr(progress, name) for name in _OWN},
+        }
         processes = self._world.collect(own)
         if self._world.is_first:
             state = {
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "progress": {name: getattr(progress, name) for name in ("epoch", "steps", "seconds", "history")},
+                "average": average.state(),
                 "processes": processes,
             }
             with replacing(self._run.resume) as temporary:
@@ -83,9 +91,11 @@ class Checkpointer:
 
 
 def load_checkpoint(
-    run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, device: str, world: World
+    run: Run, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage, device: str, world: World
 ) -> Progress:
-    """Put a model and its optimiser back to where the run's last checkpoint was; without one, leave them as they are.
+    """Put a model, its optimiser and its average back to where the run's last checkpoint was.
+
+    Without one they stay as they are.
 
     Raises:
         RunError: if the checkpoint is damaged, or of another network.
@@ -98,6 +108,7 @@ def load_checkpoint(
         own = state["processes"][world.rank]
         model.load_state_dict({**state["model"], **own["statistics"]})
         optimizer.load_state_dict(state["optimizer"])
+        average.load(state.get("average", []), own.get("average_statistics", []))
         return Progress(**state["progress"], **{name: own[name] for name in _OWN})
     except Exception as error:  # damaged files bring a dozen kinds of errors out of torch.load
         text = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -16,6 +16,7 @@ Normalization = Literal["dataset", "half"]
 Precision = Literal["auto", "fp32", "bf16"]
 Schedule = Literal["one-cycle", "triangular", "cosine", "constant"]
 OptimizerName = Literal["sgd", "muon"]
+Averaging = Literal["none", "ema", "lookahead"]
 
 
 def _setting(default: Any, text: str, *, low: float | None = None, high: float | None = None) -> Any:
@@ -56,6 +57,15 @@ class TrainConfig:
     cycles: int = _setting(1, "number of triangular cycles; other schedules have none", low=1)
     momentum: float = _setting(0.9, "Nesterov momentum", low=0, high=1)
     weight_decay: float = _setting(5e-4, "decay of all weights per step, times the rate", low=0)
+    norm_bias_factor: float = _setting(
+        1.0,
+        "rate of the biases of batch normalisations, times that of the other weights; their decay is divided by it",
+        low=0.01,
+    )
+    averaging: Averaging = _setting("none", "average of the weights that the run keeps, see docs/training.md")
+    averaging_decay: float = _setting(0.99, "share of the average that a step keeps", low=0, high=0.99999)
+    whiten: bool = _setting(False, "begin the first convolution with the principal components of the images' patches")
+    zero_init: bool = _setting(False, "begin each residual block as its shortcut alone")
     label_smoothing: float = _setting(0.1, "share of the target spread over all classes", low=0, high=1)
     flip: Flip = _setting("alternating", "mirror images: never, at random, or every other epoch")
     crop_px: int = _setting(2, "largest random shift, in pixels, mirrored at the border", low=0)

@@ -16,6 +16,7 @@ from visionlib.errors import TrainingError
 from visionlib.models import predict_logits, prepare_inputs
 from visionlib.progress import progress_bar
 from visionlib.runs import Run, write_json_lines
+from visionlib.training.averaging import WeightAverage
 from visionlib.training.batches import augment_images, epoch_batches
 from visionlib.training.checkpoint import Checkpointer, Progress, load_checkpoint
 from visionlib.training.config import TrainConfig
@@ -68,7 +69,8 @@ def train_epochs(
     """
     config, world = fit.config, fit.world
     optimizer = make_optimizer(model, config, fit.number_format)
-    progress = load_checkpoint(run, model, optimizer, fit.compute.device, world)
+    average = WeightAverage(model, config, config.epochs * fit.steps_per_epoch)
+    progress = load_checkpoint(run, model, optimizer, average, fit.compute.device, world)
     learner = world.wrap(model)
     if progress.epoch or progress.steps:
         tell(f"going on after epoch {progress.epoch} and {progress.steps} steps")
@@ -82,7 +84,9 @@ def train_epochs(
             """Save what is due, and end if a signal came to any process."""
             number, is_due = world.agree(interruption.signal or 0, checkpointer.is_due())
             if number or is_due:
-                checkpointer.save(model, optimizer, progress)
+                # What is no number must never take the place of the last good checkpoint.
+                _finite(progress.loss_sum, progress.epoch, config)
+                checkpointer.save(model, optimizer, average, progress)
             if number:
                 several = f" --devices {world.size}" if world.size > 1 else ""
                 tell(f"interrupted and saved; go on with: visionlib train --resume {run.path}{several}")
@@ -91,11 +95,12 @@ def train_epochs(
 
         while progress.epoch < config.epochs:
             with small_maps_as_products(model, fit.compute.device):
-                record = _train_epoch(learner, optimizer, fit, progress, pause)
+                record = _train_epoch(learner, optimizer, average, fit, progress, pause)
             world.average_statistics(model)
-            record["validation_accuracy"] = _score(model, fit, validation, record["resolution_px"])
             tested = test if _is_test_due(record["epoch"], config) else None
-            record["test_accuracy"] = _score(model, fit, tested, record["resolution_px"])
+            with average.used():
+                record["validation_accuracy"] = _score(model, fit, validation, record["resolution_px"])
+                record["test_accuracy"] = _score(model, fit, tested, record["resolution_px"])
             record["test_n"] = len(tested) if tested else None
             progress.finish_epoch(record)
             if world.is_first:
@@ -104,12 +109,18 @@ def train_epochs(
             tell(_describe_epoch(record, config.epochs))
             pause()
         if config.checkpoint_s:
-            checkpointer.save(model, optimizer, progress)
+            checkpointer.save(model, optimizer, average, progress)
+        average.finish()
     return progress.history
 
 
 def _train_epoch(
-    model: nn.Module, optimizer: torch.optim.Optimizer, fit: Fit, progress: Progress, pause: Callable[[], None]
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage,
+    fit: Fit,
+    progress: Progress,
+    pause: Callable[[], None],
 ) -> dict[str, Any]:
     """Show every image once, from the step on that `progress` tells; give the epoch's line of `history.jsonl`."""
     config, steps, epoch = fit.config, fit.steps_per_epoch, progress.epoch
@@ -125,6 +136,7 @@ def _train_epoch(
             side_px = resolution_px(step, config.epochs * steps, config.resolutions, whole_px)
             own = fit.world.share(positions)
             loss, hits = train_step(model, optimizer, fit, own, epoch, side_px, rate, len(positions))
+            average.update(step)
             progress.loss_sum += loss * len(own)
             progress.correct += hits
             progress.steps += 1

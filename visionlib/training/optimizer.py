@@ -1,7 +1,7 @@
 """The optimisers: SGD, and Muon, which lets the filters of a convolution learn in step with each other."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -25,25 +25,41 @@ def make_optimizer(
         config: the settings; the rates of each step are set before it, see `set_rates`.
         number_format: of Muon's products of matrices.
     """
+    groups = _group_parameters(model, config)
     if config.optimizer == "muon":
-        filters = [p for p in model.parameters() if p.ndim > 2]
-        others = [p for p in model.parameters() if p.ndim <= 2]
         return Muon(
-            filters,
-            others,
+            groups,
             momentum=config.muon_momentum,
             others_momentum=config.momentum,
-            others_decay=config.weight_decay,
             number_format=number_format,
         )
     return torch.optim.SGD(
-        model.parameters(),
+        groups,
         lr=config.peak_learning_rate,
         momentum=config.momentum,
-        weight_decay=config.weight_decay,
         nesterov=config.momentum > 0,
         fused=True,
     )
+
+
+def _group_parameters(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
+    """Part the parameters: filters for Muon, biases of normalisations if they have a rate of their own, all others."""
+    is_muon, factor = config.optimizer == "muon", config.norm_bias_factor
+    biases = [
+        layer.bias
+        for layer in model.modules()
+        if factor != 1 and isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.bias is not None
+    ]
+    apart = {id(bias) for bias in biases}
+    rest = [p for p in model.parameters() if id(p) not in apart]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in rest if is_muon and p.ndim > 2], "is_orthogonalized": True, "weight_decay": 0.0},
+        {"params": [p for p in rest if not is_muon or p.ndim <= 2], "weight_decay": config.weight_decay},
+        # A decay is times the rate: divided, it pulls no more than in the other weights.
+        {"params": biases, "rate_factor": factor, "weight_decay": config.weight_decay / factor},
+    ]
+    shared = {"is_orthogonalized": False, "rate_factor": 1.0}
+    return [{**shared, **group} for group in groups if group["params"]]
 
 
 def set_rates(optimizer: torch.optim.Optimizer, config: TrainConfig, learning_rate: float) -> None:
@@ -51,7 +67,7 @@ def set_rates(optimizer: torch.optim.Optimizer, config: TrainConfig, learning_ra
     for group in optimizer.param_groups:
         is_filters = group.get("is_orthogonalized", False)
         peak = config.muon_learning_rate / config.peak_learning_rate if is_filters and config.peak_learning_rate else 1
-        group["lr"] = learning_rate * peak
+        group["lr"] = learning_rate * peak * group.get("rate_factor", 1.0)
 
 
 class Muon(torch.optim.Optimizer):
@@ -63,11 +79,10 @@ class Muon(torch.optim.Optimizer):
     normalisation behind the layer makes up for any length.
 
     Args:
-        filters: weights of more than two dimensions, the first of them the output channels.
-        others: all other parameters: normalisation, biases, linear layers.
+        groups: parameters with their `weight_decay`, and whether they are filters, `is_orthogonalized`: weights of more
+            than two dimensions, the first of them the output channels.
         momentum: Nesterov momentum of the filters.
         others_momentum: Nesterov momentum of the others.
-        others_decay: decay of the others per step, times the rate.
         number_format: of the products of matrices; bf16 is enough.
     Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon; for convolutions airbench94_muon, which keeps lengths
         as well.
@@ -75,25 +90,17 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(
         self,
-        filters: Iterable[Tensor],
-        others: Iterable[Tensor],
+        groups: list[dict[str, Any]],
         *,
         momentum: float,
         others_momentum: float,
-        others_decay: float,
         number_format: torch.dtype,
     ) -> None:
         self._number_format = number_format
-        groups: list[dict[str, Any]] = [
-            {"params": list(filters), "is_orthogonalized": True, "momentum": momentum, "weight_decay": 0.0},
-            {
-                "params": list(others),
-                "is_orthogonalized": False,
-                "momentum": others_momentum,
-                "weight_decay": others_decay,
-            },
-        ]
-        super().__init__([group for group in groups if group["params"]], {"lr": 0.0})
+        super().__init__(
+            [{**group, "momentum": momentum if group["is_orthogonalized"] else others_momentum} for group in groups],
+            {"lr": 0.0},
+        )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

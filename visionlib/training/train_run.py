@@ -17,6 +17,7 @@ from visionlib.runs import Run, create_run, open_run, read_json, write_json, wri
 from visionlib.training.budget import fit_budget
 from visionlib.training.config import TrainConfig
 from visionlib.training.device import Compute, choose_compute, prepared_process
+from visionlib.training.initialization import initialize_model
 from visionlib.training.loop import Fit, accuracy, train_epochs
 from visionlib.training.predictions import predict_split, save_predictions
 from visionlib.training.provenance import describe_run, name_run
@@ -149,6 +150,7 @@ def _train_run(run: Run, source: Dataset, fit: Fit, validation: ImageSplit, tell
         device=compute.device, memory_format=torch.channels_last
     )  # type: ignore[call-overload]
     with prepared_process(compute):
+        initialize_model(model, fit.split, config, fit.mean, fit.std)
         history = train_epochs(model, fit, validation, run, tell, source.splits.get("test"))
     if not fit.world.is_first:
         return run

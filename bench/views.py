@@ -1,0 +1,61 @@
+"""Measure what test-time averaging is worth to runs: the image alone, with its mirror image, and six views.
+
+.venv/bin/python bench/views.py RUN...
+
+The six views are the image, the image shifted up and left by a pixel, and down and right, each with its mirror image;
+of a shifted pair the weight is a quarter, of the others a half. Source: Jordan 2024, arXiv:2404.00498, section 3.6.
+"""
+
+import statistics
+import sys
+import time
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from visionlib import open_run, predict_logits
+from visionlib.data.augmentation import mirror_images
+from visionlib.training import choose_compute, load_model
+from visionlib.training.device import prepared_process
+from visionlib.training.run_data import load_run_data
+
+
+def shift(images: Tensor, by: int) -> Tensor:
+    """Shift images down and right by so many pixels, mirrored at the border."""
+    padded = F.pad(images.float(), (1, 1, 1, 1), mode="reflect").to(torch.uint8)
+    height, width = images.shape[2:]
+    return padded[:, :, 1 - by : 1 - by + height, 1 - by : 1 - by + width]
+
+
+def measure(path: str) -> dict[str, tuple[float, float]]:
+    """Give accuracy and seconds of each kind of averaging."""
+    run = open_run(path)
+    model, record = load_model(run)
+    split, compute = load_run_data(run).test, choose_compute()
+    options: dict[str, Any] = {"mean": record.mean, "std": record.std, "side_px": record.input_size[0]}
+    found, logits, started = {}, torch.zeros(len(split), len(record.classes)), time.perf_counter()
+    with prepared_process(compute):
+        for name, weight, by in (("image", 1.0, 0), ("mirror", 1.0, 0), ("six views", 0.5, 1), ("six views", 0.5, -1)):
+            views = [mirror_images(split.images)] if name == "mirror" else [shift(split.images, by)]
+            views += [mirror_images(views[0])] if name == "six views" else []
+            for view in views:
+                logits += weight * predict_logits(model, view, precision=compute.precision, **options)
+            is_right = logits.argmax(1) == split.labels
+            found[name] = (is_right.float().mean().item(), time.perf_counter() - started)
+    return found
+
+
+def main() -> None:
+    """Measure the runs that the command line names, and print the means."""
+    rows = [measure(path) for path in sys.argv[1:]]
+    sys.stdout.write(f"{choose_compute()}; torch {torch.__version__}; {len(rows)} runs\n")
+    sys.stdout.write(f"{'':<12}{'accuracy, %':>14}{'seconds':>10}\n")
+    for name in rows[0]:
+        accuracy, seconds = (statistics.mean(row[name][at] for row in rows) for at in (0, 1))
+        sys.stdout.write(f"{name:<12}{100 * accuracy:>14.2f}{seconds:>10.1f}\n")
+
+
+if __name__ == "__main__":
+    main()
