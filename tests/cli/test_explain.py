@@ -50,6 +50,17 @@ def test_as_json_with_quality(run: Run, tmp_path: Path) -> None:
     ElementTree.parse(tmp_path / "maps.svg")
 
 
+def test_layers_can_be_repeated_for_maps_of_each(run: Run, tmp_path: Path) -> None:
+    layers = ("--layers", "layer2", "--layers", "layer3", "--layers", "layer2,layer3")
+    told = visionlib("explain", "run", "--of", "3,1", "--method", "layercam", *layers, "--target", "true", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    kept = read_json(run.explanations / "manifest.json")["maps"]
+    assert [one["layers"] for one in kept] == [["layer2"], ["layer3"], ["layer2", "layer3"]]
+    assert [one["key"] for one in kept] == [
+        *("layercam.true", "layercam@layer3.true", "layercam@layer2+layer3.true"),
+    ]
+
+
 def test_it_lists_the_methods(tmp_path: Path) -> None:
     told = visionlib("explain", "any", "--method", "list", cwd=tmp_path)
     assert told.returncode == 0
@@ -64,6 +75,7 @@ def test_it_lists_the_methods(tmp_path: Path) -> None:
         (["--of", "9999"], "error: image 9999: there is none of that index in the split; it has 70"),
         (["--picture", "maps.gif"], "error: maps.gif: is no picture by its name"),
         (["--target", "moon"], "error: target moon: there is no such class; known are: board, columns, flat, rows"),
+        (["--layers", "layer2"] * 2, "error: layercam-fused of layer2: is asked for twice; ask for it once"),
         (["--layers", "layer7"], "error: layer 'layer7': is not in the network; close to it: layer"),
         (["--method", "gradient", "--layers", "layer1"], "error: gradient: its maps are of the input, and of no layer"),
     ],

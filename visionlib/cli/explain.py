@@ -1,5 +1,6 @@
 """`visionlib explain`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from visionlib.explanation.explain import Subject
 
 _DRAWN = 12
+TARGETS = ("predicted", "true")
+"""Classes that are explained if none are named."""
 
 
 def explain(
@@ -26,7 +29,10 @@ def explain(
         typer.Option(help="How maps are made; can be repeated. Default: layercam-fused. `--method list` tells all."),
     ] = None,
     layers: Annotated[
-        str | None, typer.Option(help="Layers to take instead of the method's own choice: layer3,layer4.")
+        list[str] | None,
+        typer.Option(
+            help="Layers to take instead of the method's own choice: layer3,layer4. Can be repeated: maps of each."
+        ),
     ] = None,
     target: Annotated[
         list[str] | None,
@@ -59,7 +65,7 @@ def explain(
 
     Example: visionlib explain runs/first --picture maps.png --quality
     """
-    from visionlib.explanation.methods import METHODS
+    from visionlib.explanation.methods import DEFAULT_METHOD, METHODS
 
     methods = method or []
     if "list" in methods:
@@ -73,9 +79,9 @@ def explain(
         check_picture_path(picture)
     index = parse_index(of)
     opened = open_run(run)
-    made = make_explanations(
-        opened, methods, layers, target, index=index, n=n, seed=seed, dataset=dataset, device=device
-    )
+    groups = [[name.strip() for name in group.split(",")] for group in layers] if layers else [None]
+    asked = [(name, group) for name in methods or [DEFAULT_METHOD] for group in groups]
+    made = explain_images(opened, asked, target or TARGETS, index=index, n=n, seed=seed, dataset=dataset, device=device)
     result: dict[str, Any] = {"run": str(run), "kept": str(opened.explanations)}
     result["explanations"] = [one.to_dict() for one in made]
     if picture is not None:
@@ -97,32 +103,29 @@ def explain(
     print_tables(*tabulate_explanations(made, opened), *(tabulate_quality(measured) if measured else ()))
 
 
-def make_explanations(
+def explain_images(
     run: Run,
-    methods: list[str],
-    layers: str | None,
-    targets: list[str] | None,
+    asked: Sequence[tuple[str, list[str] | None]],
+    targets: Sequence[str] = TARGETS,
     *,
-    index: tuple[int, ...] | None,
+    index: tuple[int, ...] | None = None,
     n: int,
-    seed: int,
+    seed: int = 0,
     dataset: str | None,
     device: str,
 ) -> "list[Explanation]":
-    """Make every map that is asked for, and keep them."""
+    """Make every map that is asked for, by method and layers, and keep them."""
     from visionlib.explanation.explain import explain_split, load_subject
     from visionlib.explanation.kept import save_explanations
-    from visionlib.explanation.methods import DEFAULT_METHOD
     from visionlib.training.run_data import load_run_data
 
     source = load_run_data(run, dataset)
     split, selection = _choose(run, source.test, index, n, seed)
     subject: Subject = load_subject(run, device=device)
-    named = [name.strip() for name in layers.split(",")] if layers else None
     made = [
-        explain_split(subject, split, method=name, layers=named, target=target)
-        for name in methods or [DEFAULT_METHOD]
-        for target in targets or ["predicted", "true"]
+        explain_split(subject, split, method=name, layers=layers, target=target)
+        for name, layers in asked
+        for target in targets
     ]
     record = {
         "dataset": source.name,

@@ -3,11 +3,12 @@
 import importlib.util
 from collections.abc import Callable
 
+from visionlib.cli.explain import explain_images
 from visionlib.runs import Run
 
-_EXPLAINED = 200
+_EXPLAINED = 120
 _MEASURED = 100
-_METHODS = ("layercam-fused", "layercam", "grad-cam", "hirescam")
+_MEASURED_METHODS = ("layercam-fused", "layercam", "grad-cam", "hirescam")
 
 
 def make_missing_parts(
@@ -36,15 +37,27 @@ def _make_summary(run: Run, dataset: str | None, device: str) -> None:
 
 
 def _make_explanations(run: Run, dataset: str | None, device: str) -> None:
-    from visionlib.cli.explain import make_explanations
+    """Make maps by the methods, and by LayerCAM those of each stage for itself."""
+    from visionlib.explanation.explain import load_subject
+    from visionlib.explanation.map_layers import list_map_layers
+    from visionlib.explanation.stages import choose_stages
+    from visionlib.training.trained_model import load_record
 
-    make_explanations(run, list(_METHODS), None, None, index=None, n=_EXPLAINED, seed=0, dataset=dataset, device=device)
+    record, _ = load_record(run)
+    size = (record.channels, *record.input_size)
+    stages = choose_stages(list_map_layers(load_subject(run, device=device).model, size), size)
+    asked = [
+        ("layercam-fused", None),
+        *(("layercam", [stage.name]) for stage in stages),
+        *(("grad-cam", None), ("hirescam", None)),
+    ]
+    explain_images(run, asked, n=_EXPLAINED, dataset=dataset, device=device)
 
 
 def _make_quality(run: Run, dataset: str | None, device: str) -> None:
     from visionlib.explanation.quality import measure_run_quality
 
-    measure_run_quality(run, methods=_METHODS, n=_MEASURED, dataset=dataset, device=device)
+    measure_run_quality(run, methods=_MEASURED_METHODS, n=_MEASURED, dataset=dataset, device=device)
 
 
 def _make_map(run: Run, dataset: str | None, device: str) -> None:

@@ -70,7 +70,7 @@ def save_explanations(run: Run, explanations: Sequence[Explanation], record: Map
         explanations: of the same images, by whatever methods and for whatever targets.
         record: fields of the manifest besides: dataset, content_hash, split, seed, selection.
     Raises:
-        ConfigError: if there are none, or they are of different images or unlabelled ones.
+        ConfigError: if there are none, they are of different images or unlabelled ones, or two are the same.
         RunError: if the folder cannot be written.
     """
     if not explanations:
@@ -78,6 +78,10 @@ def save_explanations(run: Run, explanations: Sequence[Explanation], record: Map
     first = explanations[0]
     if first.labels is None or any(not torch.equal(first.index, one.index) for one in explanations):
         raise ConfigError("explanations", "are not of the same images with labels", "keep those of one split")
+    kinds = [(one.method, one.layers, one.target) for one in explanations]
+    for place, kind in enumerate(kinds):
+        if kind in kinds[:place]:
+            raise ConfigError(f"{kind[0]} of {', '.join(kind[1])}", "is asked for twice", "ask for it once")
     arrays: dict[str, Any] = {
         "index": first.index.numpy(),
         "predicted": first.predictions.numpy(),
@@ -86,6 +90,9 @@ def save_explanations(run: Run, explanations: Sequence[Explanation], record: Map
     maps = []
     for one in explanations:
         key = f"{one.method}.{one.target}"
+        if key in arrays:
+            # The same method at other layers.
+            key = f"{one.method}@{'+'.join(one.layers)}.{one.target}"
         arrays[key] = (one.scaled * 255).round().to(torch.uint8).numpy()
         arrays[f"{key}.peak"] = one.maps.amax((1, 2)).numpy()
         arrays[f"{key}.is_constant"] = one.is_constant.numpy()

@@ -162,7 +162,8 @@ function startMap() {
   const canvas = document.getElementById("map-canvas");
   if (!points || !canvas) return;
   const hint = document.getElementById("map-hint");
-  const clear = document.getElementById("map-clear");
+  const circled = document.getElementById("map-circled");
+  const show = document.getElementById("map-show");
   const select = document.getElementById("map-class");
   fillMenu(select, classes.map((name, label) => [String(label), name]), "all classes");
   select.addEventListener("change", () => {
@@ -208,9 +209,11 @@ function startMap() {
     stroke = null;
     drawMap();
   });
-  clear.addEventListener("click", () => setState({ ...START }));
+  document.getElementById("map-clear").addEventListener("click", () => setState({ ...START }));
+  show.addEventListener("click", goToImages);
   listeners.push(() => {
-    clear.hidden = !state.lasso;
+    circled.hidden = !state.lasso;
+    if (state.lasso) show.textContent = `show the ${shown.length.toLocaleString("en")} images that are circled`;
     drawMap();
   });
   new ResizeObserver(drawMap).observe(canvas);
