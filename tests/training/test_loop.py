@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError, RunError, TrainingError
 from visionlib.models import predict_logits
 from visionlib.runs import Run, read_json
-from visionlib.training import TrainConfig, load_model, train
+from visionlib.training import TrainConfig, choose_compute, load_model, train
+from visionlib.training.loop import Fit, train_step
+from visionlib.training.optimizer import make_optimizer
 from visionlib.training.predictions import load_predictions
 from visionlib.training.trained_model import load_record
 
@@ -152,3 +155,28 @@ def test_grey_images_and_two_classes(small_config: TrainConfig, tmp_path: Path) 
     run = train(dataset, small_config.replace(epochs=1, batch_size=16), out=tmp_path / "run")
     _, record = load_model(run)
     assert (record.channels, record.classes, record.input_size) == (1, ("even", "odd"), (20, 20))
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_parts_of_a_step_make_up_the_whole(parts: int, small_shapes: Dataset) -> None:
+    """Without normalisation by batches the gradients, and so the weights, are those of the whole to rounding."""
+    split = small_shapes.train
+    found = []
+    for config in (TrainConfig(batch_size=50), TrainConfig(batch_size=50, parts=parts)):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+        fit = Fit(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
+        optimizer = make_optimizer(model, config)
+        told = [train_step(model, optimizer, fit, torch.arange(50) + 50 * step, 0, 16, 0.1) for step in range(3)]
+        found.append((told, [parameter.detach() for parameter in model.parameters()]))
+    for (loss, hits), (other_loss, other_hits) in zip(found[0][0], found[1][0], strict=True):
+        torch.testing.assert_close(loss, other_loss)
+        assert hits == other_hits
+    for whole, made_up in zip(found[0][1], found[1][1], strict=True):
+        torch.testing.assert_close(whole, made_up, rtol=1e-4, atol=1e-6)
+
+
+def test_parts_of_one_image_are_refused(small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="parts: of 40 each has less than two images of a step; take fewer"):
+        train(small_shapes, small_config.replace(parts=40), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

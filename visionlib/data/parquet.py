@@ -50,6 +50,8 @@ def load_parquet(source: Path, image_size: int | None) -> tuple[dict[str, ImageS
     for split, paths in files.items():
         splits[split], told = _load_split(split, paths, names, image_size)
         warnings += told
+    # Arrow keeps what it has read for its next reading; a training can use it better.
+    pa.default_memory_pool().release_unused()
     return splits, warnings
 
 

@@ -36,6 +36,9 @@ class TrainConfig:
     seed: int = _setting(0, "decides weights, order and augmentation", low=0)
     epochs: int = _setting(6, "passes over the training images", low=1)
     batch_size: int = _setting(128, "images per step", low=1)
+    parts: int = _setting(
+        1, "parts that a step is worked through in, to save memory; batch normalisation sees a part at a time", low=1
+    )
     resolutions: tuple[float, ...] = _setting(
         (1.0,), "share of the image side trained at, spread evenly over the steps: 0.5,0.75,1"
     )

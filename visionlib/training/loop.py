@@ -176,19 +176,35 @@ def train_step(
     Returns:
         The mean loss, and how many were right, of the images at `positions`, still on the device.
     """
+    set_rates(optimizer, fit.config, learning_rate)
+    optimizer.zero_grad(set_to_none=True)
+    n = len(positions)
+    parts = [part for part in positions.tensor_split(fit.config.parts) if len(part)]
+    found = []
+    for part in parts:
+        loss, hits = _look(model, fit, part, epoch, side_px)
+        loss = loss if len(parts) == 1 else loss * (len(part) / n)
+        fit.world.weigh(loss, n, batch_size or n).backward()  # type: ignore[no-untyped-call]
+        found.append((loss.detach(), hits))
+    optimizer.step()
+    if len(found) == 1:
+        return found[0]
+    losses, hits_of_parts = zip(*found, strict=True)
+    return torch.stack(losses).sum(), torch.stack(hits_of_parts).sum()
+
+
+def _look(
+    model: nn.Module, fit: Fit, positions: Int64[Tensor, "n"], epoch: int, side_px: int
+) -> tuple[Float32[Tensor, ""], Int64[Tensor, ""]]:
+    """Show images to the network; give their mean loss, to go back from, and how many are right."""
     labels = fit.split.labels[positions]
     images = augment_images(fit.split.images[positions], fit.split.index[positions], fit.config, epoch)
     inputs = prepare_inputs(images, fit.mean, fit.std, side_px)
-    set_rates(optimizer, fit.config, learning_rate)
     device_type = torch.device(fit.compute.device).type
     with torch.autocast(device_type, torch.bfloat16, enabled=fit.compute.precision == "bf16"):
         logits = model(inputs)
     loss = F.cross_entropy(logits.float(), labels, label_smoothing=fit.config.label_smoothing)
-    optimizer.zero_grad(set_to_none=True)
-    n = len(positions)
-    fit.world.weigh(loss, n, batch_size or n).backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+    return loss, (logits.detach().argmax(1) == labels).sum()
 
 
 def _finite(loss_sum: Tensor, epoch: int, config: TrainConfig) -> float:

@@ -127,12 +127,17 @@ def prepare_fit(source: Dataset, config: TrainConfig, compute: Compute, world: W
     """Lay out what stays the same through a run, and the images that are held out of it for validation.
 
     Raises:
-        ConfigError: if nothing is left to learn from, or too little for each of the processes.
+        ConfigError: if nothing is left to learn from, or too little for each of the processes, or these shall work in
+            parts.
     """
+    if world.size > 1 and config.parts > 1:
+        raise ConfigError("parts", "a step is parted among the processes already", "leave it at 1")
     fit_split, validation = _hold_out_validation(source.train, config)
     mean, std = _choose_normalization(fit_split, config)
     fit = Fit(fit_split.to(compute.device), config, compute, mean, std, world)
     smallest = len(fit_split) // fit.steps_per_epoch
+    if config.parts > 1 and smallest < 2 * config.parts:
+        raise ConfigError("parts", f"of {config.parts} each has less than two images of a step", "take fewer")
     if world.size > 1 and smallest < 2 * world.size:
         raise ConfigError(
             "batch_size",
