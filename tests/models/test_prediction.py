@@ -165,10 +165,10 @@ def test_everything_is_restored_after_an_exception() -> None:
     ("answer", "message"),
     [
         (lambda linear, x: {"logits": x}, r"Answering: returned a dict, not a tensor; its forward must return"),
-        (lambda linear, x: x, r"returned a float32 tensor of shape \(4, 3, 16, 16\).* \(4, classes\) for 4 images"),
+        (lambda linear, x: x, r"returned a float32 tensor of shape \(16, 3, 16, 16\).* \(16, classes\) for 16 images"),
         (lambda linear, x: x[:, :, 0, 0].sum(0), r"returned a float32 tensor of shape \(3,\)"),
         (lambda linear, x: x[:1, :, 0, 0], r"returned a float32 tensor of shape \(1, 3\)"),
-        (lambda linear, x: x[:, :, 0, 0].argmax(1, keepdim=True), r"returned a int64 tensor of shape \(4, 1\)"),
+        (lambda linear, x: x[:, :, 0, 0].argmax(1, keepdim=True), r"returned a int64 tensor of shape \(16, 1\)"),
     ],
 )
 def test_what_is_no_logits_is_refused(answer: Any, message: str) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from visionlib.errors import ModelError
 from visionlib.explanation.untouched import find_place
+from visionlib.models.prediction import FEWEST_ROWS, fill_batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,10 +92,9 @@ def score_classes(
         ModelError: if the network gives no logits, or a class is none of them.
     """
     n = len(inputs)
-    # One image alone takes other code paths than a batch, which round differently: it runs as a pair with itself.
-    shown = (inputs if n > 1 else torch.cat([inputs, inputs])).to(find_place(model)[1])
+    shown = fill_batch(inputs).to(find_place(model)[1])
     outputs: Any = model(shown)
-    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != max(n, 2):
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != max(n, FEWEST_ROWS):
         raise ModelError(
             type(model).__name__, "gives no row of logits per image", "its forward must return (n, classes)"
         )

@@ -13,6 +13,7 @@ from visionlib.errors import ConfigError, ModelError
 from visionlib.explanation.untouched import find_place, hooked, run_model, untouched, unwrap_model
 from visionlib.models import prepare_inputs
 from visionlib.models.normalize import scale_width
+from visionlib.models.prediction import FEWEST_ROWS, fill_batch
 from visionlib.progress import progress_bar
 from visionlib.summary.calls import first_tensor
 
@@ -136,10 +137,9 @@ def visit_layer(
         done = 0
         for chunk in torch.split(images, batch_size) if len(images) else ():
             inputs = prepare_inputs(chunk.to(device), mean, std, side_px).to(dtype)
-            # One image alone is calculated in another way than a batch, and rounded differently: it runs as a pair.
-            run_model(model, inputs if len(chunk) > 1 else torch.cat([inputs, inputs]))
+            run_model(model, fill_batch(inputs))
             outputs = kept.pop() if kept else None
-            if outputs is None or outputs.ndim != 4 or len(outputs) != max(len(chunk), 2):
+            if outputs is None or outputs.ndim != 4 or len(outputs) != max(len(chunk), FEWEST_ROWS):
                 problem = "does not put out one map of positions for each image"
                 raise ModelError(f"layer {layer!r}", problem, "choose another layer")
             visit(done, outputs[: len(chunk)])

@@ -14,6 +14,9 @@ from visionlib.errors import ModelError
 from visionlib.models.normalize import prepare_inputs
 from visionlib.progress import progress_bar
 
+FEWEST_ROWS = 16
+"""Images that go through a model at a time at least, see `fill_batch`."""
+
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
@@ -115,13 +118,21 @@ def predict_logits(
     ).logits
 
 
+def fill_batch(inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "_m c h w"]:
+    """Fill a small batch up with its own images, over and over, so that each gets the figures of a large batch.
+
+    Libraries multiply matrices of few rows by other code than larger ones, which rounds differently: below 2 everywhere
+    (a matrix times a vector), below 16 on Intel's processors.
+    """
+    n = len(inputs)
+    return inputs if n == 0 or n >= FEWEST_ROWS else inputs[torch.arange(FEWEST_ROWS, device=inputs.device) % n]
+
+
 def _run(model: nn.Module, inputs: Float32[Tensor, "n c h w"]) -> Float32[Tensor, "n k"]:
     """Run the model on one batch, and check that it gives logits."""
     n = len(inputs)
-    # One image alone takes other code paths than a batch (a matrix times a vector), which round differently: so it
-    # runs as a pair with itself, and gets the figures that it has in any batch.
-    outputs: object = model(inputs if n > 1 else torch.cat([inputs, inputs]))
-    rows = max(n, 2)
+    outputs: object = model(fill_batch(inputs))
+    rows = max(n, FEWEST_ROWS)
     remedy = f"its forward must return floating-point logits of shape ({rows}, classes) for {rows} images"
     if not isinstance(outputs, Tensor):
         raise ModelError(type(model).__name__, f"returned a {type(outputs).__name__}, not a tensor", remedy)
@@ -135,7 +146,7 @@ def _as_embeddings(watched: list[Any], *, rows: int, device: torch.device) -> Fl
     """Take the latest input of a linear layer off the list, if it is a row per image."""
     latest = watched.pop() if watched else None
     watched.clear()
-    if not isinstance(latest, Tensor) or latest.ndim != 2 or len(latest) != max(rows, 2):
+    if not isinstance(latest, Tensor) or latest.ndim != 2 or len(latest) != max(rows, FEWEST_ROWS):
         return None
     return latest[:rows].to(device)
 
