@@ -71,14 +71,15 @@ def choose(n: int, wrong: list[int], **options: Any) -> Any:
     for rank, place in enumerate(wrong):
         losses[place] = 1000.0 - rank
         is_right[place] = False
-    wanted = options.pop("wanted", torch.zeros(0, dtype=torch.int64))
-    return choose_images(losses, is_right, torch.arange(n), wanted, is_full=options.pop("is_full", False), **options)
+    none = torch.zeros(0, dtype=torch.int64)
+    others = [options.pop(name, none) for name in ("explained", "referred")]
+    return choose_images(losses, is_right, torch.arange(n), *others, is_full=options.pop("is_full", False), **options)
 
 
 def test_mistakes_come_first_then_a_sample() -> None:
-    chosen = choose(1000, [5, 3, 900], most_pictures=50, wanted=torch.tensor([7]))
-    assert set(chosen.pictured.tolist()) >= {3, 5, 7, 900}
-    assert 50 <= len(chosen.pictured) <= 51
+    chosen = choose(1000, [5, 3, 900], most_pictures=50, explained=torch.tensor([7]), referred=torch.tensor([9]))
+    assert set(chosen.pictured.tolist()) >= {3, 5, 7, 9, 900}
+    assert 50 <= len(chosen.pictured) <= 52
     assert chosen.listed.tolist() == list(range(1000))
     assert set(chosen.neighboured.tolist()) == {3, 5, 7, 900}
     assert chosen.words == "pictures of all 3 mistakes and of a sample of 47 of the 997 images that are right"

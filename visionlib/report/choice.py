@@ -11,7 +11,7 @@ from visionlib.data.random import random_order
 MOST_LISTED = 20_000
 """Images of a split that are listed one by one: beyond it a page would not open fast."""
 MOST_PICTURES = 1_800
-MOST_NEIGHBOURED = 300
+MOST_NEIGHBOURED = 200
 LEAST_SAMPLE = 200
 """Pictures that are kept for a sample of the images that are right, however many mistakes there are."""
 _STREAM = 10
@@ -39,7 +39,8 @@ def choose_images(
     losses: Float64[Tensor, "n"],
     is_right: Tensor,
     index: Int64[Tensor, "n"],
-    wanted: Int64[Tensor, "w"],
+    explained: Int64[Tensor, "e"],
+    referred: Int64[Tensor, "d"],
     *,
     is_full: bool,
     most_pictures: int = MOST_PICTURES,
@@ -50,17 +51,18 @@ def choose_images(
         losses: of each image.
         is_right: whether it is predicted right.
         index: what each image is called for good; decides the sample.
-        wanted: positions of images that something else on the page refers to, such as those with maps.
+        explained: positions of images that have maps.
+        referred: positions of images that something else on the page refers to, such as doubtful labels.
         is_full: give every listed image a picture.
-        most_pictures: at most so many otherwise, besides `wanted`.
+        most_pictures: at most so many otherwise, besides `explained` and `referred`.
     """
-    n = len(losses)
+    n, wanted = len(losses), torch.cat([explained, referred])
     by_loss = torch.where(is_right, -1.0, losses).argsort(descending=True, stable=True)
     wrong = by_loss[: n - int(is_right.sum())]
     order = random_order(0, 0, index, _STREAM)
     right = order[is_right[order]]
     listed = torch.arange(n) if n <= MOST_LISTED else _join(torch.cat([wrong, wanted, right])[:MOST_LISTED])
-    neighboured = _join(torch.cat([wrong[:MOST_NEIGHBOURED], wanted]) if not is_full else torch.cat([wrong, wanted]))
+    neighboured = _join(torch.cat([wrong if is_full else wrong[:MOST_NEIGHBOURED], explained]))
     if is_full:
         words = f"pictures of all {n:,} test images" if len(listed) == n else f"pictures of {len(listed):,} test images"
         return Choice(listed, listed, neighboured, words)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float64, Int64
+from numpy.typing import NDArray
 from torch import Tensor
 
 from visionlib.evaluation.class_names import tidy_name
@@ -17,10 +18,11 @@ from visionlib.report.packing import pack, pack_shares
 from visionlib.report.sprites import make_sheet
 
 _TOP = 5
-_NEIGHBOURS = 4
+_NEIGHBOURS = 3
+_MOST_REFERRED = 200
 _TILE_PX = {False: 48, True: 96}
 """Height of a picture at most: by default, and with `--full`."""
-_SHEET_BYTES = {False: (640_000, 160_000), True: (2_700_000, 600_000)}
+_SHEET_BYTES = {False: (600_000, 150_000), True: (2_700_000, 600_000)}
 """Of the pictures of test and of training images, likewise; the page holds them as base64, a third larger."""
 
 
@@ -40,7 +42,12 @@ class ImageData:
         self._predicted = kept.predictions.logits.argmax(1)
         self._place = {name: place for place, name in enumerate(kept.index.tolist())}
         self.choice: Choice = choose_images(
-            self._losses, self._predicted == kept.labels, kept.index, self._wanted(), is_full=is_full
+            self._losses,
+            self._predicted == kept.labels,
+            kept.index,
+            self._explained(),
+            self._referred(),
+            is_full=is_full,
         )
         self._record_of = torch.full((len(kept.labels),), -1, dtype=torch.int64)
         self._record_of[self.choice.listed] = torch.arange(len(self.choice.listed))
@@ -65,15 +72,18 @@ class ImageData:
         }
         return {**found, **self._pictures(training)}
 
-    def _wanted(self) -> Int64[Tensor, "w"]:
-        """Find the positions of images that have maps or doubtful labels, or are twice in the data."""
-        parts = self._contents
-        index: list[int] = []
-        if not isinstance(parts.explanations, Missing):
-            index += parts.explanations.index.tolist()
-        if not isinstance(parts.candidates, Missing):
-            index += parts.candidates.index.tolist()[:200]
-        index += [pair[0] for pair in self._leaks()][:200]
+    def _explained(self) -> Int64[Tensor, "e"]:
+        """Find the positions of images that have maps."""
+        found = self._contents.explanations
+        return self._locate([] if isinstance(found, Missing) else found.index.tolist())
+
+    def _referred(self) -> Int64[Tensor, "d"]:
+        """Find the positions of the first images with doubtful labels, and of the first that are twice in the data."""
+        found = self._contents.candidates
+        index = [] if isinstance(found, Missing) else found.index.tolist()[:_MOST_REFERRED]
+        return self._locate(index + [pair[0] for pair in self._leaks()][:_MOST_REFERRED])
+
+    def _locate(self, index: list[int]) -> Int64[Tensor, "m"]:
         return torch.tensor([self._place[name] for name in index if name in self._place], dtype=torch.int64)
 
     def _leaks(self) -> list[tuple[int, int, str, str, float]]:
@@ -98,7 +108,7 @@ class ImageData:
         return {
             "n": len(listed),
             "top_n": count,
-            "index": pack(kept.index[listed].numpy(), "i4"),
+            "index": _pack_unless_counted(kept.index[listed].numpy()),
             "label": pack(kept.labels[listed].numpy(), "u2"),
             "top": pack(top.numpy(), "u2"),
             "probability": pack_shares(probabilities.gather(1, top).numpy()),
@@ -110,10 +120,8 @@ class ImageData:
         """Make the sheets: of test images, and of those training images that something refers to."""
         images, tile = self._contents.images, _TILE_PX[self._is_full]
         most, most_training = _SHEET_BYTES[self._is_full]
-        rows = torch.full((len(self.choice.listed),), -1, dtype=torch.int64)
         if isinstance(images, Missing):
-            return {"pictures": None, "training_pictures": None, "picture_rows": pack(rows.numpy(), "i4")}
-        rows[self._record_of[self.choice.pictured]] = torch.arange(len(self.choice.pictured))
+            return {"pictures": None, "training_pictures": None}
         sheets = {"pictures": make_sheet(images.test.images[self.choice.pictured], tile, most)}
         places = {name: place for place, name in enumerate(images.train.index.tolist())}
         chosen = torch.tensor([places[name] for name in training], dtype=torch.int64)
@@ -128,7 +136,8 @@ class ImageData:
             }
             for name, sheet in sheets.items()
         }
-        return {**told, "picture_rows": pack(rows.numpy(), "i4")}
+        # Which record each tile is of, in their order.
+        return {**told, "pictured": pack(self._record_of[self.choice.pictured].numpy(), "i4")}
 
     def _neighbours(self, training: list[int]) -> dict[str, Any] | None:
         found = self._contents.neighbours
@@ -168,7 +177,7 @@ class ImageData:
             if (record := self._find_record(name)) >= 0:
                 tile = int(_tiles(torch.tensor([index]), training)[0])
                 told = {"index": index, "label": tidy_name(label), "tile": tile}
-                found.append({"record": record, "kind": kind, "correlation": correlation, **told})
+                found.append({"record": record, "kind": kind, "correlation": round(correlation, 3), **told})
         return found
 
     def _maps(self) -> dict[str, Any] | None:
@@ -202,7 +211,7 @@ class ImageData:
         # One scale for both directions: distances are what a map is for.
         scaled = (positions - (low + high) / 2) / max(float((high - low).max()), 1e-9) + 0.5
         return {
-            "record": pack(records[records >= 0], "i4"),
+            "record": _pack_unless_counted(records[records >= 0]),
             "x": pack_shares(scaled[:, 0].clip(0, 1)),
             "y": pack_shares(1 - scaled[:, 1].clip(0, 1)),
         }
@@ -217,6 +226,11 @@ class ImageData:
     def _find_record(self, name: int) -> int:
         place = self._place.get(name)
         return -1 if place is None else int(self._record_of[place])
+
+
+def _pack_unless_counted(values: NDArray[np.int64]) -> dict[str, str] | None:
+    """Pack numbers, or nothing where they merely count from 0 on, as those of a whole split do."""
+    return None if np.array_equal(values, np.arange(len(values))) else pack(values, "i4")
 
 
 def _tiles(index: Int64[Tensor, "*shape"], training: list[int]) -> Int64[Tensor, "*shape"]:

@@ -13,19 +13,25 @@ function unpack(packed) {
   return new ARRAYS[packed.type](bytes.buffer);
 }
 
+// Numbers that merely count from 0 on are not packed.
+function unpackOrCount(packed, n) {
+  return packed ? unpack(packed) : Int32Array.from({ length: n }, (_, at) => at);
+}
+
 const data = readJson("data");
 const classes = data.classes;
 const topN = data.records.top_n;
 const records = {
   n: data.records.n,
-  index: unpack(data.records.index),
+  index: unpackOrCount(data.records.index, data.records.n),
   label: unpack(data.records.label),
   top: unpack(data.records.top),
   probability: unpack(data.records.probability),
   trueProbability: unpack(data.records.true_probability),
   loss: unpack(data.records.loss),
-  picture: unpack(data.picture_rows),
+  picture: new Int32Array(data.records.n).fill(-1),
 };
+if (data.pictured) unpack(data.pictured).forEach((record, tile) => (records.picture[record] = tile));
 const otherPredicted = data.against && unpack(data.against.predicted);
 
 const recordOfIndex = new Map();

@@ -4,11 +4,11 @@ const MAP_MARGIN = 14;
 const SMALLEST_LASSO_PX = 6;
 const MOST_CORNERS = 48;
 const points = data.embedding_map && {
-  record: unpack(data.embedding_map.record),
   x: unpack(data.embedding_map.x),
   y: unpack(data.embedding_map.y),
 };
 if (points) {
+  points.record = unpackOrCount(data.embedding_map.record, points.x.length);
   const range = (values) => {
     const [low, high] = [values.reduce((a, b) => Math.min(a, b), 65535), values.reduce((a, b) => Math.max(a, b), 0)];
     return [low / 65535, Math.max(high, low + 1) / 65535];
