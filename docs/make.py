@@ -224,7 +224,7 @@ def draw_page(run_folder: Path, folder: Path, dataset: str | None = None) -> Non
     kept = read_kept_predictions(run)
     worst = int(find_mistakes(kept.predictions, kept.labels, kept.record.classes, index=kept.index).index[0])
     views = {
-        "report": (1280, 860, "light", f"#image={worst}", "#verdict"),
+        "report": (1400, 900, "light", f"#image={worst}", "#confusion"),
         "report-map": (1280, 860, "light", f"#image={worst}&kind=all", "#map"),
         "report-dark": (400, 860, "dark", "", "#mistakes"),
     }

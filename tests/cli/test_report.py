@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_commands import visionlib
+from tests.cli.test_inspect import pictures as pictures
 from tests.report.runs import make_run
-from visionlib.data import load_dataset
+from visionlib.data import Dataset
 from visionlib.runs import Run
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run on the built-in shapes, which every process can draw for itself."""
-    return make_run(tmp_path_factory.mktemp("runs") / "run", load_dataset("shapes"))
+def made(pictures: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run on a folder of pictures, which every process can read for itself."""
+    return make_run(tmp_path_factory.mktemp("runs") / "run", pictures)
 
 
 @pytest.fixture
