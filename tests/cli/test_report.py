@@ -60,10 +60,23 @@ def test_make_makes_what_is_missing_and_nothing_else(run: Run, tmp_path: Path) -
     assert (run.explanations / "quality.json").is_file()
 
 
+def test_a_part_that_cannot_be_made_does_not_keep_the_others_from_it(run: Run, tmp_path: Path) -> None:
+    shutil.rmtree(run.explanations)
+    run.weights.write_bytes(b"not what the record vouches for")
+    (run.inspection / "duplicates.json").unlink()
+    told = visionlib("report", "run", "--make", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "not made: explanations: run/model.safetensors: is not the file that model.json vouches for" in told.stderr
+    assert (run.inspection / "duplicates.json").is_file()
+    assert "without explanations, which can be made with: visionlib explain run" in told.stdout
+    assert "without duplicates" not in told.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["none"], 1, "none: there is no such run folder"),
+        (["run", "--make", "--out", "none/page.html"], 2, "none/page.html: there is no folder none; make it first"),
         (["run", "--out", "."], 2, ".: is a folder; name a file to write"),
         (["run", "--against", "none"], 1, "none: there is no such run folder"),
         (["run", "--ful"], 2, "No such option"),

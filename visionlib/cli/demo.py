@@ -57,8 +57,7 @@ def write_page(run: Run) -> "Report":
     from visionlib.cli.page_parts import make_missing_parts
     from visionlib.report import write_report
 
-    make_missing_parts(run, list(write_report(run).missing), None, device="auto", tell=tell)
-    return write_report(run)
+    return write_report(run, dataset=make_missing_parts(run, tell=tell))
 
 
 def run_demo(out: Path | None, *, seed: int, tell: Callable[[str], None]) -> "tuple[Run, Evaluation]":

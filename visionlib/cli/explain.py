@@ -13,7 +13,7 @@ from visionlib.errors import ConfigError
 from visionlib.runs import Run, open_run
 
 if TYPE_CHECKING:
-    from visionlib.data import ImageSplit
+    from visionlib.data import Dataset, ImageSplit
     from visionlib.explanation import Explanation
     from visionlib.explanation.explain import Subject
 
@@ -111,7 +111,7 @@ def explain_images(
     index: tuple[int, ...] | None = None,
     n: int,
     seed: int = 0,
-    dataset: str | None,
+    dataset: "str | Dataset | None",
     device: str,
 ) -> "list[Explanation]":
     """Make every map that is asked for, by method and layers, and keep them."""

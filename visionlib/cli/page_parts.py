@@ -1,10 +1,14 @@
 """What a run's page shows besides what a training leaves: made in one go, each part where the run lacks it."""
 
-import importlib.util
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from visionlib.cli.explain import explain_images
+from visionlib.errors import VisionlibError
 from visionlib.runs import Run
+
+if TYPE_CHECKING:
+    from visionlib.data import Dataset
 
 _EXPLAINED = 120
 _MEASURED = 100
@@ -12,31 +16,46 @@ _MEASURED_METHODS = ("layercam-fused", "layercam", "grad-cam", "hirescam")
 
 
 def make_missing_parts(
-    run: Run, missing: "list[str]", dataset: str | None, *, device: str, tell: Callable[[str], None]
-) -> None:
-    """Make the parts of a run's page that are named, in the order in which they need each other.
+    run: Run, dataset: str | None = None, *, device: str = "auto", tell: Callable[[str], None]
+) -> "Dataset":
+    """Make the parts of a run's page that the run lacks, in the order in which they need each other.
+
+    A part that cannot be made is told, and the others are made all the same: the page says what it lacks.
 
     Args:
         run: a finished run.
-        missing: names as in `Report.missing`; others are left alone.
         dataset: where the run's data lies now, if it has moved since.
         device: what to compute on.
         tell: takes a line for each part.
+    Returns:
+        The run's data, which is read once.
+    Raises:
+        RunError: if the run is unfinished or damaged, or its data is not what it was trained with.
+        DataError: if the data cannot be read.
     """
+    from visionlib.report.contents import read_contents
+    from visionlib.training.run_data import load_run_data
+
+    source = load_run_data(run, dataset)
+    missing = read_contents(run, dataset=source).missing
     for name, make in _PARTS.items():
         if name in missing:
             tell(f"making: {name.replace('_', ' ')}")
-            make(run, dataset, device)
+            try:
+                make(run, source, device)
+            except VisionlibError as error:
+                tell(f"not made: {name.replace('_', ' ')}: {error}")
+    return source
 
 
-def _make_summary(run: Run, dataset: str | None, device: str) -> None:
+def _make_summary(run: Run, dataset: "Dataset", device: str) -> None:
     from visionlib.training.run_summary import save_summary
     from visionlib.training.trained_model import load_model
 
     save_summary(run, *load_model(run))
 
 
-def _make_explanations(run: Run, dataset: str | None, device: str) -> None:
+def _make_explanations(run: Run, dataset: "Dataset", device: str) -> None:
     """Make maps by the methods, and by LayerCAM those of each stage for itself."""
     from visionlib.explanation.explain import load_subject
     from visionlib.explanation.map_layers import list_map_layers
@@ -54,40 +73,38 @@ def _make_explanations(run: Run, dataset: str | None, device: str) -> None:
     explain_images(run, asked, n=_EXPLAINED, dataset=dataset, device=device)
 
 
-def _make_quality(run: Run, dataset: str | None, device: str) -> None:
+def _make_quality(run: Run, dataset: "Dataset", device: str) -> None:
     from visionlib.explanation.quality import measure_run_quality
 
     measure_run_quality(run, methods=_MEASURED_METHODS, n=_MEASURED, dataset=dataset, device=device)
 
 
-def _make_map(run: Run, dataset: str | None, device: str) -> None:
+def _make_map(run: Run, dataset: "Dataset", device: str) -> None:
     from visionlib.inspection import map_embeddings
 
     map_embeddings(run, dataset=dataset, device=device)
 
 
-def _make_neighbours(run: Run, dataset: str | None, device: str) -> None:
+def _make_neighbours(run: Run, dataset: "Dataset", device: str) -> None:
     from visionlib.inspection import find_neighbours
 
     find_neighbours(run, dataset=dataset, device=device)
 
 
-def _make_candidates(run: Run, dataset: str | None, device: str) -> None:
+def _make_candidates(run: Run, dataset: "Dataset", device: str) -> None:
     from visionlib.inspection import find_candidates, save_candidates, score_test
 
-    if importlib.util.find_spec("cleanlab") is not None:
-        save_candidates(run, find_candidates(score_test(run)))
+    save_candidates(run, find_candidates(score_test(run)))
 
 
-def _make_duplicates(run: Run, dataset: str | None, device: str) -> None:
+def _make_duplicates(run: Run, dataset: "Dataset", device: str) -> None:
     from visionlib.inspection import find_duplicates
     from visionlib.inspection.kept_duplicates import save_duplicates
-    from visionlib.training.run_data import load_run_data
 
-    save_duplicates(run, find_duplicates(load_run_data(run, dataset)))
+    save_duplicates(run, find_duplicates(dataset))
 
 
-_PARTS: dict[str, Callable[[Run, str | None, str], None]] = {
+_PARTS: dict[str, Callable[[Run, "Dataset", str], None]] = {
     "summary": _make_summary,
     "explanations": _make_explanations,
     "quality": _make_quality,

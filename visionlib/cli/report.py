@@ -9,6 +9,7 @@ from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
 from visionlib.runs import open_run
 
 if TYPE_CHECKING:
+    from visionlib.data import Dataset
     from visionlib.report import Report
 
 
@@ -37,16 +38,16 @@ def report(
     Example: visionlib report runs/first --make
     """
     from visionlib.report import write_report
+    from visionlib.report.report import check_place
 
-    def write() -> "Report":
-        return write_report(run, out=out, against=against, dataset=dataset, is_full=full)
-
-    written = write()
-    if make and written.missing:
+    if out is not None:
+        check_place(out)
+    source: str | Dataset | None = dataset
+    if make:
         from visionlib.cli.page_parts import make_missing_parts
 
-        make_missing_parts(open_run(run), list(written.missing), dataset, device=device, tell=tell)
-        written = write()
+        source = make_missing_parts(open_run(run), dataset, device=device, tell=tell)
+    written = write_report(run, out=out, against=against, dataset=source, is_full=full)
     if json:
         print_json(written.to_dict())
         return

@@ -78,7 +78,7 @@ def write_report(
         raise RunError(opened.path, "has no predictions to tell of", f"make them with: visionlib test {opened.path}")
     contents = read_contents(opened, dataset=dataset, against=other)
     page, choice = render_page(contents, is_full=is_full)
-    content = page.encode()
+    content = page.encode("utf-8", "replace")  # a path may be no text
     try:
         write_bytes(place, content)
     except OSError as error:
