@@ -2,7 +2,8 @@
 
 .venv/bin/python bench/training.py [ROUNDS]
 
-Every figure comes from a process of its own, and they take turns, so that neither is warmed up by the other.
+The step at 32 px is that of the recipe `standard`, those below are those of `quick`. Every figure comes from a process
+of its own, and they take turns, so that neither is warmed up by the other.
 """
 
 import json
@@ -26,6 +27,7 @@ from visionlib.data.augmentation import mirror_images
 from visionlib.models import build_model, predict_logits
 from visionlib.training import TrainConfig, choose_compute
 from visionlib.training.batches import epoch_batches
+from visionlib.training.config import Precision
 from visionlib.training.device import prepared_process
 from visionlib.training.loop import Fit, train_step
 from visionlib.training.optimizer import make_optimizer
@@ -83,10 +85,10 @@ def plain_steps(split: ImageSplit, side_px: int) -> Iterator[int]:
         yield len(labels)
 
 
-def visionlib_steps(split: ImageSplit, side_px: int) -> Iterator[int]:
-    """Train as the `quick` recipe does; give the images of each step."""
-    config: TrainConfig = RECIPES["quick"]
-    compute = choose_compute()
+def visionlib_steps(split: ImageSplit, side_px: int, precision: Precision = "auto") -> Iterator[int]:
+    """Train as the recipe does that trains at such a size; give the images of each step."""
+    config: TrainConfig = RECIPES["standard" if side_px == split.images.shape[-1] else "quick"]
+    compute = choose_compute(precision=precision)
     fit = Fit(split, config, compute, split.mean, split.std)
     model = build_model("resnet18").to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = make_optimizer(model, config, fit.number_format)
@@ -94,6 +96,11 @@ def visionlib_steps(split: ImageSplit, side_px: int) -> Iterator[int]:
         for positions in epoch_batches(split, config.batch_size, seed=0, epoch=0):
             train_step(model, optimizer, fit, positions, 0, side_px, 0.01)
             yield len(positions)
+
+
+def visionlib_fp32_steps(split: ImageSplit, side_px: int) -> Iterator[int]:
+    """Train as a processor must that does not compute in bf16."""
+    return visionlib_steps(split, side_px, "fp32")
 
 
 def plain_evaluation(split: ImageSplit, side_px: int) -> Iterator[int]:
@@ -116,18 +123,18 @@ def visionlib_evaluation(split: ImageSplit, side_px: int) -> Iterator[int]:
             yield len(chunk)
 
 
-CONTENDERS: dict[str, Callable[[ImageSplit, int], Iterator[int]]] = {
-    "train plain": plain_steps,
-    "train visionlib": visionlib_steps,
-    "predict plain": plain_evaluation,
-    "predict visionlib": visionlib_evaluation,
+Contender = Callable[[ImageSplit, int], Iterator[int]]
+CONTENDERS: dict[str, tuple[Contender, Contender]] = {
+    "train": (plain_steps, visionlib_steps),
+    "train, fp32": (plain_steps, visionlib_fp32_steps),
+    "predict": (plain_evaluation, visionlib_evaluation),
 }
-TASKS = [("train", 32), ("train", 24), ("train", 16), ("predict", 32)]
+TASKS = [("train", 32), ("train", 24), ("train", 16), ("train, fp32", 32), ("predict", 32)]
 
 
-def measure(name: str, side_px: int) -> dict[str, float]:
+def measure(task: str, is_visionlib: bool, side_px: int) -> dict[str, float]:
     """Run one contender for some seconds; give its images per second and the most memory that it had."""
-    steps = CONTENDERS[name](noise_split(), side_px)
+    steps = CONTENDERS[task][is_visionlib](noise_split(), side_px)
     for _ in range(WARM_UP_STEPS):
         next(steps)
     started, done = time.perf_counter(), 0
@@ -139,17 +146,17 @@ def measure(name: str, side_px: int) -> dict[str, float]:
 def main() -> None:
     """Let the contenders take turns, and print the medians."""
     if sys.argv[1:2] == ["--one"]:
-        sys.stdout.write(json.dumps(measure(sys.argv[2], int(sys.argv[3]))))
+        sys.stdout.write(json.dumps(measure(sys.argv[2], sys.argv[3] == "visionlib", int(sys.argv[4]))))
         sys.stdout.flush()
         return
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     sys.stdout.write(f"{choose_compute()}; torch {torch.__version__}; median of {rounds}, images per second\n")
-    sys.stdout.write(f"{'':<16}{'plain loop':>12}{'visionlib':>12}{'times':>8}{'peak memory, GB':>24}\n")
+    sys.stdout.write(f"{'':<20}{'plain loop':>12}{'visionlib':>12}{'times':>8}{'peak memory, GB':>24}\n")
     for task, side_px in TASKS:
         found: dict[str, list[dict[str, Any]]] = {"plain": [], "visionlib": []}
         for _ in range(rounds):
             for kind, results in found.items():
-                command = [sys.executable, __file__, "--one", f"{task} {kind}", str(side_px)]
+                command = [sys.executable, __file__, "--one", task, kind, str(side_px)]
                 output = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603  itself
                 results.append(json.loads(output))
         speeds, peaks = (
@@ -157,7 +164,7 @@ def main() -> None:
             for key in ("images_per_second", "peak_gb")
         )
         sys.stdout.write(
-            f"{task + f' {side_px} px':<16}{speeds['plain']:>12.0f}{speeds['visionlib']:>12.0f}"
+            f"{task + f' {side_px} px':<20}{speeds['plain']:>12.0f}{speeds['visionlib']:>12.0f}"
             f"{speeds['visionlib'] / speeds['plain']:>8.2f}{peaks['plain']:>14.2f}{peaks['visionlib']:>10.2f}\n"
         )
 

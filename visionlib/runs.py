@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visionlib.errors import RunError
+from visionlib.errors import ConfigError, RunError
 
 SCHEMA_VERSION = 1
 
@@ -186,6 +186,18 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def check_file_place(path: Path) -> None:
+    """Refuse, before anything is computed, a place where no file can be written.
+
+    Raises:
+        ConfigError: if it is a folder, or its folder is absent.
+    """
+    if path.is_dir():
+        raise ConfigError(str(path), "is a folder", "name a file to write")
+    if not path.parent.is_dir():
+        raise ConfigError(str(path), f"there is no folder {path.parent}", "make it first")
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,14 @@ from torch import nn
 
 from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError, RunError, TrainingError
+from visionlib.evaluation import evaluate
 from visionlib.models import predict_logits
 from visionlib.runs import Run, read_json
 from visionlib.training import TrainConfig, choose_compute, load_model, train
 from visionlib.training.loop import Fit, train_step
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.predictions import load_predictions
+from visionlib.training.recipes import recipe_config
 from visionlib.training.trained_model import load_record
 
 
@@ -147,14 +150,21 @@ def test_bf16_trains_too(small_shapes: Dataset, small_config: TrainConfig, tmp_p
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
 
 
-def test_grey_images_and_two_classes(small_config: TrainConfig, tmp_path: Path) -> None:
-    images = torch.arange(40 * 20 * 20).remainder(251).to(torch.uint8).reshape(40, 1, 20, 20)
-    labels = torch.arange(40) % 2
-    split = ImageSplit(images, labels, ("even", "odd"), torch.arange(40))
-    dataset = Dataset("grey", {"train": split, "test": split}, ("even", "odd"))
-    run = train(dataset, small_config.replace(epochs=1, batch_size=16), out=tmp_path / "run")
+@pytest.mark.parametrize(("channels", "side_px", "n_classes"), [(1, 28, 2), (3, 96, 1000), (1, 20, 3)])
+@pytest.mark.parametrize("recipe", ["quick", "standard"])
+def test_images_of_every_kind(recipe: str, channels: int, side_px: int, n_classes: int, tmp_path: Path) -> None:
+    """Grey or coloured, small or large, of two classes or a thousand: trained and evaluated by every recipe."""
+    shape = (40, channels, side_px, side_px)
+    images = torch.arange(math.prod(shape)).remainder(251).to(torch.uint8).reshape(shape)
+    classes = tuple(f"class {k}" for k in range(n_classes))
+    split = ImageSplit(images, torch.arange(40) % n_classes, classes, torch.arange(40))
+    config = recipe_config(recipe, model="resnet20", epochs=1, batch_size=20, device="cpu")
+    run = train(Dataset("drawn", {"train": split, "test": split}, classes), config, out=tmp_path / "run")
     _, record = load_model(run)
-    assert (record.channels, record.classes, record.input_size) == (1, ("even", "odd"), (20, 20))
+    assert (record.channels, record.classes) == (channels, classes)
+    evaluation = evaluate(run)
+    assert evaluation.n == 40
+    assert len(evaluation.per_class) == n_classes
 
 
 @pytest.mark.parametrize("parts", [2, 3])

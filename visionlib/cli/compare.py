@@ -7,6 +7,7 @@ import typer
 
 from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
 from visionlib.cli.pictures import check_picture_path, save_picture
+from visionlib.runs import check_file_place
 
 if TYPE_CHECKING:
     from visionlib.evaluation.comparison import Comparison
@@ -48,10 +49,9 @@ def compare(
 
     from visionlib.evaluation.compare import compare_runs
     from visionlib.evaluation.comparison import write_differing
-    from visionlib.evaluation.spreadsheet import check_csv_path
 
     if csv is not None:
-        check_csv_path(csv)
+        check_file_place(csv)
     comparison = compare_runs(runs, mirror=mirror, against_first=against_first, seed=seed)
     if picture is not None or gallery is not None:
         _draw(comparison, runs[0], picture, gallery, count=count, dataset=dataset)

@@ -9,7 +9,7 @@ from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.cli.train import ImageSizeOption
 from visionlib.errors import ConfigError
-from visionlib.runs import open_run
+from visionlib.runs import check_file_place, open_run
 
 if TYPE_CHECKING:
     from visionlib.data import Dataset, ImageSplit
@@ -109,9 +109,7 @@ def _check_files(picture: Path | None, duplicates_picture: Path | None, duplicat
         if path is not None:
             check_picture_path(path)
     if duplicates_csv is not None:
-        from visionlib.evaluation.spreadsheet import check_csv_path
-
-        check_csv_path(duplicates_csv)
+        check_file_place(duplicates_csv)
 
 
 def _draw_overview(inspection: "DatasetInspection", source: "Dataset", path: Path) -> None:

@@ -8,7 +8,7 @@ import typer
 from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.errors import ConfigError
-from visionlib.runs import Run, open_run, write_bytes
+from visionlib.runs import Run, check_file_place, open_run, write_bytes
 
 if TYPE_CHECKING:
     from visionlib.data import Dataset
@@ -216,5 +216,4 @@ def _check_files(map_file: Path | None, neighbours: Path | None, candidates: lis
     for file in candidates:
         if file.suffix.lower() not in (".csv", ".png", ".svg"):
             raise ConfigError(str(file), "is neither a table nor a picture by its name", "end it in .csv, .png or .svg")
-        if not file.parent.is_dir():
-            raise ConfigError(str(file), f"there is no folder {file.parent}", "make it first")
+        check_file_place(file)

@@ -7,6 +7,7 @@ import typer
 
 from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
 from visionlib.cli.pictures import check_picture_path, save_picture
+from visionlib.runs import check_file_place
 
 if TYPE_CHECKING:
     from visionlib.evaluation.kept_predictions import KeptPredictions
@@ -56,11 +57,10 @@ def mistakes(
     from visionlib.evaluation.kept_predictions import read_kept_predictions
     from visionlib.evaluation.mistakes import find_mistakes
     from visionlib.evaluation.opinions import judge_mistakes
-    from visionlib.evaluation.spreadsheet import check_csv_path
     from visionlib.evaluation.votes import load_votes
 
     if csv is not None:
-        check_csv_path(csv)
+        check_file_place(csv)
     kept = read_kept_predictions(run)
     found = find_mistakes(
         kept.predictions,

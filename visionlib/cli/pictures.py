@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visionlib.errors import ConfigError
-from visionlib.runs import Run, read_json_lines, replacing
+from visionlib.runs import Run, check_file_place, read_json_lines, replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,12 +19,11 @@ def check_picture_path(path: Path) -> None:
     """Refuse, before anything is computed, what a picture cannot be saved as.
 
     Raises:
-        ConfigError: if the name ends in neither .png nor .svg, or its folder is absent.
+        ConfigError: if the name ends in neither .png nor .svg, it is a folder, or its folder is absent.
     """
     if path.suffix.lower() not in _KINDS:
         raise ConfigError(str(path), "is no picture by its name", "end it in .png or .svg")
-    if not path.parent.is_dir():
-        raise ConfigError(str(path), f"there is no folder {path.parent}", "make it first")
+    check_file_place(path)
 
 
 def save_picture(figure: "Figure", path: Path, description: str = "") -> None:

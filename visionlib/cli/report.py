@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
-from visionlib.runs import open_run
+from visionlib.runs import check_file_place, open_run
 
 if TYPE_CHECKING:
     from visionlib.data import Dataset
@@ -38,10 +38,9 @@ def report(
     Example: visionlib report runs/first --make
     """
     from visionlib.report import write_report
-    from visionlib.report.report import check_place
 
     if out is not None:
-        check_place(out)
+        check_file_place(out)
     source: str | Dataset | None = dataset
     if make:
         from visionlib.cli.page_parts import make_missing_parts

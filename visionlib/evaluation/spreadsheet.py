@@ -5,24 +5,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from visionlib.errors import ConfigError
-from visionlib.runs import replacing
+from visionlib.runs import check_file_place, replacing
 
 _FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 _QUOTE = "'"
 
 Cell = str | int | float | bool | None
-
-
-def check_csv_path(path: Path) -> None:
-    """Refuse, before anything is computed, a place where no CSV file can be written.
-
-    Raises:
-        ConfigError: if it is a folder, or its folder is absent.
-    """
-    if path.is_dir():
-        raise ConfigError(str(path), "is a folder", "name a file to write")
-    if not path.parent.is_dir():
-        raise ConfigError(str(path), f"there is no folder {path.parent}", "make it first")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
@@ -34,7 +22,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]])
     Raises:
         ConfigError: if the file cannot be written.
     """
-    check_csv_path(path)
+    check_file_place(path)
     try:
         with (
             replacing(path) as temporary,

@@ -10,7 +10,7 @@ from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.report.contents import Missing, read_contents
 from visionlib.report.page import render_page
-from visionlib.runs import Run, open_run, write_bytes
+from visionlib.runs import Run, check_file_place, open_run, write_bytes
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def write_report(
     opened = run if isinstance(run, Run) else open_run(run)
     other = against if against is None or isinstance(against, Run) else open_run(against)
     place = opened.report if out is None else Path(out)
-    check_place(place)
+    check_file_place(place)
     if not opened.predictions.is_file():
         raise RunError(opened.path, "has no predictions to tell of", f"make them with: visionlib test {opened.path}")
     contents = read_contents(opened, dataset=dataset, against=other)
@@ -86,15 +86,3 @@ def write_report(
             str(place), f"cannot be written ({error.strerror})", "name another file with --out"
         ) from error
     return Report(place, len(content), choice.words, contents.missing)
-
-
-def check_place(place: Path) -> None:
-    """Refuse, before anything is read, a file that cannot be written.
-
-    Raises:
-        ConfigError: if it is a folder, or its folder is absent.
-    """
-    if place.is_dir():
-        raise ConfigError(str(place), "is a folder", "name a file to write")
-    if not place.parent.is_dir():
-        raise ConfigError(str(place), f"there is no folder {place.parent}", "make it first")
