@@ -11,22 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.processes import visionlib
 from visionlib.cli.app import app
 from visionlib.runs import Run
 
 COMMANDS = [command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback]
-
-
-def visionlib(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "visionlib", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=120,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "100", **environment},
-    )
 
 
 def test_help_loads_no_torch_and_takes_less_than_half_a_second() -> None:

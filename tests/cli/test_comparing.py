@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.test_commands import visionlib, write_image_folder
+from tests.cli.processes import visionlib
+from tests.cli.test_commands import write_image_folder
 from visionlib.evaluation import compare_runs, find_mistakes, read_kept_predictions
 from visionlib.runs import Run
 

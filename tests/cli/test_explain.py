@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.cli.test_commands import visionlib
+from tests.cli.processes import visionlib
 from tests.cli.test_inspect import pictures as pictures
 from tests.cli.test_inspect import trained as trained
 from visionlib.runs import Run, read_json

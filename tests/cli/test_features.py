@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.cli.test_commands import visionlib
+from tests.cli.processes import visionlib
 from tests.inspection.conftest import EASY
 from tests.inspection.planted import striped_dataset
 from visionlib.data import load_dataset

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import visionlib
+from tests.cli.processes import visionlib
 from tests.cli.test_inspect import pictures as pictures
 from tests.report.runs import make_run
 from visionlib.data import Dataset

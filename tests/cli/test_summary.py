@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from tests.cli.test_commands import visionlib
+from tests.cli.processes import visionlib
 from visionlib.cli.summary import summary
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, VisionlibError

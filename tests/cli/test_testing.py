@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.cli.test_commands import visionlib
+from tests.cli.processes import visionlib
 from visionlib.evaluation.pictures import PICTURES
 from visionlib.runs import Run, read_json
 

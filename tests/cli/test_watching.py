@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from tests.cli.test_commands import visionlib, write_image_folder
+from tests.cli.processes import visionlib
+from tests.cli.test_commands import write_image_folder
 from visionlib.cli.app import app
 from visionlib.runs import Run
 
