@@ -31,6 +31,8 @@ class Progress:
         correct: images of those that were right.
         seconds: time that those steps took.
         history: a record for each finished epoch.
+        seconds_before: all time from the beginning to the checkpoint that this process goes on from.
+        started: when this process began, by its own clock.
     """
 
     loss_sum: Tensor
@@ -39,6 +41,13 @@ class Progress:
     steps: int = 0
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
+    seconds_before: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds_total(self) -> float:
+        """All time of the training up to now, but for that in which it was interrupted."""
+        return self.seconds_before + time.perf_counter() - self.started
 
     def finish_epoch(self, record: dict[str, Any]) -> None:
         """Add an epoch's record, and begin the next one."""
@@ -80,7 +89,10 @@ class Checkpointer:
             state = {
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),
-                "progress": {name: getattr(progress, name) for name in ("epoch", "steps", "seconds", "history")},
+                "progress": {
+                    **{name: getattr(progress, name) for name in ("epoch", "steps", "seconds", "history")},
+                    "seconds_before": progress.seconds_total,
+                },
                 "average": average.state(),
                 "processes": processes,
             }

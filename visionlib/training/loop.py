@@ -61,8 +61,8 @@ def train_epochs(
     run: Run,
     tell: Callable[[str], None],
     test: ImageSplit | None = None,
-) -> list[dict[str, Any]]:
-    """Train from the run's last checkpoint, or from the start, through the last epoch; give each epoch's record.
+) -> Progress:
+    """Train from the run's last checkpoint, or from the start, through the last epoch; give how that went.
 
     `test` is scored every so many epochs where the settings ask for it, but for the last one: whoever saves the weights
     scores that.
@@ -111,7 +111,7 @@ def train_epochs(
         if config.checkpoint_s:
             checkpointer.save(model, optimizer, average, progress)
         average.finish()
-    return progress.history
+    return progress
 
 
 def _train_epoch(

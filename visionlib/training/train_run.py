@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,14 +148,13 @@ def prepare_fit(source: Dataset, config: TrainConfig, compute: Compute, world: W
 
 def _train_run(run: Run, source: Dataset, fit: Fit, validation: ImageSplit, tell: Callable[[str], None]) -> Run:
     """Train from the run's last checkpoint, or from the start, to the end."""
-    started = time.perf_counter()
     config, compute = fit.config, fit.compute
     model = build_model(config.model, classes=len(source.classes), channels=fit.split.channels, seed=config.seed).to(
         device=compute.device, memory_format=torch.channels_last
     )  # type: ignore[call-overload]
     with prepared_process(compute):
         initialize_model(model, fit.split, config, fit.mean, fit.std)
-        history = train_epochs(model, fit, validation, run, tell, source.splits.get("test"))
+        progress = train_epochs(model, fit, validation, run, tell, source.splits.get("test"))
     if not fit.world.is_first:
         return run
     record = ModelRecord(
@@ -172,6 +170,7 @@ def _train_run(run: Run, source: Dataset, fit: Fit, validation: ImageSplit, tell
     if len(validation):
         held_out = predict_split(model, validation, record, compute)
         save_predictions(run, held_out, validation, weights_hash, file=run.validation)
+    history = progress.history
     outcome = _summarize_training(history, fit)
     if "test" in source.splits and len(source.test):
         predictions = predict_split(model, source.test, record, compute)
@@ -179,7 +178,7 @@ def _train_run(run: Run, source: Dataset, fit: Fit, validation: ImageSplit, tell
         outcome["test_accuracy"] = accuracy(predictions.logits, source.test.labels)
         history[-1].update(test_accuracy=outcome["test_accuracy"], test_n=len(source.test))
         write_json_lines(run.history, history)
-    write_json(run.training, {**outcome, "seconds_total": time.perf_counter() - started})
+    write_json(run.training, {**outcome, "seconds_total": progress.seconds_total})
     return run
 
 
