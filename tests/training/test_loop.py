@@ -161,7 +161,8 @@ def test_images_of_every_kind(recipe: str, channels: int, side_px: int, n_classe
     config = recipe_config(recipe, model="resnet20", epochs=1, batch_size=20, device="cpu")
     run = train(Dataset("drawn", {"train": split, "test": split}, classes), config, out=tmp_path / "run")
     _, record = load_model(run)
-    assert (record.channels, record.classes) == (channels, classes)
+    side_px = {28: 20, 96: 72, 20: 16}[side_px] if recipe == "quick" else side_px
+    assert (record.channels, record.classes, record.input_size) == (channels, classes, (side_px, side_px))
     evaluation = evaluate(run)
     assert evaluation.n == 40
     assert len(evaluation.per_class) == n_classes

@@ -88,8 +88,8 @@ def history(run: Path) -> list[dict[str, float]]:
 
 
 def test_two_processes_train_as_one(place: Path) -> None:
-    """62 images in batches of ten, one of them odd, over three epochs, with another rule for filters."""
-    arguments = settings("plain", optimizer="muon", validation_fraction=0.1)
+    """62 images in batches of ten, one of them odd, over three epochs, with another rule for filters, in two parts."""
+    arguments = settings("plain", optimizer="muon", validation_fraction=0.1, parts=2)
     one, two = (train_as(place, count, f"as{count}", *arguments) for count in (1, 2))
     ours, theirs = (load_file(run / "model.safetensors") for run in (one, two))
     for name, weights in ours.items():
@@ -180,6 +180,10 @@ def test_what_is_wrong_is_said_once(place: Path) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert errors.count("error: batch_size: batches of 2 images are less than two for each of 2 processes") == 1
+    process = start(place, *settings("plain", parts=3), "--devices", 2)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors.count("error: parts: 3 are more than the 2 processes that part a step; take fewer") == 1
     process = start(place, "pictures", "--devices", 0)
     assert "error: --devices: 0 cannot train; set at least 1" in process.communicate(timeout=60)[1]
     assert process.returncode == 2

@@ -49,6 +49,11 @@ class Fit:
         return -(-len(self.split) // self.config.batch_size)
 
     @property
+    def parts(self) -> int:
+        """Parts that this process works through its images of a step in; several processes are parts themselves."""
+        return self.config.parts if self.world.size == 1 else 1
+
+    @property
     def number_format(self) -> torch.dtype:
         """What products are computed in."""
         return torch.bfloat16 if self.compute.precision == "bf16" else torch.float32
@@ -179,7 +184,7 @@ def train_step(
     set_rates(optimizer, fit.config, learning_rate)
     optimizer.zero_grad(set_to_none=True)
     n = len(positions)
-    parts = [part for part in positions.tensor_split(fit.config.parts) if len(part)]
+    parts = [part for part in positions.tensor_split(fit.parts) if len(part)]
     found = []
     for part in parts:
         loss, hits = _look(model, fit, part, epoch, side_px)

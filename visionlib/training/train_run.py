@@ -126,11 +126,13 @@ def prepare_fit(source: Dataset, config: TrainConfig, compute: Compute, world: W
     """Lay out what stays the same through a run, and the images that are held out of it for validation.
 
     Raises:
-        ConfigError: if nothing is left to learn from, or too little for each of the processes, or these shall work in
-            parts.
+        ConfigError: if nothing is left to learn from, or too little for each of the processes, or these are
+            fewer than the parts of a step.
     """
-    if world.size > 1 and config.parts > 1:
-        raise ConfigError("parts", "a step is parted among the processes already", "leave it at 1")
+    if world.size > 1 and config.parts > world.size:
+        raise ConfigError(
+            "parts", f"{config.parts} are more than the {world.size} processes that part a step", "take fewer"
+        )
     fit_split, validation = _hold_out_validation(source.train, config)
     mean, std = _choose_normalization(fit_split, config)
     fit = Fit(fit_split.to(compute.device), config, compute, mean, std, world)
