@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check slow browser notebook bench docs clean
+.PHONY: help setup demo test check slow gpu browser notebook bench docs clean
 
 help:  ## List these commands.
 	@sed -nE 's/^([a-z]+):.*  ## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -33,6 +33,9 @@ check: setup  ## Lint, types, formatting and the one-way arrow.
 
 slow: setup  ## Run the tests that take minutes.
 	$(BIN)/pytest -m slow
+
+gpu: setup  ## Run the tests that need a CUDA device.
+	$(BIN)/pytest -m gpu
 
 browser: setup  ## Test the page in headless Chromium, which Debian's package `chromium` brings.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m browser -n auto

@@ -1,18 +1,20 @@
-"""Measure how long a GPU trains for 86, 94, 95 and 96 % on CIFAR-10, with start-up reported apart.
+"""Measure what a GPU reaches in how many seconds of training, from the fewest to the most; start-up is told apart.
 
-.venv/bin/python bench/gpu.py DATASET [SEEDS] [SETTING=VALUE...]
+.venv/bin/python bench/gpu.py DATASET [SEEDS] [NAME...] [SETTING=VALUE...]
 
     .venv/bin/python bench/gpu.py cifar10 0,1,2
-    .venv/bin/python bench/gpu.py shapes 0 device=cpu model=resnet20 epochs=1     # does it run here?
+    .venv/bin/python bench/gpu.py cifar10 0,1,2 best compile=true
+    .venv/bin/python bench/gpu.py shapes 0 quick device=cpu model=resnet20 epochs=1     # does it run here?
 
-Each line trains with settings that are meant for its accuracy, on all training images, and tells what the test images
-say. Before it, one short training on the same device pays for what happens once: kernels that are loaded and chosen.
+All training images are learned from, and the test images are read for the figures alone. Start-up is what a run takes
+before its first step: kernels are loaded, steps recorded and, with compile=true, compiled. One short training before
+all others pays for what happens once in a process. Runs stay in runs/bench/; those that are there already are not
+trained again.
 """
 
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,54 +27,55 @@ from visionlib.training import TrainConfig, choose_compute
 
 from recipe import read_setting  # isort: skip  beside this file
 
-TARGETS: dict[float, TrainConfig] = {
-    0.86: recipe_config("quick"),
-    0.94: recipe_config("standard"),
-    0.95: recipe_config("best", epochs=40, label_smoothing=0.1, cutout_px=8),
-    0.96: recipe_config("best"),
+LINES: dict[str, TrainConfig] = {
+    "quick": recipe_config("quick"),
+    "10 epochs": recipe_config(
+        "best", epochs=10, resolutions=(*[0.5] * 3, *[0.75] * 3, *[1.0] * 4), muon_learning_rate=0.12, cutout_px=8
+    ),
+    "standard": recipe_config("standard", parts=1),
+    "best": recipe_config("best"),
 }
 WARM_UP_IMAGES = 5_000
 
 
-def measure(data: Dataset, config: TrainConfig) -> tuple[float, float, float]:
-    """Train; give accuracy, with mirror averaging, and the seconds of the training."""
-    with tempfile.TemporaryDirectory() as place:
-        run = train(data, config, out=Path(place) / "run")
-        evaluation = evaluate(open_run(run.path))
-        assert evaluation.accuracy is not None
-        assert evaluation.mirror_accuracy is not None
-        return evaluation.accuracy, evaluation.mirror_accuracy, read_json(run.training)["seconds_training"]
+def measure(data: Dataset, config: TrainConfig, name: str) -> tuple[float, float, float, float]:
+    """Train; give accuracy, with mirror averaging, the seconds of the training, and those before its first step."""
+    words = f"{Path(data.name).stem}-gpu-{name}-{config.device}-compiled={config.compile}-seed{config.seed}"
+    path = Path("runs/bench") / words.replace(" ", "-").replace(":", "_")
+    if not (path / "training.json").is_file():
+        train(data, config, out=path)
+    evaluation, told = evaluate(open_run(path)), read_json(path / "training.json")
+    assert evaluation.accuracy is not None
+    assert evaluation.mirror_accuracy is not None
+    return evaluation.accuracy, evaluation.mirror_accuracy, told["seconds_training"], told["seconds_startup"]
 
 
-def warm_up(data: Dataset, config: TrainConfig) -> float:
-    """Train on a few images at every resolution; give the seconds that it took."""
-    split = data.train.subset(torch.arange(min(len(data.train), WARM_UP_IMAGES)))
-    few = Dataset(data.name, {"train": split}, data.classes)
-    started = time.perf_counter()
+def warm_up(data: Dataset, config: TrainConfig) -> None:
+    """Train on a few images, so that the kernels of an epoch are loaded."""
+    few = data.train.subset(torch.arange(min(len(data.train), WARM_UP_IMAGES)))
     with tempfile.TemporaryDirectory() as place:
-        train(few, config.replace(epochs=1, checkpoint_s=0), out=Path(place) / "run")
-    return time.perf_counter() - started
+        train(Dataset(data.name, {"train": few}, data.classes), config.replace(epochs=1), out=Path(place) / "run")
 
 
 def main() -> None:
-    """Measure every target, and print a line for each."""
+    """Measure every line that is asked for, and print it."""
     words = [word for word in sys.argv[1:] if "=" not in word]
-    place, seeds = (*words, *("cifar10", "0,1,2")[len(words) :])
+    place, seeds = (*words, *("cifar10", "0,1,2")[len(words) :])[:2]
     pairs = [word.partition("=")[::2] for word in sys.argv[1:] if "=" in word]
     changes: dict[str, Any] = {name: read_setting(name, text) for name, text in pairs}
     data = load_dataset(place)
     sys.stdout.write(f"{choose_compute(changes.get('device', 'auto'))}; torch {torch.__version__}; seeds {seeds}\n")
-    headers = ("target, %", "epochs", "accuracy, %", "deviation", "with mirror, %", "training, s", "start-up, s")
+    headers = ("", "epochs", "accuracy, %", "deviation", "with mirror, %", "training, s", "start-up, s")
     sys.stdout.write("".join(f"{header:>16}" for header in headers) + "\n")
-    for target, settings in TARGETS.items():
-        config = settings.replace(**changes)
-        start_up = warm_up(data, config)
-        rows = [measure(data, config.replace(seed=int(seed))) for seed in seeds.split(",")]
-        accuracies, mirrored, seconds = zip(*rows, strict=True)
+    warm_up(data, LINES["quick"].replace(**{**changes, "compile": False}))
+    for name in words[2:] or LINES:
+        config = LINES[name].replace(**changes)
+        rows = [measure(data, config.replace(seed=int(seed)), name) for seed in seeds.split(",")]
+        accuracies, mirrored, seconds, startups = zip(*rows, strict=True)
         deviation = statistics.stdev(accuracies) if len(rows) > 1 else 0.0
-        figures = (100 * target, config.epochs, 100 * statistics.mean(accuracies), 100 * deviation)
-        figures = (*figures, 100 * statistics.mean(mirrored), statistics.mean(seconds), start_up)
-        sys.stdout.write("".join(f"{figure:>16.2f}" for figure in figures) + "\n")
+        percentages = (statistics.mean(accuracies), deviation, statistics.mean(mirrored))
+        figures = (*(100 * share for share in percentages), statistics.mean(seconds), statistics.mean(startups))
+        sys.stdout.write(f"{name:>16}{config.epochs:>16}" + "".join(f"{figure:>16.2f}" for figure in figures) + "\n")
         sys.stdout.flush()
 
 

@@ -26,13 +26,14 @@ from visionlib.data import ImageSplit
 from visionlib.data.augmentation import mirror_images
 from visionlib.models import build_model, predict_logits
 from visionlib.training import TrainConfig, choose_compute
-from visionlib.training.batches import epoch_batches
+from visionlib.training.batches import epoch_batches, shown_batches
 from visionlib.training.config import Precision
 from visionlib.training.device import prepared_process
-from visionlib.training.loop import Fit, train_step
+from visionlib.training.fit import Fit
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.recipes import RECIPES
 from visionlib.training.small_maps import small_maps_as_products
+from visionlib.training.step import TrainingStep
 
 N_IMAGES = 50_000
 SECONDS = 12.0
@@ -92,10 +93,12 @@ def visionlib_steps(split: ImageSplit, side_px: int, precision: Precision = "aut
     fit = Fit(split, config, compute, split.mean, split.std)
     model = build_model("resnet18").to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = make_optimizer(model, config, fit.number_format)
+    take_step = TrainingStep(model, optimizer, fit)
     with prepared_process(compute), small_maps_as_products(model, compute.device):
-        for positions in epoch_batches(split, config.batch_size, seed=0, epoch=0):
-            train_step(model, optimizer, fit, positions, 0, side_px, 0.01)
-            yield len(positions)
+        batches = epoch_batches(split, config.batch_size, seed=0, epoch=0)
+        for images, labels in shown_batches(split, batches, config, 0):
+            take_step(images, labels, side_px=side_px, learning_rate=0.01)
+            yield len(labels)
 
 
 def visionlib_fp32_steps(split: ImageSplit, side_px: int) -> Iterator[int]:

@@ -42,3 +42,27 @@ def test_freed_memory_is_used_again_and_given_back_afterwards() -> None:
     assert meanwhile < PAGES / 10
     assert afterwards > 5 * PAGES
     assert after_an_error > 5 * PAGES
+
+
+GIVING_BACK = """
+import torch
+from visionlib.training.allocation import give_back_memory, kept_memory
+
+def resident_kb():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
+
+with kept_memory():
+    block = torch.ones(50_000_000)
+    used = resident_kb()
+    del block
+    kept = resident_kb()
+    give_back_memory()
+    print(used, kept, resident_kb())
+"""
+
+
+def test_kept_memory_is_given_back_when_asked() -> None:
+    done = subprocess.run([sys.executable, "-c", GIVING_BACK], capture_output=True, text=True, check=True)
+    used, kept, given_back = map(int, done.stdout.split())
+    assert kept > used - 10_000
+    assert given_back < kept - 190_000

@@ -14,10 +14,11 @@ from visionlib.evaluation import evaluate
 from visionlib.models import predict_logits
 from visionlib.runs import Run, read_json
 from visionlib.training import TrainConfig, choose_compute, load_model, train
-from visionlib.training.loop import Fit, train_step
+from visionlib.training.fit import Fit
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.predictions import load_predictions
 from visionlib.training.recipes import recipe_config
+from visionlib.training.step import TrainingStep
 from visionlib.training.trained_model import load_record
 
 
@@ -178,7 +179,9 @@ def test_parts_of_a_step_make_up_the_whole(parts: int, small_shapes: Dataset) ->
         model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
         fit = Fit(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
         optimizer = make_optimizer(model, config)
-        told = [train_step(model, optimizer, fit, torch.arange(50) + 50 * step, 0, 16, 0.1) for step in range(3)]
+        take_step = TrainingStep(model, optimizer, fit)
+        batches = zip(torch.split(split.images, 50), torch.split(split.labels, 50), strict=True)
+        told = [take_step(*batch, side_px=16, learning_rate=0.1) for batch in batches]
         found.append((told, [parameter.detach() for parameter in model.parameters()]))
     for (loss, hits), (other_loss, other_hits) in zip(found[0][0], found[1][0], strict=True):
         torch.testing.assert_close(loss, other_loss)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from visionlib.data import Dataset
 from visionlib.training import TrainConfig, train
-from visionlib.training.optimizer import Muon, make_optimizer, orthogonalize, set_rates
+from visionlib.training.optimizer import Muon, make_optimizer, orthogonalize, orthogonalize_all, set_rates
 
 
 def quintic(values: Tensor) -> Tensor:
@@ -97,13 +97,13 @@ def test_the_layout_in_memory_does_not_matter() -> None:
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
-def test_alike_layers_together_or_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(3)))
-    config = TrainConfig(optimizer="muon")
-    alone = trained(lambda m: make_optimizer(m, config), model, [0.1, 0.2])
-    monkeypatch.setattr("visionlib.training.optimizer._alike", lambda parameters: [list(range(len(parameters)))])
-    together = trained(lambda m: make_optimizer(m, config), model, [0.1, 0.2])
-    for a, b in zip(alone.parameters(), together.parameters(), strict=True):
+def test_matrices_together_or_one_by_one() -> None:
+    shapes = [(4, 27), (4, 9), (16, 4), (6, 6), (4, 27), (7, 30), (6, 2)]
+    matrices = [torch.randn(shape) for shape in shapes]
+    alone = orthogonalize_all(matrices, torch.float32, at_once=False)
+    together = orthogonalize_all(matrices, torch.float32, at_once=True)
+    for matrix, a, b in zip(matrices, alone, together, strict=True):
+        assert a.shape == b.shape == matrix.shape
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 

@@ -20,6 +20,7 @@ from visionlib.models.normalize import normalize_images
 from visionlib.training import TrainConfig
 from visionlib.training.batches import epoch_batches
 from visionlib.training.device import choose_compute
+from visionlib.training.initialization import initialize_model
 from visionlib.training.rate_finder import _kept_random_state
 
 
@@ -67,6 +68,15 @@ def test_every_step_is_that_of_plain_sgd(small_shapes: Dataset, plain_config: Tr
         expected.append(loss.item())
     assert finding.losses[:12] == pytest.approx(expected[:12], rel=1e-3)  # rounding grows from step to step
     assert not finding.has_diverged
+
+
+def test_it_begins_as_a_training_would(small_shapes: Dataset, config: TrainConfig) -> None:
+    config, split = config.replace(whiten=True, zero_init=True), small_shapes.train
+    model = build_model("resnet20", classes=10, channels=3, seed=0).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    plain = find_learning_rate(small_shapes, config, model=model, steps=20)
+    initialize_model(model, split, config, split.mean, split.std)
+    begun = find_learning_rate(small_shapes, config, model=model, steps=20)
+    assert find_learning_rate(small_shapes, config, steps=20).losses == begun.losses != plain.losses
 
 
 @pytest.mark.parametrize("growth", ["exponential", "linear"])

@@ -19,9 +19,10 @@ from safetensors.torch import load_file
 from visionlib.data import Dataset
 from visionlib.errors import RunError
 from visionlib.runs import Run, read_json
-from visionlib.training import TrainConfig, loop, resume, train
+from visionlib.training import TrainConfig, resume, train
 from visionlib.training.averaging import WeightAverage
 from visionlib.training.checkpoint import Checkpointer, Progress
+from visionlib.training.step import TrainingStep
 
 STEPS_PER_EPOCH = 4
 """Of the small configuration: 200 images in batches of 50."""
@@ -37,16 +38,16 @@ def interrupts_arrive() -> Iterator[None]:
 
 def interrupt_after(steps: int, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Let something happen during a step; later steps go on as ever."""
-    real = loop.train_step
+    real = TrainingStep.__call__
     taken = [0]
 
-    def step(*arguments: object) -> object:
+    def step(*arguments: object, **settings: object) -> object:
         taken[0] += 1
         if taken[0] == steps:
             act()
-        return real(*arguments)  # type: ignore[arg-type]
+        return real(*arguments, **settings)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "train_step", step)
+    monkeypatch.setattr(TrainingStep, "__call__", step)
 
 
 def same_weights(a: Run, b: Run) -> bool:

@@ -1,5 +1,7 @@
 """From stored pixels to what a network takes in."""
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float32, UInt8
@@ -18,22 +20,33 @@ def normalize_images(
     Raises:
         ValueError: if there is not one mean and one std per channel, or a std is not above 0.
     """
-    channels, height, width = images.shape[1:]
+    channels = images.shape[1]
     if not len(mean) == len(std) == channels:
         raise ValueError(f"{channels} channels need as many means and stds, not {len(mean)} and {len(std)}")
     if not all(value > 0 for value in std):
         raise ValueError(f"every std must be above 0, and they are {std}")
 
-    def spread(values: list[float]) -> Tensor:
-        # One value per pixel of an image: then the loop over a batch runs along whole images, not along 3 channels.
-        row = torch.tensor(values, dtype=torch.float32, device=images.device).view(1, channels, 1, 1)
-        return row.expand(1, channels, height, width).contiguous(memory_format=torch.channels_last)
-
-    scale = spread([1 / (255 * deviation) for deviation in std])
-    shift = spread([-average / deviation for average, deviation in zip(mean, std, strict=True)])
+    scale, shift = _scale_and_shift(tuple(mean), tuple(std), *images.shape[2:], images.device)
     # Reordering bytes and widening them afterwards is faster than both in one step.
     inputs = images.contiguous(memory_format=torch.channels_last).to(torch.float32)
     return torch.addcmul(shift, inputs, scale, out=inputs)
+
+
+@functools.lru_cache(maxsize=16)
+def _scale_and_shift(
+    mean: tuple[float, ...], std: tuple[float, ...], height: int, width: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Give what pixels are multiplied with, and what is added; kept, since a GPU has to be waited for to get them."""
+
+    def spread(values: list[float]) -> Tensor:
+        # One value per pixel of an image: then the loop over a batch runs along whole images, not along 3 channels.
+        row = torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+        return row.expand(1, -1, height, width).contiguous(memory_format=torch.channels_last)
+
+    with torch.inference_mode(False):
+        scale = spread([1 / (255 * deviation) for deviation in std])
+        shift = spread([-average / deviation for average, deviation in zip(mean, std, strict=True)])
+    return scale, shift
 
 
 def prepare_inputs(

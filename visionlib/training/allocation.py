@@ -36,6 +36,13 @@ def kept_memory() -> Iterator[None]:
         library.malloc_trim(0)
 
 
+def give_back_memory() -> None:
+    """Return freed memory to the system, where that is glibc: what comes next wants other sizes."""
+    library = _find_glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
 def _find_glibc() -> ctypes.CDLL | None:
     if not sys.platform.startswith("linux"):
         return None

@@ -9,13 +9,14 @@ from torch import nn
 
 from visionlib.errors import ConfigError
 from visionlib.models import build_model
-from visionlib.training.batches import epoch_batches
+from visionlib.training.batches import epoch_batches, shown_batches
 from visionlib.training.config import TrainConfig
 from visionlib.training.device import prepared_process
-from visionlib.training.loop import Fit, train_step
+from visionlib.training.fit import Fit
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.schedule import share_px
 from visionlib.training.small_maps import small_maps_as_products
+from visionlib.training.step import TrainingStep
 
 _MARGIN = 0.05
 """Share of the time that is left over: a machine is not equally fast all the time."""
@@ -55,16 +56,19 @@ def measure_seconds_per_image(fit: Fit, model: nn.Module) -> dict[int, float]:
     optimizer = make_optimizer(twin, fit.config, fit.number_format)
     batches = epoch_batches(fit.split, fit.config.batch_size, seed=fit.config.seed, epoch=0)
     side_px = fit.split.image_size[0]
+    sides = sorted({share_px(share, side_px) for share in fit.config.resolutions})
+    take_step = TrainingStep(twin, optimizer, fit)
+    take_step.capture([(len(batches[0]), side) for side in sides])
     found = {}
-    for side in sorted({share_px(share, side_px) for share in fit.config.resolutions}):
+    for side in sides:
         timed = []
-        for step in range(_WARM_UP_STEPS + _TIMED_STEPS):
-            positions = batches[step % len(batches)]
+        for _ in range(_WARM_UP_STEPS + _TIMED_STEPS):
             started = time.perf_counter()
+            ((images, labels),) = shown_batches(fit.split, batches[:1], fit.config, 0)
             with small_maps_as_products(twin, fit.compute.device):
-                loss, _ = train_step(twin, optimizer, fit, positions, 0, side, 0.0)
+                loss, _ = take_step(images, labels, side_px=side, learning_rate=0.0)
             loss.item()  # a GPU is asked for it, and so has finished
-            timed.append((time.perf_counter() - started) / len(positions))
+            timed.append((time.perf_counter() - started) / len(labels))
         found[side] = min(timed[_WARM_UP_STEPS:])
     return found
 

@@ -15,7 +15,8 @@ from visionlib.training.world import ALONE, World
 _LARGEST_COST = 0.01
 """Share of the time that checkpoints may take: a slow disk makes them rarer, not the training slower."""
 
-
+_SAVED = ("epoch", "steps", "seconds", "history", "seconds_startup")
+"""What all processes have in common, besides the weights."""
 _OWN = ("loss_sum", "correct")
 """What each of several processes has to itself, besides its normalisation statistics."""
 
@@ -31,6 +32,7 @@ class Progress:
         correct: images of those that were right.
         seconds: time that those steps took.
         history: a record for each finished epoch.
+        seconds_startup: time in which steps were recorded or compiled, before the first one.
         seconds_before: all time from the beginning to the checkpoint that this process goes on from.
         started: when this process began, by its own clock.
     """
@@ -41,6 +43,7 @@ class Progress:
     steps: int = 0
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
+    seconds_startup: float = 0.0
     seconds_before: float = 0.0
     started: float = field(default_factory=time.perf_counter)
 
@@ -90,7 +93,7 @@ class Checkpointer:
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "progress": {
-                    **{name: getattr(progress, name) for name in ("epoch", "steps", "seconds", "history")},
+                    **{name: getattr(progress, name) for name in _SAVED},
                     "seconds_before": progress.seconds_total,
                 },
                 "average": average.state(),

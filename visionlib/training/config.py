@@ -16,6 +16,7 @@ Normalization = Literal["dataset", "half"]
 Precision = Literal["auto", "fp32", "bf16"]
 Schedule = Literal["one-cycle", "triangular", "cosine", "constant"]
 OptimizerName = Literal["sgd", "muon"]
+Graphs = Literal["auto", "on", "off"]
 Averaging = Literal["none", "ema", "lookahead"]
 
 
@@ -96,6 +97,14 @@ class TrainConfig:
     )
     device: str = _setting("auto", "cpu, cuda, cuda:1, mps, or auto: a GPU where there is one")
     precision: Precision = _setting("auto", "bf16 or fp32; auto takes bf16 where the hardware computes in it")
+    cuda_graphs: Graphs = _setting(
+        "auto",
+        "record a step once and replay it, on a GPU alone; auto does so for the built-in networks, since a network of "
+        "your own must do the same in every step",
+    )
+    compile: bool = _setting(
+        False, "fuse the network's operations by torch.compile, on a GPU alone: up to a minute before the first step"
+    )
     threads: int = _setting(0, "processor threads; 0 takes one per core. Bit-equal results need equal threads", low=0)
 
     def __post_init__(self) -> None:

@@ -76,17 +76,34 @@ def _share_of_threads(world: World) -> int:
 
 @contextmanager
 def prepared_process(compute: Compute) -> Iterator[None]:
-    """Set the process up while the block runs: threads, freed memory kept, slow denormals flushed to zero."""
+    """Set the process up while the block runs.
+
+    On a processor: threads, freed memory kept, slow denormals flushed to zero. On a GPU: algorithms that give the same
+    bits each time, which for these networks are as fast as the others (docs/experiments.md).
+    """
     threads, was_flushing = torch.get_num_threads(), _flushes_denormals()
     # Before the first parallel operation, so that the threads of the pool inherit it.
     torch.set_flush_denormal(True)
     torch.set_num_threads(compute.threads)
     try:
-        with kept_memory():
+        with kept_memory(), _repeatable_kernels(compute.device):
             yield
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(was_flushing)
+
+
+@contextmanager
+def _repeatable_kernels(device: str) -> Iterator[None]:
+    if not device.startswith("cuda"):
+        yield
+        return
+    # Read by cuBLAS when it is first used.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=torch.backends.cudnn.allow_tf32
+    ):
+        yield
 
 
 def _flushes_denormals() -> bool:

@@ -1,62 +1,34 @@
-"""The only training loop: one function for a run's epochs, one for an epoch, one for a step."""
+"""The only training loop: one function for a run's epochs, and one for an epoch; its steps are those of `step`."""
 
+import itertools
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
 from visionlib.data import ImageSplit
 from visionlib.errors import TrainingError
-from visionlib.models import predict_logits, prepare_inputs
+from visionlib.models import predict_logits
 from visionlib.progress import progress_bar
 from visionlib.runs import Run, write_json_lines
+from visionlib.training.allocation import give_back_memory
 from visionlib.training.averaging import WeightAverage
-from visionlib.training.batches import augment_images, epoch_batches
+from visionlib.training.batches import epoch_batches, shown_batches
 from visionlib.training.checkpoint import Checkpointer, Progress, load_checkpoint
 from visionlib.training.config import TrainConfig
-from visionlib.training.device import Compute
+from visionlib.training.fit import Fit
 from visionlib.training.interruption import noticed_signals
-from visionlib.training.optimizer import make_optimizer, set_rates
-from visionlib.training.schedule import learning_rate, resolution_px
+from visionlib.training.optimizer import make_optimizer
+from visionlib.training.schedule import learning_rate, resolution_px, share_px
 from visionlib.training.small_maps import small_maps_as_products
+from visionlib.training.step import TrainingStep
 from visionlib.training.tensorboard import scalar_writer
-from visionlib.training.world import ALONE, World
 
 _GLANCE_S = 1.0
 """How often the loss is read for the progress bar; each reading makes a GPU wait, so not every step."""
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What stays the same through a run: the images to learn from, how they are shown, and on what."""
-
-    split: ImageSplit
-    config: TrainConfig
-    compute: Compute
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    world: World = ALONE
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches that an epoch is cut into; the last ones may be one image smaller."""
-        return -(-len(self.split) // self.config.batch_size)
-
-    @property
-    def parts(self) -> int:
-        """Parts that this process works through its images of a step in; several processes are parts themselves."""
-        return self.config.parts if self.world.size == 1 else 1
-
-    @property
-    def number_format(self) -> torch.dtype:
-        """What products are computed in."""
-        return torch.bfloat16 if self.compute.precision == "bf16" else torch.float32
 
 
 def train_epochs(
@@ -76,9 +48,14 @@ def train_epochs(
     optimizer = make_optimizer(model, config, fit.number_format)
     average = WeightAverage(model, config, config.epochs * fit.steps_per_epoch)
     progress = load_checkpoint(run, model, optimizer, average, fit.compute.device, world)
-    learner = world.wrap(model)
+    take_step = TrainingStep(world.wrap(model).train(), optimizer, fit)
     if progress.epoch or progress.steps:
         tell(f"going on after epoch {progress.epoch} and {progress.steps} steps")
+    began = time.perf_counter()
+    trouble = take_step.capture(_batch_sizes(fit))
+    progress.seconds_startup += time.perf_counter() - began
+    if trouble:
+        tell(f"steps go one kernel at a time, since they cannot be recorded: {trouble}")
     checkpointer = Checkpointer(run, config.checkpoint_s, world)
     with (
         noticed_signals(is_one_of_several=world.size > 1) as interruption,
@@ -100,7 +77,7 @@ def train_epochs(
 
         while progress.epoch < config.epochs:
             with small_maps_as_products(model, fit.compute.device):
-                record = _train_epoch(learner, optimizer, average, fit, progress, pause)
+                record = _train_epoch(model, take_step, average, fit, progress, pause)
             world.average_statistics(model)
             tested = test if _is_test_due(record["epoch"], config) else None
             with average.used():
@@ -121,7 +98,7 @@ def train_epochs(
 
 def _train_epoch(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    take_step: TrainingStep,
     average: WeightAverage,
     fit: Fit,
     progress: Progress,
@@ -130,19 +107,22 @@ def _train_epoch(
     """Show every image once, from the step on that `progress` tells; give the epoch's line of `history.jsonl`."""
     config, steps, epoch = fit.config, fit.steps_per_epoch, progress.epoch
     whole_px = fit.split.image_size[0]
-    batches = epoch_batches(fit.split, config.batch_size, seed=config.seed, epoch=epoch)
-    done = sum(map(len, batches[: progress.steps]))
-    model.train()
+    side_px = progress.history[-1]["resolution_px"] if progress.history else 0
     started = glanced = time.perf_counter() - progress.seconds
+    batches = epoch_batches(fit.split, config.batch_size, seed=config.seed, epoch=epoch)
+    done, left = sum(map(len, batches[: progress.steps])), batches[progress.steps :]
+    shown = shown_batches(fit.split, [fit.world.share(positions) for positions in left], config, epoch)
+    model.train()
     with progress_bar(f"epoch {epoch + 1}/{config.epochs}", len(fit.split), "images") as show:
-        for positions in batches[progress.steps :]:
+        for positions, (images, labels) in zip(left, shown, strict=True):
             step = epoch * steps + progress.steps
             rate = learning_rate(step, config.epochs * steps, config)
-            side_px = resolution_px(step, config.epochs * steps, config.resolutions, whole_px)
-            own = fit.world.share(positions)
-            loss, hits = train_step(model, optimizer, fit, own, epoch, side_px, rate, len(positions))
+            last_px, side_px = side_px, resolution_px(step, config.epochs * steps, config.resolutions, whole_px)
+            if side_px != last_px:
+                give_back_memory()
+            loss, hits = take_step(images, labels, side_px=side_px, learning_rate=rate, batch_size=len(positions))
             average.update(step)
-            progress.loss_sum += loss * len(own)
+            progress.loss_sum += loss * len(labels)
             progress.correct += hits
             progress.steps += 1
             done += len(positions)
@@ -166,50 +146,12 @@ def _train_epoch(
     }
 
 
-def train_step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    fit: Fit,
-    positions: Int64[Tensor, "n"],
-    epoch: int,
-    side_px: int,
-    learning_rate: float,
-    batch_size: int | None = None,
-) -> tuple[Float32[Tensor, ""], Int64[Tensor, ""]]:
-    """Learn from one batch, or from this process's part of one of `batch_size` images.
-
-    Returns:
-        The mean loss, and how many were right, of the images at `positions`, still on the device.
-    """
-    set_rates(optimizer, fit.config, learning_rate)
-    optimizer.zero_grad(set_to_none=True)
-    n = len(positions)
-    parts = [part for part in positions.tensor_split(fit.parts) if len(part)]
-    found = []
-    for part in parts:
-        loss, hits = _look(model, fit, part, epoch, side_px)
-        loss = loss if len(parts) == 1 else loss * (len(part) / n)
-        fit.world.weigh(loss, n, batch_size or n).backward()  # type: ignore[no-untyped-call]
-        found.append((loss.detach(), hits))
-    optimizer.step()
-    if len(found) == 1:
-        return found[0]
-    losses, hits_of_parts = zip(*found, strict=True)
-    return torch.stack(losses).sum(), torch.stack(hits_of_parts).sum()
-
-
-def _look(
-    model: nn.Module, fit: Fit, positions: Int64[Tensor, "n"], epoch: int, side_px: int
-) -> tuple[Float32[Tensor, ""], Int64[Tensor, ""]]:
-    """Show images to the network; give their mean loss, to go back from, and how many are right."""
-    labels = fit.split.labels[positions]
-    images = augment_images(fit.split.images[positions], fit.split.index[positions], fit.config, epoch)
-    inputs = prepare_inputs(images, fit.mean, fit.std, side_px)
-    device_type = torch.device(fit.compute.device).type
-    with torch.autocast(device_type, torch.bfloat16, enabled=fit.compute.precision == "bf16"):
-        logits = model(inputs)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=fit.config.label_smoothing)
-    return loss, (logits.detach().argmax(1) == labels).sum()
+def _batch_sizes(fit: Fit) -> list[tuple[int, int]]:
+    """Number of images and resolution of every kind of batch that a run has, the largest first."""
+    steps = fit.steps_per_epoch
+    numbers = {-(-len(fit.split) // steps), len(fit.split) // steps}
+    sides = {share_px(share, fit.split.image_size[0]) for share in fit.config.resolutions}
+    return sorted(itertools.product(numbers, sides), key=lambda size: size[0] * size[1] ** 2, reverse=True)
 
 
 def _finite(loss_sum: Tensor, epoch: int, config: TrainConfig) -> float:

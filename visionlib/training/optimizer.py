@@ -1,10 +1,11 @@
 """The optimisers: SGD, and Muon, which lets the filters of a convolution learn in step with each other."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -67,7 +68,22 @@ def set_rates(optimizer: torch.optim.Optimizer, config: TrainConfig, learning_ra
     for group in optimizer.param_groups:
         is_filters = group.get("is_orthogonalized", False)
         peak = config.muon_learning_rate / config.peak_learning_rate if is_filters and config.peak_learning_rate else 1
-        group["lr"] = learning_rate * peak * group.get("rate_factor", 1.0)
+        rate = learning_rate * peak * group.get("rate_factor", 1.0)
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def begin_state(optimizer: torch.optim.Optimizer) -> None:
+    """Give weights the state that their first step would begin with, so that no step needs anything new."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            state: dict[str, Tensor] = optimizer.state[parameter]
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = torch.zeros_like(parameter)
+            if group.get("is_orthogonalized", False) and "length" not in state:
+                state["length"] = parameter.detach().norm()
 
 
 class Muon(torch.optim.Optimizer):
@@ -105,6 +121,7 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Take one step with the rates of the groups."""
+        begin_state(self)
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
             if not parameters:
@@ -112,40 +129,36 @@ class Muon(torch.optim.Optimizer):
             gradients = tuple(p.grad for p in parameters)
             if group["weight_decay"]:
                 gradients = torch._foreach_add(gradients, parameters, alpha=group["weight_decay"])
-            buffers = [self._buffer(p) for p in parameters]
+            buffers = [self.state[p]["momentum_buffer"] for p in parameters]
             torch._foreach_mul_(buffers, group["momentum"])
             torch._foreach_add_(buffers, gradients)
-            updates = torch._foreach_add(gradients, buffers, alpha=group["momentum"])
+            updates = tuple(torch._foreach_add(gradients, buffers, alpha=group["momentum"]))
             if group["is_orthogonalized"]:
                 self._turn(parameters, updates, group["lr"])
             else:
-                torch._foreach_add_(parameters, updates, alpha=-group["lr"])
+                _descend(parameters, updates, group["lr"])
 
-    def _buffer(self, parameter: Tensor) -> Tensor:
-        state: dict[str, Tensor] = self.state[parameter]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(parameter)
-        return state["momentum_buffer"]
-
-    def _length(self, parameter: Tensor) -> Tensor:
-        state: dict[str, Tensor] = self.state[parameter]
-        if "length" not in state:
-            state["length"] = parameter.norm()
-        return state["length"]
-
-    def _turn(self, parameters: list[Tensor], updates: Sequence[Tensor], rate: float) -> None:
+    def _turn(self, parameters: list[Tensor], updates: tuple[Tensor, ...], rate: float | Tensor) -> None:
         """Add a share of a layer's length of the orthogonalised update, and bring the filters back to that length."""
-        for alike in _alike(parameters):
-            # With channels last, as the memory is laid out, this copies nothing; the order of columns does not matter.
-            flat = [updates[at].movedim(1, -1).flatten(1) for at in alike]
-            matrices = torch.stack(flat) if len(flat) > 1 else flat[0][None]
-            for at, update in zip(alike, orthogonalize(matrices, self._number_format), strict=True):
-                parameter = parameters[at]
-                length = self._length(parameter)
-                parameter.mul_(length / parameter.norm())
-                share = length * rate / min(update.shape) ** 0.5
-                filters = parameter.movedim(1, -1)
-                filters.sub_(update.view_as(filters) * share)
+        lengths = [self.state[p]["length"] for p in parameters]
+        torch._foreach_mul_(parameters, torch._foreach_div(lengths, torch._foreach_norm(parameters)))
+        # With channels last, as the memory is laid out, this copies nothing; the order of columns does not matter.
+        matrices = [update.movedim(1, -1).flatten(1) for update in updates]
+        shares = torch._foreach_mul(lengths, rate)
+        torch._foreach_div_(shares, [min(matrix.shape) ** 0.5 for matrix in matrices])
+        at_once = parameters[0].device.type != "cpu"
+        turned = orthogonalize_all(matrices, self._number_format, at_once=at_once)
+        for parameter, update, share in zip(parameters, turned, shares, strict=True):
+            filters = parameter.movedim(1, -1)
+            filters.sub_(update.reshape(filters.shape) * share)
+
+
+def _descend(parameters: list[Tensor], updates: tuple[Tensor, ...], rate: float | Tensor) -> None:
+    """Subtract the updates times the rate: a number, or, where a step is recorded, where it will stand."""
+    if isinstance(rate, Tensor):
+        torch._foreach_sub_(parameters, torch._foreach_mul(updates, rate))
+    else:
+        torch._foreach_add_(parameters, updates, alpha=-rate)
 
 
 def orthogonalize(
@@ -176,11 +189,27 @@ def orthogonalize(
     return turned.mT if is_tall else turned
 
 
-def _alike(parameters: list[Tensor]) -> list[list[int]]:
-    """Group what can be worked out at once: on a GPU what has one shape; a processor is busy with one at a time."""
-    if parameters[0].device.type == "cpu":
-        return [[at] for at in range(len(parameters))]
-    places: dict[torch.Size, list[int]] = defaultdict(list)
-    for at, parameter in enumerate(parameters):
-        places[parameter.shape].append(at)
-    return list(places.values())
+def orthogonalize_all(matrices: list[Tensor], number_format: torch.dtype, *, at_once: bool) -> list[Tensor]:
+    """Orthogonalise matrices of any shapes.
+
+    Args:
+        matrices: each becomes what `orthogonalize` makes of it.
+        number_format: of the products of matrices.
+        at_once: work out together what has equally many rows, the short way round; columns of zeros, which bring all to
+            one length, change nothing. A GPU gains by it. A processor is busy with one at a time.
+    """
+    if not at_once:
+        return [orthogonalize(matrix[None], number_format)[0] for matrix in matrices]
+    wide = [matrix.mT if len(matrix) > matrix.shape[1] else matrix for matrix in matrices]
+    places: dict[int, list[int]] = defaultdict(list)
+    for at, matrix in enumerate(wide):
+        places[len(matrix)].append(at)
+    turned = dict[int, Tensor]()
+    for alike in places.values():
+        columns = max(wide[at].shape[1] for at in alike)
+        stack = torch.stack([F.pad(wide[at], (0, columns - wide[at].shape[1])) for at in alike])
+        turned.update(zip(alike, orthogonalize(stack, number_format), strict=True))
+    shown = [turned[at][:, : matrix.shape[1]] for at, matrix in enumerate(wide)]
+    return [
+        update.mT if len(matrix) > matrix.shape[1] else update for matrix, update in zip(matrices, shown, strict=True)
+    ]

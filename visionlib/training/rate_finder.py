@@ -4,6 +4,7 @@ Source: Smith 2015, arXiv:1506.01186, section 3.3.
 """
 
 import copy
+import itertools
 import math
 import random
 from collections.abc import Callable, Iterator
@@ -14,22 +15,24 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 
 from visionlib.data import Dataset, ImageSplit, load_dataset
 from visionlib.errors import ConfigError, ModelError
 from visionlib.models import build_model
 from visionlib.progress import progress_bar
-from visionlib.training.batches import epoch_batches
+from visionlib.training.batches import epoch_batches, shown_batches
 from visionlib.training.config import TrainConfig
 from visionlib.training.device import Compute, choose_compute, prepared_process
-from visionlib.training.loop import Fit, train_step
+from visionlib.training.fit import Fit
+from visionlib.training.initialization import initialize_model
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.rate_rule import cap_losses, smooth_losses, suggest_rate
 from visionlib.training.recipes import RECIPES
 from visionlib.training.schedule import share_px
 from visionlib.training.small_maps import small_maps_as_products
+from visionlib.training.step import TrainingStep
 from visionlib.training.train_run import prepare_fit
 
 Growth = Literal["exponential", "linear"]
@@ -119,6 +122,8 @@ def find_learning_rate(
         else:
             learner = _copy(model)
         learner.to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if model is None:
+            initialize_model(learner, fit.split, config, fit.mean, fit.std)
         losses, has_diverged = _test_range(learner, fit, rates)
     if not losses:
         raise ModelError(
@@ -150,11 +155,11 @@ def _test_range(model: nn.Module, fit: Fit, rates: list[float]) -> tuple[list[fl
     batches = _endless_batches(fit.split, config)
     losses: list[float] = []
     mean, lowest = math.nan, math.inf
-    model.train()
+    take_step = TrainingStep(model.train(), optimizer, fit)
     with progress_bar("range test", len(rates), "steps") as show, small_maps_as_products(model, fit.compute.device):
         for rate in rates:
-            epoch, positions = next(batches)
-            loss = train_step(model, optimizer, fit, positions, epoch, side_px, rate)[0].item()
+            images, labels = next(batches)
+            loss = take_step(images, labels, side_px=side_px, learning_rate=rate)[0].item()
             if not math.isfinite(loss):
                 return losses, True
             losses.append(loss)
@@ -173,12 +178,12 @@ def _rate(step: int, steps: int, lowest: float, highest: float, growth: Growth) 
     return float(lowest * (highest / lowest) ** share)
 
 
-def _endless_batches(split: ImageSplit, config: TrainConfig) -> Iterator[tuple[int, Int64[Tensor, "_"]]]:
-    epoch = 0
-    while True:
-        for positions in epoch_batches(split, config.batch_size, seed=config.seed, epoch=epoch):
-            yield epoch, positions
-        epoch += 1
+def _endless_batches(
+    split: ImageSplit, config: TrainConfig
+) -> Iterator[tuple[UInt8[Tensor, "_n c h w"], Int64[Tensor, "_n"]]]:
+    for epoch in itertools.count():
+        batches = epoch_batches(split, config.batch_size, seed=config.seed, epoch=epoch)
+        yield from shown_batches(split, batches, config, epoch)
 
 
 def _copy(model: nn.Module) -> nn.Module:

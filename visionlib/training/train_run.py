@@ -16,8 +16,9 @@ from visionlib.runs import Run, create_run, open_run, read_json, write_json, wri
 from visionlib.training.budget import fit_budget
 from visionlib.training.config import TrainConfig
 from visionlib.training.device import Compute, choose_compute, prepared_process
+from visionlib.training.fit import Fit
 from visionlib.training.initialization import initialize_model
-from visionlib.training.loop import Fit, accuracy, train_epochs
+from visionlib.training.loop import accuracy, train_epochs
 from visionlib.training.predictions import predict_split, save_predictions
 from visionlib.training.provenance import describe_run, name_run
 from visionlib.training.recipes import RECIPES
@@ -127,8 +128,10 @@ def prepare_fit(source: Dataset, config: TrainConfig, compute: Compute, world: W
 
     Raises:
         ConfigError: if nothing is left to learn from, or too little for each of the processes, or these are
-            fewer than the parts of a step.
+            fewer than the parts of a step, or what only a GPU does is asked of something else.
     """
+    if config.compile and not compute.device.startswith("cuda"):
+        raise ConfigError("compile", f"it is made for GPUs, and this trains on {compute.device}", "leave it out")
     if world.size > 1 and config.parts > world.size:
         raise ConfigError(
             "parts", f"{config.parts} are more than the {world.size} processes that part a step", "take fewer"
@@ -180,7 +183,8 @@ def _train_run(run: Run, source: Dataset, fit: Fit, validation: ImageSplit, tell
         outcome["test_accuracy"] = accuracy(predictions.logits, source.test.labels)
         history[-1].update(test_accuracy=outcome["test_accuracy"], test_n=len(source.test))
         write_json_lines(run.history, history)
-    write_json(run.training, {**outcome, "seconds_total": progress.seconds_total})
+    seconds = {"seconds_startup": progress.seconds_startup, "seconds_total": progress.seconds_total}
+    write_json(run.training, {**outcome, **seconds})
     return run
 
 

@@ -1,0 +1,168 @@
+"""A step learns what its formula says, and a recorded one leaves the same bits as one that goes kernel by kernel."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tests.training.test_resume import interrupt_after, same_weights, without_times
+from visionlib.data import Dataset
+from visionlib.models import MODELS, build_model, prepare_inputs
+from visionlib.training import TrainConfig, choose_compute, recipe_config, resume, train
+from visionlib.training.batches import epoch_batches, shown_batches
+from visionlib.training.budget import fit_budget
+from visionlib.training.fit import Fit
+from visionlib.training.optimizer import make_optimizer
+from visionlib.training.step import TrainingStep
+
+
+def small_net() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+
+
+def test_a_step_is_gradient_descent_on_the_smoothed_loss(small_shapes: Dataset) -> None:
+    split, config = small_shapes.train, TrainConfig(momentum=0.0, weight_decay=0.0, label_smoothing=0.1)
+    model = small_net()
+    before = [parameter.detach().clone().requires_grad_() for parameter in model.parameters()]
+    fit = Fit(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
+    take_step = TrainingStep(model, make_optimizer(model, config), fit)
+    loss, hits = take_step(split.images[:50], split.labels[:50], side_px=12, learning_rate=0.3)
+
+    inputs = prepare_inputs(split.images[:50], split.mean, split.std, 12)
+    features = F.relu(F.conv2d(inputs, before[0], before[1])).mean((2, 3))
+    logits = features @ before[2].T + before[3]
+    target = torch.full((50, 10), 0.01).scatter(1, split.labels[:50, None], 0.91)
+    expected = -(target * logits.log_softmax(1)).sum(1).mean()
+    expected.backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(loss, expected.detach())
+    assert hits == (logits.argmax(1) == split.labels[:50]).sum()
+    for parameter, old in zip(model.parameters(), before, strict=True):
+        assert old.grad is not None
+        torch.testing.assert_close(parameter.detach(), (old - 0.3 * old.grad).detach())
+
+
+def test_nothing_is_recorded_on_a_processor(small_shapes: Dataset, small_config: TrainConfig) -> None:
+    split = small_shapes.train
+    model = build_model("resnet20")
+    fit = Fit(split, small_config, choose_compute("cpu", "fp32"), split.mean, split.std)
+    optimizer = make_optimizer(model, small_config)
+    take_step = TrainingStep(model, optimizer, fit)
+    assert take_step.capture([(50, 16)]) is None
+    assert not optimizer.state
+    assert isinstance(optimizer.param_groups[0]["lr"], float)
+
+
+GPU_CONFIG = TrainConfig(model="resnet20", epochs=3, batch_size=48, resolutions=(0.75, 1.0), device="cuda")
+CONFIGS = {
+    "sgd": GPU_CONFIG,
+    "muon": GPU_CONFIG.replace(optimizer="muon"),
+    "parts": GPU_CONFIG.replace(optimizer="muon", parts=2, norm_bias_factor=4.0),
+    "ema": GPU_CONFIG.replace(averaging="ema", whiten=True, zero_init=True),
+    "lookahead": GPU_CONFIG.replace(averaging="lookahead", averaging_decay=0.9, cutout_px=4, flip="random"),
+    "fp32": GPU_CONFIG.replace(precision="fp32"),
+    "compiled": GPU_CONFIG.replace(compile=True),
+    "deep": GPU_CONFIG.replace(model="resnet18", epochs=2, optimizer="muon"),
+}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", CONFIGS)
+def test_recorded_steps_leave_the_bits_of_steps_that_are_not(name: str, small_shapes: Dataset, tmp_path: Path) -> None:
+    config = CONFIGS[name]
+    told: list[str] = []
+    recorded = train(small_shapes, config, out=tmp_path / "recorded", tell=told.append)
+    assert not [line for line in told if "cannot be recorded" in line]
+    plain = train(small_shapes, config.replace(cuda_graphs="off"), out=tmp_path / "plain")
+    assert same_weights(recorded, plain)
+    assert without_times(recorded) == without_times(plain)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("steps", [1, 7])
+def test_interrupted_and_resumed_on_a_gpu_is_uninterrupted(
+    name: str, steps: int, small_shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(small_shapes, CONFIGS[name], out=tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        interrupt_after(steps, patched, lambda: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(SystemExit):
+            train(small_shapes, CONFIGS[name], out=tmp_path / "run")
+    run = resume(tmp_path / "run", dataset=small_shapes)
+    assert same_weights(run, whole)
+    assert without_times(run) == without_times(whole)
+
+
+@pytest.mark.gpu
+def test_recording_changes_neither_weights_nor_draws(small_shapes: Dataset) -> None:
+    split, config = small_shapes.train.to("cuda"), GPU_CONFIG.replace(optimizer="muon")
+    model = build_model("resnet20").to("cuda", memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    draws = torch.cuda.get_rng_state()
+    fit = Fit(split, config, choose_compute("cuda"), split.mean, split.std)
+    optimizer = make_optimizer(model, config, fit.number_format)
+    take_step = TrainingStep(model, optimizer, fit)
+    assert take_step.capture([(50, 16), (50, 12)]) is None
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert torch.equal(torch.cuda.get_rng_state(), draws)
+    assert all(not state["momentum_buffer"].any() for state in optimizer.state.values())
+
+
+@pytest.mark.gpu
+def test_a_gpu_shows_what_a_processor_shows(small_shapes: Dataset) -> None:
+    config = recipe_config("course2020", crop_px=2, cutout_px=4)
+    split = small_shapes.train
+    batches = epoch_batches(split, 48, seed=1, epoch=2)
+    on_gpu = epoch_batches(split.to("cuda"), 48, seed=1, epoch=2)
+    assert [batch.tolist() for batch in batches] == [batch.tolist() for batch in on_gpu]
+    shown = shown_batches(split, batches, config, 2)
+    for (images, labels), (theirs, their_labels) in zip(
+        shown, shown_batches(split.to("cuda"), on_gpu, config, 2), strict=True
+    ):
+        # Sines and products round otherwise there; a value on the edge between two pixels may fall to either side.
+        assert (images.int() - theirs.cpu().int()).abs().max() <= 1
+        assert torch.equal(labels, their_labels.cpu())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("model", ["resnet9", "resnet50", "resnet20"])
+def test_known_networks_can_be_recorded(model: str, small_shapes: Dataset, tmp_path: Path) -> None:
+    assert model in MODELS
+    told: list[str] = []
+    train(small_shapes, GPU_CONFIG.replace(model=model, epochs=1), out=tmp_path / "run", tell=told.append)
+    assert not [line for line in told if "cannot be recorded" in line]
+
+
+@pytest.mark.gpu
+def test_a_network_that_asks_the_processor_goes_unrecorded(
+    small_shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "asking.py").write_text(
+        "from torch import nn\n"
+        "class Asking(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.net = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 10))\n"
+        "    def forward(self, x):\n"
+        "        return self.net(x) if x.mean().item() < 9 else self.net(-x)\n"
+        "def build():\n"
+        "    return Asking()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    told: list[str] = []
+    config = GPU_CONFIG.replace(model="asking:build", epochs=1)
+    quiet = train(small_shapes, config, out=tmp_path / "quiet", tell=told.append)
+    assert not [line for line in told if "cannot be recorded" in line]
+    asked = train(small_shapes, config.replace(cuda_graphs="on"), out=tmp_path / "asked", tell=told.append)
+    assert [line for line in told if "cannot be recorded" in line]
+    assert same_weights(quiet, asked)
+
+
+@pytest.mark.gpu
+def test_a_budget_is_measured_on_a_gpu(small_shapes: Dataset) -> None:
+    split = small_shapes.train.to("cuda")
+    fit = Fit(split, GPU_CONFIG, choose_compute("cuda"), split.mean, split.std)
+    assert fit_budget(fit, 10, 20.0).epochs >= 1
