@@ -1,6 +1,5 @@
 """Interrupted and resumed is uninterrupted, bit for bit, wherever it was interrupted and by whatever."""
 
-import json
 import os
 import random
 import signal
@@ -14,15 +13,14 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
+from tests.training.interrupting import interrupt_after, same_weights, without_times
 from visionlib.data import Dataset
 from visionlib.errors import RunError
 from visionlib.runs import Run, read_json
 from visionlib.training import TrainConfig, resume, train
 from visionlib.training.averaging import WeightAverage
 from visionlib.training.checkpoint import Checkpointer, Progress
-from visionlib.training.step import TrainingStep
 
 STEPS_PER_EPOCH = 4
 """Of the small configuration: 200 images in batches of 50."""
@@ -34,30 +32,6 @@ def interrupts_arrive() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
-
-
-def interrupt_after(steps: int, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-    """Let something happen during a step; later steps go on as ever."""
-    real = TrainingStep.__call__
-    taken = [0]
-
-    def step(*arguments: object, **settings: object) -> object:
-        taken[0] += 1
-        if taken[0] == steps:
-            act()
-        return real(*arguments, **settings)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(TrainingStep, "__call__", step)
-
-
-def same_weights(a: Run, b: Run) -> bool:
-    ours, theirs = load_file(a.weights), load_file(b.weights)
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
-def without_times(run: Run) -> list[dict[str, object]]:
-    records = [json.loads(line) for line in run.history.read_text().splitlines()]
-    return [{k: v for k, v in record.items() if k not in {"seconds", "images_per_second"}} for record in records]
 
 
 @pytest.mark.parametrize("steps", range(1, 2 * STEPS_PER_EPOCH + 1))

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.training.test_resume import interrupt_after, same_weights, without_times
+from tests.training.interrupting import interrupt_after, same_weights, without_times
 from visionlib.data import Dataset
+from visionlib.errors import ConfigError
 from visionlib.models import MODELS, build_model, prepare_inputs
 from visionlib.training import TrainConfig, choose_compute, recipe_config, resume, train
 from visionlib.training.batches import epoch_batches, shown_batches
@@ -53,6 +54,14 @@ def test_nothing_is_recorded_on_a_processor(small_shapes: Dataset, small_config:
     assert take_step.capture([(50, 16)]) is None
     assert not optimizer.state
     assert isinstance(optimizer.param_groups[0]["lr"], float)
+
+
+def test_what_is_made_for_gpus_is_refused_elsewhere(
+    small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="compile: it is made for GPUs, and this trains on cpu; leave it out"):
+        train(small_shapes, small_config.replace(compile=True), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 GPU_CONFIG = TrainConfig(model="resnet20", epochs=3, batch_size=48, resolutions=(0.75, 1.0), device="cuda")
