@@ -4,8 +4,9 @@
 
     .venv/bin/python bench/tricks.py ../shared/data/cifar10-jpeg 0,1
 
-Each variation of the recipe `quick`, without those that it has, trains for two epochs at half the side, on nine tenths of the training images, and
-is scored on the others, 5,000 of CIFAR-10's. Runs stay in runs/bench/; one that is there already is not trained again.
+Each variation of the recipe `quick`, without those that it has, trains for two epochs at half the side, on nine tenths
+of the training images, and is scored on the others, 5,000 of CIFAR-10's. Runs stay in runs/bench/; one that is there
+already is not trained again.
 """
 
 import statistics
