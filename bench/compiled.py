@@ -9,9 +9,10 @@ a processor nothing is recorded, and compiling needs a C++ compiler.
 import statistics
 import sys
 import time
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from visionlib.models import build_model
 from visionlib.training import TrainConfig, choose_compute, recipe_config
@@ -27,21 +28,40 @@ from training import noise_split  # isort: skip  beside this file
 STEPS = {"cpu": 4, "cuda": 60}
 
 
-def prepare(name: str, config: TrainConfig, side_px: int) -> tuple[TrainingStep, list[tuple[Tensor, Tensor]], float]:
-    """Give a step of one kind, its batches, and the seconds until its first one is done."""
+@dataclass
+class Contender:
+    """A step of one kind, with its own network and data."""
+
+    model: nn.Module
+    take_step: TrainingStep
+    fit: Fit
+    first_s: float = 0.0
+    """Seconds until its first step is done, what is recorded or compiled included."""
+
+    def take(self, side_px: int, steps: int) -> float:
+        """Take so many steps; give the seconds per image, data included."""
+        config, started = self.fit.config, time.perf_counter()
+        batches = epoch_batches(self.fit.split, config.batch_size, seed=0, epoch=0)[:steps]
+        with small_maps_as_products(self.model, self.fit.compute.device):
+            for images, labels in shown_batches(self.fit.split, batches, config, 0):
+                loss, _ = self.take_step(images, labels, side_px=side_px, learning_rate=0.0)
+            loss.item()  # a GPU is asked for it, and so has finished
+        return (time.perf_counter() - started) / sum(map(len, batches))
+
+
+def prepare(name: str, config: TrainConfig, side_px: int) -> Contender:
+    """Make one kind of step, and take the first one."""
     compute, split = choose_compute(), noise_split()
     config = config.replace(compile="compiled" in name, cuda_graphs="auto" if "recorded" in name else "off")
     fit = Fit(split.to(compute.device), config, compute, split.mean, split.std)
-    batches = epoch_batches(fit.split, config.batch_size, seed=0, epoch=0)
-    chosen = [batch for batch in batches if len(batch) == len(batches[0])][: STEPS[compute.device]]
-    shown = list(shown_batches(fit.split, chosen, config, 0))
     model = build_model("resnet18").to(compute.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    contender = Contender(model, TrainingStep(model, make_optimizer(model, config, fit.number_format), fit), fit)
+    largest = -(-len(split) // fit.steps_per_epoch)
     started = time.perf_counter()
-    take_step = TrainingStep(model, make_optimizer(model, config, fit.number_format), fit)
-    with prepared_process(compute), small_maps_as_products(model, compute.device):
-        take_step.capture([(len(batches[0]), side_px)])
-        take_step(*shown[0], side_px=side_px, learning_rate=0.0)[0].item()
-    return take_step, shown, time.perf_counter() - started
+    contender.take_step.capture([(largest, side_px)])
+    contender.take(side_px, 1)
+    contender.first_s = time.perf_counter() - started
+    return contender
 
 
 def main() -> None:
@@ -50,20 +70,16 @@ def main() -> None:
     compute = choose_compute()
     kinds = ("plain", "recorded", "compiled and recorded") if compute.device == "cuda" else ("plain", "compiled")
     config = recipe_config("best" if compute.device == "cuda" else "quick")
-    made = {name: prepare(name, config, side_px) for name in kinds}
-    times: dict[str, list[float]] = {name: [] for name in kinds}
     with prepared_process(compute):
+        contenders = {name: prepare(name, config, side_px) for name in kinds}
+        times: dict[str, list[float]] = {name: [] for name in kinds}
         for _ in range(rounds):
-            for name, (take_step, shown, _) in made.items():
-                started = time.perf_counter()
-                for images, labels in shown:
-                    loss, _ = take_step(images, labels, side_px=side_px, learning_rate=0.0)
-                loss.item()  # a GPU is asked for it, and so has finished
-                times[name].append((time.perf_counter() - started) / sum(len(labels) for _, labels in shown))
+            for name, contender in contenders.items():
+                times[name].append(contender.take(side_px, STEPS[compute.device]))
     sys.stdout.write(f"{compute}; torch {torch.__version__}; {side_px} px, batches of {config.batch_size}\n")
     for name, found in times.items():
-        rate = 1 / statistics.median(found)
-        sys.stdout.write(f"{name:<24}{rate:>10,.0f} images/s, first step {made[name][2]:.1f} s\n")
+        rate, first_s = 1 / statistics.median(found), contenders[name].first_s
+        sys.stdout.write(f"{name:<24}{rate:>10,.0f} images/s, first step {first_s:.1f} s\n")
 
 
 if __name__ == "__main__":

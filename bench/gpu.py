@@ -39,9 +39,16 @@ WARM_UP_IMAGES = 5_000
 
 
 def measure(data: Dataset, config: TrainConfig, name: str) -> tuple[float, float, float, float]:
-    """Train; give accuracy, with mirror averaging, the seconds of the training, and those before its first step."""
-    words = f"{Path(data.name).stem}-gpu-{name}-{config.device}-compiled={config.compile}-seed{config.seed}"
-    path = Path("runs/bench") / words.replace(" ", "-").replace(":", "_")
+    """Train; give accuracy, with mirror averaging, the seconds of the training, and those before its first step.
+
+    Args:
+        data: all of it.
+        config: the settings.
+        name: of the run: whatever tells it from others.
+    """
+    path = Path("runs/bench") / f"{Path(data.name).stem}-gpu-{name}-seed{config.seed}".replace(" ", "-").replace(
+        "/", "_"
+    )
     if not (path / "training.json").is_file():
         train(data, config, out=path)
     evaluation, told = evaluate(open_run(path)), read_json(path / "training.json")
@@ -70,7 +77,8 @@ def main() -> None:
     warm_up(data, LINES["quick"].replace(**{**changes, "compile": False}))
     for name in words[2:] or LINES:
         config = LINES[name].replace(**changes)
-        rows = [measure(data, config.replace(seed=int(seed)), name) for seed in seeds.split(",")]
+        words = "-".join([name, *(f"{key}={value}" for key, value in changes.items())])
+        rows = [measure(data, config.replace(seed=int(seed)), words) for seed in seeds.split(",")]
         accuracies, mirrored, seconds, startups = zip(*rows, strict=True)
         deviation = statistics.stdev(accuracies) if len(rows) > 1 else 0.0
         percentages = (statistics.mean(accuracies), deviation, statistics.mean(mirrored))
