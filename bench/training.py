@@ -89,7 +89,7 @@ def plain_steps(split: ImageSplit, side_px: int) -> Iterator[int]:
 def visionlib_steps(split: ImageSplit, side_px: int, precision: Precision = "auto") -> Iterator[int]:
     """Train as the recipe does that trains at such a size; give the images of each step."""
     config: TrainConfig = RECIPES["standard" if side_px == split.images.shape[-1] else "quick"]
-    compute = choose_compute(precision=precision)
+    compute = choose_compute(precision=precision, kernels=config.kernels)
     fit = Fit(split, config, compute, split.mean, split.std)
     model = build_model("resnet18").to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = make_optimizer(model, config, fit.number_format)

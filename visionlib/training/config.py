@@ -17,6 +17,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 Schedule = Literal["one-cycle", "triangular", "cosine", "constant"]
 OptimizerName = Literal["sgd", "muon"]
 Graphs = Literal["auto", "on", "off"]
+Kernels = Literal["auto", "on", "off"]
 Averaging = Literal["none", "ema", "lookahead"]
 
 
@@ -97,6 +98,11 @@ class TrainConfig:
     )
     device: str = _setting("auto", "cpu, cuda, cuda:1, mps, or auto: a GPU where there is one")
     precision: Precision = _setting("auto", "bf16 or fp32; auto takes bf16 where the hardware computes in it")
+    kernels: Kernels = _setting(
+        "auto",
+        "this library's own kernels, on processors with AVX512-BF16 alone: auto takes them for the built-in networks where "
+        "a C++ compiler is there, by which they are compiled when first used",
+    )
     cuda_graphs: Graphs = _setting(
         "auto",
         "record a step once and replay it, on a GPU alone; auto does so for the built-in networks, since a network of "

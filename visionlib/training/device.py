@@ -13,7 +13,8 @@ import torch
 
 from visionlib.errors import ConfigError
 from visionlib.training.allocation import kept_memory
-from visionlib.training.config import Precision
+from visionlib.training.config import Kernels, Precision
+from visionlib.training.kernels.library import KernelError, load_kernels
 from visionlib.training.world import ALONE, World
 
 
@@ -26,8 +27,9 @@ class Compute:
         precision: format of the convolutions; weights and statistics are always float32.
         threads: processor threads of each process.
         hardware: the model name that the hardware reports.
-        reason: why this precision, for people.
+        reason: why this precision, and these kernels, for people.
         processes: how many train together.
+        kernels: whose compute normalisations in training: this library's own, or torch's.
     """
 
     device: str
@@ -36,6 +38,7 @@ class Compute:
     hardware: str
     reason: str
     processes: int = 1
+    kernels: Literal["own", "torch"] = "torch"
 
     def __str__(self) -> str:
         threads = f", {self.threads} threads" if self.device == "cpu" else ""
@@ -44,7 +47,11 @@ class Compute:
 
 
 def choose_compute(
-    device: str = "auto", precision: Precision = "auto", threads: int = 0, world: World = ALONE
+    device: str = "auto",
+    precision: Precision = "auto",
+    threads: int = 0,
+    world: World = ALONE,
+    kernels: Kernels = "off",
 ) -> Compute:
     """Decide on what to compute; nothing is changed by it, see `prepared_process`.
 
@@ -53,8 +60,10 @@ def choose_compute(
         precision: `auto` is bf16 where the hardware computes in it, else fp32.
         threads: processor threads; 0 is torch's choice, one per core, or this process's share of the cores.
         world: the processes that train together; each has a GPU of its own.
+        kernels: `auto` is this library's own, for training, where the processor has AVX512-BF16 and a C++ compiler is
+            there; they are compiled now if they never were.
     Raises:
-        ConfigError: if the device is not there or unknown.
+        ConfigError: if the device is not there or unknown, or own kernels are asked for and cannot be had.
     """
     name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if world.size > 1 and name.startswith("cuda"):
@@ -63,7 +72,24 @@ def choose_compute(
     has_bf16, source = _report_bf16(name)
     chosen: Literal["fp32", "bf16"] = ("bf16" if has_bf16 else "fp32") if precision == "auto" else precision
     reason = source if precision == "auto" else "as asked"
-    return Compute(name, chosen, threads or _share_of_threads(world), _hardware_name(name), reason, world.size)
+    trouble = _find_trouble(name, chosen) if kernels != "off" else None
+    if trouble and kernels == "on":
+        raise ConfigError("kernels", f"this library's own cannot be had: {trouble}", "leave it at auto")
+    if trouble and chosen == "bf16" and name == "cpu":
+        reason += f"; no kernels of our own: {trouble}"
+    whose: Literal["own", "torch"] = "torch" if kernels == "off" or trouble else "own"
+    return Compute(name, chosen, threads or _share_of_threads(world), _hardware_name(name), reason, world.size, whose)
+
+
+def _find_trouble(device: str, precision: str) -> str | None:
+    """Tell why this library's own kernels cannot be had; None if they can."""
+    if device != "cpu" or precision != "bf16" or not has_cpu_feature("avx512_bf16"):
+        return "they are for processors with AVX512-BF16, in bf16"
+    try:
+        load_kernels()
+    except KernelError as error:
+        return str(error)
+    return None
 
 
 def _share_of_threads(world: World) -> int:

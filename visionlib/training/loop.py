@@ -48,7 +48,7 @@ def train_epochs(
     optimizer = make_optimizer(model, config, fit.number_format)
     average = WeightAverage(model, config, config.epochs * fit.steps_per_epoch)
     progress = load_checkpoint(run, model, optimizer, average, fit.compute.device, world)
-    take_step = TrainingStep(world.wrap(model).train(), optimizer, fit)
+    take_step = TrainingStep(model.train(), optimizer, fit)
     if progress.epoch or progress.steps:
         tell(f"going on after epoch {progress.epoch} and {progress.steps} steps")
     began = time.perf_counter()

@@ -109,7 +109,7 @@ def find_learning_rate(
         ModelError: if the network cannot be built or copied, or its loss is no number from the start.
     """
     _check_range(lowest, highest, steps)
-    compute = choose_compute(config.device, config.precision, config.threads)
+    compute = choose_compute(config.device, config.precision, config.threads, kernels=config.kernels)
     tell(str(compute))
     source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
     fit, _ = prepare_fit(source, config, compute)

@@ -10,6 +10,7 @@ docs/experiments.md.
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +21,26 @@ from visionlib.training.device import has_cpu_feature
 from visionlib.training.patch_products import convolve_patches
 
 _LARGEST_SIDE = 2
-_LARGEST_SIDE_OF_PATCHES, _FEWEST_CHANNELS = 4, 256
-"""Where products with patches gain on a processor with AMX: up to this side of the output, from so many channels on."""
+
+
+class _Patches(NamedTuple):
+    """Where products with patches gain on a processor with AMX: up to a side of the output, from so many channels on.
+
+    Of the channels of input and output, `fewest` is the smaller number and `most` the larger one.
+    """
+
+    side: int
+    fewest: int
+    most: int
+
+
+_BOTH_WAYS = _Patches(4, 256, 256)
+_WAY_BACK = (_Patches(4, 128, 128), _Patches(8, 128, 256))
 
 
 @contextmanager
 def small_maps_as_products(model: nn.Module, device: str) -> Iterator[None]:
-    """Let a model's 3 x 3 convolutions treat small maps so while the block runs; other maps go through as ever.
+    """Let a model's convolutions treat small maps so while the block runs; other maps go through as ever.
 
     Args:
         model: whatever else its convolutions are, they stay as they are.
@@ -64,10 +78,11 @@ def convolve_as_product(
 
 
 def _is_plain(layer: nn.Conv2d) -> bool:
+    size, padding = layer.kernel_size[0], layer.padding[0]
     return (
-        layer.kernel_size == (3, 3)
-        and layer.stride in {(1, 1), (2, 2)}
-        and layer.padding == layer.dilation == (1, 1)
+        (layer.kernel_size, layer.padding) == ((size, size), (padding, padding))
+        and (size, padding, layer.stride) in {(3, 1, (1, 1)), (3, 1, (2, 2)), (1, 0, (2, 2))}
+        and layer.dilation == (1, 1)
         and layer.groups == 1
         and layer.bias is None
         and layer.padding_mode == "zeros"
@@ -77,18 +92,28 @@ def _is_plain(layer: nn.Conv2d) -> bool:
 def _convolve(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
     if inputs.ndim != 4:
         return nn.Conv2d.forward(layer, inputs)
-    side_px, stride = max(inputs.shape[-2:]), layer.stride[0]
-    if stride == 1 and side_px <= _LARGEST_SIDE:
+    side_px, size, stride = max(inputs.shape[-2:]), layer.kernel_size[0], layer.stride[0]
+    if size == 3 and stride == 1 and side_px <= _LARGEST_SIDE:
         return convolve_as_product(*_as_autocast(inputs, layer.weight))
-    if -(-side_px // stride) <= _LARGEST_SIDE_OF_PATCHES and _gains_by_patches(layer):
+    if not _has_matrix_units():
+        return nn.Conv2d.forward(layer, inputs)
+    gains = functools.partial(_gains, layer, -(-side_px // stride))
+    if size == 3 and gains(_BOTH_WAYS):
         return convolve_patches(*_as_autocast(inputs, layer.weight), stride)
+    if size == 1 or any(map(gains, _WAY_BACK)):
+        return convolve_patches(*_as_autocast(inputs, layer.weight), stride, only_way_back=True)
     return nn.Conv2d.forward(layer, inputs)
 
 
-def _gains_by_patches(layer: nn.Conv2d) -> bool:
+def _gains(layer: nn.Conv2d, side: int, where: _Patches) -> bool:
+    fewest, most = sorted(layer.weight.shape[:2])
+    return side <= where.side and fewest >= where.fewest and most >= where.most
+
+
+def _has_matrix_units() -> bool:
     """Tell it by what the hardware says, never by a clock: the same machine must give the same bits every time."""
     is_bf16 = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    return is_bf16 and min(layer.weight.shape[:2]) >= _FEWEST_CHANNELS and has_cpu_feature("amx_bf16")
+    return is_bf16 and has_cpu_feature("amx_bf16")
 
 
 def _as_autocast(inputs: Tensor, filters: Tensor) -> tuple[Tensor, Tensor]:

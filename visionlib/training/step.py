@@ -1,4 +1,7 @@
-"""One step of learning, which every training loop here is made of; on a GPU it is replayed as one CUDA graph."""
+"""One step of learning, which every training loop here is made of.
+
+On a GPU it is replayed as one CUDA graph; on a processor it is taken by this library's own kernels where there are any.
+"""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +17,7 @@ from visionlib.errors import ConfigError
 from visionlib.models import MODELS, prepare_inputs
 from visionlib.models.normalize import scale_width
 from visionlib.training.fit import Fit
+from visionlib.training.kernels.fusion import fuse_norms
 from visionlib.training.optimizer import begin_state, set_rates
 
 _WARM_UP_STEPS = 3
@@ -31,17 +35,19 @@ class TrainingStep:
     the same bits.
 
     Args:
-        model: in training mode, on the fit's device; wrapped, where several processes train.
+        model: in training mode, on the fit's device.
         optimizer: of its weights.
         fit: everything else.
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, fit: Fit) -> None:
-        self._model, self._optimizer, self._fit = model, optimizer, fit
+        if fit.compute.kernels == "own" and (fit.config.model in MODELS or fit.config.kernels == "on"):
+            model = fuse_norms(model)
+        self._model, self._optimizer, self._fit = fit.world.wrap(model), optimizer, fit
         self._recordings: dict[tuple[int, int], _Recording] = {}
         self._is_on_gpu = torch.device(fit.compute.device).type == "cuda"
         if fit.config.compile:
-            self._model = torch.compile(model, dynamic=False)  # type: ignore[assignment]
+            self._model = torch.compile(self._model, dynamic=False)  # type: ignore[assignment]
         if self._is_on_gpu:
             # Where a recorded step finds them; a step that is not recorded rounds the same for them.
             begin_state(optimizer)

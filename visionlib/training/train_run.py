@@ -61,7 +61,7 @@ def train(
     if config.tensorboard:
         check_tensorboard()
     world = find_world()
-    compute = choose_compute(config.device, config.precision, config.threads, world)
+    compute = choose_compute(config.device, config.precision, config.threads, world, config.kernels)
     tell = tell if world.is_first else _stay_silent
     tell(str(compute))
     source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
@@ -114,13 +114,26 @@ def resume(
             f"was begun by {_count_processes(processes)} and cannot go on in {_count_processes(world.size)}",
             f"resume it with --devices {processes}",
         )
-    compute = choose_compute(config.device, config.precision, config.threads, world)
+    compute = _choose_same_compute(run, record["compute"], config, world)
     tell = tell if world.is_first else _stay_silent
     tell(str(compute))
     source = load_run_data(run, dataset)
     fit, validation = prepare_fit(source, config, compute, world)
     with joined(world, compute.device):
         return _train_run(run, source, fit, validation, tell)
+
+
+def _choose_same_compute(run: Run, began: dict[str, Any], config: TrainConfig, world: World) -> Compute:
+    """Compute with the kernels that a run began with, which no other kernels' bits are the same as."""
+    had_own = began.get("kernels", "torch") == "own"
+    compute = choose_compute(
+        config.device, config.precision, config.threads, world, config.kernels if had_own else "off"
+    )
+    if had_own and compute.kernels != "own":
+        raise ConfigError(
+            str(run.path), f"was begun with kernels that cannot be had here: {compute.reason}", "resume it where it was"
+        )
+    return compute
 
 
 def prepare_fit(source: Dataset, config: TrainConfig, compute: Compute, world: World = ALONE) -> tuple[Fit, ImageSplit]:

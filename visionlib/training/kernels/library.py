@@ -1,0 +1,96 @@
+"""Compile the kernels, once for each machine, and load them."""
+
+import ctypes
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+
+from visionlib.data.cache import cache_folder
+
+_SOURCE = Path(__file__).parent / "batch_norm.cpp"
+_FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fopenmp", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512bf16")
+_COMPILERS = ("g++", "c++", "clang++")
+_PATIENCE_S = 120.0
+
+
+class KernelError(Exception):
+    """The kernels cannot be had on this machine; the text says why."""
+
+
+@functools.cache
+def load_kernels() -> ctypes.CDLL:
+    """Give the kernels, compiled now if this machine has not compiled them yet, which takes about two seconds.
+
+    Raises:
+        KernelError: if there is no C++ compiler, or it cannot compile them, or what it made cannot be loaded.
+    """
+    compiler = find_compiler()
+    try:
+        version = subprocess.run([compiler, "--version"], capture_output=True, timeout=_PATIENCE_S).stdout
+        name = hashlib.sha256(b"\0".join([_SOURCE.read_bytes(), " ".join(_FLAGS).encode(), version])).hexdigest()[:16]
+        folder = cache_folder() / "kernels"
+        folder.mkdir(parents=True, exist_ok=True)
+        library = folder / f"{name}.so"
+        if not library.is_file():
+            _compile(compiler, library)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise KernelError(_first_line(error)) from error
+    return _load(library)
+
+
+def find_compiler() -> str:
+    """Give the C++ compiler: what the variable CXX names, or one of the usual names.
+
+    Raises:
+        KernelError: if there is none.
+    """
+    wanted = os.environ.get("CXX")
+    for name in [wanted] if wanted else _COMPILERS:
+        if found := shutil.which(name):
+            return found
+    raise KernelError(f"there is no C++ compiler ({wanted or ', '.join(_COMPILERS)})")
+
+
+def _compile(compiler: str, library: Path) -> None:
+    """Compile into the cache, under another name until it is whole: others may be at it as well."""
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        objects, whole = Path(folder) / "kernels.o", Path(folder) / "kernels.so"
+        _run([compiler, *_FLAGS, "-c", str(_SOURCE), "-o", str(objects)])
+        # Without a library for threads: the names are found in torch's, whose threads are shared.
+        _run([compiler, "-shared", str(objects), "-o", str(whole)])
+        whole.replace(library)
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)
+    if done.returncode:
+        told = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip())
+        raise KernelError(f"{command[0]} failed: {told[:200]}")
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(str(path), mode=os.RTLD_NOW)
+        forward, backward = library.normalize_forward, library.normalize_backward
+    except (OSError, AttributeError) as error:
+        raise KernelError(f"what the compiler made cannot be loaded: {_first_line(error)}") from error
+    pointer, size, flag = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+    forward.argtypes = [*[pointer] * 8, size, size, ctypes.c_float, flag, flag]
+    backward.argtypes = [*[pointer] * 11, size, size, flag, flag]
+    forward.restype = backward.restype = None
+    return library
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def address(tensor: torch.Tensor | None) -> int | None:
+    """Give where a tensor's figures lie; None for none."""
+    return None if tensor is None else tensor.data_ptr()
