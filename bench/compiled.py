@@ -20,7 +20,7 @@ from visionlib.training.batches import epoch_batches, shown_batches
 from visionlib.training.device import prepared_process
 from visionlib.training.fit import Fit
 from visionlib.training.optimizer import make_optimizer
-from visionlib.training.small_maps import small_maps_as_products
+from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.step import TrainingStep
 
 from training import noise_split  # isort: skip  beside this file
@@ -42,7 +42,7 @@ class Contender:
         """Take so many steps; give the seconds per image, data included."""
         config, started = self.fit.config, time.perf_counter()
         batches = epoch_batches(self.fit.split, config.batch_size, seed=0, epoch=0)[:steps]
-        with small_maps_as_products(self.model, self.fit.compute.device):
+        with fast_convolutions(self.model, self.fit.compute):
             for images, labels in shown_batches(self.fit.split, batches, config, 0):
                 loss, _ = self.take_step(images, labels, side_px=side_px, learning_rate=0.0)
             loss.item()  # a GPU is asked for it, and so has finished

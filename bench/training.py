@@ -32,7 +32,7 @@ from visionlib.training.device import prepared_process
 from visionlib.training.fit import Fit
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.recipes import RECIPES
-from visionlib.training.small_maps import small_maps_as_products
+from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.step import TrainingStep
 
 N_IMAGES = 50_000
@@ -94,7 +94,7 @@ def visionlib_steps(split: ImageSplit, side_px: int, precision: Precision = "aut
     model = build_model("resnet18").to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = make_optimizer(model, config, fit.number_format)
     take_step = TrainingStep(model, optimizer, fit)
-    with prepared_process(compute), small_maps_as_products(model, compute.device):
+    with prepared_process(compute), fast_convolutions(model, compute):
         batches = epoch_batches(split, config.batch_size, seed=0, epoch=0)
         for images, labels in shown_batches(split, batches, config, 0):
             take_step(images, labels, side_px=side_px, learning_rate=0.01)

@@ -15,7 +15,7 @@ from visionlib.training.device import prepared_process
 from visionlib.training.fit import Fit
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.schedule import share_px
-from visionlib.training.small_maps import small_maps_as_products
+from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.step import TrainingStep
 
 _MARGIN = 0.05
@@ -65,7 +65,7 @@ def measure_seconds_per_image(fit: Fit, model: nn.Module) -> dict[int, float]:
         for _ in range(_WARM_UP_STEPS + _TIMED_STEPS):
             started = time.perf_counter()
             ((images, labels),) = shown_batches(fit.split, batches[:1], fit.config, 0)
-            with small_maps_as_products(twin, fit.compute.device):
+            with fast_convolutions(twin, fit.compute):
                 loss, _ = take_step(images, labels, side_px=side, learning_rate=0.0)
             loss.item()  # a GPU is asked for it, and so has finished
             timed.append((time.perf_counter() - started) / len(labels))

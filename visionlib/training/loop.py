@@ -23,7 +23,7 @@ from visionlib.training.fit import Fit
 from visionlib.training.interruption import noticed_signals
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.schedule import learning_rate, resolution_px, share_px
-from visionlib.training.small_maps import small_maps_as_products
+from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.step import TrainingStep
 from visionlib.training.tensorboard import scalar_writer
 
@@ -76,7 +76,7 @@ def train_epochs(
                 interruption.end()
 
         while progress.epoch < config.epochs:
-            with small_maps_as_products(model, fit.compute.device):
+            with fast_convolutions(model, fit.compute):
                 record = _train_epoch(model, take_step, average, fit, progress, pause)
             world.average_statistics(model)
             tested = test if _is_test_due(record["epoch"], config) else None

@@ -31,7 +31,7 @@ from visionlib.training.optimizer import make_optimizer
 from visionlib.training.rate_rule import cap_losses, smooth_losses, suggest_rate
 from visionlib.training.recipes import RECIPES
 from visionlib.training.schedule import share_px
-from visionlib.training.small_maps import small_maps_as_products
+from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.step import TrainingStep
 from visionlib.training.train_run import prepare_fit
 
@@ -156,7 +156,7 @@ def _test_range(model: nn.Module, fit: Fit, rates: list[float]) -> tuple[list[fl
     losses: list[float] = []
     mean, lowest = math.nan, math.inf
     take_step = TrainingStep(model.train(), optimizer, fit)
-    with progress_bar("range test", len(rates), "steps") as show, small_maps_as_products(model, fit.compute.device):
+    with progress_bar("range test", len(rates), "steps") as show, fast_convolutions(model, fit.compute):
         for rate in rates:
             images, labels = next(batches)
             loss = take_step(images, labels, side_px=side_px, learning_rate=rate)[0].item()

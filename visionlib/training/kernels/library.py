@@ -13,8 +13,9 @@ import torch
 
 from visionlib.data.cache import cache_folder
 
-_SOURCE = Path(__file__).parent / "batch_norm.cpp"
-_FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fopenmp", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512bf16")
+_SOURCES = tuple(Path(__file__).parent / name for name in ("batch_norm.cpp", "filter_gradient.cpp"))
+_INSTRUCTIONS = ("avx512f", "avx512bw", "avx512vl", "avx512bf16", "amx-tile", "amx-bf16")
+_FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fopenmp", *(f"-m{name}" for name in _INSTRUCTIONS))
 _COMPILERS = ("g++", "c++", "clang++")
 _PATIENCE_S = 120.0
 
@@ -33,7 +34,8 @@ def load_kernels() -> ctypes.CDLL:
     compiler = find_compiler()
     try:
         version = subprocess.run([compiler, "--version"], capture_output=True, timeout=_PATIENCE_S).stdout
-        name = hashlib.sha256(b"\0".join([_SOURCE.read_bytes(), " ".join(_FLAGS).encode(), version])).hexdigest()[:16]
+        parts = [*(source.read_bytes() for source in _SOURCES), " ".join(_FLAGS).encode(), version]
+        name = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
         folder = cache_folder() / "kernels"
         folder.mkdir(parents=True, exist_ok=True)
         library = folder / f"{name}.so"
@@ -60,10 +62,11 @@ def find_compiler() -> str:
 def _compile(compiler: str, library: Path) -> None:
     """Compile into the cache, under another name until it is whole: others may be at it as well."""
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        objects, whole = Path(folder) / "kernels.o", Path(folder) / "kernels.so"
-        _run([compiler, *_FLAGS, "-c", str(_SOURCE), "-o", str(objects)])
+        objects, whole = [str(Path(folder) / f"{source.stem}.o") for source in _SOURCES], Path(folder) / "kernels.so"
+        for source, of_source in zip(_SOURCES, objects, strict=True):
+            _run([compiler, *_FLAGS, "-c", str(source), "-o", of_source])
         # Without a library for threads: the names are found in torch's, whose threads are shared.
-        _run([compiler, "-shared", str(objects), "-o", str(whole)])
+        _run([compiler, "-shared", *objects, "-o", str(whole)])
         whole.replace(library)
 
 
@@ -75,15 +78,20 @@ def _run(command: list[str]) -> None:
 
 
 def _load(path: Path) -> ctypes.CDLL:
+    pointer, size, flag = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+    arguments = {
+        "normalize_forward": [*[pointer] * 8, size, size, ctypes.c_float, flag, flag],
+        "normalize_backward": [*[pointer] * 11, size, size, flag, flag],
+        "filter_gradient": [*[pointer] * 3, *[size] * 5, flag],
+    }
     try:
         library = ctypes.CDLL(str(path), mode=os.RTLD_NOW)
-        forward, backward = library.normalize_forward, library.normalize_backward
+        for name, types in arguments.items():
+            function = getattr(library, name)
+            function.argtypes, function.restype = types, None
     except (OSError, AttributeError) as error:
         raise KernelError(f"what the compiler made cannot be loaded: {_first_line(error)}") from error
-    pointer, size, flag = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
-    forward.argtypes = [*[pointer] * 8, size, size, ctypes.c_float, flag, flag]
-    backward.argtypes = [*[pointer] * 11, size, size, flag, flag]
-    forward.restype = backward.restype = None
+    library.allow_matrix_units()  # where there are any; whoever multiplies asks the processor first
     return library
 
 
