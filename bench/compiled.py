@@ -18,9 +18,9 @@ from visionlib.models import build_model
 from visionlib.training import TrainConfig, choose_compute, recipe_config
 from visionlib.training.batches import epoch_batches, shown_batches
 from visionlib.training.device import prepared_process
+from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.fit import Fit
 from visionlib.training.optimizer import make_optimizer
-from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.step import TrainingStep
 
 from training import noise_split  # isort: skip  beside this file

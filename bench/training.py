@@ -29,10 +29,10 @@ from visionlib.training import TrainConfig, choose_compute
 from visionlib.training.batches import epoch_batches, shown_batches
 from visionlib.training.config import Precision
 from visionlib.training.device import prepared_process
+from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.fit import Fit
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.recipes import RECIPES
-from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.step import TrainingStep
 
 N_IMAGES = 50_000

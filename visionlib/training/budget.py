@@ -12,10 +12,10 @@ from visionlib.models import build_model
 from visionlib.training.batches import epoch_batches, shown_batches
 from visionlib.training.config import TrainConfig
 from visionlib.training.device import prepared_process
+from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.fit import Fit
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.schedule import share_px
-from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.step import TrainingStep
 
 _MARGIN = 0.05

@@ -100,8 +100,8 @@ class TrainConfig:
     precision: Precision = _setting("auto", "bf16 or fp32; auto takes bf16 where the hardware computes in it")
     kernels: Kernels = _setting(
         "auto",
-        "this library's own kernels, on processors with AVX512-BF16 alone: auto takes them for the built-in networks where "
-        "a C++ compiler is there, by which they are compiled when first used",
+        "this library's own kernels, on processors with AVX512-BF16 alone, compiled when first used: auto takes them "
+        "for the built-in networks where a C++ compiler is there",
     )
     cuda_graphs: Graphs = _setting(
         "auto",

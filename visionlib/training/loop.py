@@ -19,11 +19,11 @@ from visionlib.training.averaging import WeightAverage
 from visionlib.training.batches import epoch_batches, shown_batches
 from visionlib.training.checkpoint import Checkpointer, Progress, load_checkpoint
 from visionlib.training.config import TrainConfig
+from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.fit import Fit
 from visionlib.training.interruption import noticed_signals
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.schedule import learning_rate, resolution_px, share_px
-from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.step import TrainingStep
 from visionlib.training.tensorboard import scalar_writer
 

@@ -25,13 +25,13 @@ from visionlib.progress import progress_bar
 from visionlib.training.batches import epoch_batches, shown_batches
 from visionlib.training.config import TrainConfig
 from visionlib.training.device import Compute, choose_compute, prepared_process
+from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.fit import Fit
 from visionlib.training.initialization import initialize_model
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.rate_rule import cap_losses, smooth_losses, suggest_rate
 from visionlib.training.recipes import RECIPES
 from visionlib.training.schedule import share_px
-from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.step import TrainingStep
 from visionlib.training.train_run import prepare_fit
 

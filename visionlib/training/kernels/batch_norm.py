@@ -61,7 +61,9 @@ def _suits(images: Tensor) -> bool:
 @torch.no_grad()
 def _follow(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, n: int) -> None:
     """Let the running statistics follow, as torch does: the variance as that of the images behind the batch."""
-    assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
     norm.num_batches_tracked += 1
     momentum = norm.momentum if norm.momentum is not None else 1 / norm.num_batches_tracked.item()
     norm.running_mean.lerp_(mean, momentum)

@@ -17,7 +17,7 @@ _RECTIFIERS = {F.relu, torch.relu}
 
 
 def fuse_norms(model: nn.Module) -> nn.Module:
-    """Give a network that computes the same, with the same weights and statistics, by the kernel where that is possible.
+    """Give a network that computes the same, with the same weights and statistics, by the kernel where it can.
 
     In place of a normalisation by batches stands one operation that also does what follows it alone: the sum with a
     shortcut, and the rectifier. Its output forks where two read it.

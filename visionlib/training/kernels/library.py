@@ -33,9 +33,9 @@ def load_kernels() -> ctypes.CDLL:
     """
     compiler = find_compiler()
     try:
-        version = subprocess.run([compiler, "--version"], capture_output=True, timeout=_PATIENCE_S).stdout
-        parts = [*(source.read_bytes() for source in _SOURCES), " ".join(_FLAGS).encode(), version]
-        name = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+        version = _run([compiler, "--version"])
+        parts = [*(source.read_text(encoding="utf-8") for source in _SOURCES), *_FLAGS, version]
+        name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
         folder = cache_folder() / "kernels"
         folder.mkdir(parents=True, exist_ok=True)
         library = folder / f"{name}.so"
@@ -70,11 +70,13 @@ def _compile(compiler: str, library: Path) -> None:
         whole.replace(library)
 
 
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)
+def _run(command: list[str]) -> str:
+    """Run a compiler; give what it says."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)  # noqa: S603  by whoever set CXX
     if done.returncode:
         told = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip())
         raise KernelError(f"{command[0]} failed: {told[:200]}")
+    return done.stdout
 
 
 def _load(path: Path) -> ctypes.CDLL:

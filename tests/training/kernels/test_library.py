@@ -1,0 +1,107 @@
+"""The kernels are compiled once, and where they cannot be had a run says why and goes on without."""
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from tests.training.kernels import needs_kernels
+from visionlib.errors import ConfigError
+from visionlib.training import choose_compute
+from visionlib.training import device as device_module
+from visionlib.training.kernels.library import KernelError, find_compiler, load_kernels
+
+
+@pytest.fixture(autouse=True)
+def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("VISIONLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("CXX", raising=False)
+    load_kernels.cache_clear()
+    yield tmp_path / "cache" / "kernels"
+    load_kernels.cache_clear()
+
+
+def write_compiler(folder: Path, body: str) -> str:
+    """Write a program that stands for a compiler; give its path."""
+    path = folder / "compiler"
+    path.write_text(f"#!{sys.executable}\nimport sys\nif '--version' in sys.argv: raise SystemExit\n{body}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+@needs_kernels
+def test_they_are_compiled_once(fresh_cache: Path) -> None:
+    first = load_kernels()
+    (library,) = fresh_cache.iterdir()
+    compiled = library.stat().st_mtime_ns
+    load_kernels.cache_clear()
+    assert load_kernels() is not first
+    assert [path.stat().st_mtime_ns for path in fresh_cache.iterdir()] == [compiled]
+
+
+def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(KernelError, match=r"there is no C\+\+ compiler \(g\+\+, c\+\+, clang\+\+\)"):
+        load_kernels()
+    monkeypatch.setenv("CXX", "nowhere-g++")
+    with pytest.raises(KernelError, match=r"there is no C\+\+ compiler \(nowhere-g\+\+\)"):
+        find_compiler()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("print('a.cpp:1: error: no such option', file=sys.stderr); sys.exit(1)", "failed: a.cpp:1: error: no such"),
+        ("sys.exit(3)", "failed: "),
+        ("open(sys.argv[-1], 'w').write('no library')", "what the compiler made cannot be loaded"),
+        ("", "No such file"),
+    ],
+)
+def test_what_a_compiler_cannot_do_is_told_in_a_line(
+    body: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", write_compiler(tmp_path, body))
+    with pytest.raises(KernelError, match=message) as caught:
+        load_kernels()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VISIONLIB_CACHE", str(tmp_path / "file"))
+    monkeypatch.setenv("CXX", write_compiler(tmp_path, "sys.exit(1)"))
+    with pytest.raises(KernelError, match="Not a directory"):
+        load_kernels()
+
+
+def test_the_choice_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(device_module, "has_cpu_feature", lambda name: name == "avx512_bf16")
+    monkeypatch.setenv("PATH", os.fspath(tmp_path))
+    compute = choose_compute("cpu", kernels="auto")
+    assert (compute.precision, compute.kernels) == ("bf16", "torch")
+    assert "bf16: the processor has avx512_bf16; no kernels of our own: there is no C++ compiler" in str(compute)
+    with pytest.raises(
+        ConfigError, match=r"kernels: this library's own cannot be had: there is no C\+\+ compiler .*; "
+    ):
+        choose_compute("cpu", kernels="on")
+    assert "own" not in str(choose_compute("cpu", kernels="off"))
+
+
+@pytest.mark.parametrize("case", ["old processor", "fp32"])
+def test_they_are_for_some_processors_and_bf16_alone(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_module, "has_cpu_feature", lambda name: case == "fp32")
+    precision: Literal["fp32", "bf16"] = "fp32" if case == "fp32" else "bf16"
+    compute = choose_compute("cpu", precision, kernels="auto")
+    assert compute.kernels == "torch"
+    with pytest.raises(ConfigError, match="they are for processors with AVX512-BF16, in bf16; leave it at auto"):
+        choose_compute("cpu", precision, kernels="on")
+
+
+@needs_kernels
+def test_the_choice_is_own_where_they_can_be_had() -> None:
+    assert choose_compute("cpu", kernels="auto").kernels == choose_compute("cpu", kernels="on").kernels == "own"
+    assert choose_compute("cpu", kernels="off").kernels == choose_compute("cpu", "fp32").kernels == "torch"
