@@ -26,10 +26,10 @@ RECIPES: Mapping[str, TrainConfig] = MappingProxyType(
         ),
         # Patience for accuracy: a night is not needed, an hour is.
         "standard": TrainConfig(
-            epochs=27,
+            epochs=39,
             batch_size=512,
             parts=2,
-            resolutions=(*[0.5] * 6, *[0.75] * 8, *[1.0] * 13),
+            resolutions=(*[0.5] * 10, *[0.75] * 13, *[1.0] * 16),
             optimizer="muon",
             muon_learning_rate=0.06,
             muon_momentum=0.6,
