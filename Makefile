@@ -47,6 +47,7 @@ bench: setup  ## Measure, and print tables; docs/experiments.md keeps what they 
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/summary.py
 	$(BIN)/python bench/training.py
+	$(BIN)/python bench/kernels.py
 	$(BIN)/python bench/explanation.py
 	$(BIN)/python bench/inspection.py
 

@@ -15,12 +15,14 @@ import pytest
 import torch
 
 from tests.training.interrupting import interrupt_after, same_weights, without_times
+from tests.training.kernels import needs_kernels
 from visionlib.data import Dataset
-from visionlib.errors import RunError
+from visionlib.errors import ConfigError, RunError
 from visionlib.runs import Run, read_json
-from visionlib.training import TrainConfig, resume, train
+from visionlib.training import TrainConfig, device, resume, train
 from visionlib.training.averaging import WeightAverage
 from visionlib.training.checkpoint import Checkpointer, Progress
+from visionlib.training.kernels.library import KernelError
 
 STEPS_PER_EPOCH = 4
 """Of the small configuration: 200 images in batches of 50."""
@@ -66,6 +68,7 @@ def test_an_interrupt_after_any_step_changes_nothing(
         {"averaging": "ema", "averaging_decay": 0.8, "whiten": True},
         {"averaging": "lookahead", "zero_init": True, "norm_bias_factor": 8.0},
         {"averaging": "lookahead", "optimizer": "muon", "norm_bias_factor": 8.0},
+        {"precision": "bf16", "optimizer": "muon"},
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
@@ -99,6 +102,38 @@ def test_interrupted_again_and_again(
     assert interruptions >= 3
     assert same_weights(parts, whole)
     assert without_times(parts) == without_times(whole)
+
+
+@needs_kernels
+@pytest.mark.parametrize("had_kernels", [True, False])
+def test_a_run_goes_on_with_the_kernels_that_it_began_with(
+    had_kernels: bool,
+    small_shapes: Dataset,
+    small_config: TrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> None:
+        raise KernelError("there is no C++ compiler")
+
+    def with_kernels(are_there: bool, act: Callable[[], Run]) -> Run:
+        with monkeypatch.context() as patched:
+            if not are_there:
+                patched.setattr(device, "load_kernels", fail)
+            return act()
+
+    config = small_config.replace(precision="bf16")
+    folder = tmp_path / "run"
+    whole = with_kernels(had_kernels, lambda: train(small_shapes, config, out=tmp_path / "whole"))
+    with monkeypatch.context() as patched:
+        interrupt_after(3, patched, lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            with_kernels(had_kernels, lambda: train(small_shapes, config, out=folder))
+    assert read_json(folder / "config.json")["compute"]["kernels"] == ("own" if had_kernels else "torch")
+    if had_kernels:
+        with pytest.raises(ConfigError, match=r"was begun with kernels that cannot be had here: .*no C\+\+ compiler"):
+            with_kernels(False, lambda: resume(folder, dataset=small_shapes))
+    assert same_weights(resume(folder, dataset=small_shapes), whole)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")

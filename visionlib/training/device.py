@@ -43,7 +43,8 @@ class Compute:
     def __str__(self) -> str:
         threads = f", {self.threads} threads" if self.device == "cpu" else ""
         several = f"{self.processes} processes, each on " if self.processes > 1 else ""
-        return f"{several}{self.hardware} ({self.device}{threads}), {self.precision}: {self.reason}"
+        kernels = " with own kernels" if self.kernels == "own" else ""
+        return f"{several}{self.hardware} ({self.device}{threads}), {self.precision}{kernels}: {self.reason}"
 
 
 def choose_compute(

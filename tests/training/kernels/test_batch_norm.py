@@ -121,6 +121,12 @@ def test_what_the_kernel_is_not_made_for_goes_through_torch(case: str) -> None:
     assert all(torch.equal(each, F.relu(norm(inputs) + inputs)) for each in fused)
 
 
+def test_a_shortcut_of_one_pixel_is_spread_as_torch_does() -> None:
+    inputs, shortcut, norm = bf16(4, 16, 3, 3), bf16(4, 16, 1, 1), norm_of(16)
+    outputs = FusedNorm(copy.deepcopy(norm), rectifies=False)(inputs, shortcut)
+    assert torch.equal(outputs, norm(inputs) + shortcut)
+
+
 def test_gradients_of_one_reader_alone_are_enough() -> None:
     inputs = bf16(4, 16, 3, 3).requires_grad_()
     gradients = []

@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 
 from tests.training.kernels import needs_kernels
 from visionlib.data import Dataset
+from visionlib.errors import ConfigError
 from visionlib.models import MODELS, build_model
 from visionlib.training import TrainConfig, choose_compute
 from visionlib.training.config import Kernels
@@ -89,6 +90,21 @@ def test_only_what_follows_alone_is_fused() -> None:
     assert sorted(by_norm) == ["0", "1", "2", "3", "4"]
     assert [by_norm[str(at)].forks for at in range(5)] == [True, False, False, False, False]
     assert sum(node.target is operator.add for node in fused.graph.nodes) == 2  # the doubled one, and the last
+
+
+class Choosing(nn.Module):
+    """Does what the image tells it."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs if inputs.sum() > 0 else -inputs
+
+
+def test_a_network_that_chooses_is_refused_in_a_line() -> None:
+    with pytest.raises(
+        ConfigError, match=r"kernels: what Choosing does cannot be written down: .*; leave it at auto"
+    ) as it:
+        fuse_norms(Choosing())
+    assert "\n" not in str(it.value)
 
 
 @needs_kernels

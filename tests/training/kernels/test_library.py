@@ -104,4 +104,5 @@ def test_they_are_for_some_processors_and_bf16_alone(case: str, monkeypatch: pyt
 @needs_kernels
 def test_the_choice_is_own_where_they_can_be_had() -> None:
     assert choose_compute("cpu", kernels="auto").kernels == choose_compute("cpu", kernels="on").kernels == "own"
+    assert "bf16 with own kernels: the processor has avx512_bf16" in str(choose_compute("cpu", kernels="auto"))
     assert choose_compute("cpu", kernels="off").kernels == choose_compute("cpu", "fp32").kernels == "torch"

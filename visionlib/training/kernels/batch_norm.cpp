@@ -77,6 +77,22 @@ struct Forward {
     int threads;
 };
 
+// What a normalisation does to a channel: times a factor, plus an offset.
+template <int T>
+struct Line {
+    __m512 factor[T], offset[T];
+
+    Line(const float* weight, const float* bias, const float* mean, const float* scale, int64_t channel) {
+        for (int t = 0; t < T; ++t) {
+            const int64_t at = channel + t * kLanes;
+            factor[t] = _mm512_mul_ps(load(weight + at), load(scale + at));
+            offset[t] = _mm512_fnmadd_ps(load(mean + at), factor[t], load(bias + at));
+        }
+    }
+
+    __m512 value(int t, __m512 input) const { return _mm512_fmadd_ps(input, factor[t], offset[t]); }
+};
+
 template <int T>
 void measure(const Forward& f) {
     // Sums of differences from each channel's first pixel: sums of the values themselves would lose the digits of a
@@ -112,16 +128,11 @@ void measure(const Forward& f) {
 template <int T, bool HasShortcut, bool Rectifies>
 void normalize(const Forward& f) {
     for_tiles<T>(f.m, f.c, f.threads, [&](int64_t, int64_t row, int64_t end, int64_t channel) {
-        __m512 factor[T], offset[T];
-        for (int t = 0; t < T; ++t) {
-            const int64_t at = channel + t * kLanes;
-            factor[t] = _mm512_mul_ps(load(f.weight + at), load(f.scale + at));
-            offset[t] = _mm512_fnmadd_ps(load(f.mean + at), factor[t], load(f.bias + at));
-        }
+        const Line<T> line(f.weight, f.bias, f.mean, f.scale, channel);
         for (; row < end; ++row)
             for (int t = 0; t < T; ++t) {
                 const int64_t at = row * f.c + channel + t * kLanes;
-                __m512 value = _mm512_fmadd_ps(load(f.inputs + at), factor[t], offset[t]);
+                __m512 value = line.value(t, load(f.inputs + at));
                 if (HasShortcut) value = _mm512_add_ps(value, load(f.shortcut + at));
                 // In this order what is no number goes through, as in torch.
                 if (Rectifies) value = _mm512_max_ps(_mm512_setzero_ps(), value);
@@ -140,33 +151,38 @@ void run(const Forward& f) {
 }
 
 struct Backward {
-    const bfloat16 *inputs, *outputs;
+    const bfloat16 *inputs, *outputs;           // outputs: null where they need not be looked at
     const bfloat16 *gradient, *other_gradient;  // of the outputs; other: of a second reader, null for none
     bfloat16 *of_inputs, *of_shortcut;          // of_shortcut: null where there is none
-    const float *weight, *mean, *scale;
+    const float *weight, *bias, *mean, *scale;
     float *of_weight, *of_bias;
     int64_t m, c;
     bool rectified;
     int threads;
 };
 
+// How it is told which outputs the rectifier let through: not at all where there was none; by working them out again,
+// which reads less; or by the outputs, which a shortcut has gone into.
+enum class Told { kNot, kByInputs, kByOutputs };
+
 // The gradient behind the rectifier, of both readers.
-template <bool Rectified, bool HasOther>
-inline __m512 arriving(const Backward& b, int64_t at) {
+template <int T, Told Shown, bool HasOther>
+inline __m512 arriving(const Backward& b, const Line<T>& line, int t, int64_t at, __m512 input) {
     __m512 gradient = load(b.gradient + at);
     if (HasOther) gradient = _mm512_add_ps(gradient, load(b.other_gradient + at));
-    if (Rectified) {
-        const __mmask16 is_shown = _mm512_cmp_ps_mask(load(b.outputs + at), _mm512_setzero_ps(), _CMP_NLE_UQ);
-        gradient = _mm512_maskz_mov_ps(is_shown, gradient);
+    if (Shown != Told::kNot) {
+        const __m512 output = Shown == Told::kByInputs ? line.value(t, input) : load(b.outputs + at);
+        gradient = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(output, _mm512_setzero_ps(), _CMP_NLE_UQ), gradient);
     }
     return gradient;
 }
 
-template <int T, bool Rectified, bool HasOther, bool HasShortcut>
+template <int T, Told Shown, bool HasOther, bool HasShortcut>
 void go_back(const Backward& b) {
     std::vector<float> sums(2 * kBlocks * b.c, 0.0f), by_gradient(b.c), by_input(b.c), offset(b.c);
     for_tiles<T>(b.m, b.c, b.threads, [&](int64_t block, int64_t row, int64_t end, int64_t channel) {
         float* to = &sums[2 * block * b.c + channel];
+        const Line<T> line(b.weight, b.bias, b.mean, b.scale, channel);
         __m512 mean[T], sum[T], products[T];
         for (int t = 0; t < T; ++t) {
             mean[t] = load(b.mean + channel + t * kLanes);
@@ -176,10 +192,11 @@ void go_back(const Backward& b) {
         for (; row < end; ++row)
             for (int t = 0; t < T; ++t) {
                 const int64_t at = row * b.c + channel + t * kLanes;
-                const __m512 gradient = arriving<Rectified, HasOther>(b, at);
+                const __m512 input = load(b.inputs + at);
+                const __m512 gradient = arriving<T, Shown, HasOther>(b, line, t, at, input);
                 if (HasShortcut) store(b.of_shortcut + at, gradient);
                 sum[t] = _mm512_add_ps(sum[t], gradient);
-                products[t] = _mm512_fmadd_ps(gradient, _mm512_sub_ps(load(b.inputs + at), mean[t]), products[t]);
+                products[t] = _mm512_fmadd_ps(gradient, _mm512_sub_ps(input, mean[t]), products[t]);
             }
         for (int t = 0; t < T; ++t) {
             store(to + t * kLanes, sum[t]);
@@ -197,6 +214,7 @@ void go_back(const Backward& b) {
         offset[channel] = static_cast<float>(-factor * sum / b.m);
     });
     for_tiles<T>(b.m, b.c, b.threads, [&](int64_t, int64_t row, int64_t end, int64_t channel) {
+        const Line<T> line(b.weight, b.bias, b.mean, b.scale, channel);
         __m512 mean[T], gradients[T], inputs[T], rest[T];
         for (int t = 0; t < T; ++t) {
             mean[t] = load(b.mean + channel + t * kLanes);
@@ -207,25 +225,27 @@ void go_back(const Backward& b) {
         for (; row < end; ++row)
             for (int t = 0; t < T; ++t) {
                 const int64_t at = row * b.c + channel + t * kLanes;
-                const __m512 gradient = HasShortcut ? load(b.of_shortcut + at) : arriving<Rectified, HasOther>(b, at);
-                const __m512 distance = _mm512_sub_ps(load(b.inputs + at), mean[t]);
+                const __m512 input = load(b.inputs + at);
+                const __m512 gradient =
+                    HasShortcut ? load(b.of_shortcut + at) : arriving<T, Shown, HasOther>(b, line, t, at, input);
+                const __m512 distance = _mm512_sub_ps(input, mean[t]);
                 store(b.of_inputs + at,
                       _mm512_fmadd_ps(gradients[t], gradient, _mm512_fmadd_ps(inputs[t], distance, rest[t])));
             }
     });
 }
 
-template <int T, bool Rectified, bool HasOther>
-void run_with_shortcut(const Backward& b) {
-    b.of_shortcut ? go_back<T, Rectified, HasOther, true>(b) : go_back<T, Rectified, HasOther, false>(b);
+template <int T, bool HasOther>
+void run_with(const Backward& b) {
+    if (b.of_shortcut)
+        b.rectified ? go_back<T, Told::kByOutputs, HasOther, true>(b) : go_back<T, Told::kNot, HasOther, true>(b);
+    else
+        b.rectified ? go_back<T, Told::kByInputs, HasOther, false>(b) : go_back<T, Told::kNot, HasOther, false>(b);
 }
 
 template <int T>
 void run(const Backward& b) {
-    if (b.rectified)
-        b.other_gradient ? run_with_shortcut<T, true, true>(b) : run_with_shortcut<T, true, false>(b);
-    else
-        b.other_gradient ? run_with_shortcut<T, false, true>(b) : run_with_shortcut<T, false, false>(b);
+    b.other_gradient ? run_with<T, true>(b) : run_with<T, false>(b);
 }
 
 template <class Task>
@@ -249,8 +269,8 @@ extern "C" void normalize_forward(const bfloat16* inputs, const bfloat16* shortc
 
 extern "C" void normalize_backward(const bfloat16* inputs, const bfloat16* outputs, const bfloat16* gradient,
                                    const bfloat16* other_gradient, bfloat16* of_inputs, bfloat16* of_shortcut,
-                                   const float* weight, const float* mean, const float* scale, float* of_weight,
-                                   float* of_bias, int64_t m, int64_t c, int rectified, int threads) {
-    run_by_width(Backward{inputs, outputs, gradient, other_gradient, of_inputs, of_shortcut, weight, mean, scale,
+                                   const float* weight, const float* bias, const float* mean, const float* scale,
+                                   float* of_weight, float* of_bias, int64_t m, int64_t c, int rectified, int threads) {
+    run_by_width(Backward{inputs, outputs, gradient, other_gradient, of_inputs, of_shortcut, weight, bias, mean, scale,
                           of_weight, of_bias, m, c, rectified != 0, threads});
 }

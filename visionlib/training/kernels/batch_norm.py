@@ -36,7 +36,7 @@ class FusedNorm(nn.Module):
             shortcut: of the same shape.
         """
         norm = self.norm
-        if not (norm.training and _suits(inputs) and (shortcut is None or _suits(shortcut))):
+        if not (norm.training and norm.weight.dtype == torch.float32 and _suit(inputs, shortcut)):
             outputs = norm(inputs) if shortcut is None else norm(inputs) + shortcut
             outputs = F.relu(outputs) if self.rectifies else outputs
             return (outputs, outputs) if self.forks else outputs
@@ -45,6 +45,11 @@ class FusedNorm(nn.Module):
         )
         _follow(norm, mean, variance, inputs.numel() // inputs.shape[1])
         return (outputs, twin) if self.forks else outputs
+
+
+def _suit(inputs: Tensor, shortcut: Tensor | None) -> bool:
+    """Tell whether the kernel is made for both, the shortcut being of the same shape: it is not spread."""
+    return _suits(inputs) and (shortcut is None or (shortcut.shape == inputs.shape and _suits(shortcut)))
 
 
 def _suits(images: Tensor) -> bool:
@@ -91,15 +96,16 @@ class _Normalize(torch.autograd.Function):
             *map(address, (inputs, shortcut, outputs, weight, bias, mean, variance, scale)),
             *(inputs.numel() // channels, channels, epsilon, rectifies, torch.get_num_threads()),
         )
-        context.save_for_backward(inputs, outputs, weight, mean, scale)
-        context.rectified, context.has_shortcut = rectifies, shortcut is not None
+        has_shortcut = shortcut is not None
+        context.save_for_backward(inputs, outputs if has_shortcut else None, weight, bias, mean, scale)
+        context.rectified, context.has_shortcut = rectifies, has_shortcut
         context.mark_non_differentiable(mean, variance)
         context.set_materialize_grads(False)
         return outputs, outputs.detach() if forks else None, mean, variance
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        inputs, outputs, weight, mean, scale = context.saved_tensors
+        inputs, outputs, weight, bias, mean, scale = context.saved_tensors
         channels = inputs.shape[1]
         arriving = [_laid_out(gradient) for gradient in gradients[:2] if gradient is not None]
         if not arriving:
@@ -110,7 +116,7 @@ class _Normalize(torch.autograd.Function):
         of_weight, of_bias = torch.empty(2, channels)
         load_kernels().normalize_backward(
             *map(address, (inputs, outputs, gradient, other, of_inputs, of_shortcut)),
-            *map(address, (weight, mean, scale, of_weight, of_bias)),
+            *map(address, (weight, bias, mean, scale, of_weight, of_bias)),
             *(inputs.numel() // channels, channels, context.rectified, torch.get_num_threads()),
         )
         return of_inputs, of_shortcut, of_weight, of_bias, None, None, None

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from visionlib.errors import ConfigError
 from visionlib.training.kernels.batch_norm import FusedNorm
 
 _SUMS = {operator.add, torch.add}
@@ -24,9 +25,17 @@ def fuse_norms(model: nn.Module) -> nn.Module:
 
     Args:
         model: does the same whatever it is shown, since what it does is written down once; it stays as it is.
+    Raises:
+        ConfigError: if what it does depends on what it is shown.
     """
     root = nn.Sequential(model)  # of torch's own kind, so that the network's own code is traced as that of a part
-    graph = _Tracer().trace(root)
+    try:
+        graph = _Tracer().trace(root)
+    except Exception as error:  # whatever the network's own code raises
+        trouble = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            "kernels", f"what {type(model).__name__} does cannot be written down: {trouble}", "leave it at auto"
+        ) from error
     for node in list(graph.nodes):
         if (norm := _norm_of(node, root)) is not None:
             _fuse(node, norm, root)

@@ -83,7 +83,7 @@ def _load(path: Path) -> ctypes.CDLL:
     pointer, size, flag = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
     arguments = {
         "normalize_forward": [*[pointer] * 8, size, size, ctypes.c_float, flag, flag],
-        "normalize_backward": [*[pointer] * 11, size, size, flag, flag],
+        "normalize_backward": [*[pointer] * 12, size, size, flag, flag],
         "filter_gradient": [*[pointer] * 3, *[size] * 5, flag],
     }
     try:
