@@ -51,7 +51,7 @@ class Contender:
 
 def prepare(name: str, config: TrainConfig, side_px: int) -> Contender:
     """Make one kind of step, and take the first one."""
-    compute, split = choose_compute(), noise_split()
+    compute, split = choose_compute(kernels="auto"), noise_split()
     config = config.replace(compile="compiled" in name, cuda_graphs="auto" if "recorded" in name else "off")
     fit = Fit(split.to(compute.device), config, compute, split.mean, split.std)
     model = build_model("resnet18").to(compute.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -67,7 +67,7 @@ def prepare(name: str, config: TrainConfig, side_px: int) -> Contender:
 def main() -> None:
     """Time the steps of all kinds in turn, and print the medians."""
     side_px, rounds = (*map(int, sys.argv[1:]), *(24, 3)[len(sys.argv[1:]) :])
-    compute = choose_compute()
+    compute = choose_compute(kernels="auto")
     kinds = ("plain", "recorded", "compiled and recorded") if compute.device == "cuda" else ("plain", "compiled")
     config = recipe_config("best" if compute.device == "cuda" else "quick")
     with prepared_process(compute):

@@ -65,7 +65,8 @@ def main() -> None:
     pairs = [word.partition("=")[::2] for word in sys.argv[1:] if "=" in word]
     changes = {name: read_setting(name, text) for name, text in pairs}
     rows = [measure(dataset, recipe, int(seed), changes) for seed in seeds.split(",")]
-    tell(f"{recipe} on {dataset}, {choose_compute(changes.get('device', 'auto'))}; torch {torch.__version__}")
+    compute = choose_compute(changes.get("device", "auto"), kernels=changes.get("kernels", "auto"))
+    tell(f"{recipe} on {dataset}, {compute}; torch {torch.__version__}")
     tell(f"{'seed':>8}{'accuracy, %':>14}{'with mirror, %':>16}{'training, s':>14}{'in all, s':>12}")
     for seed, row in zip(seeds.split(","), rows, strict=True):
         tell(f"{seed:>8}{100 * row[0]:>14.2f}{100 * row[1]:>16.2f}{row[2]:>14.1f}{row[3]:>12.1f}")

@@ -153,7 +153,9 @@ def main() -> None:
         sys.stdout.flush()
         return
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    sys.stdout.write(f"{choose_compute()}; torch {torch.__version__}; median of {rounds}, images per second\n")
+    sys.stdout.write(
+        f"{choose_compute(kernels='auto')}; torch {torch.__version__}; median of {rounds}, images per second\n"
+    )
     sys.stdout.write(f"{'':<20}{'plain loop':>12}{'visionlib':>12}{'times':>8}{'peak memory, GB':>24}\n")
     for task, side_px in TASKS:
         found: dict[str, list[dict[str, Any]]] = {"plain": [], "visionlib": []}

@@ -74,7 +74,7 @@ def main() -> None:
     """Measure the variations that the command line names, or all, and print a line for each."""
     place, seeds = (*sys.argv[1:3], *("cifar10", "0")[len(sys.argv[1:3]) :])
     data = load_dataset(place)
-    sys.stdout.write(f"{choose_compute()}; torch {torch.__version__}; seeds {seeds}\n")
+    sys.stdout.write(f"{choose_compute(kernels='auto')}; torch {torch.__version__}; seeds {seeds}\n")
     sys.stdout.write(f"{'':<30}{'accuracy, %':>14}{'with mirror, %':>16}{'seconds':>10}\n")
     for name in sys.argv[3:] or VARIATIONS:
         rows = [measure(data, name, int(seed)) for seed in seeds.split(",")]
