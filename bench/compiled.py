@@ -51,7 +51,7 @@ class Contender:
 
 def prepare(name: str, config: TrainConfig, side_px: int) -> Contender:
     """Make one kind of step, and take the first one."""
-    compute, split = choose_compute(kernels="auto"), noise_split()
+    compute, split = choose_compute(kernels="off" if "compiled" in name else "auto"), noise_split()
     config = config.replace(compile="compiled" in name, cuda_graphs="auto" if "recorded" in name else "off")
     fit = Fit(split.to(compute.device), config, compute, split.mean, split.std)
     model = build_model("resnet18").to(compute.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
