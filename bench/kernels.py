@@ -1,12 +1,13 @@
-"""Measure this library's kernels for processors beside torch's: normalisations, gradients of filters, whole steps.
+"""Measure this library's kernels for processors beside torch's: normalisations, convolutions, whole steps.
 
 .venv/bin/python bench/kernels.py [ROUNDS]
 
-Each takes turns with what it stands for, on tensors that are not in the cache. For processors with AVX512-BF16; the
-gradients of filters need AMX.
+Each takes turns with what it stands for, on tensors that are not in the cache. For processors with AVX512-BF16;
+convolutions are measured where there is AMX.
 """
 
 import functools
+import itertools
 import statistics
 import sys
 import time
@@ -24,9 +25,9 @@ from visionlib.training.device import has_cpu_feature, prepared_process
 from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.fit import Fit
 from visionlib.training.kernels.batch_norm import FusedNorm
-from visionlib.training.kernels.filter_gradient import filter_gradient
+from visionlib.training.kernels.filter_gradient import filter_gradient, suits_kernel
 from visionlib.training.optimizer import make_optimizer
-from visionlib.training.patch_products import patch_filter_gradient
+from visionlib.training.patch_products import convolve_patches, patch_filter_gradient, patch_input_gradient
 from visionlib.training.step import TrainingStep
 
 from training import noise_split  # isort: skip  beside this file
@@ -34,6 +35,13 @@ from training import noise_split  # isort: skip  beside this file
 IMAGES = 256
 STAGES = [(64, 32), (128, 16), (256, 8), (512, 4)]
 """Channels and side of the maps of a ResNet-18's stages at 32 px."""
+CONVOLUTIONS = [
+    *[(64, 64, 32, 3, 1), (64, 64, 24, 3, 1), (64, 128, 32, 3, 2), (64, 128, 32, 1, 2)],
+    *[(128, 128, 16, 3, 1), (128, 128, 12, 3, 1), (128, 128, 8, 3, 1), (128, 256, 16, 3, 2), (128, 256, 16, 1, 2)],
+    *[(256, 256, 8, 3, 1), (256, 256, 6, 3, 1), (256, 256, 4, 3, 1), (256, 512, 8, 3, 2), (256, 512, 8, 1, 2)],
+    *[(512, 512, 4, 3, 1), (512, 512, 3, 3, 1)],
+]
+"""Channels of the inputs and outputs, side of the map, side of the filters, stride: at 32, 24 and 16 px."""
 COLD = 8
 """Tensors of each kind, taken in turn, so that none of them is still in the cache."""
 
@@ -78,26 +86,31 @@ def measure_norms(channels: int, side_px: int, rounds: int) -> dict[str, float]:
     return time_in_turn(ways, rounds)
 
 
-def measure_filter_gradients(channels: int, side_px: int, rounds: int) -> dict[str, float]:
-    """The gradient of the filters of a 3 x 3 convolution."""
-    shape = (IMAGES, channels, side_px, side_px)
-    inputs, gradients = ([bf16(*shape) for _ in range(COLD)] for _ in range(2))
-    filters = bf16(channels, channels, 3, 3)
+def measure_convolution(
+    channels: int, width: int, side_px: int, size: int, stride: int, rounds: int
+) -> dict[str, float]:
+    """The three products of a convolution: its outputs, and the gradients of its inputs and of its filters."""
+    inputs = [bf16(IMAGES, channels, side_px, side_px) for _ in range(COLD)]
+    gradients = [bf16(IMAGES, width, -(-side_px // stride), -(-side_px // stride)) for _ in range(COLD)]
+    filters = bf16(width, channels, size, size)
 
-    def by_torch(at: int) -> None:
+    def by_torch(wanted: list[bool], at: int) -> None:
         torch.ops.aten.convolution_backward(
             *(gradients[at], inputs[at], filters, None),
-            *([1, 1], [1, 1], [1, 1], False, [0, 0], 1, [False, True, False]),
+            *([stride] * 2, [size // 2] * 2, [1, 1], False, [0, 0], 1, wanted),
         )
 
-    return time_in_turn(
-        {
-            "torch": by_torch,
-            "patches": lambda at: patch_filter_gradient(inputs[at], gradients[at], 3, 1),
-            "kernel": lambda at: filter_gradient(inputs[at], gradients[at]),
-        },
-        rounds,
-    )
+    ways: dict[str, Callable[[int], object]] = {
+        "outputs": lambda at: torch.conv2d(inputs[at], filters, stride=stride, padding=size // 2),
+        "by patches": lambda at: convolve_patches(inputs[at], filters, stride),
+        "of inputs": functools.partial(by_torch, [True, False, False]),
+        "by patches ": lambda at: patch_input_gradient(gradients[at], filters, stride, inputs[at].shape[-2:]),
+        "of filters": functools.partial(by_torch, [False, True, False]),
+        "by patches  ": lambda at: patch_filter_gradient(inputs[at], gradients[at], size, stride),
+    }
+    if stride == 1 and suits_kernel(inputs[0].shape, filters.shape):
+        ways["by our kernel"] = lambda at: filter_gradient(inputs[at], gradients[at])
+    return time_in_turn(ways, rounds)
 
 
 def measure_steps(side_px: int, rounds: int) -> dict[str, float]:
@@ -124,10 +137,11 @@ def measure_steps(side_px: int, rounds: int) -> dict[str, float]:
 
 def show(title: str, rows: dict[str, dict[str, float]]) -> None:
     """Print a table."""
-    columns = list(next(iter(rows.values())))
-    sys.stdout.write(f"\n{title:<28}" + "".join(f"{column:>16}" for column in columns) + "\n")
+    columns = list(dict.fromkeys(itertools.chain(*rows.values())))
+    sys.stdout.write(f"\n{title:<32}" + "".join(f"{column.strip():>16}" for column in columns) + "\n")
     for name, row in rows.items():
-        sys.stdout.write(f"{name:<28}" + "".join(f"{row[column]:>16.1f}" for column in columns) + "\n")
+        cells = (f"{row[column]:.1f}" if column in row else "" for column in columns)
+        sys.stdout.write(f"{name:<32}" + "".join(f"{cell:>16}" for cell in cells) + "\n")
 
 
 def main() -> None:
@@ -139,13 +153,17 @@ def main() -> None:
         sys.stdout.write(f"not measured: {error}\n")
         return
     sys.stdout.write(f"{compute}; torch {torch.__version__}; {IMAGES} images; medians\n")
-    names = {stage: f"{stage[0]} channels, {stage[1]} x {stage[1]}" for stage in STAGES}
     with prepared_process(compute):
-        show("normalisation, ms", {names[stage]: measure_norms(*stage, rounds) for stage in STAGES})
+        norms = {f"{c} channels, {side} x {side}": measure_norms(c, side, rounds) for c, side in STAGES}
+        show("normalisation, ms", norms)
         if has_cpu_feature("amx_bf16"):
-            show(
-                "gradient of filters, ms", {names[stage]: measure_filter_gradients(*stage, rounds) for stage in STAGES}
-            )
+            convolutions = {
+                f"{c} to {k}, {side} x {side}, {size} x {size} / {stride}": measure_convolution(
+                    c, k, side, size, stride, rounds
+                )
+                for c, k, side, size, stride in CONVOLUTIONS
+            }
+            show("convolution, ms", convolutions)
         show("a step, images per second", {f"{side} px": measure_steps(side, 1) for side in (32, 24, 16)})
 
 
