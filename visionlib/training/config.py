@@ -101,7 +101,7 @@ class TrainConfig:
     kernels: Kernels = _setting(
         "auto",
         "this library's own kernels, on processors with AVX512-BF16 alone, compiled when first used: auto takes them "
-        "for the built-in networks where a C++ compiler is there",
+        "where a C++ compiler is there, those for normalisations for the built-in networks alone",
     )
     cuda_graphs: Graphs = _setting(
         "auto",

@@ -26,7 +26,7 @@ class KernelError(Exception):
 
 @functools.cache
 def load_kernels() -> ctypes.CDLL:
-    """Give the kernels, compiled now if this machine has not compiled them yet, which takes about two seconds.
+    """Give the kernels, compiled now if this machine has not compiled them yet, which takes about three seconds.
 
     Raises:
         KernelError: if there is no C++ compiler, or it cannot compile them, or what it made cannot be loaded.
