@@ -83,6 +83,28 @@ def test_filters_keep_their_length_and_move_by_the_rate() -> None:
         assert float(new.norm()) == pytest.approx(float(old.norm()), rel=1e-5)
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("channels", [(3, 8), (20, 2)])
+def test_filters_step_as_the_formula_says(device: str, memory_format: Any, channels: tuple[int, int]) -> None:
+    weight = torch.randn(channels[1], channels[0], 3, 3, dtype=torch.float64)
+    parameter = nn.Parameter(weight.float().to(device, memory_format=memory_format))
+    group = {"params": [parameter], "is_orthogonalized": True, "weight_decay": 0.01}
+    optimizer = Muon([group], momentum=0.6, others_momentum=0.9, number_format=torch.float32)
+    length, momentum = weight.norm(), torch.zeros_like(weight)
+    for rate in (0.1, 0.3, 0.2):
+        gradient = torch.randn_like(weight)
+        parameter.grad = gradient.float().to(device, memory_format=memory_format)
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+        gradient = gradient + 0.01 * weight
+        momentum = 0.6 * momentum + gradient
+        update = by_decomposition((gradient + 0.6 * momentum).flatten(1)).view_as(weight)
+        share = rate * length / min(update.flatten(1).shape) ** 0.5
+        weight = weight * length / weight.norm() - share * update
+        torch.testing.assert_close(parameter.detach().cpu().double(), weight, atol=1e-4, rtol=1e-4)
+
+
 def test_the_layout_in_memory_does_not_matter() -> None:
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3, groups=2))
     config = TrainConfig(optimizer="muon")
@@ -100,8 +122,8 @@ def test_the_layout_in_memory_does_not_matter() -> None:
 def test_matrices_together_or_one_by_one() -> None:
     shapes = [(4, 27), (4, 9), (16, 4), (6, 6), (4, 27), (7, 30), (6, 2)]
     matrices = [torch.randn(shape) for shape in shapes]
-    alone = orthogonalize_all(matrices, torch.float32, at_once=False)
-    together = orthogonalize_all(matrices, torch.float32, at_once=True)
+    alone = [orthogonalize(matrix[None])[0] for matrix in matrices]
+    together = orthogonalize_all(matrices, torch.float32)
     for matrix, a, b in zip(matrices, alone, together, strict=True):
         assert a.shape == b.shape == matrix.shape
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)

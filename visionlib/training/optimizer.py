@@ -130,6 +130,10 @@ class Muon(torch.optim.Optimizer):
             if group["weight_decay"]:
                 gradients = torch._foreach_add(gradients, parameters, alpha=group["weight_decay"])
             buffers = [self.state[p]["momentum_buffer"] for p in parameters]
+            if group["is_orthogonalized"] and parameters[0].device.type == "cpu":
+                for layer in zip(parameters, gradients, buffers, strict=True):
+                    self._turn_one(*layer, momentum=group["momentum"], rate=float(group["lr"]))
+                continue
             torch._foreach_mul_(buffers, group["momentum"])
             torch._foreach_add_(buffers, gradients)
             updates = tuple(torch._foreach_add(gradients, buffers, alpha=group["momentum"]))
@@ -146,11 +150,33 @@ class Muon(torch.optim.Optimizer):
         matrices = [update.movedim(1, -1).flatten(1) for update in updates]
         shares = torch._foreach_mul(lengths, rate)
         torch._foreach_div_(shares, [min(matrix.shape) ** 0.5 for matrix in matrices])
-        at_once = parameters[0].device.type != "cpu"
-        turned = orthogonalize_all(matrices, self._number_format, at_once=at_once)
+        turned = orthogonalize_all(matrices, self._number_format)
         for parameter, update, share in zip(parameters, turned, shares, strict=True):
             filters = parameter.movedim(1, -1)
             filters.sub_(update.reshape(filters.shape) * share)
+
+    def _turn_one(
+        self, parameter: Tensor, gradient: Tensor, buffer: Tensor, *, momentum: float, rate: float
+    ) -> None:
+        """Do the same for one layer on a processor, where what counts is how often its memory is gone through."""
+        # The last dimension is the one whose numbers lie together; the order of columns does not matter.
+        filters, gradient, buffer = (
+            tensor if parameter.is_contiguous() else tensor.movedim(1, -1) for tensor in (parameter, gradient, buffer)
+        )
+        torch.add(gradient, buffer, alpha=momentum, out=buffer)
+        update = torch.empty(filters.shape, dtype=self._number_format)
+        torch.add(gradient, buffer, alpha=momentum, out=update)
+        matrix = update.flatten(1)
+        is_tall = len(matrix) > matrix.shape[1]
+        x = matrix.mT if is_tall else matrix
+        gram = x @ x.mT
+        # Instead of x all that is made of it is divided by its length.
+        length = gram.diagonal().float().sum().sqrt() + 1e-7
+        kept = self.state[parameter]["length"]
+        share = -kept * rate / min(x.shape) ** 0.5
+        step = (_turning(gram / length.square()) * (share / length)) @ x
+        step = (step.mT if is_tall else step).reshape(filters.shape)
+        torch.add(step, filters, alpha=float(kept / filters.norm()), out=filters)
 
 
 def _descend(parameters: list[Tensor], updates: tuple[Tensor, ...], rate: float | Tensor) -> None:
@@ -173,33 +199,37 @@ def orthogonalize(
         matrices: of one shape; a matrix of zeros stays one.
         number_format: of the products of matrices.
     """
-    a, b, c = _NEWTON_SCHULZ
     is_tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if is_tall else matrices
     x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(number_format)
-    gram, product = x @ x.mT, None
+    turned: Tensor = (_turning(x @ x.mT) @ x).to(matrices.dtype)
+    return turned.mT if is_tall else turned
+
+
+def _turning(gram: Float[Tensor, "*k m m"]) -> Float[Tensor, "*k m m"]:
+    """Give what orthogonalises a matrix of length 1 by being multiplied with it, of its product with itself."""
+    a, b, c = _NEWTON_SCHULZ
+    product = None
     for step in range(_NEWTON_SCHULZ_STEPS):
         polynomial = b * gram + c * (gram @ gram)
-        polynomial.diagonal(dim1=1, dim2=2).add_(a)
+        polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
         product = polynomial if product is None else polynomial @ product
         if step + 1 < _NEWTON_SCHULZ_STEPS:
             gram = polynomial @ gram @ polynomial
     assert product is not None
-    turned: Tensor = (product @ x).to(matrices.dtype)
-    return turned.mT if is_tall else turned
+    return product
 
 
-def orthogonalize_all(matrices: list[Tensor], number_format: torch.dtype, *, at_once: bool) -> list[Tensor]:
-    """Orthogonalise matrices of any shapes.
+def orthogonalize_all(matrices: list[Tensor], number_format: torch.dtype) -> list[Tensor]:
+    """Orthogonalise matrices of any shapes, as a GPU likes it.
+
+    What has equally many rows, the short way round, is worked out together; columns of zeros, which bring all to one
+    length, change nothing.
 
     Args:
         matrices: each becomes what `orthogonalize` makes of it.
         number_format: of the products of matrices.
-        at_once: work out together what has equally many rows, the short way round; columns of zeros, which bring all to
-            one length, change nothing. A GPU gains by it. A processor is busy with one at a time.
     """
-    if not at_once:
-        return [orthogonalize(matrix[None], number_format)[0] for matrix in matrices]
     wide = [matrix.mT if len(matrix) > matrix.shape[1] else matrix for matrix in matrices]
     places: dict[int, list[int]] = defaultdict(list)
     for at, matrix in enumerate(wide):
