@@ -26,10 +26,10 @@ RECIPES: Mapping[str, TrainConfig] = MappingProxyType(
         ),
         # Patience for accuracy: a night is not needed, an hour is.
         "standard": TrainConfig(
-            epochs=39,
+            epochs=42,
             batch_size=512,
             parts=2,
-            resolutions=(*[0.5] * 10, *[0.75] * 13, *[1.0] * 16),
+            resolutions=(*[0.5] * 11, *[0.75] * 14, *[1.0] * 17),
             optimizer="muon",
             muon_learning_rate=0.06,
             muon_momentum=0.6,
