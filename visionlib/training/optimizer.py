@@ -155,9 +155,7 @@ class Muon(torch.optim.Optimizer):
             filters = parameter.movedim(1, -1)
             filters.sub_(update.reshape(filters.shape) * share)
 
-    def _turn_one(
-        self, parameter: Tensor, gradient: Tensor, buffer: Tensor, *, momentum: float, rate: float
-    ) -> None:
+    def _turn_one(self, parameter: Tensor, gradient: Tensor, buffer: Tensor, *, momentum: float, rate: float) -> None:
         """Do the same for one layer on a processor, where what counts is how often its memory is gone through."""
         # The last dimension is the one whose numbers lie together; the order of columns does not matter.
         filters, gradient, buffer = (
