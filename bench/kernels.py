@@ -1,4 +1,4 @@
-"""Measure this library's kernels for processors beside torch's: normalisations, convolutions, whole steps.
+"""Measure this library's kernels for processors beside torch's: normalisations, convolutions, whole steps; and Muon.
 
 .venv/bin/python bench/kernels.py [ROUNDS]
 
@@ -26,7 +26,7 @@ from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.fit import Fit
 from visionlib.training.kernels.batch_norm import FusedNorm
 from visionlib.training.kernels.filter_gradient import filter_gradient, suits_kernel
-from visionlib.training.optimizer import make_optimizer
+from visionlib.training.optimizer import make_optimizer, set_rates
 from visionlib.training.patch_products import convolve_patches, patch_filter_gradient, patch_input_gradient
 from visionlib.training.step import TrainingStep
 
@@ -135,6 +135,22 @@ def measure_steps(side_px: int, rounds: int) -> dict[str, float]:
     return {name: 1e3 * config.batch_size / ms for name, ms in times.items()}
 
 
+def measure_optimizer(rounds: int) -> dict[str, float]:
+    """A step of `standard`'s optimiser alone, in milliseconds."""
+    config = recipe_config("standard")
+    model = build_model("resnet18").to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = make_optimizer(model, config, torch.bfloat16)
+    set_rates(optimizer, config, 0.01)
+    gradients = [[torch.randn_like(weight) for weight in model.parameters()] for _ in range(COLD)]
+
+    def step(turn: int) -> None:
+        for weight, gradient in zip(model.parameters(), gradients[turn], strict=True):
+            weight.grad = gradient
+        optimizer.step()
+
+    return time_in_turn({"Muon": step}, rounds)
+
+
 def show(title: str, rows: dict[str, dict[str, float]]) -> None:
     """Print a table."""
     columns = list(dict.fromkeys(itertools.chain(*rows.values())))
@@ -145,7 +161,7 @@ def show(title: str, rows: dict[str, dict[str, float]]) -> None:
 
 
 def main() -> None:
-    """Measure all three, and print a table of each."""
+    """Measure all of them, and print a table of each."""
     rounds = int(sys.argv[1]) if sys.argv[1:] else 3
     try:
         compute = choose_compute("cpu", kernels="on")
@@ -164,6 +180,7 @@ def main() -> None:
                 for c, k, side, size, stride in CONVOLUTIONS
             }
             show("convolution, ms", convolutions)
+        show("a step of the optimiser, ms", {"ResNet-18": measure_optimizer(rounds)})
         show("a step, images per second", {f"{side} px": measure_steps(side, 1) for side in (32, 24, 16)})
 
 

@@ -85,7 +85,7 @@ def test_filters_keep_their_length_and_move_by_the_rate() -> None:
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("channels", [(3, 8), (20, 2)])
+@pytest.mark.parametrize("channels", [(3, 8), (2, 30)])
 def test_filters_step_as_the_formula_says(device: str, memory_format: Any, channels: tuple[int, int]) -> None:
     weight = torch.randn(channels[1], channels[0], 3, 3, dtype=torch.float64)
     parameter = nn.Parameter(weight.float().to(device, memory_format=memory_format))
@@ -103,6 +103,17 @@ def test_filters_step_as_the_formula_says(device: str, memory_format: Any, chann
         share = rate * length / min(update.flatten(1).shape) ** 0.5
         weight = weight * length / weight.norm() - share * update
         torch.testing.assert_close(parameter.detach().cpu().double(), weight, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("number_format", [torch.float32, torch.bfloat16])
+def test_filters_that_learn_nothing_stay(number_format: torch.dtype) -> None:
+    conv = nn.Conv2d(3, 8, 3, bias=False)
+    before, conv.weight.grad = conv.weight.detach().clone(), torch.zeros_like(conv.weight)
+    group = {"params": [conv.weight], "is_orthogonalized": True, "weight_decay": 0.0}
+    optimizer = Muon([group], momentum=0.6, others_momentum=0.9, number_format=number_format)
+    optimizer.param_groups[0]["lr"] = 0.1
+    optimizer.step()
+    torch.testing.assert_close(conv.weight.detach(), before)
 
 
 def test_the_layout_in_memory_does_not_matter() -> None:
