@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from visionlib.errors import ConfigError
+from visionlib.training import device
 from visionlib.training.device import check_device, choose_compute, prepared_process
 
 
@@ -11,10 +12,22 @@ def test_the_choice_is_what_was_asked_and_says_so() -> None:
     assert f"{torch.get_num_threads()} threads" in str(compute)
 
 
-def test_auto_says_what_the_hardware_reports() -> None:
-    compute = choose_compute("cpu", "auto")
-    expected = "the processor has" if compute.precision == "bf16" else "the processor has no bf16"
-    assert compute.reason.startswith(expected)
+@pytest.mark.parametrize(
+    ("name", "features", "precision", "reason"),
+    [
+        ("Intel Xeon", ["avx512_bf16", "amx_bf16"], "bf16", "the processor has amx_bf16"),
+        ("Intel Xeon", ["avx512_bf16"], "fp32", "Intel's bf16 is slower where the processor has no AMX"),
+        ("Intel Xeon", [], "fp32", "the processor has no bf16"),
+        ("AMD EPYC", ["avx512_bf16"], "bf16", "the processor has avx512_bf16"),
+        ("AMD EPYC", [], "fp32", "the processor has no bf16"),
+    ],
+)
+def test_auto_follows_from_what_the_processor_reports(
+    name: str, features: list[str], precision: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "has_cpu_feature", features.__contains__)
+    monkeypatch.setattr(device, "_hardware_name", lambda _: name)
+    assert str(choose_compute("cpu", threads=2)) == f"{name} (cpu, 2 threads), {precision}: {reason}"
 
 
 @pytest.mark.parametrize("was_flushing", [False, True])

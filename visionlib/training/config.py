@@ -97,7 +97,7 @@ class TrainConfig:
         120.0, "seconds between checkpoints, rarer where writing one takes more than 1 % of that; 0 for none", low=0
     )
     device: str = _setting("auto", "cpu, cuda, cuda:1, mps, or auto: a GPU where there is one")
-    precision: Precision = _setting("auto", "bf16 or fp32; auto takes bf16 where the hardware computes in it")
+    precision: Precision = _setting("auto", "bf16 or fp32; auto takes bf16 where the hardware is faster in it")
     kernels: Kernels = _setting(
         "auto",
         "this library's own kernels, on processors with AVX512-BF16 alone, compiled when first used: auto takes them "

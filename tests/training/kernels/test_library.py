@@ -80,6 +80,7 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyt
 
 def test_the_choice_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(device_module, "has_cpu_feature", lambda name: name == "avx512_bf16")
+    monkeypatch.setattr(device_module, "_hardware_name", lambda _: "AMD EPYC")
     monkeypatch.setenv("PATH", os.fspath(tmp_path))
     compute = choose_compute("cpu", kernels="auto")
     assert (compute.precision, compute.kernels) == ("bf16", "torch")
@@ -104,5 +105,5 @@ def test_they_are_for_some_processors_and_bf16_alone(case: str, monkeypatch: pyt
 @needs_kernels
 def test_the_choice_is_own_where_they_can_be_had() -> None:
     assert choose_compute("cpu", kernels="auto").kernels == choose_compute("cpu", kernels="on").kernels == "own"
-    assert "bf16 with own kernels: the processor has avx512_bf16" in str(choose_compute("cpu", kernels="auto"))
+    assert "bf16 with own kernels: the processor has a" in str(choose_compute("cpu", kernels="auto"))
     assert choose_compute("cpu", kernels="off").kernels == choose_compute("cpu", "fp32").kernels == "torch"
