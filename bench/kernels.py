@@ -119,7 +119,7 @@ def measure_steps(side_px: int, rounds: int) -> dict[str, float]:
     batches = epoch_batches(split, config.batch_size, seed=0, epoch=0)
 
     def stepper(kernels: Kernels) -> Callable[[int], object]:
-        compute = choose_compute("cpu", kernels=kernels)
+        compute = choose_compute("cpu", "bf16", kernels=kernels)
         fit = Fit(split, config, compute, split.mean, split.std)
         model = build_model("resnet18").to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         take_step = TrainingStep(model, make_optimizer(model, config, fit.number_format), fit)
@@ -164,7 +164,7 @@ def main() -> None:
     """Measure all of them, and print a table of each."""
     rounds = int(sys.argv[1]) if sys.argv[1:] else 3
     try:
-        compute = choose_compute("cpu", kernels="on")
+        compute = choose_compute("cpu", "bf16", kernels="on")
     except ConfigError as error:
         sys.stdout.write(f"not measured: {error}\n")
         return
