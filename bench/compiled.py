@@ -58,7 +58,7 @@ def prepare(name: str, config: TrainConfig, side_px: int) -> Contender:
     contender = Contender(model, TrainingStep(model, make_optimizer(model, config, fit.number_format), fit), fit)
     largest = -(-len(split) // fit.steps_per_epoch)
     started = time.perf_counter()
-    contender.take_step.capture([(largest, side_px)])
+    contender.take_step.capture([(largest, side_px, False)])
     contender.take(side_px, 1)
     contender.first_s = time.perf_counter() - started
     return contender

@@ -15,7 +15,7 @@ from visionlib.training import TrainConfig, choose_compute, train
 from visionlib.training.budget import fit_budget, fit_epochs, measure_seconds_per_image
 from visionlib.training.train_run import prepare_fit
 
-SPEEDS = {16: 0.001, 24: 0.002, 32: 0.004}
+SPEEDS = {(16, False): 0.001, (24, False): 0.002, (32, False): 0.004, (32, True): 0.006}
 HALVES = TrainConfig(resolutions=(0.5, 1.0))
 
 
@@ -28,6 +28,12 @@ def test_epochs_by_hand(seconds: float, epochs: int) -> None:
     assert fit_epochs(HALVES, 100, 32, SPEEDS, seconds) == epochs
 
 
+def test_steps_from_uphill_take_longer() -> None:
+    # An epoch takes 0.05 s at 16 px, and at 32 px 0.1 for a half and 0.15 for the half that learns from uphill.
+    uphill = HALVES.replace(sam_radius=0.02, sam_start=0.75)
+    assert [fit_epochs(uphill, 100, 32, SPEEDS, seconds) for seconds in (0.59, 0.61)] == [1, 2]
+
+
 def test_no_time_for_one_epoch_says_how_much_it_takes() -> None:
     with pytest.raises(ConfigError, match="max_seconds: 1 are too few: one epoch takes 2 here; set it higher"):
         fit_epochs(HALVES, 1000, 32, SPEEDS, 1.0)
@@ -35,12 +41,13 @@ def test_no_time_for_one_epoch_says_how_much_it_takes() -> None:
 
 def test_measuring_changes_nothing(small_shapes: Dataset) -> None:
     config = TrainConfig(model="resnet20", batch_size=50, resolutions=(0.5, 1.0), device="cpu", precision="fp32")
+    config = config.replace(sam_radius=0.1, sam_start=0.75)
     fit, _ = prepare_fit(small_shapes, config, choose_compute("cpu", "fp32"))
     model = build_model("resnet20")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
     measured = measure_seconds_per_image(fit, model)
-    assert measured.keys() == {8, 16}
+    assert measured.keys() == {(8, False), (16, False), (16, True)}
     assert all(seconds > 0 for seconds in measured.values())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -50,7 +57,7 @@ def test_measuring_changes_nothing(small_shapes: Dataset) -> None:
 def test_all_the_time_that_measuring_leaves_is_used(small_shapes: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     config = TrainConfig(model="resnet20", batch_size=50, device="cpu", precision="fp32", resolutions=(1.0,))
     fit, _ = prepare_fit(small_shapes, config, choose_compute("cpu", "fp32"))
-    monkeypatch.setattr("visionlib.training.budget.measure_seconds_per_image", lambda fit, model: {16: 1.0})
+    monkeypatch.setattr("visionlib.training.budget.measure_seconds_per_image", lambda fit, model: {(16, False): 1.0})
     # An epoch of 200 images takes 200 s; 5 % of the time are left over.
     assert fit_budget(fit, 10, 10_000.0).epochs == 47
 

@@ -69,6 +69,7 @@ def test_an_interrupt_after_any_step_changes_nothing(
         {"averaging": "lookahead", "zero_init": True, "norm_bias_factor": 8.0},
         {"averaging": "lookahead", "optimizer": "muon", "norm_bias_factor": 8.0},
         {"precision": "bf16", "optimizer": "muon"},
+        {"sam_radius": 0.05, "sam_start": 0.4, "optimizer": "muon", "parts": 2},
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )

@@ -2,6 +2,7 @@
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -45,13 +46,57 @@ def test_a_step_is_gradient_descent_on_the_smoothed_loss(small_shapes: Dataset) 
         torch.testing.assert_close(parameter.detach(), (old - 0.3 * old.grad).detach())
 
 
+def test_a_step_from_uphill_goes_down_the_slope_that_is_there(small_shapes: Dataset) -> None:
+    """The first 13 of 50 images tell the way: what one process and several take, rounded up."""
+    split = small_shapes.train
+    config = TrainConfig(momentum=0.0, weight_decay=0.0, label_smoothing=0.0, sam_radius=0.1, sam_fraction=0.25)
+    model = small_net()
+    weights = [parameter.detach().clone().requires_grad_() for parameter in model.parameters()]
+    fit = Fit(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
+    take_step = TrainingStep(model, make_optimizer(model, config), fit)
+    loss, _ = take_step(split.images[:50], split.labels[:50], side_px=12, learning_rate=0.3, uphill=True)
+
+    def loss_of(at: list[torch.Tensor], n: int) -> torch.Tensor:
+        inputs = prepare_inputs(split.images[:n], split.mean, split.std, 12)
+        features = F.relu(F.conv2d(inputs, at[0], at[1])).mean((2, 3))
+        return F.cross_entropy(features @ at[2].T + at[3], split.labels[:n])
+
+    slopes = torch.autograd.grad(loss_of(weights, 13), weights)
+    steepness = sum((weights[at].norm() * slopes[at].norm()) ** 2 for at in (0, 2)) ** 0.5
+    moved = [
+        (weight + 0.1 * weight.norm() ** 2 * slope / steepness if weight.ndim > 1 else weight).detach().requires_grad_()
+        for weight, slope in zip(weights, slopes, strict=True)
+    ]
+    expected = loss_of(moved, 50)
+    torch.testing.assert_close(loss, expected.detach())
+    assert loss > loss_of(weights, 50) + 0.001
+    gradients = torch.autograd.grad(expected, moved)
+    for parameter, old, gradient in zip(model.parameters(), weights, gradients, strict=True):
+        torch.testing.assert_close(parameter.detach(), (old - 0.3 * gradient).detach())
+
+
+@pytest.mark.parametrize("changes", [{"parts": 3}, {"parts": 3, "sam_fraction": 0.5}, {"sam_fraction": 0.01}])
+def test_a_step_from_uphill_in_parts_is_one_in_whole(changes: dict[str, Any], small_shapes: Dataset) -> None:
+    split = small_shapes.train
+    found = []
+    for parts in (changes.get("parts", 1), 1):
+        torch.manual_seed(0)
+        model, config = small_net(), TrainConfig(sam_radius=0.1, **{**changes, "parts": parts})
+        fit = Fit(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
+        take_step = TrainingStep(model, make_optimizer(model, config), fit)
+        take_step(split.images[:50], split.labels[:50], side_px=12, learning_rate=0.3, uphill=True)
+        found.append([parameter.detach() for parameter in model.parameters()])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_nothing_is_recorded_on_a_processor(small_shapes: Dataset, small_config: TrainConfig) -> None:
     split = small_shapes.train
     model = build_model("resnet20")
     fit = Fit(split, small_config, choose_compute("cpu", "fp32"), split.mean, split.std)
     optimizer = make_optimizer(model, small_config)
     take_step = TrainingStep(model, optimizer, fit)
-    assert take_step.capture([(50, 16)]) is None
+    assert take_step.capture([(50, 16, False)]) is None
     assert not optimizer.state
     assert isinstance(optimizer.param_groups[0]["lr"], float)
 
@@ -71,6 +116,7 @@ CONFIGS = {
     "parts": GPU_CONFIG.replace(optimizer="muon", parts=2, norm_bias_factor=4.0),
     "ema": GPU_CONFIG.replace(averaging="ema", whiten=True, zero_init=True),
     "lookahead": GPU_CONFIG.replace(averaging="lookahead", averaging_decay=0.9, cutout_px=4, flip="random"),
+    "uphill": GPU_CONFIG.replace(optimizer="muon", parts=2, sam_radius=0.02, sam_start=0.6),
     "fp32": GPU_CONFIG.replace(precision="fp32"),
     "compiled": GPU_CONFIG.replace(compile=True),
     "deep": GPU_CONFIG.replace(model="resnet18", epochs=2, optimizer="muon"),
@@ -107,14 +153,14 @@ def test_interrupted_and_resumed_on_a_gpu_is_uninterrupted(
 
 @pytest.mark.gpu
 def test_recording_changes_neither_weights_nor_draws(small_shapes: Dataset) -> None:
-    split, config = small_shapes.train.to("cuda"), GPU_CONFIG.replace(optimizer="muon")
+    split, config = small_shapes.train.to("cuda"), GPU_CONFIG.replace(optimizer="muon", sam_radius=0.02)
     model = build_model("resnet20").to("cuda", memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     draws = torch.cuda.get_rng_state()
     fit = Fit(split, config, choose_compute("cuda"), split.mean, split.std)
     optimizer = make_optimizer(model, config, fit.number_format)
     take_step = TrainingStep(model, optimizer, fit)
-    assert take_step.capture([(50, 16), (50, 12)]) is None
+    assert take_step.capture([(50, 16, False), (50, 12, True)]) is None
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert torch.equal(torch.cuda.get_rng_state(), draws)
     assert all(not state["momentum_buffer"].any() for state in optimizer.state.values())

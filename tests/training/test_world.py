@@ -87,10 +87,14 @@ def history(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
 
 
-def test_two_processes_train_as_one(place: Path) -> None:
-    """62 images in batches of ten, one of them odd, over three epochs, with another rule for filters, in two parts."""
-    arguments = settings("plain", optimizer="muon", validation_fraction=0.1, parts=2)
-    one, two = (train_as(place, count, f"as{count}", *arguments) for count in (1, 2))
+@pytest.mark.parametrize(
+    "changes", [{"parts": 2}, {"sam_radius": 0.05, "sam_start": 0.5, "sam_fraction": 0.5}], ids=["parts", "uphill"]
+)
+def test_two_processes_train_as_one(changes: dict[str, object], place: Path) -> None:
+    """62 images in batches of ten, one of them odd, over three epochs, with another rule for filters."""
+    arguments = settings("plain", optimizer="muon", validation_fraction=0.1, **changes)
+    name = "-".join(changes)
+    one, two = (train_as(place, count, f"{name}{count}", *arguments) for count in (1, 2))
     ours, theirs = (load_file(run / "model.safetensors") for run in (one, two))
     for name, weights in ours.items():
         torch.testing.assert_close(weights, theirs[name], atol=1e-5, rtol=1e-4)

@@ -15,7 +15,7 @@ from visionlib.training.device import prepared_process
 from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.fit import Fit
 from visionlib.training.optimizer import make_optimizer
-from visionlib.training.schedule import share_px
+from visionlib.training.schedule import shares_of_steps
 from visionlib.training.step import TrainingStep
 
 _MARGIN = 0.05
@@ -25,20 +25,21 @@ _MOST_EPOCHS = 1000
 _WARM_UP_STEPS, _TIMED_STEPS = 2, 4
 
 
-def fit_epochs(config: TrainConfig, n: int, side_px: int, seconds_per_image: Mapping[int, float], max_s: float) -> int:
-    """Give the largest number of epochs whose images, at their resolutions, take no longer than a time.
+def fit_epochs(
+    config: TrainConfig, n: int, side_px: int, seconds_per_image: Mapping[tuple[int, bool], float], max_s: float
+) -> int:
+    """Give the largest number of epochs whose images, by their kinds of steps, take no longer than a time.
 
     Args:
-        config: the settings; its resolutions are spread over however many epochs.
+        config: the settings; its kinds of steps are spread over however many epochs, see `shares_of_steps`.
         n: images of an epoch.
         side_px: side of the stored images.
-        seconds_per_image: for each side that an epoch may train at.
+        seconds_per_image: for each kind of step.
         max_s: the time, in seconds.
     Raises:
         ConfigError: if one epoch takes longer.
     """
-    sides = [share_px(share, side_px) for share in config.resolutions]
-    epoch_s = n * sum(seconds_per_image[side] for side in sides) / len(sides)
+    epoch_s = n * sum(seconds_per_image[kind] * share for kind, share in shares_of_steps(config, side_px).items())
     if epoch_s > max_s:
         raise ConfigError(
             "max_seconds", f"{max_s:.0f} are too few: one epoch takes {epoch_s:.0f} here", "set it higher"
@@ -46,30 +47,29 @@ def fit_epochs(config: TrainConfig, n: int, side_px: int, seconds_per_image: Map
     return min(_MOST_EPOCHS, int(max_s / epoch_s))
 
 
-def measure_seconds_per_image(fit: Fit, model: nn.Module) -> dict[int, float]:
-    """Train a copy of a model for a few steps at each resolution of the settings; the model itself stays as it is.
+def measure_seconds_per_image(fit: Fit, model: nn.Module) -> dict[tuple[int, bool], float]:
+    """Train a copy of a model for a few steps of each kind of the settings; the model itself stays as it is.
 
     Returns:
-        The lowest seconds per image, data included, for each side in pixels.
+        The lowest seconds per image, data included, for each side in pixels, and whether it is learned from uphill.
     """
     twin = copy.deepcopy(model).train()
     optimizer = make_optimizer(twin, fit.config, fit.number_format)
     batches = epoch_batches(fit.split, fit.config.batch_size, seed=fit.config.seed, epoch=0)
-    side_px = fit.split.image_size[0]
-    sides = sorted({share_px(share, side_px) for share in fit.config.resolutions})
+    kinds = sorted(shares_of_steps(fit.config, fit.split.image_size[0]))
     take_step = TrainingStep(twin, optimizer, fit)
-    take_step.capture([(len(batches[0]), side) for side in sides])
+    take_step.capture([(len(batches[0]), side_px, uphill) for side_px, uphill in kinds])
     found = {}
-    for side in sides:
+    for side_px, uphill in kinds:
         timed = []
         for _ in range(_WARM_UP_STEPS + _TIMED_STEPS):
             started = time.perf_counter()
             ((images, labels),) = shown_batches(fit.split, batches[:1], fit.config, 0)
             with fast_convolutions(twin, fit.compute):
-                loss, _ = take_step(images, labels, side_px=side, learning_rate=0.0)
+                loss, _ = take_step(images, labels, side_px=side_px, learning_rate=0.0, uphill=uphill)
             loss.item()  # a GPU is asked for it, and so has finished
             timed.append((time.perf_counter() - started) / len(labels))
-        found[side] = min(timed[_WARM_UP_STEPS:])
+        found[side_px, uphill] = min(timed[_WARM_UP_STEPS:])
     return found
 
 

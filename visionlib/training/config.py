@@ -69,6 +69,15 @@ class TrainConfig:
     )
     averaging: Averaging = _setting("none", "average of the weights that the run keeps, see docs/training.md")
     averaging_decay: float = _setting(0.99, "share of the average that a step keeps", low=0, high=0.99999)
+    sam_radius: float = _setting(
+        0.0,
+        "how far uphill the last steps learn from, as a share of the weights' lengths: sharpness-aware, see "
+        "docs/training.md; 0 is off",
+        low=0,
+        high=1,
+    )
+    sam_start: float = _setting(0.8, "share of the steps after which they do", low=0, high=1)
+    sam_fraction: float = _setting(0.25, "share of a step's images that tells which way is uphill", low=0.01, high=1)
     whiten: bool = _setting(False, "begin the first convolution with the principal components of the images' patches")
     zero_init: bool = _setting(False, "begin each residual block as its shortcut alone")
     label_smoothing: float = _setting(0.1, "share of the target spread over all classes", low=0, high=1)

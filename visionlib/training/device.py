@@ -75,7 +75,9 @@ def choose_compute(
     reason = source if precision == "auto" else "as asked"
     trouble = _find_trouble(name, chosen) if kernels != "off" else None
     if trouble and kernels == "on":
-        raise ConfigError("kernels", f"this library's own cannot be had: {trouble}", "leave it at auto")
+        is_format_alone = name == "cpu" and chosen != "bf16" and has_cpu_feature("avx512_bf16")
+        fix = "add --precision bf16, or leave it at auto" if is_format_alone else "leave it at auto"
+        raise ConfigError("kernels", f"this library's own cannot be had: {trouble}", fix)
     if trouble and chosen == "bf16" and name == "cpu":
         reason += f"; no kernels of our own: {trouble}"
     whose: Literal["own", "torch"] = "torch" if kernels == "off" or trouble else "own"

@@ -23,7 +23,7 @@ from visionlib.training.fast_convolutions import fast_convolutions
 from visionlib.training.fit import Fit
 from visionlib.training.interruption import noticed_signals
 from visionlib.training.optimizer import make_optimizer
-from visionlib.training.schedule import learning_rate, resolution_px, share_px
+from visionlib.training.schedule import is_uphill, learning_rate, resolution_px, shares_of_steps
 from visionlib.training.step import TrainingStep
 from visionlib.training.tensorboard import scalar_writer
 
@@ -52,7 +52,7 @@ def train_epochs(
     if progress.epoch or progress.steps:
         tell(f"going on after epoch {progress.epoch} and {progress.steps} steps")
     began = time.perf_counter()
-    trouble = take_step.capture(_batch_sizes(fit))
+    trouble = take_step.capture(_kinds_of_batches(fit))
     progress.seconds_startup += time.perf_counter() - began
     if trouble:
         tell(f"steps go one kernel at a time, since they cannot be recorded: {trouble}")
@@ -120,7 +120,10 @@ def _train_epoch(
             last_px, side_px = side_px, resolution_px(step, config.epochs * steps, config.resolutions, whole_px)
             if side_px != last_px:
                 give_back_memory()
-            loss, hits = take_step(images, labels, side_px=side_px, learning_rate=rate, batch_size=len(positions))
+            uphill = is_uphill(step, config.epochs * steps, config)
+            loss, hits = take_step(
+                images, labels, side_px=side_px, learning_rate=rate, batch_size=len(positions), uphill=uphill
+            )
             average.update(step)
             progress.loss_sum += loss * len(labels)
             progress.correct += hits
@@ -146,12 +149,13 @@ def _train_epoch(
     }
 
 
-def _batch_sizes(fit: Fit) -> list[tuple[int, int]]:
-    """Number of images and resolution of every kind of batch that a run has, the largest first."""
+def _kinds_of_batches(fit: Fit) -> list[tuple[int, int, bool]]:
+    """Number of images and resolution of every kind of batch that a run has, and whether uphill, the largest first."""
     steps = fit.steps_per_epoch
     numbers = {-(-len(fit.split) // steps), len(fit.split) // steps}
-    sides = {share_px(share, fit.split.image_size[0]) for share in fit.config.resolutions}
-    return sorted(itertools.product(numbers, sides), key=lambda size: size[0] * size[1] ** 2, reverse=True)
+    kinds = shares_of_steps(fit.config, fit.split.image_size[0])
+    found = [(number, *kind) for number, kind in itertools.product(numbers, kinds)]
+    return sorted(found, key=lambda kind: (kind[0] * kind[1] ** 2, kind[2]), reverse=True)
 
 
 def _finite(loss_sum: Tensor, epoch: int, config: TrainConfig) -> float:

@@ -26,14 +26,15 @@ RECIPES: Mapping[str, TrainConfig] = MappingProxyType(
         ),
         # Patience for accuracy: a night is not needed, an hour is.
         "standard": TrainConfig(
-            epochs=42,
+            epochs=39,
             batch_size=512,
             parts=2,
-            resolutions=(*[0.5] * 11, *[0.75] * 14, *[1.0] * 17),
+            resolutions=(*[0.5] * 10, *[0.75] * 13, *[1.0] * 16),
             optimizer="muon",
             muon_learning_rate=0.06,
             muon_momentum=0.6,
             peak_learning_rate=0.4,
+            sam_radius=0.02,
             crop_px=4,
             cutout_px=12,
         ),

@@ -5,6 +5,7 @@ that is done. So no step has a rate of 0 because it is the first or the last one
 """
 
 import math
+from collections import defaultdict
 
 from visionlib.training.config import TrainConfig
 
@@ -117,6 +118,38 @@ def resolution_px(step: int, total_steps: int, resolutions: tuple[float, ...], s
     """
     # In whole numbers: the floor of (step + 1/2) / total_steps * len(resolutions).
     return share_px(resolutions[(2 * step + 1) * len(resolutions) // (2 * total_steps)], side_px)
+
+
+def is_uphill(step: int, total_steps: int, config: TrainConfig) -> bool:
+    """Tell whether a step learns from uphill of its weights, see `sharpness`; its middle decides.
+
+    Args:
+        step: 0 is the first step.
+        total_steps: steps of the whole run.
+        config: tells how far uphill, and from which share of the steps on.
+    """
+    return config.sam_radius > 0 and (step + 0.5) / total_steps >= config.sam_start
+
+
+def shares_of_steps(config: TrainConfig, side_px: int) -> dict[tuple[int, bool], float]:
+    """Give the share of a run's steps for each resolution, and whether they learn from uphill of their weights.
+
+    Args:
+        config: the settings.
+        side_px: side of the stored images.
+    Returns:
+        For each kind of step that there is its share; they add up to 1.
+    """
+    start = config.sam_start if config.sam_radius > 0 else 1.0
+    shares: defaultdict[tuple[int, bool], float] = defaultdict(float)
+    count = len(config.resolutions)
+    for at, share in enumerate(config.resolutions):
+        begin, end = at / count, (at + 1) / count
+        turn = min(max(start, begin), end)
+        for uphill, length in ((False, turn - begin), (True, end - turn)):
+            if length > 0:
+                shares[share_px(share, side_px), uphill] += length
+    return dict(shares)
 
 
 def share_px(share: float, side_px: int) -> int:

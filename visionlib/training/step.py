@@ -3,8 +3,9 @@
 On a GPU it is replayed as one CUDA graph; on a processor it is taken by this library's own kernels where there are any.
 """
 
+import math
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from visionlib.models.normalize import scale_width
 from visionlib.training.fit import Fit
 from visionlib.training.kernels.fusion import fuse_norms
 from visionlib.training.optimizer import begin_state, set_rates
+from visionlib.training.sharpness import moved_uphill
 
 _WARM_UP_STEPS = 3
 """Before a step is recorded: libraries choose and load their kernels in the first ones."""
@@ -44,7 +46,7 @@ class TrainingStep:
         if fit.compute.kernels == "own" and (fit.config.model in MODELS or fit.config.kernels == "on"):
             model = fuse_norms(model)
         self._model, self._optimizer, self._fit = fit.world.wrap(model), optimizer, fit
-        self._recordings: dict[tuple[int, int], _Recording] = {}
+        self._recordings: dict[tuple[int, int, bool], _Recording] = {}
         self._is_on_gpu = torch.device(fit.compute.device).type == "cuda"
         if fit.config.compile:
             self._model = torch.compile(self._model, dynamic=False)  # type: ignore[assignment]
@@ -62,6 +64,7 @@ class TrainingStep:
         side_px: int,
         learning_rate: float,
         batch_size: int | None = None,
+        uphill: bool = False,
     ) -> Outcome:
         """Learn from one batch, or from this process's part of one of `batch_size` images.
 
@@ -71,21 +74,23 @@ class TrainingStep:
             side_px: resolution to train at.
             learning_rate: the schedule's.
             batch_size: images that all processes learn from in this step.
+            uphill: learn from uphill of the weights, as far as the settings say; see `moved_uphill`. The loss is then
+                that which the images have there.
         """
         set_rates(self._optimizer, self._fit.config, learning_rate)
         inputs = prepare_inputs(images, self._fit.mean, self._fit.std, side_px)
-        recording = self._recordings.get((len(labels), side_px))
+        recording = self._recordings.get((len(labels), side_px, uphill))
         if recording is not None:
             return recording.replay(inputs, labels)
-        return self._learn(inputs, labels, batch_size or len(labels))
+        return self._learn(inputs, labels, batch_size or len(labels), uphill)
 
-    def capture(self, sizes: Iterable[tuple[int, int]]) -> str | None:
-        """Record the step for batches of these sizes, if it can be: on a GPU, alone, with a network that is known.
+    def capture(self, kinds: Iterable[tuple[int, int, bool]]) -> str | None:
+        """Record the step for batches of these kinds, if it can be: on a GPU, alone, with a network that is known.
 
         A network of one's own may do something else each time, or ask the processor; a recording does not.
 
         Args:
-            sizes: number of images and resolution of each.
+            kinds: number of images and resolution of each, and whether it is learned from uphill.
         Returns:
             What went wrong, if something did; the steps are then taken one kernel at a time.
         Raises:
@@ -98,8 +103,8 @@ class TrainingStep:
         pool = torch.cuda.graph_pool_handle()
         with self._kept_state():
             try:
-                for n, side_px in sizes:
-                    self._recordings[n, side_px] = self._record(n, side_px, pool)
+                for n, side_px, uphill in kinds:
+                    self._recordings[n, side_px, uphill] = self._record(n, side_px, uphill, pool)
             except RuntimeError as error:
                 self._recordings.clear()
                 trouble = str(error).splitlines()[0]
@@ -108,17 +113,37 @@ class TrainingStep:
                 return trouble
         return None
 
-    def _learn(self, inputs: Float32[Tensor, "n c h w"], labels: Int64[Tensor, "n"], batch_size: int) -> Outcome:
-        fit, n = self._fit, len(labels)
+    def _learn(
+        self, inputs: Float32[Tensor, "n c h w"], labels: Int64[Tensor, "n"], batch_size: int, uphill: bool
+    ) -> Outcome:
+        fit = self._fit
         self._optimizer.zero_grad(set_to_none=True)
-        count = min(n, fit.parts)
-        found = []
+        if uphill:
+            self._find_slope(inputs, labels, batch_size)
+        with moved_uphill(self._model, fit.config.sam_radius) if uphill else nullcontext():
+            self._optimizer.zero_grad(set_to_none=True)
+            outcome = self._go_back(inputs, labels, batch_size, min(len(labels), fit.parts))
+        self._optimizer.step()
+        return outcome
+
+    def _find_slope(self, inputs: Float32[Tensor, "n c h w"], labels: Int64[Tensor, "n"], batch_size: int) -> None:
+        """Leave the gradients of the first images of a step's batch."""
+        world, fraction = self._fit.world, self._fit.config.sam_fraction
+        total = min(batch_size, max(2 * world.size, math.ceil(batch_size * fraction)))
+        own = len(range(total)[world.rank :: world.size])
+        parts = min(math.ceil(self._fit.parts * fraction), max(1, own // 2))
+        self._go_back(inputs[:own], labels[:own], total, parts)
+
+    def _go_back(
+        self, inputs: Float32[Tensor, "n c h w"], labels: Int64[Tensor, "n"], batch_size: int, count: int
+    ) -> Outcome:
+        """Add up the gradients of images, in so many parts."""
+        n, found = len(labels), []
         for part, part_labels in zip(inputs.tensor_split(count), labels.tensor_split(count), strict=True):
             loss, hits = self._look(part, part_labels)
             loss = loss if count == 1 else loss * (len(part) / n)
-            fit.world.weigh(loss, n, batch_size).backward()  # type: ignore[no-untyped-call]
+            self._fit.world.weigh(loss, n, batch_size).backward()  # type: ignore[no-untyped-call]
             found.append((loss.detach(), hits))
-        self._optimizer.step()
         if len(found) == 1:
             return found[0]
         losses, hits_of_parts = zip(*found, strict=True)
@@ -133,7 +158,7 @@ class TrainingStep:
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=fit.config.label_smoothing)
         return loss, (logits.detach().argmax(1) == labels).sum()
 
-    def _record(self, n: int, side_px: int, pool: Any) -> "_Recording":
+    def _record(self, n: int, side_px: int, uphill: bool, pool: Any) -> "_Recording":
         split, device = self._fit.split, self._fit.compute.device
         shape = (n, split.channels, side_px, scale_width(*split.image_size, side_px))
         inputs = torch.zeros(shape, device=device).to(memory_format=torch.channels_last)
@@ -142,12 +167,12 @@ class TrainingStep:
         stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UP_STEPS):
-                self._learn(inputs, labels, n)
+                self._learn(inputs, labels, n, uphill)
         torch.cuda.current_stream(device).wait_stream(stream)
         self._optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=pool, stream=stream):
-            outcome = self._learn(inputs, labels, n)
+            outcome = self._learn(inputs, labels, n, uphill)
         return _Recording(graph, inputs, labels, outcome)
 
     @contextmanager

@@ -92,13 +92,15 @@ def test_the_choice_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert "own" not in str(choose_compute("cpu", kernels="off"))
 
 
-@pytest.mark.parametrize("case", ["old processor", "fp32"])
-def test_they_are_for_some_processors_and_bf16_alone(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("case", "fix"), [("old processor", "leave it at auto"), ("fp32", "add --precision bf16, or leave it at auto")]
+)
+def test_they_are_for_some_processors_and_bf16_alone(case: str, fix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_module, "has_cpu_feature", lambda name: case == "fp32")
     precision: Literal["fp32", "bf16"] = "fp32" if case == "fp32" else "bf16"
     compute = choose_compute("cpu", precision, kernels="auto")
     assert compute.kernels == "torch"
-    with pytest.raises(ConfigError, match="they are for processors with AVX512-BF16, in bf16; leave it at auto"):
+    with pytest.raises(ConfigError, match=f"they are for processors with AVX512-BF16, in bf16; {fix}"):
         choose_compute("cpu", precision, kernels="on")
 
 
