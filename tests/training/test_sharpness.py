@@ -13,10 +13,11 @@ from visionlib.training.sharpness import moved_uphill
 def net_with_gradients(scale: float = 1.0) -> nn.Sequential:
     """Two layers, the first of them times a scale that its normalisation takes away again."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(4, 5, bias=False), nn.BatchNorm1d(5, eps=1e-9), nn.Linear(5, 3))
+    first = nn.Linear(4, 5, bias=False)
+    net = nn.Sequential(first, nn.BatchNorm1d(5, eps=1e-9), nn.Linear(5, 3))
     inputs = torch.randn(32, 4)
     with torch.no_grad():
-        net[0].weight.mul_(scale)
+        first.weight.mul_(scale)
     net(inputs).square().mean().backward()
     return net
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 _NOTHING = 1e-12
 """Added to the steepness of a slope, so that level ground moves nothing."""
@@ -28,7 +28,7 @@ def moved_uphill(model: nn.Module, radius: float) -> Iterator[None]:
     Source: Foret et al. 2020, arXiv:2010.01412; lengths as in Kwon et al. 2021, arXiv:2102.11600, of layers instead of
         single weights.
     """
-    weights = [p for p in model.parameters() if p.ndim > 1 and p.grad is not None]
+    weights: list[Tensor] = [p for p in model.parameters() if p.ndim > 1 and p.grad is not None]
     moved = [*weights, *model.buffers()]
     kept = [tensor.detach().clone() for tensor in moved]
     if weights:
@@ -42,7 +42,7 @@ def moved_uphill(model: nn.Module, radius: float) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _climb(weights: list[nn.Parameter], radius: float) -> None:
+def _climb(weights: list[Tensor], radius: float) -> None:
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     lengths = torch.stack(torch._foreach_norm(weights))
     slopes = torch.stack(torch._foreach_norm(gradients))
