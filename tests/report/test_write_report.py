@@ -77,6 +77,17 @@ def test_without_data_there_is_a_page_without_pictures(written: Written, tmp_pat
     assert "the data could not be read" in report.path.read_text(encoding="utf-8")
 
 
+def test_curves_that_were_drawn_uphill_say_so(written: Written, tmp_path: Path) -> None:
+    assert "moved uphill" not in written.report.path.read_text(encoding="utf-8")
+    shutil.copytree(written.run.path, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    record = read_json(run.config)
+    write_json(run.config, {**record, "config": {**record["config"], "sam_radius": 0.02, "sam_start": 0.85}})
+    page = write_report(run, dataset=written.data).path.read_text(encoding="utf-8")
+    assert "From 85 % of the steps on both curves are those of weights moved uphill" in page
+    assert "<code>--sam-radius 0.02</code>" in page
+
+
 def test_parts_of_other_weights_are_not_shown(written: Written, tmp_path: Path) -> None:
     shutil.copytree(written.run.path, tmp_path / "run")
     run = open_run(tmp_path / "run")
