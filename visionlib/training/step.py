@@ -117,11 +117,9 @@ class TrainingStep:
         self, inputs: Float32[Tensor, "n c h w"], labels: Int64[Tensor, "n"], batch_size: int, uphill: bool
     ) -> Outcome:
         fit = self._fit
-        self._optimizer.zero_grad(set_to_none=True)
         if uphill:
             self._find_slope(inputs, labels, batch_size)
         with moved_uphill(self._model, fit.config.sam_radius) if uphill else nullcontext():
-            self._optimizer.zero_grad(set_to_none=True)
             outcome = self._go_back(inputs, labels, batch_size, min(len(labels), fit.parts))
         self._optimizer.step()
         return outcome
@@ -137,7 +135,8 @@ class TrainingStep:
     def _go_back(
         self, inputs: Float32[Tensor, "n c h w"], labels: Int64[Tensor, "n"], batch_size: int, count: int
     ) -> Outcome:
-        """Add up the gradients of images, in so many parts."""
+        """Leave the gradients of images in the place of earlier ones, added up over so many parts."""
+        self._optimizer.zero_grad(set_to_none=True)
         n, found = len(labels), []
         for part, part_labels in zip(inputs.tensor_split(count), labels.tensor_split(count), strict=True):
             loss, hits = self._look(part, part_labels)
