@@ -9,7 +9,12 @@ from visionlib.training.device import check_device, choose_compute, prepared_pro
 def test_the_choice_is_what_was_asked_and_says_so() -> None:
     compute = choose_compute("cpu", "fp32")
     assert (compute.device, compute.precision, compute.reason) == ("cpu", "fp32", "as asked")
-    assert f"{torch.get_num_threads()} threads" in str(compute)
+    assert compute.threads == torch.get_num_threads()
+
+
+@pytest.mark.parametrize(("threads", "said"), [(1, "(cpu, 1 thread), fp32"), (2, "(cpu, 2 threads), fp32")])
+def test_threads_are_counted_in_words(threads: int, said: str) -> None:
+    assert said in str(choose_compute("cpu", "fp32", threads))
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ class Compute:
     kernels: Literal["own", "torch"] = "torch"
 
     def __str__(self) -> str:
-        threads = f", {self.threads} threads" if self.device == "cpu" else ""
+        count = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        threads = f", {count}" if self.device == "cpu" else ""
         several = f"{self.processes} processes, each on " if self.processes > 1 else ""
         kernels = " with own kernels" if self.kernels == "own" else ""
         return f"{several}{self.hardware} ({self.device}{threads}), {self.precision}{kernels}: {self.reason}"
