@@ -8,6 +8,7 @@
 Runs stay in runs/bench/; one that is there already is not trained again.
 """
 
+import math
 import statistics
 import sys
 import tomllib
@@ -17,55 +18,36 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from visionlib import open_run, recipe_config, train
+from visionlib import Evaluation, evaluate, open_run, recipe_config, train
+from visionlib.evaluation import ClassScore, read_kept_predictions, score_logits
+from visionlib.evaluation.kept_predictions import choose_logits
 from visionlib.runs import read_json
 from visionlib.training import choose_compute
 from visionlib.training.config import parse_setting
-from visionlib.training.predictions import load_predictions
-from visionlib.training.trained_model import load_record
-
-_MOST_CLASSES = 20
-"""With more of them the table by class is left out."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one seed came to; shares of the test images, and seconds."""
+    """What one seed came to: with the images alone and mirror averaged, in so many seconds of training and in all."""
 
-    accuracy: float
-    mirror_accuracy: float
+    plain: Evaluation
+    mirrored: Evaluation
     seconds_training: float
     seconds_total: float
-    by_class: dict[str, float]
-    mirror_by_class: dict[str, float]
 
 
 def measure(dataset: str, recipe: str, seed: int, changes: dict[str, Any]) -> Outcome:
-    """Train with one seed, or read what it left, and test with and without its mirror images' logits."""
+    """Train with one seed, unless it is there already, and test."""
     words = "-".join([Path(dataset).stem, recipe, *(f"{key}={value}" for key, value in changes.items()), f"seed{seed}"])
     path = Path("runs/bench") / words.replace("/", "_")
     if not (path / "training.json").is_file():
         train(dataset, recipe_config(recipe, seed=seed, **changes), out=path, tell=tell)
     run = open_run(path)
-    told, (record, weights_hash) = read_json(run.training), load_record(run)
-    predictions, labels, _ = load_predictions(run, weights_hash=weights_hash)
-    hits = predictions.logits.argmax(1) == labels
-    mirror_hits = (predictions.logits + predictions.mirror_logits).argmax(1) == labels
-    return Outcome(
-        hits.double().mean().item(),
-        mirror_hits.double().mean().item(),
-        told["seconds_training"],
-        told["seconds_total"],
-        share_by_class(hits, labels, record.classes),
-        share_by_class(mirror_hits, labels, record.classes),
-    )
-
-
-def share_by_class(hits: Tensor, labels: Tensor, classes: Sequence[str]) -> dict[str, float]:
-    """Share of the images of each class that are right; no number for a class without images."""
-    return {name: hits[labels == index].double().mean().item() for index, name in enumerate(classes)}
+    kept, told = read_kept_predictions(run), read_json(run.training)
+    logits, _ = choose_logits(kept.predictions, is_mirrored=True)
+    mirrored = score_logits(logits.float(), kept.labels, kept.record.classes)
+    return Outcome(evaluate(run), mirrored, told["seconds_training"], told["seconds_total"])
 
 
 def read_setting(name: str, text: str) -> Any:
@@ -89,34 +71,66 @@ def main() -> None:
     dataset, recipe, seeds = (*given, *("cifar10", "quick", "0,1,2")[len(given) :])
     pairs = [word.partition("=")[::2] for word in sys.argv[1:] if "=" in word]
     changes = {name: read_setting(name, text) for name, text in pairs}
-    outcomes = [measure(dataset, recipe, int(seed), changes) for seed in seeds.split(",")]
+    outcomes = {seed: measure(dataset, recipe, int(seed), changes) for seed in seeds.split(",")}
     compute = choose_compute(changes.get("device", "auto"), kernels=changes.get("kernels", "auto"))
     tell(f"{recipe} on {dataset}, {compute}; torch {torch.__version__}")
-    tell(f"{'seed':>8}{'accuracy, %':>14}{'with mirror, %':>16}{'training, s':>14}{'in all, s':>12}")
-    rows = [(100 * o.accuracy, 100 * o.mirror_accuracy, o.seconds_training, o.seconds_total) for o in outcomes]
-    for seed, row in zip(seeds.split(","), rows, strict=True):
-        tell(describe(seed, row))
-    columns = list(zip(*rows, strict=True))
-    tell(describe("mean", [statistics.mean(column) for column in columns]))
+    tell_seeds(outcomes)
+    tell_classes(list(outcomes.values()))
+
+
+def tell_seeds(outcomes: dict[str, Outcome]) -> None:
+    """Print a line for each seed, with 95 % intervals, and their mean and deviation."""
+    headers = ("accuracy, %", "95 %", "with mirror, %", "95 %", "loss", "training, s", "in all, s")
+    tell(f"{'seed':>6}" + "".join(f"{header:>16}" for header in headers))
+    rows = {seed: figures(outcome) for seed, outcome in outcomes.items()}
+    for seed, outcome in outcomes.items():
+        tell(line(seed, rows[seed], span(outcome.plain), span(outcome.mirrored)))
+    columns = list(zip(*rows.values(), strict=True))
+    tell(line("mean", [statistics.mean(column) for column in columns]))
     if len(rows) > 1:
-        tell(describe("std", [statistics.stdev(column) for column in columns]))
-    if len(outcomes[0].by_class) <= _MOST_CLASSES:
-        tell_classes(outcomes)
+        tell(line("std", [statistics.stdev(column) for column in columns]))
 
 
-def describe(name: str, row: Sequence[float]) -> str:
+def figures(outcome: Outcome) -> tuple[float, ...]:
+    """Give what a seed came to, in the order of the columns."""
+    plain, mirrored = outcome.plain, outcome.mirrored
+    loss = math.nan if plain.loss is None else plain.loss
+    return percent(plain), percent(mirrored), loss, outcome.seconds_training, outcome.seconds_total
+
+
+def line(name: str, row: Sequence[float], interval: str = "", mirror_interval: str = "") -> str:
     """Give a line of the table of seeds."""
-    return f"{name:>8}{row[0]:>14.2f}{row[1]:>16.2f}{row[2]:>14.1f}{row[3]:>12.1f}"
+    accuracy, mirror, loss, *seconds = row
+    told = (
+        f"{accuracy:.2f}",
+        interval,
+        f"{mirror:.2f}",
+        mirror_interval,
+        f"{loss:.4f}",
+        *(f"{s:.1f}" for s in seconds),
+    )
+    return f"{name:>6}" + "".join(f"{cell:>16}" for cell in told)
 
 
 def tell_classes(outcomes: list[Outcome]) -> None:
     """Print each class's accuracy, mean of the seeds, and that of every seed."""
     tell(f"\n{'class':>12}{'mean, %':>10}{'with mirror, %':>16}   every seed")
-    for name in outcomes[0].by_class:
-        found = [100 * outcome.by_class[name] for outcome in outcomes]
-        mirror = statistics.mean(100 * outcome.mirror_by_class[name] for outcome in outcomes)
-        seeds = "  ".join(f"{value:.1f}" for value in found)
-        tell(f"{name:>12}{statistics.mean(found):>10.2f}{mirror:>16.2f}   {seeds}")
+    for index, score in enumerate(outcomes[0].plain.per_class):
+        found = [percent(outcome.plain.per_class[index]) for outcome in outcomes]
+        mirror = statistics.mean(percent(outcome.mirrored.per_class[index]) for outcome in outcomes)
+        every = "  ".join(f"{value:.1f}" for value in found)
+        tell(f"{score.name:>12}{statistics.mean(found):>10.2f}{mirror:>16.2f}   {every}")
+
+
+def percent(score: Evaluation | ClassScore) -> float:
+    """Give an accuracy in percent; no number where there are no images."""
+    return math.nan if score.accuracy is None else 100 * score.accuracy
+
+
+def span(score: Evaluation) -> str:
+    """Give the interval of an accuracy in percent; nothing where there are no images."""
+    interval = score.confidence_interval
+    return f"{100 * interval[0]:.1f} - {100 * interval[1]:.1f}" if interval else ""
 
 
 if __name__ == "__main__":
