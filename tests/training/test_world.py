@@ -113,6 +113,13 @@ def test_the_statistics_of_all_are_averaged(place: Path) -> None:
     torch.testing.assert_close(ours["1.running_mean"], theirs["1.running_mean"])
 
 
+def test_a_process_of_several_ends_before_the_interpreter_is_finalized(place: Path) -> None:
+    """gloo's threads live until then, and abort a process now and then; this network makes it every time."""
+    (place / "aborting.py").write_text(f"import atexit, os\n{NETWORKS}\natexit.register(os.abort)\n")
+    run = train_as(place, 2, "aborting", *settings("plain")[:1], "--model", "aborting:plain", *settings("plain")[3:])
+    assert (run / "training.json").is_file()
+
+
 @pytest.fixture
 def slow_run(place: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """Two processes that have come past their first checkpoint."""

@@ -1,11 +1,12 @@
 """`visionlib`: the commands side by side, and how every one of them ends."""
 
+import contextlib
 import os
 import signal
 import sys
 import traceback
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -24,6 +25,7 @@ from visionlib.cli.summary import summary
 from visionlib.cli.test import test
 from visionlib.cli.train import train
 from visionlib.errors import ConfigError, VisionlibError
+from visionlib.training.launch import is_launched
 from visionlib.version import __version__
 
 _INTERRUPTED = 130
@@ -59,14 +61,27 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 it failed, 2 wrong usage, 130 or 143 on a signal."""
     # As an exception, so that half-written files are removed on the way out.
     signal.signal(signal.SIGTERM, _exit_on_sigterm)
-    code = _run(arguments)
-    if code == _INTERRUPTED:
-        # Everything is tidied up. Python itself would end by the signal instead of this code, but only if the interrupt
-        # happened to come within an exec(), as in the making of a dataclass.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    try:
+        code = _run(arguments)
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    if code == _INTERRUPTED or is_launched():
+        _exit_without_finalizing(code)
     sys.exit(code)
+
+
+def _exit_without_finalizing(code: int) -> NoReturn:
+    """End the process without finalizing the interpreter; every file is closed and every process group left by now.
+
+    - After an interrupt, Python would end by the signal instead of 130, if it came within an exec(), as in the making
+      of a dataclass.
+    - gloo's threads outlive `destroy_process_group`. One that drops its last work object while the interpreter is
+      finalized cannot take the GIL any more, and the C++ runtime aborts a process whose run is complete.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # the reader of a pipe is gone
+            stream.flush()
+    os._exit(code)
 
 
 def _run(arguments: list[str] | None) -> int:
