@@ -43,7 +43,7 @@ browser: setup  ## Test the page in headless Chromium, which Debian's package `c
 notebook: setup  ## Execute the notebook on the built-in shapes, in under two minutes.
 	$(BIN)/pytest -m slow tests/notebooks
 
-bench: setup  ## Measure, and print tables; docs/experiments.md keeps what they said.
+bench: setup  ## Measure, and print tables; docs/results.md and docs/experiments.md keep them.
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/summary.py
 	$(BIN)/python bench/training.py

@@ -1,4 +1,4 @@
-"""The recipes: named settings, whole and literal, each with what it is for. Measured figures: docs/experiments.md."""
+"""The recipes: named settings, whole and literal, each with what it is for. Measured figures: docs/results.md."""
 
 import dataclasses
 from collections.abc import Mapping
