@@ -25,7 +25,7 @@ from visionlib.cli.summary import summary
 from visionlib.cli.test import test
 from visionlib.cli.train import train
 from visionlib.errors import ConfigError, VisionlibError
-from visionlib.training.launch import is_launched
+from visionlib.training.launch import claim_error_report, is_launched
 from visionlib.version import __version__
 
 _INTERRUPTED = 130
@@ -91,12 +91,12 @@ def _run(arguments: list[str] | None) -> int:
         if message := error.format_message():
             context = getattr(error, "ctx", None)
             command = getattr(context, "command_path", "visionlib")
-            print_error(f"{message.rstrip('.')}; see `{command} --help`")
+            _report_error(f"{message.rstrip('.')}; see `{command} --help`")
         return error.exit_code
     except VisionlibError as error:
         if is_debugging():
             traceback.print_exc()
-        print_error(str(error))
+        _report_error(str(error))
         return 2 if isinstance(error, ConfigError) else 1
     except BrokenPipeError:
         # The reader has seen enough. Keep the interpreter from flushing into the closed pipe once more.
@@ -106,8 +106,13 @@ def _run(arguments: list[str] | None) -> int:
         if is_debugging():
             traceback.print_exc()
         text = " ".join(str(error).split())
-        print_error(f"{type(error).__name__}: {text}; this is a defect of visionlib: report it with --debug's output")
+        _report_error(f"{type(error).__name__}: {text}; this is a defect of visionlib: report it with --debug's output")
         return 1
+
+
+def _report_error(message: str) -> None:
+    if claim_error_report():
+        print_error(message)
 
 
 def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:

@@ -1,15 +1,11 @@
 """What the commands share: where results and messages go, and the options that all of them have."""
 
 import json
-import os
 import sys
-import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-
-_GRACE_S = 2.0
 
 _debugging = False
 
@@ -37,9 +33,6 @@ def tell(line: str) -> None:
 
 def print_error(line: str) -> None:
     """Show an error: one line on stderr, red where colours are welcome."""
-    if os.environ.get("RANK", "0") != "0":
-        # The first of several processes says most likely the same; if so, the launcher ends this one meanwhile.
-        time.sleep(_GRACE_S)
     from rich.console import Console
     from rich.text import Text
 

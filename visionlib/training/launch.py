@@ -6,11 +6,16 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from visionlib.errors import ConfigError, TrainingError
 
-_GLANCE_S = 0.1
+_POLL_INTERVAL_S = 0.1
+_GRACE_S = 3.0
+_ERROR_CLAIM = "VISIONLIB_ERROR_CLAIM"
+"""Environment variable with the path of a file, which the process that reports an error creates first."""
 
 
 def launch_processes(count: int, arguments: Sequence[str]) -> int:
@@ -41,38 +46,57 @@ def launch_processes(count: int, arguments: Sequence[str]) -> int:
 
     # It would print tables of what the processes say in a line; this process does nothing else.
     logging.disable(logging.CRITICAL)
-    try:
-        with tempfile.TemporaryDirectory(prefix="visionlib-") as folder:
-            config = LaunchConfig(
-                min_nodes=1,
-                max_nodes=1,
-                nproc_per_node=count,
-                run_id="visionlib",
-                rdzv_backend="c10d",
-                rdzv_endpoint="localhost:0",
-                max_restarts=0,
-                monitor_interval=_GLANCE_S,
-                logs_specs=DefaultLogsSpecs(folder),
-            )
+    with tempfile.TemporaryDirectory(prefix="visionlib-") as folder:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=count,
+            run_id="visionlib",
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+            monitor_interval=_POLL_INTERVAL_S,
+            logs_specs=DefaultLogsSpecs(folder),
+        )
+        os.environ[_ERROR_CLAIM] = str(Path(folder) / "error-reported")
+        try:
             elastic_launch(config, sys.executable)("-m", "visionlib", *arguments)
-    except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        if failure.exitcode < 0:
-            name = signal.Signals(-failure.exitcode).name
+        except ChildFailedError as error:
+            rank, failure = error.get_first_failure()
+            if failure.exitcode > 0 or not claim_error_report():
+                return max(failure.exitcode, 1)
             raise TrainingError(
                 f"process {rank} of {count}",
-                f"was ended by {name}, and so the others were, too",
+                f"was ended by {signal.Signals(-failure.exitcode).name}, and so the others were, too",
                 "go on with --resume RUN; without memory for so many, take fewer --devices",
             ) from error
-        return failure.exitcode
-    except SignalException as error:
-        return 128 + error.sigval
+        except SignalException as error:
+            return 128 + error.sigval
+        finally:
+            del os.environ[_ERROR_CLAIM]
     return 0
 
 
 def is_launched() -> bool:
     """Tell whether this process is one of several already."""
     return "WORLD_SIZE" in os.environ
+
+
+def claim_error_report() -> bool:
+    """Claim the right to report an error: True in one of the processes that `launch_processes` started, once.
+
+    An error of all of them, such as a dataset that is not there, is then reported once. A process of another launcher
+    always has that right; all but the first wait, since that launcher most likely ends them meanwhile.
+    """
+    if (claim := os.environ.get(_ERROR_CLAIM)) is None:
+        if os.environ.get("RANK", "0") != "0":
+            time.sleep(_GRACE_S)
+        return True
+    try:
+        Path(claim).touch(exist_ok=False)
+    except OSError:  # taken, or the launcher has ended already
+        return False
+    return True
 
 
 def _wants_processor(arguments: Sequence[str]) -> bool:
