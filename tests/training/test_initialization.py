@@ -9,7 +9,7 @@ from torch import nn
 
 from visionlib.data import Dataset
 from visionlib.data.random import Stream, random_order
-from visionlib.models import build_model
+from visionlib.models import build_model, prepare_inputs
 from visionlib.training import TrainConfig, initialization
 from visionlib.training.initialization import initialize_model, silence_blocks, whiten_stem
 
@@ -71,4 +71,4 @@ def test_the_whitening_images_do_not_depend_on_the_numbers_that_crop_them(
     initialize_model(build_model("resnet20"), split, TrainConfig(whiten=True), split.mean, split.std)
     cropped = random_order(TrainConfig().seed, 0, split.index, Stream.CROP_COLUMNS)[:20]
     assert len(seen[0]) == 20
-    assert not torch.equal(seen[0], initialization.prepare_inputs(split.images[cropped], split.mean, split.std))
+    assert not torch.equal(seen[0], prepare_inputs(split.images[cropped], split.mean, split.std))
