@@ -25,11 +25,12 @@ demo: setup  ## Train, test and show a small network on the built-in shapes: off
 test: setup  ## Run the tests that take seconds.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
-check: setup  ## Lint, types, formatting and the one-way arrow.
+check: setup  ## Lint, types, formatting, import direction and declared dependencies.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry visionlib
 
 slow: setup  ## Run the tests that take minutes.
 	$(BIN)/pytest -m slow

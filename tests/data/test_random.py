@@ -1,7 +1,11 @@
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
-from visionlib.data.random import random_bits, random_integers, random_order, random_uniform
+import visionlib
+from visionlib.data.random import Stream, random_bits, random_integers, random_order, random_uniform
 
 WORD = 1 << 64
 GOLDEN = 0x9E3779B97F4A7C15
@@ -25,25 +29,27 @@ def test_reference_gives_the_published_first_outputs_of_splitmix64() -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1, -1, -(2**63), 2**63 - 1])
-@pytest.mark.parametrize(("epoch", "stream"), [(0, 0), (7, 12), (100_000, 1001)])
-def test_bits_equal_python_integers(seed: int, epoch: int, stream: int) -> None:
+@pytest.mark.parametrize(
+    ("epoch", "stream"), [(0, Stream.TRAINING_ORDER), (7, Stream.FLIP), (100_000, Stream.SHAPES_GRAIN)]
+)
+def test_bits_equal_python_integers(seed: int, epoch: int, stream: Stream) -> None:
     index = [0, 1, 49_999, 2**40, 2**63 - 1]
     drawn = random_bits(seed, epoch, torch.tensor(index), stream)
     assert [bits % WORD for bits in drawn.tolist()] == [bits_in_python(seed, epoch, k, stream) for k in index]
 
 
 def test_uniform_takes_the_upper_24_bits() -> None:
-    drawn = random_uniform(5, 2, torch.arange(100), 3).tolist()
+    drawn = random_uniform(5, 2, torch.arange(100), Stream(3)).tolist()
     assert drawn == [(bits_in_python(5, 2, k, 3) >> 40) / 2**24 for k in range(100)]
 
 
 def test_integers_take_the_upper_63_bits() -> None:
-    drawn = random_integers(5, 2, torch.arange(100), 3, 9).tolist()
+    drawn = random_integers(5, 2, torch.arange(100), Stream(3), 9).tolist()
     assert drawn == [(bits_in_python(5, 2, k, 3) >> 1) % 9 for k in range(100)]
 
 
 def test_uniform_is_even_over_its_range() -> None:
-    counts = torch.histc(random_uniform(0, 0, torch.arange(100_000), 0), bins=10, min=0, max=1)
+    counts = torch.histc(random_uniform(0, 0, torch.arange(100_000), Stream(0)), bins=10, min=0, max=1)
     # Chi-squared with 9 degrees of freedom: 27.9 is passed by 999 of 1,000 generators.
     assert float(((counts - 10_000) ** 2 / 10_000).sum()) < 27.9
 
@@ -51,12 +57,12 @@ def test_uniform_is_even_over_its_range() -> None:
 @pytest.mark.parametrize("change", ["seed", "epoch", "stream", "index"])
 def test_neighbouring_coordinates_are_uncorrelated(change: str) -> None:
     index = torch.arange(100_000)
-    first = random_uniform(4, 4, index, 4)
+    first = random_uniform(4, 4, index, Stream(4))
     other = {
-        "seed": random_uniform(5, 4, index, 4),
-        "epoch": random_uniform(4, 5, index, 4),
-        "stream": random_uniform(4, 4, index, 5),
-        "index": random_uniform(4, 4, index + 1, 4),
+        "seed": random_uniform(5, 4, index, Stream(4)),
+        "epoch": random_uniform(4, 5, index, Stream(4)),
+        "stream": random_uniform(4, 4, index, Stream(5)),
+        "index": random_uniform(4, 4, index + 1, Stream(4)),
     }[change]
     correlation = float(torch.corrcoef(torch.stack([first, other]))[0, 1])
     assert abs(correlation) < 4 / 100_000**0.5
@@ -64,7 +70,7 @@ def test_neighbouring_coordinates_are_uncorrelated(change: str) -> None:
 
 def test_coordinates_do_not_stand_in_for_each_other() -> None:
     drawn = {
-        int(random_bits(a, b, torch.tensor([c]), d))
+        int(random_bits(a, b, torch.tensor([c]), Stream(d)))
         for a, b, c, d in [(1, 2, 3, 4), (2, 1, 3, 4), (1, 3, 2, 4), (1, 2, 4, 3), (3, 2, 1, 4)]
     }
     assert len(drawn) == 5
@@ -72,20 +78,35 @@ def test_coordinates_do_not_stand_in_for_each_other() -> None:
 
 def test_numbers_do_not_depend_on_the_slicing() -> None:
     index = torch.randperm(1000, generator=torch.Generator().manual_seed(0))
-    pieces = [random_bits(1, 2, piece, 3) for piece in torch.split(index, 7)]
-    assert torch.equal(torch.cat(pieces), random_bits(1, 2, index, 3))
+    pieces = [random_bits(1, 2, piece, Stream(3)) for piece in torch.split(index, 7)]
+    assert torch.equal(torch.cat(pieces), random_bits(1, 2, index, Stream(3)))
 
 
 def test_order_is_a_permutation_and_the_same_for_shuffled_indices() -> None:
     index = torch.arange(500) * 3
-    order = random_order(1, 2, index, 0)
+    order = random_order(1, 2, index, Stream(0))
     assert sorted(order.tolist()) == list(range(500))
     assert order.tolist() != list(range(500))
     shuffled = index.flip(0)
-    assert torch.equal(shuffled[random_order(1, 2, shuffled, 0)], index[order])
+    assert torch.equal(shuffled[random_order(1, 2, shuffled, Stream(0))], index[order])
 
 
 def test_global_generator_is_left_alone() -> None:
     before = torch.random.get_rng_state()
-    random_order(1, 2, torch.arange(10), 0)
+    random_order(1, 2, torch.arange(10), Stream(0))
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_streams_that_old_runs_and_data_depend_on_keep_their_numbers() -> None:
+    augmentation = "CROP_ROWS CROP_COLUMNS FLIP CUTOUT_ROW CUTOUT_COLUMN ROTATION TRANSLATION_ROWS TRANSLATION_COLUMNS"
+    augmentation += " SCALE BRIGHTNESS CONTRAST SATURATION HUE"
+    assert [Stream[name] for name in augmentation.split()] == list(range(10, 23))
+    assert [Stream[name] for name in ("TRAINING_ORDER", "HELD_OUT", "FOLDS")] == [0, 1, 2]
+    assert [Stream[name] for name in ("SHAPES_LABELS", "SHAPES_NUMBERS", "SHAPES_GRAIN")] == [999, 1000, 1001]
+
+
+def test_every_stream_has_one_number_and_one_file_that_draws_from_it() -> None:
+    assert len({stream.value for stream in Stream}) == len(Stream.__members__)
+    source = [path.read_text() for path in Path(visionlib.__file__).parent.rglob("*.py")]
+    used = [name for text in source for name in {*re.findall(r"\bStream\.([A-Z_]+)", text)}]
+    assert sorted(used) == sorted(Stream.__members__)

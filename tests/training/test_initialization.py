@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from visionlib.data import Dataset
-from visionlib.models import build_model
-from visionlib.training import TrainConfig
+from visionlib.data.random import Stream, random_order
+from visionlib.models import build_model, prepare_inputs
+from visionlib.training import TrainConfig, initialization
 from visionlib.training.initialization import initialize_model, silence_blocks, whiten_stem
 
 
@@ -59,3 +60,15 @@ def test_a_network_without_a_fitting_stem_is_left_alone() -> None:
         before = model.weight.detach().clone()
         whiten_stem(model, torch.randn(2, 3, 8, 8))
         assert torch.equal(model.weight, before)
+
+
+def test_the_whitening_images_do_not_depend_on_the_numbers_that_crop_them(
+    small_shapes: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split, seen = small_shapes.train, []
+    monkeypatch.setattr(initialization, "_IMAGES", 20)
+    monkeypatch.setattr(initialization, "whiten_stem", lambda model, inputs: seen.append(inputs))
+    initialize_model(build_model("resnet20"), split, TrainConfig(whiten=True), split.mean, split.std)
+    cropped = random_order(TrainConfig().seed, 0, split.index, Stream.CROP_COLUMNS)[:20]
+    assert len(seen[0]) == 20
+    assert not torch.equal(seen[0], prepare_inputs(split.images[cropped], split.mean, split.std))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from visionlib.data.archives import read_members
 from visionlib.data.dataset import Dataset, ImageSplit
-from visionlib.data.pickle_reader import read_pickle
+from visionlib.data.pickles import read_pickle
 from visionlib.errors import DataError
 
 _SHAPE = (3, 32, 32)

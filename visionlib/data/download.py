@@ -131,8 +131,6 @@ def _verify(path: Path, archive: Archive) -> Path:
 def _fetch(archive: Archive) -> str | None:
     """Fetch an archive into the cache, verified; give what went wrong, if something did."""
     pooch = import_pooch()
-    import requests
-
     downloader = pooch.HTTPDownloader(progressbar=is_interactive(), timeout=30)
     # Without a logger of its own pooch tells of its steps on stderr, in the middle of ours.
     pooch.get_logger().setLevel("WARNING")
@@ -144,7 +142,7 @@ def _fetch(archive: Archive) -> str | None:
             path=cache_folder(),
             downloader=downloader,
         )
-    except (requests.RequestException, OSError) as error:
+    except OSError as error:
         return f"is not on this machine and cannot be fetched ({type(error).__name__})"
     except ValueError:
         return "was fetched, and is not the official archive by its SHA-256"

@@ -3,10 +3,7 @@
 import torch
 
 from visionlib.data.dataset import ImageSplit
-from visionlib.data.random import random_bits
-
-_STREAM = 1
-"""Which of an image's draws decides whether it is held out; 0 is the training order, augmentation uses 10 and above."""
+from visionlib.data.random import Stream, random_bits
 
 
 def hold_out(split: ImageSplit, fraction: float, seed: int) -> tuple[ImageSplit, ImageSplit]:
@@ -24,7 +21,7 @@ def hold_out(split: ImageSplit, fraction: float, seed: int) -> tuple[ImageSplit,
     """
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must be above 0 and below 1, and it is {fraction}")
-    bits = random_bits(seed, 0, split.index, _STREAM)
+    bits = random_bits(seed, 0, split.index, Stream.HELD_OUT)
     is_held_out = torch.zeros(len(split), dtype=torch.bool)
     for label in range(len(split.classes)):
         members = (split.labels == label).nonzero().flatten()

@@ -4,9 +4,52 @@ A counter-based generator: every draw hashes its own coordinates. So any image's
 order, on any device, by any number of processes, and a resumed run draws exactly what the interrupted one would have.
 """
 
+from enum import IntEnum, unique
+
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
+
+
+@unique
+class Stream(IntEnum):
+    """The random streams of the library: every use of random numbers has its own, so that no two are correlated.
+
+    The numbers are part of what old runs and data depend on. Never change one of those that decide on weights, splits,
+    augmentation or the pixels of `shapes`: an interrupted run would not resume bit-exactly.
+    """
+
+    TRAINING_ORDER = 0
+    HELD_OUT = 1
+    FOLDS = 2
+    MAP_IMAGES = 3
+    MAP_TRUST_SAMPLE = 4
+    DATASET_EXAMPLES = 5
+    EXPLAINED_IMAGES = 6
+    POINTING_GRIDS = 7
+    PIXEL_TIES = 8
+    QUALITY_IMAGES = 9
+    CROP_ROWS = 10
+    CROP_COLUMNS = 11
+    FLIP = 12
+    CUTOUT_ROW = 13
+    CUTOUT_COLUMN = 14
+    ROTATION = 15
+    TRANSLATION_ROWS = 16
+    TRANSLATION_COLUMNS = 17
+    SCALE = 18
+    BRIGHTNESS = 19
+    CONTRAST = 20
+    SATURATION = 21
+    HUE = 22
+    WHITENING_IMAGES = 23
+    """Was 11, that of CROP_COLUMNS. A resumed run draws no initial weights, so old runs resume as before."""
+    REPORT_SAMPLE = 24
+    """Was 10, that of CROP_ROWS."""
+    SHAPES_LABELS = 999
+    SHAPES_NUMBERS = 1000
+    SHAPES_GRAIN = 1001
+
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 _MULTIPLIER_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
@@ -24,14 +67,14 @@ def _mix(bits: Tensor) -> Tensor:
     return bits ^ _shift_right(bits, 31)
 
 
-def random_bits(seed: int, epoch: int, index: Int64[Tensor, "*shape"], stream: int) -> Int64[Tensor, "*shape"]:
+def random_bits(seed: int, epoch: int, index: Int64[Tensor, "*shape"], stream: Stream) -> Int64[Tensor, "*shape"]:
     """Give 64 random bits for every index.
 
     Args:
         seed: the run's seed.
         epoch: the epoch; 0 for what does not change between epochs.
         index: the stable index of each image.
-        stream: which of an image's many draws this is; two uses must not share one.
+        stream: what the numbers are used for.
     Source: the finaliser of SplitMix64, Steele, Lea and Flood 2014, doi 10.1145/2660193.2660195.
     """
     bits = _mix(torch.full_like(index, seed) + _GOLDEN)
@@ -40,19 +83,19 @@ def random_bits(seed: int, epoch: int, index: Int64[Tensor, "*shape"], stream: i
     return bits
 
 
-def random_uniform(seed: int, epoch: int, index: Int64[Tensor, "*shape"], stream: int) -> Float32[Tensor, "*shape"]:
+def random_uniform(seed: int, epoch: int, index: Int64[Tensor, "*shape"], stream: Stream) -> Float32[Tensor, "*shape"]:
     """Give a number of [0, 1) for every index; the arguments are those of `random_bits`."""
     return _shift_right(random_bits(seed, epoch, index, stream), 40).to(torch.float32) * 2.0**-24
 
 
 def random_integers(
-    seed: int, epoch: int, index: Int64[Tensor, "*shape"], stream: int, count: int
+    seed: int, epoch: int, index: Int64[Tensor, "*shape"], stream: Stream, count: int
 ) -> Int64[Tensor, "*shape"]:
     """Give an integer of [0, count) for every index; the other arguments are those of `random_bits`."""
     return _shift_right(random_bits(seed, epoch, index, stream), 1) % count
 
 
-def random_order(seed: int, epoch: int, index: Int64[Tensor, "n"], stream: int) -> Int64[Tensor, "n"]:
+def random_order(seed: int, epoch: int, index: Int64[Tensor, "n"], stream: Stream) -> Int64[Tensor, "n"]:
     """Give the positions of `index` in random order, every position once.
 
     The order depends on the indices and not on where they stand, so that it is the same however they are sliced.

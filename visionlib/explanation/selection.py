@@ -6,13 +6,10 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from visionlib.data import ImageSplit
-from visionlib.data.random import random_order
+from visionlib.data.random import Stream, random_order
 from visionlib.errors import ConfigError
 from visionlib.evaluation import read_kept_predictions
 from visionlib.runs import Run
-
-_STREAM = 6
-"""Which of an image's draws decides whether it is explained; 0 to 5 are those of training and inspection."""
 
 
 def select_images(run: Run, split: ImageSplit, n: int, seed: int = 0) -> ImageSplit:
@@ -41,7 +38,7 @@ def choose_positions(
     is_wrong = logits.argmax(1) != labels
     by_loss = torch.where(is_wrong, losses, -1.0).argsort(descending=True, stable=True)
     worst = by_loss[: min(int(is_wrong.sum()), count // 2)]
-    order = random_order(seed, 0, index, _STREAM)
+    order = random_order(seed, 0, index, Stream.EXPLAINED_IMAGES)
     others = order[~torch.isin(order, worst)][: count - len(worst)]
     return torch.cat([worst, others]).sort().values
 

@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visionlib.data import Dataset
-from visionlib.data.random import random_order
+from visionlib.data.random import Stream, random_order
 from visionlib.errors import ConfigError, RunError
 from visionlib.inspection.kept import load_kept, save_kept
 from visionlib.inspection.split_embeddings import SplitEmbeddings, embed_split, expect_of
 from visionlib.runs import Run
 from visionlib.training.trained_model import load_record
 
-_IMAGE_STREAM, _SAMPLE_STREAM = 3, 4
-"""Which of an image's draws decide whether it is on the map, and in the sample that trustworthiness is measured on."""
 _FEWEST_IMAGES, _FEWEST_ITERATIONS = 5, 250
 _SAMPLE, _NEIGHBOURS = 2000, 12
 _FIGURES = (
@@ -178,14 +176,14 @@ def lay_out_map(embeddings: SplitEmbeddings, settings: MapSettings) -> Embedding
     n = len(embeddings)
     if n < _FEWEST_IMAGES:
         raise RunError(embeddings.split, f"{n} images are too few for a map", f"it takes at least {_FEWEST_IMAGES}")
-    chosen = random_order(settings.seed, 0, embeddings.index, _IMAGE_STREAM)[: settings.most_images].sort().values
+    chosen = random_order(settings.seed, 0, embeddings.index, Stream.MAP_IMAGES)[: settings.most_images].sort().values
     index = embeddings.index[chosen]
     rows = embeddings.embeddings[chosen]
     if bool((rows == rows[0]).all()):
         raise RunError(embeddings.split, "all images have the same embedding", "the network is broken; train it again")
     perplexity = min(settings.perplexity, (len(chosen) - 1) / 3)
     positions, kl_divergence = _descend(rows, perplexity, settings)
-    sample = random_order(settings.seed, 0, index, _SAMPLE_STREAM)[:_SAMPLE]
+    sample = random_order(settings.seed, 0, index, Stream.MAP_TRUST_SAMPLE)[:_SAMPLE]
     neighbours = min(_NEIGHBOURS, (len(sample) - 1) // 2)
     return EmbeddingMap(
         split=embeddings.split,

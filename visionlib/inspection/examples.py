@@ -5,10 +5,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from visionlib.data import ImageSplit
-from visionlib.data.random import random_order
+from visionlib.data.random import Stream, random_order
 
-_STREAM = 5
-"""Which of an image's draws decides whether it is an example; 0 to 4 are the training's and the other inspections'."""
 NONE = -1
 
 
@@ -28,7 +26,7 @@ def choose_examples(split: ImageSplit, per_class: int, seed: int) -> Int64[Tenso
     """
     if per_class < 1:
         raise ValueError(f"per_class must be at least 1, and it is {per_class}")
-    order = random_order(seed, 0, split.index.cpu(), _STREAM)
+    order = random_order(seed, 0, split.index.cpu(), Stream.DATASET_EXAMPLES)
     chosen = torch.full((len(split.classes), per_class), NONE, dtype=torch.int64)
     labels = split.labels.cpu()[order]
     # Sorted by class, and within each in random order: the first so many of each class.

@@ -12,7 +12,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from visionlib.data import Dataset, ImageSplit
-from visionlib.data.random import random_bits
+from visionlib.data.random import Stream, random_bits
 from visionlib.errors import ConfigError, RunError
 from visionlib.inspection.kept import load_kept, save_kept
 from visionlib.inspection.out_of_sample import OutOfSample, as_probabilities
@@ -23,9 +23,6 @@ from visionlib.training.predictions import load_predictions
 from visionlib.training.run_data import load_run_data
 from visionlib.training.train_run import resume, train
 from visionlib.training.trained_model import load_record
-
-_STREAM = 2
-"""Which of an image's draws decides its fold; 0 is the training order, 1 the images held out for validation."""
 
 
 def deal_folds(split: ImageSplit, folds: int, seed: int) -> Int64[Tensor, "n"]:
@@ -42,7 +39,7 @@ def deal_folds(split: ImageSplit, folds: int, seed: int) -> Int64[Tensor, "n"]:
     """
     if not 2 <= folds <= len(split):
         raise ConfigError("folds", f"{folds} is out of range", f"ask for 2 to {len(split)}")
-    by_chance = random_bits(seed, 0, split.index.cpu(), _STREAM).argsort(stable=True)
+    by_chance = random_bits(seed, 0, split.index.cpu(), Stream.FOLDS).argsort(stable=True)
     by_class = by_chance[split.labels.cpu()[by_chance].argsort(stable=True)]
     dealt = torch.empty(len(split), dtype=torch.int64)
     dealt[by_class] = torch.arange(len(split)) % folds

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from visionlib.data.random import random_order
+from visionlib.data.random import Stream, random_order
 
 MOST_LISTED = 20_000
 """Images of a split that are listed one by one: beyond it a page would not open fast."""
@@ -14,8 +14,6 @@ MOST_PICTURES = 1_800
 MOST_NEIGHBOURED = 200
 LEAST_SAMPLE = 200
 """Pictures that are kept for a sample of the images that are right, however many mistakes there are."""
-_STREAM = 10
-"""Which of an image's draws decides whether it is in the sample; 0 to 9 are those of the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +57,7 @@ def choose_images(
     n, wanted = len(losses), torch.cat([explained, referred])
     by_loss = torch.where(is_right, -1.0, losses).argsort(descending=True, stable=True)
     wrong = by_loss[: n - int(is_right.sum())]
-    order = random_order(0, 0, index, _STREAM)
+    order = random_order(0, 0, index, Stream.REPORT_SAMPLE)
     right = order[is_right[order]]
     listed = torch.arange(n) if n <= MOST_LISTED else _join(torch.cat([wrong, wanted, right])[:MOST_LISTED])
     neighboured = _join(torch.cat([wrong if is_full else wrong[:MOST_NEIGHBOURED], explained]))

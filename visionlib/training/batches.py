@@ -15,14 +15,11 @@ from visionlib.data.augmentation import (
     transform_images,
 )
 from visionlib.data.dataset import ImageSplit
-from visionlib.data.random import random_order
+from visionlib.data.random import Stream, random_order
 from visionlib.training.config import TrainConfig
 
 _AT_ONCE = 65_536
 """Images that a GPU augments at a time: an epoch of CIFAR-10, 200 MB of pixels."""
-
-_ORDER_STREAM = 0
-"""Which of an image's draws decides its place in an epoch; augmentation uses 10 and above."""
 
 
 def epoch_batches(split: ImageSplit, batch_size: int, *, seed: int, epoch: int) -> tuple[Int64[Tensor, "_"], ...]:
@@ -33,7 +30,7 @@ def epoch_batches(split: ImageSplit, batch_size: int, *, seed: int, epoch: int) 
     Returns:
         Positions in `split`, one tensor per step.
     """
-    order = random_order(seed, epoch, split.index, _ORDER_STREAM)
+    order = random_order(seed, epoch, split.index, Stream.TRAINING_ORDER)
     return torch.tensor_split(order, -(-len(split) // batch_size))
 
 

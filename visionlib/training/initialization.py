@@ -6,13 +6,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from visionlib.data import ImageSplit
-from visionlib.data.random import random_order
+from visionlib.data.random import Stream, random_order
 from visionlib.models import prepare_inputs
 from visionlib.training.config import TrainConfig
 
 _IMAGES = 5_000
-_STREAM = 11
-"""Which of an image's draws decides whether its patches are looked at; 0 to 10 are those of the rest."""
 _SMALLEST_VARIANCE = 1e-2
 
 
@@ -29,7 +27,7 @@ def initialize_model(
         std: per channel, as fractions of 255.
     """
     if config.whiten:
-        chosen = random_order(config.seed, 0, split.index, _STREAM)[:_IMAGES]
+        chosen = random_order(config.seed, 0, split.index, Stream.WHITENING_IMAGES)[:_IMAGES]
         whiten_stem(model, prepare_inputs(split.images[chosen], mean, std, split.image_size[0]))
     if config.zero_init:
         silence_blocks(model)

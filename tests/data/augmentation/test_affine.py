@@ -7,8 +7,7 @@ from torch import Tensor
 
 from visionlib.data.augmentation import transform_images
 from visionlib.data.augmentation.affine import inverse_matrices, resample_images
-from visionlib.data.augmentation.streams import ROTATION, SCALE, TRANSLATION_COLUMNS, TRANSLATION_ROWS
-from visionlib.data.random import random_uniform
+from visionlib.data.random import Stream, random_uniform
 
 
 def make_images(n: int, channels: int, height: int, width: int) -> Tensor:
@@ -74,11 +73,11 @@ def test_transform_equals_a_loop(channels: int, height: int, width: int) -> None
         images, index, seed=1, epoch=2, rotate_degrees=40, translate_fraction=0.2, scale_range=(0.7, 1.4)
     )
 
-    def draw(low: float, high: float, stream: int) -> list[float]:
+    def draw(low: float, high: float, stream: Stream) -> list[float]:
         return [low + (high - low) * value for value in random_uniform(1, 2, index, stream).tolist()]
 
-    degrees, scales = draw(-40, 40, ROTATION), draw(0.7, 1.4, SCALE)
-    rights, downs = draw(-0.2, 0.2, TRANSLATION_COLUMNS), draw(-0.2, 0.2, TRANSLATION_ROWS)
+    degrees, scales = draw(-40, 40, Stream.ROTATION), draw(0.7, 1.4, Stream.SCALE)
+    rights, downs = draw(-0.2, 0.2, Stream.TRANSLATION_COLUMNS), draw(-0.2, 0.2, Stream.TRANSLATION_ROWS)
     for k, image in enumerate(images.numpy()):
         expected = sample_in_a_loop(image, math.radians(degrees[k]), scales[k], width * rights[k], height * downs[k])
         # Half a value for the rounding, and what float32 adds to it.

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from visionlib.data.augmentation import jitter_colours
 from visionlib.data.augmentation.colour import change_colours, shift_hue
-from visionlib.data.augmentation.streams import BRIGHTNESS, CONTRAST, HUE, SATURATION
-from visionlib.data.random import random_uniform
+from visionlib.data.random import Stream, random_uniform
 
 
 def make_images(n: int, channels: int, height: int, width: int) -> Tensor:
@@ -46,7 +45,7 @@ def change_in_a_loop(
 @pytest.mark.parametrize("channels", [1, 3])
 def test_jitter_equals_a_loop(channels: int) -> None:
     images, index = make_images(30, channels, 6, 7), torch.arange(30) * 11
-    amounts = {BRIGHTNESS: 0.4, CONTRAST: 0.5, SATURATION: 0.6, HUE: 0.3}
+    amounts = {Stream.BRIGHTNESS: 0.4, Stream.CONTRAST: 0.5, Stream.SATURATION: 0.6, Stream.HUE: 0.3}
     changed = jitter_colours(images, index, seed=1, epoch=2, brightness=0.4, contrast=0.5, saturation=0.6, hue=0.3)
     drawn = {
         stream: [amount * (2 * value - 1) for value in random_uniform(1, 2, index, stream).tolist()]

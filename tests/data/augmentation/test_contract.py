@@ -13,7 +13,6 @@ from visionlib.data.augmentation import (
     flip_images,
     flip_images_alternating,
     jitter_colours,
-    streams,
     transform_images,
 )
 
@@ -95,9 +94,3 @@ def test_seed_epoch_and_index_each_matter(augment: Augmentation) -> None:
 
 def test_an_empty_batch_stays_empty(augment: Augmentation) -> None:
     assert augment(make_images(0, 3, 12, 10), torch.arange(0), seed=3, epoch=2).shape == (0, 3, 12, 10)
-
-
-def test_no_two_draws_share_a_stream_and_none_takes_one_of_the_training_order() -> None:
-    numbers = [value for name, value in vars(streams).items() if name.isupper()]
-    assert len(numbers) == len(set(numbers)) >= 13
-    assert min(numbers) >= 10

@@ -3,8 +3,7 @@ import pytest
 import torch
 
 from visionlib.data.augmentation import crop_images, shift_images
-from visionlib.data.augmentation.streams import CROP_COLUMNS, CROP_ROWS
-from visionlib.data.random import random_integers
+from visionlib.data.random import Stream, random_integers
 
 
 def test_shift_by_hand() -> None:
@@ -20,8 +19,8 @@ def test_crop_equals_numpy_one_by_one(channels: int, height: int, width: int, sh
     )
     index = torch.arange(200) * 7
     cropped = crop_images(images, index, seed=5, epoch=3, max_shift_px=shift)
-    tops = random_integers(5, 3, index, CROP_ROWS, 2 * shift + 1).tolist()
-    lefts = random_integers(5, 3, index, CROP_COLUMNS, 2 * shift + 1).tolist()
+    tops = random_integers(5, 3, index, Stream.CROP_ROWS, 2 * shift + 1).tolist()
+    lefts = random_integers(5, 3, index, Stream.CROP_COLUMNS, 2 * shift + 1).tolist()
     for image, top, left, result in zip(images.numpy(), tops, lefts, cropped.numpy(), strict=True):
         padded = np.pad(image, ((0, 0), (shift, shift), (shift, shift)), mode="reflect")
         assert np.array_equal(result, padded[:, top : top + height, left : left + width])

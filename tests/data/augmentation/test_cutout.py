@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from visionlib.data.augmentation import cut_out_images
-from visionlib.data.augmentation.streams import CUTOUT_COLUMN, CUTOUT_ROW
-from visionlib.data.random import random_integers
+from visionlib.data.random import Stream, random_integers
 
 
 @pytest.mark.parametrize(("channels", "size", "fill"), [(3, 3, 128), (1, 4, 0), (3, 1, 255), (3, 30, 7)])
@@ -12,8 +11,8 @@ def test_cutout_equals_a_loop(channels: int, size: int, fill: int) -> None:
     images = torch.randint(0, 256, (120, channels, 8, 11), dtype=torch.uint8, generator=generator)
     index = torch.arange(120) * 3
     covered = cut_out_images(images, index, seed=2, epoch=1, size_px=size, fill=fill)
-    rows = random_integers(2, 1, index, CUTOUT_ROW, 8).tolist()
-    columns = random_integers(2, 1, index, CUTOUT_COLUMN, 11).tolist()
+    rows = random_integers(2, 1, index, Stream.CUTOUT_ROW, 8).tolist()
+    columns = random_integers(2, 1, index, Stream.CUTOUT_COLUMN, 11).tolist()
     for image, row, column, result in zip(images, rows, columns, covered, strict=True):
         expected = image.clone()
         top, left = row - size // 2, column - size // 2

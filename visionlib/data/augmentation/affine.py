@@ -5,8 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
-from visionlib.data.augmentation.streams import ROTATION, SCALE, TRANSLATION_COLUMNS, TRANSLATION_ROWS
-from visionlib.data.random import random_uniform
+from visionlib.data.random import Stream, random_uniform
 
 _CHUNK = 1024
 """Images resampled at a time: in float they take four times their size, and their grid eight bytes a pixel."""
@@ -42,14 +41,14 @@ def transform_images(
             f"got {rotate_degrees}, {translate_fraction} and {scale_range}"
         )
 
-    def draw(low: float, high: float, stream: int) -> Float32[Tensor, "n"]:
+    def draw(low: float, high: float, stream: Stream) -> Float32[Tensor, "n"]:
         return low + (high - low) * random_uniform(seed, epoch, index, stream)
 
     height, width = images.shape[2:]
-    angles = torch.deg2rad(draw(-rotate_degrees, rotate_degrees, ROTATION))
-    scales = draw(smallest, largest, SCALE)
-    right_px = width * draw(-translate_fraction, translate_fraction, TRANSLATION_COLUMNS)
-    down_px = height * draw(-translate_fraction, translate_fraction, TRANSLATION_ROWS)
+    angles = torch.deg2rad(draw(-rotate_degrees, rotate_degrees, Stream.ROTATION))
+    scales = draw(smallest, largest, Stream.SCALE)
+    right_px = width * draw(-translate_fraction, translate_fraction, Stream.TRANSLATION_COLUMNS)
+    down_px = height * draw(-translate_fraction, translate_fraction, Stream.TRANSLATION_ROWS)
     matrices = inverse_matrices(angles, scales, right_px, down_px, height, width)
     parts = zip(torch.split(images, _CHUNK), torch.split(matrices, _CHUNK), strict=True)
     return torch.cat([resample_images(part, matrix) for part, matrix in parts]) if len(images) else images

@@ -4,8 +4,7 @@ import torch
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
-from visionlib.data.augmentation.streams import BRIGHTNESS, CONTRAST, HUE, SATURATION
-from visionlib.data.random import random_uniform
+from visionlib.data.random import Stream, random_uniform
 
 _CHUNK = 512
 """Images at a time, so that their dozen intermediate planes stay in a processor's cache."""
@@ -46,15 +45,15 @@ def jitter_colours(
     if min(amounts.values()) < 0 or hue > 0.5:
         raise ValueError(f"amounts must be at least 0, and hue at most 0.5: got {amounts}")
 
-    def draw(amount: float, stream: int) -> Float32[Tensor, "n 1 1 1"]:
+    def draw(amount: float, stream: Stream) -> Float32[Tensor, "n 1 1 1"]:
         return (amount * (2 * random_uniform(seed, epoch, index, stream) - 1))[:, None, None, None]
 
     drawn = torch.cat(
         [
-            (1 + draw(brightness, BRIGHTNESS)).clamp(min=0),
-            (1 + draw(contrast, CONTRAST)).clamp(min=0),
-            (1 + draw(saturation, SATURATION)).clamp(min=0),
-            draw(hue, HUE),
+            (1 + draw(brightness, Stream.BRIGHTNESS)).clamp(min=0),
+            (1 + draw(contrast, Stream.CONTRAST)).clamp(min=0),
+            (1 + draw(saturation, Stream.SATURATION)).clamp(min=0),
+            draw(hue, Stream.HUE),
         ],
         dim=1,
     )

@@ -4,8 +4,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from visionlib.data.augmentation.streams import CROP_COLUMNS, CROP_ROWS
-from visionlib.data.random import random_integers
+from visionlib.data.random import Stream, random_integers
 
 _CHUNK = 4096
 """Images shifted at a time: the gather's index takes eight bytes a pixel."""
@@ -29,8 +28,8 @@ def crop_images(
     if max_shift_px == 0:
         return images
     count = 2 * max_shift_px + 1
-    rows = random_integers(seed, epoch, index, CROP_ROWS, count) - max_shift_px
-    columns = random_integers(seed, epoch, index, CROP_COLUMNS, count) - max_shift_px
+    rows = random_integers(seed, epoch, index, Stream.CROP_ROWS, count) - max_shift_px
+    columns = random_integers(seed, epoch, index, Stream.CROP_COLUMNS, count) - max_shift_px
     return shift_images(images, torch.stack([rows, columns], dim=1), max_shift_px)
 
 

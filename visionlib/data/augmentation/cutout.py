@@ -4,8 +4,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from visionlib.data.augmentation.streams import CUTOUT_COLUMN, CUTOUT_ROW
-from visionlib.data.random import random_integers
+from visionlib.data.random import Stream, random_integers
 
 
 def cut_out_images(
@@ -35,8 +34,8 @@ def cut_out_images(
     if size_px == 0:
         return images
     height, width = images.shape[2:]
-    top = random_integers(seed, epoch, index, CUTOUT_ROW, height)[:, None] - size_px // 2
-    left = random_integers(seed, epoch, index, CUTOUT_COLUMN, width)[:, None] - size_px // 2
+    top = random_integers(seed, epoch, index, Stream.CUTOUT_ROW, height)[:, None] - size_px // 2
+    left = random_integers(seed, epoch, index, Stream.CUTOUT_COLUMN, width)[:, None] - size_px // 2
     rows = torch.arange(height, device=images.device)
     columns = torch.arange(width, device=images.device)
     in_rows = (rows >= top) & (rows < top + size_px)

@@ -4,8 +4,7 @@ import torch
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
-from visionlib.data.augmentation.streams import FLIP
-from visionlib.data.random import random_integers
+from visionlib.data.random import Stream, random_integers
 
 
 def mirror_images(images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
@@ -24,7 +23,7 @@ def flip_images(
         seed: the run's seed.
         epoch: the epoch.
     """
-    return _mirror_where(images, random_integers(seed, epoch, index, FLIP, 2) == 1)
+    return _mirror_where(images, random_integers(seed, epoch, index, Stream.FLIP, 2) == 1)
 
 
 def flip_images_alternating(
@@ -36,7 +35,7 @@ def flip_images_alternating(
     those of `flip_images`.
     Source: Jordan 2024, arXiv:2404.00498, section 3.6.
     """
-    is_first = random_integers(seed, 0, index, FLIP, 2) == 1
+    is_first = random_integers(seed, 0, index, Stream.FLIP, 2) == 1
     return _mirror_where(images, is_first ^ bool(epoch % 2))
 
 

@@ -5,12 +5,11 @@ from jaxtyping import Bool, Float32, Int64, UInt8
 from torch import Tensor
 
 from visionlib.data.dataset import Dataset, ImageSplit
-from visionlib.data.random import random_uniform
+from visionlib.data.random import Stream, random_uniform
 from visionlib.data.shapes.draws import Draws
 from visionlib.data.shapes.outlines import OUTLINES
 from visionlib.data.shapes.scenery import Columns, Rows, draw_background, draw_distractors, draw_stroke, paint
 
-_LABEL_STREAM = 999
 _CHUNK = 500
 """Images drawn at a time, so that a plane of them stays in a processor's cache."""
 
@@ -61,7 +60,7 @@ def draw_shapes(n: int, *, seed: int = 0, image_size: int = 32, part: int = 0) -
 def _draw_labels(n: int, seed: int, part: int) -> Int64[Tensor, "n"]:
     """Shuffle the classes anew for every ten images."""
     rounds = -(-n // len(OUTLINES))
-    keys = random_uniform(seed, part, torch.arange(rounds * len(OUTLINES)), _LABEL_STREAM)
+    keys = random_uniform(seed, part, torch.arange(rounds * len(OUTLINES)), Stream.SHAPES_LABELS)
     return keys.view(rounds, -1).argsort(dim=1, stable=True).flatten()[:n]
 
 

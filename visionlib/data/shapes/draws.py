@@ -4,11 +4,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from visionlib.data.random import random_uniform
-
-_NUMBERS_STREAM = 1000
-_GRAIN_STREAM = 1001
-"""Training order and augmentation draw from the streams below."""
+from visionlib.data.random import Stream, random_uniform
 
 _NUMBERS = 128
 """Numbers kept for each image; a picture takes fewer, and the rest are there for what may be drawn one day."""
@@ -28,8 +24,8 @@ class Draws:
 
     def __init__(self, seed: int, part: int, index: Int64[Tensor, "n"]) -> None:
         places = index[:, None] * _NUMBERS + torch.arange(_NUMBERS)
-        self._numbers = random_uniform(seed, part, places, _NUMBERS_STREAM)
-        self._band = 2 * random_uniform(seed, part, torch.arange(_GRAIN), _GRAIN_STREAM) - 1
+        self._numbers = random_uniform(seed, part, places, Stream.SHAPES_NUMBERS)
+        self._band = 2 * random_uniform(seed, part, torch.arange(_GRAIN), Stream.SHAPES_GRAIN) - 1
         self._taken = 0
 
     def uniform(self, low: float, high: float) -> Float32[Tensor, "n 1 1"]:

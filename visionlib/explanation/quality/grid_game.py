@@ -6,14 +6,12 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
-from visionlib.data.random import random_order
+from visionlib.data.random import Stream, random_order
 from visionlib.errors import ModelError
 
 Maker = Callable[[nn.Module, Tensor, Tensor], Tensor]
 LEAST_PROBABILITY = 0.9
 CHANCE = 0.25
-_STREAM = 7
-"""Which of an image's draws decides on the grids; 0 to 6 are those of training, inspection and selection."""
 
 
 def choose_grids(
@@ -25,7 +23,7 @@ def choose_grids(
         Positions, four a grid; every image is in one grid at most, so there may be fewer grids than `count`.
     """
     confidence, predictions = probabilities.max(1)
-    order = random_order(seed, 0, index, _STREAM)
+    order = random_order(seed, 0, index, Stream.POINTING_GRIDS)
     usable = order[((confidence >= LEAST_PROBABILITY) & (predictions == labels))[order]]
     queues: dict[int, list[int]] = {}
     for position in usable.tolist():

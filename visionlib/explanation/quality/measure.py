@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor, nn
 
 from visionlib.data import Dataset, ImageSplit
-from visionlib.data.random import random_order
+from visionlib.data.random import Stream, random_order
 from visionlib.errors import ConfigError, RunError
 from visionlib.explanation.explain import load_subject
 from visionlib.explanation.methods import METHODS, MapMaker, make_map_maker
@@ -28,8 +28,6 @@ from visionlib.training.device import prepared_process
 from visionlib.training.run_data import load_run_data
 from visionlib.training.trained_model import load_record
 
-_STREAM = 9
-"""Which of an image's draws decides whether it is measured on; 0 to 8 are those of the rest."""
 _AT_ONCE = 100
 _MOST_SCRAMBLED = 64
 """Images that the sanity check is made on: it takes maps of the network scrambled up to each of its parts."""
@@ -71,7 +69,7 @@ def measure_quality(
     if n < 1 or not len(split) or not makers:
         raise ConfigError("n", f"{n} of {len(split)} images by {len(makers)} methods is nothing", "give some of each")
     device = next(model.parameters(), torch.zeros(())).device
-    chosen = random_order(seed, 0, split.index.cpu(), _STREAM)[:n].sort().values
+    chosen = random_order(seed, 0, split.index.cpu(), Stream.QUALITY_IMAGES)[:n].sort().values
     part = split.subset(chosen.to(split.images.device))
     settings = {"mean": mean, "std": std, "side_px": side_px}
     every = predict_logits(model, split.images, precision=precision, **settings).cpu()  # type: ignore[arg-type]

@@ -8,12 +8,10 @@ import torch.nn.functional as F
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from visionlib.data.random import random_uniform
+from visionlib.data.random import Stream, random_uniform
 
 STEPS = 16
 BASELINE = "all channels of a pixel become the mean colour of the training images, 0 after normalising"
-_STREAM = 8
-"""Which of an image's draws orders pixels of equal evidence."""
 
 Predict = Callable[[Tensor], Tensor]
 
@@ -62,7 +60,7 @@ def area_under(curves: Float32[Tensor, "n s"]) -> Float32[Tensor, "n"]:
 def rank_pixels(maps: Float32[Tensor, "n mh mw"], size: tuple[int, int], seed: int = 0) -> Int64[Tensor, "n h w"]:
     """Number the pixels of each image by the evidence of their cell, the strongest 0; equal ones go by seed."""
     fine = F.interpolate(maps[:, None], size, mode="nearest-exact")[:, 0].flatten(1)
-    chance = random_uniform(seed, 0, torch.arange(fine.shape[1]), _STREAM).argsort()
+    chance = random_uniform(seed, 0, torch.arange(fine.shape[1]), Stream.PIXEL_TIES).argsort()
     order = chance[fine[:, chance].argsort(dim=1, descending=True, stable=True)]
     ranks = torch.empty_like(order)
     ranks.scatter_(1, order, torch.arange(fine.shape[1]).expand_as(order))

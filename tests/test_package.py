@@ -16,11 +16,11 @@ def test_importing_the_library_loads_neither_torch_nor_matplotlib() -> None:
 
 
 def test_every_public_name_is_there() -> None:
-    for name in visionlib.__all__:
+    assert {"train", "Dataset", "__version__"} <= set(dir(visionlib))
+    for name in dir(visionlib):
         assert getattr(visionlib, name) is not None
-    assert set(visionlib.__all__) <= set(dir(visionlib))
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="module 'visionlib' has no attribute 'trian'"):
+    with pytest.raises(AttributeError, match="No visionlib attribute trian"):
         visionlib.trian  # type: ignore[attr-defined]  # noqa: B018

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from visionlib.data.pickle_names import Array, Dtype, MalformedError, Name, fill_in, stand_in_for_call
+from visionlib.data.pickles.names import Array, Dtype, MalformedError, Name, fill_in, stand_in_for_call
 from visionlib.errors import DataError
 
 _MAX_STEPS = 2_000_000

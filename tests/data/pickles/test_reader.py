@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from visionlib.data.pickle_reader import read_pickle
+from visionlib.data.pickles import read_pickle
 from visionlib.errors import DataError
 
 PLAIN: dict[str, Any] = {
@@ -130,7 +130,7 @@ def test_what_would_harm_in_time_or_memory_is_refused(content: bytes, problem: s
 
 
 def test_a_pickle_of_too_many_steps_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("visionlib.data.pickle_reader._MAX_STEPS", 1000)
+    monkeypatch.setattr("visionlib.data.pickles.reader._MAX_STEPS", 1000)
     with pytest.raises(DataError, match="it takes more than 1,000 steps"):
         read_pickle(b"\x80\x02" + b"N0" * 501 + b"N.", "batch")
 
