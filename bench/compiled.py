@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from visionlib.training.cpu.accelerated import fast_convolutions
 
+from visionlib.inference.device import choose_compute, compute_environment
 from visionlib.models import build_model
-from visionlib.training import TrainConfig, choose_compute, recipe_config
-from visionlib.training.batches import epoch_batches, shown_batches
-from visionlib.training.device import prepared_process
-from visionlib.training.fast_convolutions import fast_convolutions
-from visionlib.training.fit import Fit
+from visionlib.training import TrainConfig, recipe_config
+from visionlib.training.batches import augmented_batches, epoch_batches
+from visionlib.training.job import TrainingJob
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.step import TrainingStep
 
@@ -34,7 +34,7 @@ class Contender:
 
     model: nn.Module
     take_step: TrainingStep
-    fit: Fit
+    fit: TrainingJob
     first_s: float = 0.0
     """Seconds until its first step is done, what is recorded or compiled included."""
 
@@ -43,7 +43,7 @@ class Contender:
         config, started = self.fit.config, time.perf_counter()
         batches = epoch_batches(self.fit.split, config.batch_size, seed=0, epoch=0)[:steps]
         with fast_convolutions(self.model, self.fit.compute):
-            for images, labels in shown_batches(self.fit.split, batches, config, 0):
+            for images, labels in augmented_batches(self.fit.split, batches, config, 0):
                 loss, _ = self.take_step(images, labels, side_px=side_px, learning_rate=0.0)
             loss.item()  # a GPU is asked for it, and so has finished
         return (time.perf_counter() - started) / sum(map(len, batches))
@@ -53,7 +53,7 @@ def prepare(name: str, config: TrainConfig, side_px: int) -> Contender:
     """Make one kind of step, and take the first one."""
     compute, split = choose_compute(kernels="off" if "compiled" in name else "auto"), noise_split()
     config = config.replace(compile="compiled" in name, cuda_graphs="auto" if "recorded" in name else "off")
-    fit = Fit(split.to(compute.device), config, compute, split.mean, split.std)
+    fit = TrainingJob(split.to(compute.device), config, compute, split.mean, split.std)
     model = build_model("resnet18").to(compute.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     contender = Contender(model, TrainingStep(model, make_optimizer(model, config, fit.number_format), fit), fit)
     largest = -(-len(split) // fit.steps_per_epoch)
@@ -70,7 +70,7 @@ def main() -> None:
     compute = choose_compute(kernels="auto")
     kinds = ("plain", "recorded", "compiled and recorded") if compute.device == "cuda" else ("plain", "compiled")
     config = recipe_config("best" if compute.device == "cuda" else "quick")
-    with prepared_process(compute):
+    with compute_environment(compute):
         contenders = {name: prepare(name, config, side_px) for name in kinds}
         times: dict[str, list[float]] = {name: [] for name in kinds}
         for _ in range(rounds):

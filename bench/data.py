@@ -18,7 +18,7 @@ from visionlib.data.augmentation import (
     jitter_colours,
     transform_images,
 )
-from visionlib.training.device import choose_compute
+from visionlib.inference.device import choose_compute
 
 
 def measure(name: str, work: Callable[[], object], repeats: int = 5) -> None:

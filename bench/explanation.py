@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from visionlib.explanation import DEFAULT_METHOD, make_map_maker
+from visionlib.inference.device import choose_compute, compute_environment
 from visionlib.models import build_model
-from visionlib.training import choose_compute
-from visionlib.training.device import prepared_process
 
 N_ALONE, N_BATCHED, BATCH = 60, 1000, 100
 LAYERS = ["layer2", "layer3", "layer4"]
@@ -59,7 +58,7 @@ def main() -> None:
 
     names = ["torchcam, one at a time", *(f"visionlib, batches of {BATCH}, {precision}" for precision in precisions)]
     found: dict[str, list[float]] = {name: [] for name in names}
-    with prepared_process(compute):
+    with compute_environment(compute):
         map_alone(plain, inputs[:5], classes[:5])
         for precision in precisions:
             map_batches(precision, BATCH)

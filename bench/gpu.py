@@ -22,8 +22,9 @@ import torch
 
 from visionlib import evaluate, load_dataset, open_run, recipe_config, train
 from visionlib.data import Dataset
+from visionlib.inference.device import choose_compute
 from visionlib.runs import read_json
-from visionlib.training import TrainConfig, choose_compute
+from visionlib.training import TrainConfig
 
 from recipe import read_setting  # isort: skip  beside this file
 

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from visionlib.data import Dataset, ImageSplit, load_dataset
 from visionlib.evaluation import score_logits
+from visionlib.inference.device import choose_compute
 from visionlib.inspection import MapSettings, find_duplicates, inspect_dataset
 from visionlib.inspection.embedding_duplicates import find_standing_out
 from visionlib.inspection.embedding_map import lay_out_map
 from visionlib.inspection.nearest import find_nearest
-from visionlib.training.device import choose_compute
 
 _N_TRAIN, _N_TEST, _CLASSES = 50_000, 10_000, 10
 _COPIES = 100

@@ -15,19 +15,19 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from visionlib.training.cpu.accelerated import fast_convolutions
 
 from visionlib.errors import ConfigError
+from visionlib.inference.device import choose_compute, compute_environment, has_cpu_feature
 from visionlib.models import build_model
-from visionlib.training import choose_compute, recipe_config
-from visionlib.training.batches import epoch_batches, shown_batches
+from visionlib.training import recipe_config
+from visionlib.training.batches import augmented_batches, epoch_batches
 from visionlib.training.config import Kernels
-from visionlib.training.device import has_cpu_feature, prepared_process
-from visionlib.training.fast_convolutions import fast_convolutions
-from visionlib.training.fit import Fit
-from visionlib.training.kernels.batch_norm import FusedNorm
-from visionlib.training.kernels.filter_gradient import filter_gradient, suits_kernel
+from visionlib.training.cpu.batch_norm import FusedNorm
+from visionlib.training.cpu.filter_gradient import filter_gradient, suits_kernel
+from visionlib.training.cpu.im2col import convolve_patches, patch_filter_gradient, patch_input_gradient
+from visionlib.training.job import TrainingJob
 from visionlib.training.optimizer import make_optimizer, set_rates
-from visionlib.training.patch_products import convolve_patches, patch_filter_gradient, patch_input_gradient
 from visionlib.training.step import TrainingStep
 
 from training import noise_split  # isort: skip  beside this file
@@ -120,12 +120,12 @@ def measure_steps(side_px: int, rounds: int) -> dict[str, float]:
 
     def stepper(kernels: Kernels) -> Callable[[int], object]:
         compute = choose_compute("cpu", "bf16", kernels=kernels)
-        fit = Fit(split, config, compute, split.mean, split.std)
+        fit = TrainingJob(split, config, compute, split.mean, split.std)
         model = build_model("resnet18").to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         take_step = TrainingStep(model, make_optimizer(model, config, fit.number_format), fit)
 
         def step(turn: int) -> None:
-            ((images, labels),) = shown_batches(split, batches[turn : turn + 1], config, 0)
+            ((images, labels),) = augmented_batches(split, batches[turn : turn + 1], config, 0)
             with fast_convolutions(model, compute):
                 take_step(images, labels, side_px=side_px, learning_rate=0.01)
 
@@ -169,7 +169,7 @@ def main() -> None:
         sys.stdout.write(f"not measured: {error}\n")
         return
     sys.stdout.write(f"{compute}; torch {torch.__version__}; {IMAGES} images; medians\n")
-    with prepared_process(compute):
+    with compute_environment(compute):
         norms = {f"{c} channels, {side} x {side}": measure_norms(c, side, rounds) for c, side in STAGES}
         show("normalisation, ms", norms)
         if has_cpu_feature("amx_bf16"):

@@ -20,10 +20,9 @@ from typing import Any
 import torch
 
 from visionlib import Evaluation, evaluate, open_run, recipe_config, train
-from visionlib.evaluation import ClassScore, read_kept_predictions, score_logits
-from visionlib.evaluation.kept_predictions import choose_logits
+from visionlib.evaluation import ClassScore, load_predictions, score_logits
+from visionlib.inference.device import choose_compute
 from visionlib.runs import read_json
-from visionlib.training import choose_compute
 from visionlib.training.config import parse_setting
 
 
@@ -42,10 +41,10 @@ def measure(dataset: str, recipe: str, seed: int, changes: dict[str, Any]) -> Ou
     words = "-".join([Path(dataset).stem, recipe, *(f"{key}={value}" for key, value in changes.items()), f"seed{seed}"])
     path = Path("runs/bench") / words.replace("/", "_")
     if not (path / "training.json").is_file():
-        train(dataset, recipe_config(recipe, seed=seed, **changes), out=path, tell=tell)
+        train(dataset, recipe_config(recipe, seed=seed, **changes), out=path, log=log)
     run = open_run(path)
-    kept, told = read_kept_predictions(run), read_json(run.training)
-    logits, _ = choose_logits(kept.predictions, is_mirrored=True)
+    kept, told = load_predictions(run), read_json(run.training)
+    logits, _ = kept.predictions.choose_logits(is_mirrored=True)
     mirrored = score_logits(logits.float(), kept.labels, kept.record.classes)
     return Outcome(evaluate(run), mirrored, told["seconds_training"], told["seconds_total"])
 
@@ -59,7 +58,7 @@ def read_setting(name: str, text: str) -> Any:
     return parse_setting(name, value)
 
 
-def tell(line: str) -> None:
+def log(line: str) -> None:
     """Write a line at once."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
@@ -73,7 +72,7 @@ def main() -> None:
     changes = {name: read_setting(name, text) for name, text in pairs}
     outcomes = {seed: measure(dataset, recipe, int(seed), changes) for seed in seeds.split(",")}
     compute = choose_compute(changes.get("device", "auto"), kernels=changes.get("kernels", "auto"))
-    tell(f"{recipe} on {dataset}, {compute}; torch {torch.__version__}")
+    log(f"{recipe} on {dataset}, {compute}; torch {torch.__version__}")
     tell_seeds(outcomes)
     tell_classes(list(outcomes.values()))
 
@@ -81,14 +80,14 @@ def main() -> None:
 def tell_seeds(outcomes: dict[str, Outcome]) -> None:
     """Print a line for each seed, with 95 % intervals, and their mean and deviation."""
     headers = ("accuracy, %", "95 %", "with mirror, %", "95 %", "loss", "training, s", "in all, s")
-    tell(f"{'seed':>6}" + "".join(f"{header:>16}" for header in headers))
+    log(f"{'seed':>6}" + "".join(f"{header:>16}" for header in headers))
     rows = {seed: figures(outcome) for seed, outcome in outcomes.items()}
     for seed, outcome in outcomes.items():
-        tell(line(seed, rows[seed], span(outcome.plain), span(outcome.mirrored)))
+        log(line(seed, rows[seed], span(outcome.plain), span(outcome.mirrored)))
     columns = list(zip(*rows.values(), strict=True))
-    tell(line("mean", [statistics.mean(column) for column in columns]))
+    log(line("mean", [statistics.mean(column) for column in columns]))
     if len(rows) > 1:
-        tell(line("std", [statistics.stdev(column) for column in columns]))
+        log(line("std", [statistics.stdev(column) for column in columns]))
 
 
 def figures(outcome: Outcome) -> tuple[float, ...]:
@@ -114,12 +113,12 @@ def line(name: str, row: Sequence[float], interval: str = "", mirror_interval: s
 
 def tell_classes(outcomes: list[Outcome]) -> None:
     """Print each class's accuracy, mean of the seeds, and that of every seed."""
-    tell(f"\n{'class':>12}{'mean, %':>10}{'with mirror, %':>16}   every seed")
+    log(f"\n{'class':>12}{'mean, %':>10}{'with mirror, %':>16}   every seed")
     for index, score in enumerate(outcomes[0].plain.per_class):
         found = [percent(outcome.plain.per_class[index]) for outcome in outcomes]
         mirror = statistics.mean(percent(outcome.mirrored.per_class[index]) for outcome in outcomes)
         every = "  ".join(f"{value:.1f}" for value in found)
-        tell(f"{score.name:>12}{statistics.mean(found):>10.2f}{mirror:>16.2f}   {every}")
+        log(f"{score.name:>12}{statistics.mean(found):>10.2f}{mirror:>16.2f}   {every}")
 
 
 def percent(score: Evaluation | ClassScore) -> float:

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import torch
 import torchinfo
 
+from visionlib.inference.device import choose_compute
 from visionlib.models import build_model
 from visionlib.summary import summarize
-from visionlib.training.device import choose_compute
 
 _REPEATS = 15
 

@@ -21,16 +21,17 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
+from visionlib.training.cpu.accelerated import fast_convolutions
 
 from visionlib.data import ImageSplit
 from visionlib.data.augmentation import mirror_images
-from visionlib.models import build_model, predict_logits
-from visionlib.training import TrainConfig, choose_compute
-from visionlib.training.batches import epoch_batches, shown_batches
+from visionlib.inference.device import choose_compute, compute_environment
+from visionlib.inference.prediction import predict_logits
+from visionlib.models import build_model
+from visionlib.training import TrainConfig
+from visionlib.training.batches import augmented_batches, epoch_batches
 from visionlib.training.config import Precision
-from visionlib.training.device import prepared_process
-from visionlib.training.fast_convolutions import fast_convolutions
-from visionlib.training.fit import Fit
+from visionlib.training.job import TrainingJob
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.recipes import RECIPES
 from visionlib.training.step import TrainingStep
@@ -90,13 +91,13 @@ def visionlib_steps(split: ImageSplit, side_px: int, precision: Precision = "aut
     """Train as the recipe does that trains at such a size; give the images of each step."""
     config: TrainConfig = RECIPES["standard" if side_px == split.images.shape[-1] else "quick"]
     compute = choose_compute(precision=precision, kernels=config.kernels)
-    fit = Fit(split, config, compute, split.mean, split.std)
+    fit = TrainingJob(split, config, compute, split.mean, split.std)
     model = build_model("resnet18").to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = make_optimizer(model, config, fit.number_format)
     take_step = TrainingStep(model, optimizer, fit)
-    with prepared_process(compute), fast_convolutions(model, compute):
+    with compute_environment(compute), fast_convolutions(model, compute):
         batches = epoch_batches(split, config.batch_size, seed=0, epoch=0)
-        for images, labels in shown_batches(split, batches, config, 0):
+        for images, labels in augmented_batches(split, batches, config, 0):
             take_step(images, labels, side_px=side_px, learning_rate=0.01)
             yield len(labels)
 
@@ -120,7 +121,7 @@ def visionlib_evaluation(split: ImageSplit, side_px: int) -> Iterator[int]:
     """Predict images as `visionlib test --predict` does, each as it is; give the images of each step."""
     compute = choose_compute()
     model = build_model("resnet18").to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    with prepared_process(compute):
+    with compute_environment(compute):
         for chunk in mirror_images(split.images).split(1000):
             predict_logits(model, chunk, mean=MEAN, std=STD, precision=compute.precision)
             yield len(chunk)

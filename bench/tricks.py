@@ -19,10 +19,10 @@ from torch import Tensor
 
 from visionlib import load_dataset, open_run, recipe_config, train
 from visionlib.data import Dataset
+from visionlib.inference.device import choose_compute
+from visionlib.inference.predictions import load_predictions
+from visionlib.inference.trained_model import load_record
 from visionlib.runs import read_json
-from visionlib.training import choose_compute
-from visionlib.training.predictions import load_predictions
-from visionlib.training.trained_model import load_record
 
 SHORT: dict[str, Any] = {
     "epochs": 2,
@@ -59,7 +59,7 @@ def measure(data: Dataset, name: str, seed: int) -> tuple[float, float, float]:
     if not (path / "training.json").is_file():
         train(data, recipe_config("quick", seed=seed, **{**SHORT, **VARIATIONS[name]}), out=path)
     run = open_run(path)
-    predictions, labels, _ = load_predictions(run, weights_hash=load_record(run)[1], file=run.validation)
+    predictions, labels, _ = load_predictions(run, weights_hash=load_record(run).weights_sha256, file=run.validation)
     plain, mirrored = predictions.logits, predictions.logits + predictions.mirror_logits
     seconds: float = read_json(run.training)["seconds_training"]
     return score(plain, labels), score(mirrored, labels), seconds

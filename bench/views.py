@@ -17,9 +17,9 @@ from torch import Tensor
 
 from visionlib import open_run, predict_logits
 from visionlib.data.augmentation import mirror_images
-from visionlib.training import choose_compute, load_model
-from visionlib.training.device import prepared_process
-from visionlib.training.run_data import load_run_data
+from visionlib.inference.device import choose_compute, compute_environment
+from visionlib.inference.run_data import load_run_data
+from visionlib.inference.trained_model import load_model
 
 
 def shift(images: Tensor, by: int) -> Tensor:
@@ -36,7 +36,7 @@ def measure(path: str) -> dict[str, tuple[float, float]]:
     split, compute = load_run_data(run).test, choose_compute()
     options: dict[str, Any] = {"mean": record.mean, "std": record.std, "side_px": record.input_size[0]}
     found, logits, started = {}, torch.zeros(len(split), len(record.classes)), time.perf_counter()
-    with prepared_process(compute):
+    with compute_environment(compute):
         for name, weight, by in (("image", 1.0, 0), ("mirror", 1.0, 0), ("six views", 0.5, 1), ("six views", 0.5, -1)):
             views = [mirror_images(split.images)] if name == "mirror" else [shift(split.images, by)]
             views += [mirror_images(views[0])] if name == "six views" else []

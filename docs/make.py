@@ -117,7 +117,7 @@ def draw_demo(folder: Path) -> None:
     from visionlib.summary.pictures import draw_effective
 
     with tempfile.TemporaryDirectory() as place:
-        run, evaluation = run_demo(Path(place) / "demo", seed=0, tell=lambda line: None)
+        run, evaluation = run_demo(Path(place) / "demo", seed=0, log=lambda line: None)
         fields = measure_effective_fields(run)
     draw_evaluation(evaluation, folder / "demo.svg")
     titled = [("before training", fields.before), ("after training", fields.after)]
@@ -127,12 +127,12 @@ def draw_demo(folder: Path) -> None:
 def draw_errors(first: Path, second: Path, folder: Path) -> None:
     """Draw the mistakes of a run, and how another one on the same data differs from it, by classes and in images."""
     from visionlib.cli.pictures import save_picture
-    from visionlib.evaluation import compare_runs, find_mistakes, read_kept_predictions
-    from visionlib.evaluation.comparison_pictures import describe_comparison, draw_differences, draw_differing
-    from visionlib.evaluation.kept_predictions import load_predicted_images
-    from visionlib.evaluation.mistake_pictures import describe_mistakes, draw_mistakes
+    from visionlib.evaluation import compare_runs, find_mistakes, load_predictions
+    from visionlib.evaluation.pictures.comparison import describe_comparison, draw_differences, draw_differing
+    from visionlib.evaluation.pictures.mistakes import describe_mistakes, draw_mistakes
+    from visionlib.inference.predictions import load_predicted_images
 
-    kept = read_kept_predictions(first)
+    kept = load_predictions(first)
     images = load_predicted_images(kept).images
     found = find_mistakes(kept.predictions, kept.labels, kept.record.classes, index=kept.index)
     save_picture(draw_mistakes(found, images, count=6), folder / "mistakes.png", describe_mistakes(found))
@@ -146,7 +146,7 @@ def draw_measures(run: Path, parted: Path, folder: Path) -> None:
     """Draw every picture of a run's evaluation, and what a temperature does to the probabilities of another run."""
     from visionlib.cli.pictures import save_picture
     from visionlib.evaluation import evaluate
-    from visionlib.evaluation.pictures import PICTURES
+    from visionlib.evaluation.pictures.overview import PICTURES
 
     evaluation = evaluate(run)
     for name, (draw, describe) in PICTURES.items():
@@ -188,10 +188,10 @@ def draw_datasets(run_folder: Path, folder: Path, dataset: str | None = None) ->
 
     from visionlib import inspect_dataset, load_dataset, open_run
     from visionlib.cli.pictures import save_picture
+    from visionlib.inference.run_data import load_run_data
     from visionlib.inspection import draw_duplicates
     from visionlib.inspection.duplicate_picture import describe_duplicates
     from visionlib.inspection.overview_picture import describe_overview, draw_overview
-    from visionlib.training.run_data import load_run_data
 
     run = open_run(run_folder)
     cifar = dataclasses.replace(load_run_data(run, dataset), name="CIFAR-10 (JPEG copy)")
@@ -217,11 +217,11 @@ def draw_page(run_folder: Path, folder: Path, dataset: str | None = None) -> Non
     from playwright.sync_api import sync_playwright
 
     from visionlib import open_run, write_report
-    from visionlib.evaluation import find_mistakes, read_kept_predictions
+    from visionlib.evaluation import find_mistakes, load_predictions
 
     run = open_run(run_folder)
     address = write_report(run, dataset=dataset).path.resolve().as_uri()
-    kept = read_kept_predictions(run)
+    kept = load_predictions(run)
     worst = int(find_mistakes(kept.predictions, kept.labels, kept.record.classes, index=kept.index).index[0])
     views = {
         "report": (1400, 900, "light", f"#image={worst}", "#confusion"),

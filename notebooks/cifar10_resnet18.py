@@ -49,7 +49,7 @@ print(f"{dataset.name}: {len(dataset.train):,} images to learn from, {len(datase
 # training.
 
 # %%
-from visionlib.evaluation.gallery import draw_images
+from visionlib.drawing.gallery import draw_images
 
 shown = dataset.train.images[:24]
 draw_images(shown, [dataset.classes[label] for label in dataset.train.labels[:24].tolist()], title="Training images")
@@ -95,7 +95,7 @@ draw_rate_finding(finding)
 # The run folder that it leaves holds everything that follows: settings, history, weights, predictions.
 
 # %%
-run = visionlib.train(dataset, config, tell=print)
+run = visionlib.train(dataset, config, log=print)
 
 # %%
 from visionlib.runs import read_json_lines
@@ -112,7 +112,7 @@ evaluation = visionlib.evaluate(run, dataset=dataset)
 evaluation
 
 # %%
-from visionlib.evaluation.pictures import PICTURES
+from visionlib.evaluation.pictures.overview import PICTURES
 
 draw_confusion, _ = PICTURES["confusion"]
 draw_confusion(evaluation)
@@ -123,10 +123,10 @@ draw_confusion(evaluation)
 # Those that the network was sure of first.
 
 # %%
-from visionlib.evaluation import find_mistakes, read_kept_predictions
-from visionlib.evaluation.mistake_pictures import draw_mistakes
+from visionlib.evaluation import find_mistakes, load_predictions
+from visionlib.evaluation.pictures.mistakes import draw_mistakes
 
-kept = read_kept_predictions(run)
+kept = load_predictions(run)
 mistakes = find_mistakes(kept.predictions, kept.labels, dataset.classes, index=kept.index)
 draw_mistakes(mistakes, dataset.test.images)
 
@@ -154,7 +154,7 @@ from visionlib.explanation import extract_feature_maps, find_exciting_images, re
 from visionlib.explanation.exciting_pictures import draw_exciting_images
 from visionlib.explanation.feature_pictures import draw_feature_maps
 from visionlib.explanation.filter_pictures import draw_filters
-from visionlib.training import load_model
+from visionlib.inference.trained_model import load_model
 
 trained, record = load_model(run)
 inputs = {"mean": record.mean, "std": record.std, "side_px": record.input_size[0]}

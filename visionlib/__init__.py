@@ -1,11 +1,11 @@
 """Train a small-image classifier, know exactly what it sees, and show where and why it is wrong.
 
-Data flows one way; each station may import what stands to its left, never the other way:
+Data flows one way; a package imports only what stands to its left, and names joined by `|` do not import each other:
 
-    errors <- runs <- data <- models | summary <- training <- evaluation
-           <- explanation | inspection <- report <- cli
+    errors | progress <- drawing | eval_mode <- runs <- data <- models | summary <- inference <- training <- evaluation
+        <- explanation | inspection <- report <- cli
 
-Importing `visionlib` loads none of them: a name brings its station in when it is first used.
+Importing `visionlib` loads none of them: each name is imported on first use.
 """
 
 import lazy_loader

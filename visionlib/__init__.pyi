@@ -9,9 +9,10 @@ from .evaluation import compare_runs as compare_runs
 from .evaluation import evaluate as evaluate
 from .explanation import Explanation as Explanation
 from .explanation import explain as explain
+from .inference import TrainedModel as TrainedModel
+from .inference import predict_logits as predict_logits
 from .inspection import inspect_dataset as inspect_dataset
 from .models import build_model as build_model
-from .models import predict_logits as predict_logits
 from .report import write_report as write_report
 from .runs import Run as Run
 from .runs import open_run as open_run

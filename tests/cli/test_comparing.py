@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.cli.processes import visionlib
 from tests.cli.test_commands import write_image_folder
-from visionlib.evaluation import compare_runs, find_mistakes, read_kept_predictions
+from visionlib.evaluation import compare_runs, find_mistakes, load_predictions
 from visionlib.runs import Run
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -48,7 +48,7 @@ def test_the_table_says_what_the_library_finds(place: Path) -> None:
     told = visionlib("mistakes", "other", "--by", "margin", "--confident", "0.15", "--count", 3, cwd=place)
     assert told.returncode == 0, told.stderr
     assert "\x1b" not in told.stdout
-    kept = read_kept_predictions(place / "other")
+    kept = load_predictions(place / "other")
     found = find_mistakes(
         kept.predictions, kept.labels, kept.record.classes, index=kept.index, by="margin", confident_from=0.15
     )
@@ -73,7 +73,7 @@ def test_everything_is_written_at_once(place: Path, tmp_path: Path) -> None:
     votes = tmp_path / "votes.csv"
     with votes.open("w", newline="") as file:
         csv.writer(file).writerows([["index", "circle", "square"], [0, 9, 1], [1, 1, 9], [2, 5, 5], [3, 0, 10]])
-    header = read_kept_predictions(place / "run0").record.classes
+    header = load_predictions(place / "run0").record.classes
     votes.write_text(votes.read_text().replace("circle,square", ",".join(header)))
     options = ["--picture", tmp_path / "m.png", "--csv", tmp_path / "m.csv", "--votes", votes, "--json"]
     told = visionlib("mistakes", "run0", *options, cwd=place)

@@ -12,9 +12,10 @@ from tests.inspection.conftest import EASY
 from tests.inspection.planted import striped_dataset
 from visionlib.data import load_dataset
 from visionlib.explanation import extract_feature_maps, find_exciting_images
+from visionlib.inference.run_data import load_run_data
+from visionlib.inference.trained_model import load_model
 from visionlib.runs import Run
-from visionlib.training import load_model, train
-from visionlib.training.run_data import load_run_data
+from visionlib.training import train
 
 
 @pytest.fixture(scope="module")

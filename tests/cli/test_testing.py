@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.processes import visionlib
-from visionlib.evaluation.pictures import PICTURES
+from visionlib.evaluation.pictures.overview import PICTURES
 from visionlib.runs import Run, read_json
 
 

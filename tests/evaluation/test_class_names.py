@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionlib.evaluation.class_names import embed_name, show_probability, tidy_name
+from visionlib.drawing.class_names import embed_name, show_probability, tidy_name
 
 MARK = "\N{LEFT-TO-RIGHT MARK}"
 

@@ -14,13 +14,12 @@ import torch
 from visionlib import compare_runs
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
-from visionlib.evaluation import Comparison, evaluate, read_kept_predictions
-from visionlib.evaluation.comparison import write_differing
-from visionlib.evaluation.kept_predictions import load_predicted_images
-from visionlib.evaluation.paired import score_interval
+from visionlib.evaluation import Comparison, evaluate, load_predictions
+from visionlib.evaluation.comparison.comparison import write_differing
+from visionlib.evaluation.comparison.paired import score_interval
+from visionlib.inference.predictions import SplitPredictions, save_predictions
+from visionlib.inference.trained_model import load_record
 from visionlib.runs import Run, read_json, write_json
-from visionlib.training.predictions import SplitPredictions, save_predictions
-from visionlib.training.trained_model import load_record
 
 Copy = Callable[..., Run]
 
@@ -41,7 +40,7 @@ def copy(finished_run: Run, small_shapes: Dataset, tmp_path: Path) -> Copy:
             return 3 * torch.nn.functional.one_hot(said, len(small_shapes.classes)).float()
 
         predictions = SplitPredictions(say(wrong), say(mirror_wrong), None)
-        save_predictions(run, predictions, small_shapes.test, load_record(run)[1])
+        save_predictions(run, predictions, small_shapes.test, load_record(run).weights_sha256)
         return run
 
     return make
@@ -127,7 +126,7 @@ def test_the_other_logits_are_used_and_said(copy: Copy) -> None:
     assert (plain.logits, mirrored.logits) == ("plain", "mirror-averaged")
     assert plain.pairs[0].only_first.tolist() == [5]
     # Halves of two answers: the first of two equal classes wins, which is right where the label comes first.
-    sums = [read_kept_predictions(run).predictions for run in runs]
+    sums = [load_predictions(run).predictions for run in runs]
     right = [(s.logits + s.mirror_logits).argmax(1) == mirrored.labels for s in sums]
     assert mirrored.pairs[0].only_first.tolist() == (right[0] & ~right[1]).nonzero().flatten().tolist()
     assert mirrored.pairs[0].only_second.tolist() == (right[1] & ~right[0]).nonzero().flatten().tolist()
@@ -264,10 +263,10 @@ def test_no_image_is_needed_and_those_that_are_shown_are_the_predicted_ones(
         raise AssertionError("the dataset was read")
 
     run = copy("first")
-    monkeypatch.setattr("visionlib.training.run_data.load_dataset", refuse)
+    monkeypatch.setattr("visionlib.inference.run_data.load_dataset", refuse)
     compare_runs([run, run])
-    kept = read_kept_predictions(run)
-    assert torch.equal(load_predicted_images(kept, small_shapes).images, small_shapes.test.images)
+    kept = load_predictions(run)
+    assert torch.equal(kept.load_images(small_shapes).images, small_shapes.test.images)
     rewrite(run, content_hash=np.array("other"))
     with pytest.raises(RunError, match=r"predictions\.npz: is of other images than the run's data holds"):
-        load_predicted_images(read_kept_predictions(run), small_shapes)
+        load_predictions(run).load_images(small_shapes)

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from tests.evaluation.test_gallery import HOSTILE, assert_tidy, texts
 from visionlib.errors import ConfigError, RunError
 from visionlib.evaluation import Comparison
-from visionlib.evaluation.comparison import ClassDifference, PairComparison
-from visionlib.evaluation.comparison_pictures import describe_comparison, draw_differences, draw_differing
-from visionlib.evaluation.paired import adjust_by_holm, bootstrap_interval, count_pairs, mcnemar_p
-from visionlib.evaluation.run_figures import RunFigures
+from visionlib.evaluation.comparison.comparison import ClassDifference, PairComparison
+from visionlib.evaluation.comparison.paired import adjust_by_holm, bootstrap_interval, count_pairs, mcnemar_p
+from visionlib.evaluation.comparison.run_figures import RunFigures
+from visionlib.evaluation.pictures.comparison import describe_comparison, draw_differences, draw_differing
 
 
 def compared(runs: int = 2, k: int = 4, n: int = 400, names: list[str] | None = None) -> Comparison:

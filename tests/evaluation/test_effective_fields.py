@@ -6,10 +6,11 @@ import torch
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.evaluation import measure_effective_fields
-from visionlib.models import build_model, normalize_images
+from visionlib.inference.preprocessing import normalize_images
+from visionlib.inference.trained_model import load_model
+from visionlib.models import build_model
 from visionlib.runs import Run
 from visionlib.summary.effective import effective_field
-from visionlib.training.trained_model import load_model
 
 
 def test_before_and_after_training_on_the_same_images(finished_run: Run, small_shapes: Dataset) -> None:

@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from visionlib.evaluation import Evaluation, score_logits
-from visionlib.evaluation.class_picture import describe_class_scores, draw_class_scores
-from visionlib.evaluation.confusion_picture import describe_confusion, draw_confusion
-from visionlib.evaluation.coverage_picture import describe_risk_coverage, draw_risk_coverage
-from visionlib.evaluation.pictures import PICTURES
-from visionlib.evaluation.reliability_picture import describe_reliability, draw_reliability
+from visionlib.evaluation.pictures.classes import describe_class_scores, draw_class_scores
+from visionlib.evaluation.pictures.confusion import describe_confusion, draw_confusion
+from visionlib.evaluation.pictures.coverage import describe_risk_coverage, draw_risk_coverage
+from visionlib.evaluation.pictures.overview import PICTURES
+from visionlib.evaluation.pictures.reliability import describe_reliability, draw_reliability
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -12,8 +12,8 @@ from torch import nn
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, DataError, ModelError
 from visionlib.evaluation import evaluate
+from visionlib.inference.trained_model import load_model
 from visionlib.runs import Run
-from visionlib.training import load_model
 
 
 def test_a_network_is_scored_as_its_run_is(finished_run: Run, small_shapes: Dataset) -> None:
@@ -92,16 +92,16 @@ import torch
 import torch.distributed as dist
 from visionlib.data import load_dataset
 from visionlib.data.shapes import load_shapes
-from visionlib.models import predict_logits
+from visionlib.inference.prediction import predict_logits
 from visionlib.runs import open_run
-from visionlib.training import load_model
-from visionlib.training.world import World
+from visionlib.inference.trained_model import load_model
+from visionlib.training.distributed import ProcessGroup
 
 rank, run, place = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 dist.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
 test = load_shapes(n_train=200, n_test=70, image_size=16).test
 model, record = load_model(open_run(run))
-own = World(rank, 2).share(torch.arange(len(test)))
+own = ProcessGroup(rank, 2).share(torch.arange(len(test)))
 logits = predict_logits(model, test.images[own], mean=record.mean, std=record.std, batch_size=9)
 parts = [None, None]
 dist.all_gather_object(parts, (logits, test.labels[own]))

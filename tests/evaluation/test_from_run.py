@@ -9,11 +9,11 @@ from visionlib.data import Dataset, hold_out
 from visionlib.data.shapes import load_shapes
 from visionlib.errors import ConfigError, DataError, RunError
 from visionlib.evaluation import evaluate, fit_temperature
-from visionlib.models import predict_logits
+from visionlib.inference.prediction import predict_logits
+from visionlib.inference.predictions import load_predictions, save_predictions
+from visionlib.inference.trained_model import load_model, save_model
 from visionlib.runs import Run, hash_file, read_json
-from visionlib.training import TrainConfig, load_model, train
-from visionlib.training.predictions import load_predictions, save_predictions
-from visionlib.training.trained_model import save_model
+from visionlib.training import TrainConfig, train
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_no_dataset_is_needed_where_predictions_are_kept(copied_run: Run, monkey
     def refuse(*arguments: object) -> Dataset:
         raise AssertionError("the dataset was read")
 
-    monkeypatch.setattr("visionlib.training.run_data.load_dataset", refuse)
+    monkeypatch.setattr("visionlib.inference.run_data.load_dataset", refuse)
     assert evaluate(copied_run).n == 70
 
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from visionlib.drawing.gallery import draw_images
+from visionlib.drawing.lettering import fit_text, letter, measure_text, wrap_text
 from visionlib.errors import ConfigError, RunError
 from visionlib.evaluation import Votes, find_mistakes, judge_mistakes
-from visionlib.evaluation.gallery import draw_images
-from visionlib.evaluation.lettering import fit_text, letter, measure_text, wrap_text
-from visionlib.evaluation.mistake_pictures import describe_mistakes, draw_mistakes
-from visionlib.training.predictions import SplitPredictions
+from visionlib.evaluation.pictures.mistakes import describe_mistakes, draw_mistakes
+from visionlib.inference.predictions import SplitPredictions
 
 HOSTILE = [
     "W" * 255,

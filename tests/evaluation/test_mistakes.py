@@ -12,7 +12,7 @@ from torch import Tensor
 from visionlib.errors import ConfigError, RunError
 from visionlib.evaluation import find_mistakes, score_logits
 from visionlib.evaluation.mistakes import Ranking, write_mistakes
-from visionlib.training.predictions import SplitPredictions
+from visionlib.inference.predictions import SplitPredictions
 
 CLASSES = ("cat", "dog", '=ship, "the\nold"')
 

@@ -10,8 +10,8 @@ import torch
 
 from visionlib.errors import ConfigError, DataError
 from visionlib.evaluation import Mistakes, Votes, find_mistakes, judge_mistakes
-from visionlib.evaluation.opinions import write_opinions
-from visionlib.training.predictions import SplitPredictions
+from visionlib.evaluation.votes.opinions import write_opinions
+from visionlib.inference.predictions import SplitPredictions
 
 CLASSES = ("cat", "dog", "ship")
 SHARES = torch.tensor(

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from visionlib.evaluation.intervals import wilson_interval
-from visionlib.evaluation.paired import (
+from visionlib.evaluation.comparison.paired import (
     PairedCounts,
     adjust_by_holm,
     bootstrap_interval,
@@ -18,6 +17,7 @@ from visionlib.evaluation.paired import (
     mcnemar_p,
     score_interval,
 )
+from visionlib.evaluation.intervals import wilson_interval
 
 
 def cells(only_first: int, only_second: int, both: int = 0, neither: int = 0) -> PairedCounts:

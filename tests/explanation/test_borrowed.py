@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 import pytest
 import torch
 from torch import Tensor, nn
+from visionlib.explanation.borrowed import borrowed
+from visionlib.inference.eval_mode import unwrap_model
 
 from tests.explanation.networks import Tiny
 from visionlib.errors import ModelError
 from visionlib.explanation import METHODS, make_map_maker
 from visionlib.explanation.activation_maps import divide_by_peak
-from visionlib.explanation.borrowed import borrowed
-from visionlib.explanation.untouched import unwrap_model
 
 INPUTS, CLASSES = torch.randn(4, 3, 12, 12, generator=torch.Generator().manual_seed(1)), torch.tensor([0, 1, 2, 0])
 

@@ -18,10 +18,11 @@ from visionlib.explanation import DEFAULT_METHOD, METHODS, load_explanations, ma
 from visionlib.explanation.overlay import enlarge, overlay_maps
 from visionlib.explanation.pictures import describe_explanations, draw_explanations
 from visionlib.explanation.selection import choose_positions
-from visionlib.models import normalize_images, predict_logits
+from visionlib.inference.prediction import predict_logits
+from visionlib.inference.predictions import load_predictions
+from visionlib.inference.preprocessing import normalize_images
+from visionlib.inference.trained_model import load_model, load_record
 from visionlib.runs import Run, read_json, write_json
-from visionlib.training.predictions import load_predictions
-from visionlib.training.trained_model import load_model, load_record
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def run(finished_run: Run, tmp_path: Path) -> Run:
 
 def test_of_a_run_it_explains_what_the_run_predicts(run: Run, small_shapes: Dataset) -> None:
     made = explain(run, small_shapes.test, precision="fp32")
-    predictions, labels, _ = load_predictions(run, weights_hash=load_record(run)[1])
+    predictions, labels, _ = load_predictions(run, weights_hash=load_record(run).weights_sha256)
     assert made.method == DEFAULT_METHOD
     assert made.layers == ("layer2", "layer3")
     assert made.resolution == (8, 8)

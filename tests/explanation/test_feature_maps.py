@@ -11,7 +11,8 @@ from tests.explanation.detectors import PLAIN, SpotDetector, spotted_split
 from visionlib.errors import ConfigError
 from visionlib.explanation import extract_feature_maps
 from visionlib.explanation.feature_pictures import describe_feature_maps, draw_feature_maps
-from visionlib.models import build_model, prepare_inputs
+from visionlib.inference.preprocessing import prepare_inputs
+from visionlib.models import build_model
 
 
 @pytest.mark.parametrize("is_in_place", [False, True])

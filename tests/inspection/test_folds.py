@@ -11,10 +11,11 @@ import torch
 from tests.inspection.planted import draw_stripes, plant_wrong_labels, striped_dataset
 from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError, RunError
+from visionlib.inference.trained_model import load_model
 from visionlib.inspection import cross_validate, find_candidates
 from visionlib.inspection.folds import deal_folds
 from visionlib.runs import Run
-from visionlib.training import TrainConfig, load_model, train_run
+from visionlib.training import TrainConfig, train_run
 from visionlib.training.train_run import train
 
 Train = Callable[..., Run]
@@ -72,7 +73,7 @@ def test_every_image_is_scored_by_a_network_that_has_not_seen_it(
     copied_run: Run, stripes: Dataset, trained_parts: Parts
 ) -> None:
     told: list[str] = []
-    scored = cross_validate(copied_run, 3, epochs=1, dataset=stripes, tell=told.append)
+    scored = cross_validate(copied_run, 3, epochs=1, dataset=stripes, log=told.append)
     assert len(trained_parts) == 3
     left_out = torch.cat([part.test.index for part, _, _ in trained_parts])
     assert left_out.sort().values.equal(stripes.train.index)

@@ -10,11 +10,11 @@ from torch import nn
 from tests.inspection.conftest import EASY
 from visionlib.data import Dataset
 from visionlib.errors import RunError
+from visionlib.inference.preprocessing import normalize_images, prepare_inputs
+from visionlib.inference.trained_model import load_model, save_model
 from visionlib.inspection import embed_split
-from visionlib.models import normalize_images, prepare_inputs
 from visionlib.runs import Run
-from visionlib.training import load_model, train
-from visionlib.training.trained_model import save_model
+from visionlib.training import train
 
 
 def test_training_embeddings_times_the_last_layer_are_the_logits(copied_run: Run, stripes: Dataset) -> None:

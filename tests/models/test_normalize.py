@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from visionlib.models import normalize_images, prepare_inputs
+from visionlib.inference.preprocessing import normalize_images, prepare_inputs
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 

@@ -5,7 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from visionlib.errors import ModelError
-from visionlib.models import Predictions, build_model, normalize_images, predict, predict_logits
+from visionlib.inference.prediction import Predictions, predict, predict_logits
+from visionlib.inference.preprocessing import normalize_images
+from visionlib.models import build_model
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 

@@ -10,6 +10,9 @@ from visionlib.evaluation import evaluate_run
 from visionlib.explanation.explanation import Explanation
 from visionlib.explanation.kept import save_explanations
 from visionlib.explanation.quality.result import Figure, MapQuality, MethodQuality
+from visionlib.inference.device import choose_compute
+from visionlib.inference.predictions import SplitPredictions, save_predictions
+from visionlib.inference.trained_model import ModelRecord, save_model
 from visionlib.inspection import Duplicates, LabelCandidates, save_candidates
 from visionlib.inspection.duplicates import make_pair
 from visionlib.inspection.kept import save_kept
@@ -18,10 +21,8 @@ from visionlib.inspection.split_embeddings import expect_of
 from visionlib.models import build_model
 from visionlib.runs import Run, create_run, write_json, write_json_lines
 from visionlib.summary import summarize
-from visionlib.training import TrainConfig, choose_compute
-from visionlib.training.predictions import SplitPredictions, save_predictions
+from visionlib.training import TrainConfig
 from visionlib.training.provenance import describe_run
-from visionlib.training.trained_model import ModelRecord, save_model
 
 HOSTILE = (
     "<script>window.isHacked = true; alert(1)</script>",

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tests.report.conftest import Written
 from tests.report.runs import HOSTILE, HOT_CELL, K_NEIGHBOURS
-from visionlib.evaluation import read_kept_predictions
+from visionlib.evaluation import load_predictions
 from visionlib.inspection import load_map
 from visionlib.inspection.neighbours import load_neighbours
 
@@ -39,7 +39,7 @@ def shown_index(page: "Page") -> list[int]:
 
 
 def figures(written: Written) -> dict[str, Tensor]:
-    kept = read_kept_predictions(written.run)
+    kept = load_predictions(written.run)
     logits = kept.predictions.logits.double()
     probabilities = logits.softmax(1)
     true = probabilities.gather(1, kept.labels[:, None])[:, 0]
@@ -183,7 +183,7 @@ def test_candidates_duplicates_and_the_other_run_can_be_shown(page: "Page", writ
     for kind, n in (("candidates", 5), ("duplicates", 3), ("explained", 40)):
         page.locator(f'button[data-kind="{kind}"]').first.click()
         assert len(shown_index(page)) == n
-    found, other = figures(written), read_kept_predictions(written.run.path.parent / "second")
+    found, other = figures(written), load_predictions(written.run.path.parent / "second")
     is_right, is_right_there = found["label"] == found["predicted"], other.predictions.logits.argmax(1) == other.labels
     page.locator('button[data-kind="only-this"]').click()
     assert sorted(shown_index(page)) == found["index"][is_right & ~is_right_there].tolist()

@@ -12,7 +12,7 @@ PAGES = 10_000
 """About as many, of 4,096 bytes, as the smallest tensor has."""
 PROGRAM = """
 import resource, torch
-from visionlib.training.allocation import kept_memory
+from visionlib.inference.memory import kept_memory
 
 def count_faults(elements):
     for _ in range(20):
@@ -46,7 +46,7 @@ def test_freed_memory_is_used_again_and_given_back_afterwards() -> None:
 
 GIVING_BACK = """
 import torch
-from visionlib.training.allocation import give_back_memory, kept_memory
+from visionlib.inference.memory import release_memory, kept_memory
 
 def resident_kb():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
@@ -56,7 +56,7 @@ with kept_memory():
     used = resident_kb()
     del block
     kept = resident_kb()
-    give_back_memory()
+    release_memory()
     print(used, kept, resident_kb())
 """
 

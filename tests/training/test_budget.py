@@ -9,11 +9,12 @@ from torch import nn
 
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError
+from visionlib.inference.device import choose_compute
 from visionlib.models import build_model
 from visionlib.runs import read_json
-from visionlib.training import TrainConfig, choose_compute, train
-from visionlib.training.budget import fit_budget, fit_epochs, measure_seconds_per_image
-from visionlib.training.train_run import prepare_fit
+from visionlib.training import TrainConfig, train
+from visionlib.training.budget import fit_epochs, fit_time_budget, measure_seconds_per_image
+from visionlib.training.train_run import make_job
 
 SPEEDS = {(16, False): 0.001, (24, False): 0.002, (32, False): 0.004, (32, True): 0.006}
 HALVES = TrainConfig(resolutions=(0.5, 1.0))
@@ -42,7 +43,7 @@ def test_no_time_for_one_epoch_says_how_much_it_takes() -> None:
 def test_measuring_changes_nothing(small_shapes: Dataset) -> None:
     config = TrainConfig(model="resnet20", batch_size=50, resolutions=(0.5, 1.0), device="cpu", precision="fp32")
     config = config.replace(sam_radius=0.1, sam_start=0.75)
-    fit, _ = prepare_fit(small_shapes, config, choose_compute("cpu", "fp32"))
+    fit, _ = make_job(small_shapes, config, choose_compute("cpu", "fp32"))
     model = build_model("resnet20")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
@@ -56,10 +57,10 @@ def test_measuring_changes_nothing(small_shapes: Dataset) -> None:
 
 def test_all_the_time_that_measuring_leaves_is_used(small_shapes: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     config = TrainConfig(model="resnet20", batch_size=50, device="cpu", precision="fp32", resolutions=(1.0,))
-    fit, _ = prepare_fit(small_shapes, config, choose_compute("cpu", "fp32"))
+    fit, _ = make_job(small_shapes, config, choose_compute("cpu", "fp32"))
     monkeypatch.setattr("visionlib.training.budget.measure_seconds_per_image", lambda fit, model: {(16, False): 1.0})
     # An epoch of 200 images takes 200 s; 5 % of the time are left over.
-    assert fit_budget(fit, 10, 10_000.0).epochs == 47
+    assert fit_time_budget(fit, 10, 10_000.0).epochs == 47
 
 
 class Slow(nn.Module):
@@ -83,7 +84,7 @@ def test_a_training_takes_the_time_that_it_was_given(
     monkeypatch.setattr("visionlib.training.train_run.build_model", lambda *_, **__: Slow())
     config = TrainConfig(epochs=1, batch_size=50, device="cpu", precision="fp32", resolutions=(1.0,))
     told: list[str] = []
-    run = train(small_shapes, config, out=tmp_path / "run", max_seconds=2.0, tell=told.append)
+    run = train(small_shapes, config, out=tmp_path / "run", max_seconds=2.0, log=told.append)
     training = read_json(run.training)
     # 19 would take 1.9 s, the margin within 2 s; what measuring took, and on a busy machine what was measured, is less.
     assert 1 <= training["epochs"] <= 19

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from visionlib.errors import ConfigError
+from visionlib.inference.device import check_device, choose_compute, compute_environment
 from visionlib.training import device
-from visionlib.training.device import check_device, choose_compute, prepared_process
 
 
 def test_the_choice_is_what_was_asked_and_says_so() -> None:
@@ -44,7 +44,7 @@ def test_the_process_is_prepared_while_the_block_runs_and_left_as_it_was(was_flu
     compute = choose_compute("cpu", "fp32", before + 1)
     torch.set_flush_denormal(was_flushing)
     try:
-        with prepared_process(compute):
+        with compute_environment(compute):
             assert torch.get_num_threads() == before + 1
             assert is_flushing()
         assert torch.get_num_threads() == before

@@ -3,19 +3,22 @@
 import pytest
 import torch
 from torch import nn
+from visionlib.training.cpu.accelerated import choose_algorithms, fast_convolutions
 
 from tests.training.test_patch_products import seeded
+from visionlib.inference.device import Compute, choose_compute
 from visionlib.models import build_model
-from visionlib.training import choose_compute
 from visionlib.training import fast_convolutions as module
-from visionlib.training.convolution import Ways, convolve
-from visionlib.training.device import Compute
-from visionlib.training.fast_convolutions import fast_convolutions, find_ways
+from visionlib.training.cpu.convolution import Algorithms, convolve
 
 CPU = choose_compute("cpu")
 GPU = Compute("cuda:0", "bf16", 1, "a GPU", "as asked")
-PATCHES, WAY_BACK, KERNEL = Ways("patches", "patches", "patches"), Ways(of_filters="patches"), Ways(of_filters="kernel")
-POINTS = Ways(of_inputs="patches", of_filters="patches")
+PATCHES, WAY_BACK, KERNEL = (
+    Algorithms("patches", "patches", "patches"),
+    Algorithms(of_filters="patches"),
+    Algorithms(of_filters="kernel"),
+)
+POINTS = Algorithms(of_inputs="patches", of_filters="patches")
 
 
 def test_a_network_trains_the_same_and_is_left_as_it_was() -> None:
@@ -88,20 +91,20 @@ def test_bf16_stays_bf16() -> None:
         (256, 256, 8, 3, 1, KERNEL, WAY_BACK),
         (128, 256, 16, 3, 2, WAY_BACK, WAY_BACK),
         (128, 128, 4, 3, 1, WAY_BACK, WAY_BACK),
-        (128, 128, 16, 3, 1, KERNEL, Ways()),
-        (64, 64, 32, 3, 1, KERNEL, Ways()),
-        (64, 128, 32, 3, 2, Ways(), Ways()),
-        (3, 64, 32, 3, 1, Ways(), Ways()),
-        (16, 16, 32, 3, 1, Ways(), Ways()),
+        (128, 128, 16, 3, 1, KERNEL, Algorithms()),
+        (64, 64, 32, 3, 1, KERNEL, Algorithms()),
+        (64, 128, 32, 3, 2, Algorithms(), Algorithms()),
+        (3, 64, 32, 3, 1, Algorithms(), Algorithms()),
+        (16, 16, 32, 3, 1, Algorithms(), Algorithms()),
         (64, 128, 32, 1, 2, POINTS, POINTS),
     ],
 )
 def test_the_way_follows_from_the_shape(
-    channels: int, width: int, side_px: int, size: int, stride: int, with_kernels: Ways, without: Ways
+    channels: int, width: int, side_px: int, size: int, stride: int, with_kernels: Algorithms, without: Algorithms
 ) -> None:
     inputs, filters = torch.Size((9, channels, side_px, side_px)), torch.Size((width, channels, size, size))
-    assert find_ways(inputs, filters, stride, has_own_kernels=True) == with_kernels
-    assert find_ways(inputs, filters, stride, has_own_kernels=False) == without
+    assert choose_algorithms(inputs, filters, stride, has_own_kernels=True) == with_kernels
+    assert choose_algorithms(inputs, filters, stride, has_own_kernels=False) == without
 
 
 @pytest.mark.parametrize(

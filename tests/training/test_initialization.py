@@ -9,9 +9,10 @@ from torch import nn
 
 from visionlib.data import Dataset
 from visionlib.data.random import Stream, random_order
-from visionlib.models import build_model, prepare_inputs
+from visionlib.inference.preprocessing import prepare_inputs
+from visionlib.models import build_model
 from visionlib.training import TrainConfig, initialization
-from visionlib.training.initialization import initialize_model, silence_blocks, whiten_stem
+from visionlib.training.initialization import initialize_model, whiten_stem, zero_init_blocks
 
 
 def test_a_whitened_stem_puts_out_uncorrelated_channels_of_one_variance() -> None:
@@ -36,7 +37,7 @@ def test_a_whitened_stem_puts_out_uncorrelated_channels_of_one_variance() -> Non
 @pytest.mark.parametrize("model", ["resnet18", "resnet50", "resnet20"])
 def test_silent_blocks_are_their_shortcuts(model: str) -> None:
     network = build_model(model).eval()
-    silence_blocks(network)
+    zero_init_blocks(network)
     inputs = torch.randn(2, 3, 16, 16)
     features = network.relu1(network.bn1(network.conv1(inputs)))  # type: ignore[operator]
     for block in network.layer1:  # type: ignore[union-attr]

@@ -11,15 +11,16 @@ from torch import nn
 from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError, RunError, TrainingError
 from visionlib.evaluation import evaluate
-from visionlib.models import predict_logits
+from visionlib.inference.device import choose_compute
+from visionlib.inference.prediction import predict_logits
+from visionlib.inference.predictions import load_predictions
+from visionlib.inference.trained_model import load_model, load_record
 from visionlib.runs import Run, read_json
-from visionlib.training import TrainConfig, choose_compute, load_model, train
-from visionlib.training.fit import Fit
+from visionlib.training import TrainConfig, train
+from visionlib.training.job import TrainingJob
 from visionlib.training.optimizer import make_optimizer
-from visionlib.training.predictions import load_predictions
 from visionlib.training.recipes import recipe_config
 from visionlib.training.step import TrainingStep
-from visionlib.training.trained_model import load_record
 
 
 def test_a_finished_run_has_every_file_and_they_agree(
@@ -56,7 +57,7 @@ def test_a_run_that_ends_on_shrunk_images_predicts_those(
     run = train(small_shapes, config, out=tmp_path / "run")
     model, record = load_model(run)
     assert record.input_size == (8, 8)
-    kept, _, _ = load_predictions(run, weights_hash=load_record(run)[1])
+    kept, _, _ = load_predictions(run, weights_hash=load_record(run).weights_sha256)
     images = small_shapes.test.images
     expected = predict_logits(model, images, mean=record.mean, std=record.std, side_px=8)
     torch.testing.assert_close(kept.logits, expected)
@@ -103,7 +104,7 @@ def test_held_out_images_are_scored_and_not_learned_from(
 ) -> None:
     told: list[str] = []
     config = small_config.replace(validation_fraction=0.25)
-    run = train(small_shapes, config, out=tmp_path / "run", tell=told.append)
+    run = train(small_shapes, config, out=tmp_path / "run", log=told.append)
     history = [json.loads(line) for line in run.history.read_text().splitlines()]
     assert all(0 <= record["validation_accuracy"] <= 1 for record in history)
     assert any("150 images to learn from" in line for line in told)
@@ -177,7 +178,7 @@ def test_parts_of_a_step_make_up_the_whole(parts: int, small_shapes: Dataset) ->
     for config in (TrainConfig(batch_size=50), TrainConfig(batch_size=50, parts=parts)):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
-        fit = Fit(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
+        fit = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
         optimizer = make_optimizer(model, config)
         take_step = TrainingStep(model, optimizer, fit)
         batches = zip(torch.split(split.images, 50), torch.split(split.labels, 50), strict=True)

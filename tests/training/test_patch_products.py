@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from visionlib.training.convolution import Ways, convolve
+from visionlib.training.cpu.convolution import Algorithms, convolve
 
 
 def seeded(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -12,11 +12,11 @@ def seeded(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
 
 
 WAYS = [
-    Ways(),
-    Ways("patches", "patches", "patches"),
-    Ways(of_filters="patches"),
-    Ways(of_inputs="patches"),
-    Ways(of_inputs="patches", of_filters="patches"),
+    Algorithms(),
+    Algorithms("patches", "patches", "patches"),
+    Algorithms(of_filters="patches"),
+    Algorithms(of_inputs="patches"),
+    Algorithms(of_inputs="patches", of_filters="patches"),
 ]
 
 
@@ -25,7 +25,7 @@ WAYS = [
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("ways", WAYS)
 def test_figures_and_gradients_are_those_of_the_convolution(
-    size: tuple[int, int], side: int, stride: int, layout: torch.memory_format, ways: Ways
+    size: tuple[int, int], side: int, stride: int, layout: torch.memory_format, ways: Algorithms
 ) -> None:
     found = []
     for is_ours in (True, False):
@@ -44,7 +44,7 @@ def test_figures_and_gradients_are_those_of_the_convolution(
 
 @pytest.mark.parametrize("ways", WAYS)
 @pytest.mark.parametrize("wanted", ["inputs", "filters"])
-def test_only_the_gradients_that_are_wanted_are_worked_out(wanted: str, ways: Ways) -> None:
+def test_only_the_gradients_that_are_wanted_are_worked_out(wanted: str, ways: Algorithms) -> None:
     tensors = {"inputs": seeded(1, 2, 3, 3), "filters": seeded(2, 2, 3, 3)}
     tensors[wanted].requires_grad_()
     convolve(tensors["inputs"], tensors["filters"], 1, ways).sum().backward()  # type: ignore[no-untyped-call]

@@ -15,11 +15,11 @@ from torch import nn
 from visionlib import find_learning_rate
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, ModelError
+from visionlib.inference.device import choose_compute
+from visionlib.inference.preprocessing import normalize_images
 from visionlib.models import build_model
-from visionlib.models.normalize import normalize_images
 from visionlib.training import TrainConfig
 from visionlib.training.batches import epoch_batches
-from visionlib.training.device import choose_compute
 from visionlib.training.initialization import initialize_model
 from visionlib.training.rate_finder import _kept_random_state
 

@@ -22,7 +22,7 @@ from visionlib.runs import Run, read_json
 from visionlib.training import TrainConfig, device, resume, train
 from visionlib.training.averaging import WeightAverage
 from visionlib.training.checkpoint import Checkpointer, Progress
-from visionlib.training.kernels.library import KernelError
+from visionlib.training.cpu.compile import KernelError
 
 STEPS_PER_EPOCH = 4
 """Of the small configuration: 200 images in batches of 50."""
@@ -49,9 +49,9 @@ def test_an_interrupt_after_any_step_changes_nothing(
     with monkeypatch.context() as patched:
         interrupt_after(steps, patched, lambda: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
-            train(small_shapes, small_config, out=tmp_path / "run", tell=told.append)
+            train(small_shapes, small_config, out=tmp_path / "run", log=told.append)
     assert told[-1] == f"interrupted and saved; go on with: visionlib train --resume {tmp_path / 'run'}"
-    run = resume(tmp_path / "run", dataset=small_shapes, tell=told.append)
+    run = resume(tmp_path / "run", dataset=small_shapes, log=told.append)
     assert f"going on after epoch {steps // STEPS_PER_EPOCH} and {steps % STEPS_PER_EPOCH} steps" in told
     assert same_weights(run, finished_run)
     assert without_times(run) == without_times(finished_run)

@@ -13,12 +13,12 @@ from visionlib.training import TrainConfig
 from visionlib.training.schedule import (
     constant,
     cosine,
-    is_uphill,
+    is_sam_step,
     learning_rate,
     one_cycle,
     resolution_px,
-    share_px,
-    shares_of_steps,
+    scale_side,
+    step_fractions,
     triangular,
 )
 
@@ -161,7 +161,7 @@ def test_each_resolution_has_its_share_of_the_steps(steps: int, count: int) -> N
     sides = [resolution_px(step, steps, shares, 3200) for step in range(steps)]
     assert sides == sorted(sides)
     for share in shares:
-        assert abs(sides.count(share_px(share, 3200)) - steps / count) <= 1
+        assert abs(sides.count(scale_side(share, 3200)) - steps / count) <= 1
 
 
 def test_a_whole_side_stays_itself() -> None:
@@ -170,17 +170,17 @@ def test_a_whole_side_stays_itself() -> None:
 
 def test_the_last_steps_learn_from_uphill() -> None:
     config = TrainConfig(sam_radius=0.02, sam_start=0.8)
-    assert [step for step in range(10) if is_uphill(step, 10, config)] == [8, 9]
-    assert all(is_uphill(step, 10, config.replace(sam_start=0.0)) for step in range(10))
-    assert not any(is_uphill(step, 10, config.replace(sam_start=1.0)) for step in range(10))
-    assert not any(is_uphill(step, 10, TrainConfig(sam_start=0.0)) for step in range(10))
+    assert [step for step in range(10) if is_sam_step(step, 10, config)] == [8, 9]
+    assert all(is_sam_step(step, 10, config.replace(sam_start=0.0)) for step in range(10))
+    assert not any(is_sam_step(step, 10, config.replace(sam_start=1.0)) for step in range(10))
+    assert not any(is_sam_step(step, 10, TrainConfig(sam_start=0.0)) for step in range(10))
 
 
 def test_shares_of_steps_by_hand() -> None:
     config = TrainConfig(resolutions=(0.5, 0.5, 0.75, 1.0), sam_radius=0.02, sam_start=0.6)
     expected = {(16, False): 0.5, (24, False): 0.1, (24, True): 0.15, (32, True): 0.25}
-    assert shares_of_steps(config, 32) == pytest.approx(expected)
-    assert shares_of_steps(config.replace(sam_radius=0.0), 32) == {
+    assert step_fractions(config, 32) == pytest.approx(expected)
+    assert step_fractions(config.replace(sam_radius=0.0), 32) == {
         (16, False): 0.5,
         (24, False): 0.25,
         (32, False): 0.25,
@@ -197,10 +197,10 @@ def test_shares_of_steps_are_those_that_the_steps_come_to(
     total: int, shares: list[float], radius: float, start: float
 ) -> None:
     config = TrainConfig(resolutions=tuple(shares), sam_radius=radius, sam_start=start)
-    told = shares_of_steps(config, 32)
+    told = step_fractions(config, 32)
     assert sum(told.values()) == pytest.approx(1)
     steps = [
-        (resolution_px(step, total, config.resolutions, 32), is_uphill(step, total, config)) for step in range(total)
+        (resolution_px(step, total, config.resolutions, 32), is_sam_step(step, total, config)) for step in range(total)
     ]
     for kind in {*told, *steps}:
         # Each stretch of one kind is off by less than a step; there are at most as many stretches as shares.

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from visionlib.models import build_model
-from visionlib.training.sharpness import moved_uphill
+from visionlib.training.sam import sam_perturbation
 
 
 def net_with_gradients(scale: float = 1.0) -> nn.Sequential:
@@ -25,7 +25,7 @@ def net_with_gradients(scale: float = 1.0) -> nn.Sequential:
 def test_all_moves_together_are_as_long_as_the_radius() -> None:
     net = net_with_gradients()
     before = [p.detach().clone() for p in net.parameters()]
-    with moved_uphill(net, 0.1):
+    with sam_perturbation(net, 0.1):
         moves = [(p.detach() - old) for p, old in zip(net.parameters(), before, strict=True)]
     shares = [move.norm() / old.norm() for move, old in zip(moves, before, strict=True) if old.ndim > 1]
     assert torch.stack(shares).norm().item() == pytest.approx(0.1, rel=1e-5)
@@ -44,7 +44,7 @@ def test_a_layer_of_another_length_is_moved_alike() -> None:
     outputs = []
     for scale in (1.0, 16.0):
         net = net_with_gradients(scale)
-        with moved_uphill(net, 0.1):
+        with sam_perturbation(net, 0.1):
             outputs.append(net(shown).detach())
     torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
 
@@ -54,7 +54,7 @@ def test_uphill_the_loss_is_higher() -> None:
     torch.manual_seed(0)
     inputs = torch.randn(32, 4)
     level = net(inputs).square().mean().item()
-    with moved_uphill(net, 0.1):
+    with sam_perturbation(net, 0.1):
         assert net(inputs).square().mean().item() > level
 
 
@@ -66,7 +66,7 @@ def test_weights_and_statistics_come_back_to_the_bit(interrupted: bool) -> None:
     changed: list[str] = []
 
     def look_uphill() -> None:
-        with moved_uphill(model, 0.3):
+        with sam_perturbation(model, 0.3):
             model(torch.randn(4, 3, 16, 16))
             now = model.state_dict().items()
             changed.extend(name for name, tensor in now if not torch.equal(tensor, before[name]))
@@ -86,5 +86,5 @@ def test_level_ground_and_weights_without_a_gradient_move_nothing() -> None:
     for gradient in (None, 0.0):
         for parameter in net.parameters():
             parameter.grad = None if gradient is None else torch.zeros_like(parameter)
-        with moved_uphill(net, 0.1):
+        with sam_perturbation(net, 0.1):
             assert all(torch.equal(p, old) for p, old in zip(net.parameters(), before, strict=True))

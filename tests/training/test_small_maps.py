@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tests.training.test_patch_products import seeded
-from visionlib.training.small_maps import convolve_small_map
+from visionlib.training.cpu.small_maps import convolve_small_map
 
 
 @pytest.mark.parametrize("size", list(itertools.product((1, 2), (1, 2))))

@@ -12,11 +12,13 @@ from torch import nn
 from tests.training.interrupting import interrupt_after, same_weights, without_times
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError
-from visionlib.models import MODELS, build_model, prepare_inputs
-from visionlib.training import TrainConfig, choose_compute, recipe_config, resume, train
-from visionlib.training.batches import epoch_batches, shown_batches
-from visionlib.training.budget import fit_budget
-from visionlib.training.fit import Fit
+from visionlib.inference.device import choose_compute
+from visionlib.inference.preprocessing import prepare_inputs
+from visionlib.models import MODELS, build_model
+from visionlib.training import TrainConfig, recipe_config, resume, train
+from visionlib.training.batches import augmented_batches, epoch_batches
+from visionlib.training.budget import fit_time_budget
+from visionlib.training.job import TrainingJob
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.step import TrainingStep
 
@@ -29,7 +31,7 @@ def test_a_step_is_gradient_descent_on_the_smoothed_loss(small_shapes: Dataset) 
     split, config = small_shapes.train, TrainConfig(momentum=0.0, weight_decay=0.0, label_smoothing=0.1)
     model = small_net()
     before = [parameter.detach().clone().requires_grad_() for parameter in model.parameters()]
-    fit = Fit(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
+    fit = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
     take_step = TrainingStep(model, make_optimizer(model, config), fit)
     loss, hits = take_step(split.images[:50], split.labels[:50], side_px=12, learning_rate=0.3)
 
@@ -52,7 +54,7 @@ def test_a_step_from_uphill_goes_down_the_slope_that_is_there(small_shapes: Data
     config = TrainConfig(momentum=0.0, weight_decay=0.0, label_smoothing=0.0, sam_radius=0.1, sam_fraction=0.25)
     model = small_net()
     weights = [parameter.detach().clone().requires_grad_() for parameter in model.parameters()]
-    fit = Fit(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
+    fit = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
     take_step = TrainingStep(model, make_optimizer(model, config), fit)
     loss, _ = take_step(split.images[:50], split.labels[:50], side_px=12, learning_rate=0.3, uphill=True)
 
@@ -82,7 +84,7 @@ def test_a_step_from_uphill_in_parts_is_one_in_whole(changes: dict[str, Any], sm
     for parts in (changes.get("parts", 1), 1):
         torch.manual_seed(0)
         model, config = small_net(), TrainConfig(sam_radius=0.1, **{**changes, "parts": parts})
-        fit = Fit(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
+        fit = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
         take_step = TrainingStep(model, make_optimizer(model, config), fit)
         take_step(split.images[:50], split.labels[:50], side_px=12, learning_rate=0.3, uphill=True)
         found.append([parameter.detach() for parameter in model.parameters()])
@@ -93,7 +95,7 @@ def test_a_step_from_uphill_in_parts_is_one_in_whole(changes: dict[str, Any], sm
 def test_nothing_is_recorded_on_a_processor(small_shapes: Dataset, small_config: TrainConfig) -> None:
     split = small_shapes.train
     model = build_model("resnet20")
-    fit = Fit(split, small_config, choose_compute("cpu", "fp32"), split.mean, split.std)
+    fit = TrainingJob(split, small_config, choose_compute("cpu", "fp32"), split.mean, split.std)
     optimizer = make_optimizer(model, small_config)
     take_step = TrainingStep(model, optimizer, fit)
     assert take_step.capture([(50, 16, False)]) is None
@@ -128,7 +130,7 @@ CONFIGS = {
 def test_recorded_steps_leave_the_bits_of_steps_that_are_not(name: str, small_shapes: Dataset, tmp_path: Path) -> None:
     config = CONFIGS[name]
     told: list[str] = []
-    recorded = train(small_shapes, config, out=tmp_path / "recorded", tell=told.append)
+    recorded = train(small_shapes, config, out=tmp_path / "recorded", log=told.append)
     assert not [line for line in told if "cannot be recorded" in line]
     plain = train(small_shapes, config.replace(cuda_graphs="off"), out=tmp_path / "plain")
     assert same_weights(recorded, plain)
@@ -157,7 +159,7 @@ def test_recording_changes_neither_weights_nor_draws(small_shapes: Dataset) -> N
     model = build_model("resnet20").to("cuda", memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     draws = torch.cuda.get_rng_state()
-    fit = Fit(split, config, choose_compute("cuda"), split.mean, split.std)
+    fit = TrainingJob(split, config, choose_compute("cuda"), split.mean, split.std)
     optimizer = make_optimizer(model, config, fit.number_format)
     take_step = TrainingStep(model, optimizer, fit)
     assert take_step.capture([(50, 16, False), (50, 12, True)]) is None
@@ -173,9 +175,9 @@ def test_a_gpu_shows_what_a_processor_shows(small_shapes: Dataset) -> None:
     batches = epoch_batches(split, 48, seed=1, epoch=2)
     on_gpu = epoch_batches(split.to("cuda"), 48, seed=1, epoch=2)
     assert [batch.tolist() for batch in batches] == [batch.tolist() for batch in on_gpu]
-    shown = shown_batches(split, batches, config, 2)
+    shown = augmented_batches(split, batches, config, 2)
     for (images, labels), (theirs, their_labels) in zip(
-        shown, shown_batches(split.to("cuda"), on_gpu, config, 2), strict=True
+        shown, augmented_batches(split.to("cuda"), on_gpu, config, 2), strict=True
     ):
         # Sines and products round otherwise there; a value on the edge between two pixels may fall to either side.
         assert (images.int() - theirs.cpu().int()).abs().max() <= 1
@@ -187,7 +189,7 @@ def test_a_gpu_shows_what_a_processor_shows(small_shapes: Dataset) -> None:
 def test_known_networks_can_be_recorded(model: str, small_shapes: Dataset, tmp_path: Path) -> None:
     assert model in MODELS
     told: list[str] = []
-    train(small_shapes, GPU_CONFIG.replace(model=model, epochs=1), out=tmp_path / "run", tell=told.append)
+    train(small_shapes, GPU_CONFIG.replace(model=model, epochs=1), out=tmp_path / "run", log=told.append)
     assert not [line for line in told if "cannot be recorded" in line]
 
 
@@ -209,9 +211,9 @@ def test_a_network_that_asks_the_processor_goes_unrecorded(
     monkeypatch.chdir(tmp_path)
     told: list[str] = []
     config = GPU_CONFIG.replace(model="asking:build", epochs=1)
-    quiet = train(small_shapes, config, out=tmp_path / "quiet", tell=told.append)
+    quiet = train(small_shapes, config, out=tmp_path / "quiet", log=told.append)
     assert not [line for line in told if "cannot be recorded" in line]
-    asked = train(small_shapes, config.replace(cuda_graphs="on"), out=tmp_path / "asked", tell=told.append)
+    asked = train(small_shapes, config.replace(cuda_graphs="on"), out=tmp_path / "asked", log=told.append)
     assert [line for line in told if "cannot be recorded" in line]
     assert same_weights(quiet, asked)
 
@@ -219,5 +221,5 @@ def test_a_network_that_asks_the_processor_goes_unrecorded(
 @pytest.mark.gpu
 def test_a_budget_is_measured_on_a_gpu(small_shapes: Dataset) -> None:
     split = small_shapes.train.to("cuda")
-    fit = Fit(split, GPU_CONFIG, choose_compute("cuda"), split.mean, split.std)
-    assert fit_budget(fit, 10, 20.0).epochs >= 1
+    fit = TrainingJob(split, GPU_CONFIG, choose_compute("cuda"), split.mean, split.std)
+    assert fit_time_budget(fit, 10, 20.0).epochs >= 1

@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import load_file
 
 from visionlib.errors import RunError
+from visionlib.inference.trained_model import load_model
 from visionlib.runs import Run, write_json
-from visionlib.training import load_model
 
 
 @pytest.fixture

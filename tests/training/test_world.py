@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from visionlib.errors import ConfigError
-from visionlib.training.world import ALONE, World, find_world
+from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup, find_process_group
 
 ROOT = Path(__file__).parents[2]
 NETWORKS = """
@@ -202,27 +202,27 @@ def test_what_is_wrong_is_said_once(place: Path) -> None:
 
 def test_every_image_of_a_batch_has_one_process() -> None:
     positions = torch.arange(11)
-    shares = [World(rank, 3).share(positions) for rank in range(3)]
+    shares = [ProcessGroup(rank, 3).share(positions) for rank in range(3)]
     assert sorted(torch.cat(shares).tolist()) == positions.tolist()
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-    assert torch.equal(ALONE.share(positions), positions)
+    assert torch.equal(SINGLE_PROCESS.share(positions), positions)
 
 
 def test_weights_of_parts_make_up_the_mean_of_the_batch() -> None:
     losses = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0])
-    parts = [World(rank, 2).share(losses.long()).float() for rank in range(2)]
-    weighed = [World(rank, 2).weigh(part.mean(), len(part), 5) for rank, part in enumerate(parts)]
+    parts = [ProcessGroup(rank, 2).share(losses.long()).float() for rank in range(2)]
+    weighed = [ProcessGroup(rank, 2).weigh(part.mean(), len(part), 5) for rank, part in enumerate(parts)]
     assert float(sum(weighed)) / 2 == pytest.approx(float(losses.mean()))
 
 
 def test_the_environment_tells_which_process_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert find_world() == ALONE
+    assert find_process_group() == SINGLE_PROCESS
     for name, value in {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}.items():
         monkeypatch.setenv(name, value)
-    assert find_world() == World(5, 8, 1, 4)
+    assert find_process_group() == ProcessGroup(5, 8, 1, 4)
     monkeypatch.setenv("RANK", "8")
     with pytest.raises(ConfigError, match=r"RANK=8, WORLD_SIZE=8, .*is no process of several"):
-        find_world()
+        find_process_group()
     monkeypatch.setenv("RANK", "first")
     with pytest.raises(ConfigError, match="RANK=first"):
-        find_world()
+        find_process_group()

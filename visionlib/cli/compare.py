@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.runs import check_file_place
 
 if TYPE_CHECKING:
-    from visionlib.evaluation.comparison import Comparison
+    from visionlib.evaluation.comparison.comparison import Comparison
 
 
 def compare(
@@ -47,8 +47,8 @@ def compare(
         if path is not None:
             check_picture_path(path)
 
-    from visionlib.evaluation.compare import compare_runs
-    from visionlib.evaluation.comparison import write_differing
+    from visionlib.evaluation.comparison.compare import compare_runs
+    from visionlib.evaluation.comparison.comparison import write_differing
 
     if csv is not None:
         check_file_place(csv)
@@ -57,7 +57,7 @@ def compare(
         _draw(comparison, runs[0], picture, gallery, count=count, dataset=dataset)
     if csv is not None:
         write_differing(comparison, csv)
-        tell(f"images they differ on: {csv}")
+        log(f"images they differ on: {csv}")
     if json:
         print_json(comparison.to_dict())
     else:
@@ -70,14 +70,14 @@ def compare(
 def _draw(
     comparison: "Comparison", run: Path, picture: Path | None, gallery: Path | None, *, count: int, dataset: str | None
 ) -> None:
-    from visionlib.evaluation.comparison_pictures import describe_comparison, draw_differences, draw_differing
-    from visionlib.evaluation.kept_predictions import load_predicted_images, read_kept_predictions
+    from visionlib.evaluation.pictures.comparison import describe_comparison, draw_differences, draw_differing
+    from visionlib.inference.predictions import load_predictions
 
     description = describe_comparison(comparison)
     if picture is not None:
         save_picture(draw_differences(comparison), picture, description)
-        tell(f"picture: {picture}")
+        log(f"picture: {picture}")
     if gallery is not None:
-        split = load_predicted_images(read_kept_predictions(run), dataset)
+        split = load_predictions(run).load_images(dataset)
         save_picture(draw_differing(comparison, split.images, count=count), gallery, description)
-        tell(f"picture: {gallery}")
+        log(f"picture: {gallery}")

@@ -5,11 +5,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from visionlib.evaluation.class_names import embed_name
-from visionlib.evaluation.comparison import Comparison, PairComparison, format_p
+from visionlib.drawing.class_names import embed_name
+from visionlib.evaluation.comparison.comparison import Comparison, PairComparison, format_p
+from visionlib.evaluation.comparison.paired import Interval
+from visionlib.evaluation.comparison.run_figures import RunFigures
 from visionlib.evaluation.intervals import wilson_interval
-from visionlib.evaluation.paired import Interval
-from visionlib.evaluation.run_figures import RunFigures
 
 _DIFFERENCE = ("only 1st", "only 2nd", "2nd - 1st", "95 % interval")
 

@@ -26,7 +26,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_remember_debug)]
 
 
-def tell(line: str) -> None:
+def log(line: str) -> None:
     """Show a message for people, on stderr, so that stdout holds results alone."""
     typer.echo(line, err=True)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.cli.train import ImageSizeOption
 from visionlib.errors import ConfigError
@@ -97,7 +97,7 @@ def data(
     )
 
     for warning in source.warnings:
-        tell(f"warning: {warning}")
+        log(f"warning: {warning}")
     found = () if inspection.duplicates is None else tabulate_duplicates(inspection.duplicates)
     strange = tabulate_odd_images(inspection) if odd else (count_odd_images(inspection),)
     print_tables(*tabulate_dataset(source), *strange, *found)
@@ -117,7 +117,7 @@ def _draw_overview(inspection: "DatasetInspection", source: "Dataset", path: Pat
 
     figure = draw_overview(inspection, source.split(inspection.shown).images)
     save_picture(figure, path, describe_overview(inspection))
-    tell(f"drawn: {path}")
+    log(f"drawn: {path}")
 
 
 def _keep_duplicates(found: "Duplicates", source: "Dataset", picture: Path | None, table: Path | None) -> None:
@@ -126,12 +126,12 @@ def _keep_duplicates(found: "Duplicates", source: "Dataset", picture: Path | Non
         from visionlib.inspection.duplicate_picture import describe_duplicates
 
         save_picture(draw_duplicates(found, source), picture, describe_duplicates(found))
-        tell(f"drawn: {picture}")
+        log(f"drawn: {picture}")
     if table is not None:
         from visionlib.inspection import write_duplicates
 
         write_duplicates(found, table)
-        tell(f"written: {table}")
+        log(f"written: {table}")
 
 
 def _describe(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.runs import Run, read_json
 from visionlib.training.config import TrainConfig
 
@@ -29,7 +29,7 @@ def demo(
 
     Example: visionlib demo
     """
-    run, evaluation = run_demo(out, seed=seed, tell=tell)
+    run, evaluation = run_demo(out, seed=seed, log=log)
     page = write_page(run)
     if json:
         print_json({"run": str(run.path), **read_json(run.training), "test": evaluation.to_dict(), **page.to_dict()})
@@ -57,13 +57,13 @@ def write_page(run: Run) -> "Report":
     from visionlib.cli.page_parts import make_missing_parts
     from visionlib.report import write_report
 
-    return write_report(run, dataset=make_missing_parts(run, tell=tell))
+    return write_report(run, dataset=make_missing_parts(run, log=log))
 
 
-def run_demo(out: Path | None, *, seed: int, tell: Callable[[str], None]) -> "tuple[Run, Evaluation]":
+def run_demo(out: Path | None, *, seed: int, log: Callable[[str], None]) -> "tuple[Run, Evaluation]":
     """Train and test on `shapes`; `docs/make.py` draws its picture from this too."""
     from visionlib.evaluation import evaluate
     from visionlib.training import train
 
-    run = train("shapes", _SETTINGS.replace(seed=seed), out=out, tell=tell)
+    run = train("shapes", _SETTINGS.replace(seed=seed), out=out, log=log)
     return run, evaluate(run)

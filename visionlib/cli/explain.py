@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.cli.inspect import parse_index
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.errors import ConfigError
@@ -117,7 +117,7 @@ def explain_images(
     """Make every map that is asked for, by method and layers, and keep them."""
     from visionlib.explanation.explain import explain_split, load_subject
     from visionlib.explanation.kept import save_explanations
-    from visionlib.training.run_data import load_run_data
+    from visionlib.inference.run_data import load_run_data
 
     source = load_run_data(run, dataset)
     split, selection = _choose(run, source.test, index, n, seed)
@@ -160,4 +160,4 @@ def _draw(made: "list[Explanation]", picture: Path, *, is_smooth: bool) -> None:
     order = (made[0].predictions == labels).long().argsort(stable=True)[:_DRAWN]
     shown = [one.take(order) for one in made]
     save_picture(draw_explanations(shown, is_smooth=is_smooth), picture, describe_explanations(shown))
-    tell(f"drawn: {picture}")
+    log(f"drawn: {picture}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import Run, open_run, read_json
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from visionlib.data import ImageSplit
-    from visionlib.training.trained_model import ModelRecord
+    from visionlib.inference.trained_model import ModelRecord
 
 _OUTSTANDING = 6
 _MOST_CHANNELS = 40
@@ -89,7 +89,8 @@ class _Looking:
     """A run's network and images, each loaded when it is first needed."""
 
     def __init__(self, run: Run, dataset: str | None, split: str, device: str) -> None:
-        from visionlib.training import choose_compute, load_model
+        from visionlib.inference.device import choose_compute
+        from visionlib.inference.trained_model import load_model
 
         # Read first: a damaged run is told before a dataset is loaded.
         model, self.record = load_model(run)
@@ -102,7 +103,7 @@ class _Looking:
         self._split: ImageSplit | None = None
 
     def load_split(self) -> "ImageSplit":
-        from visionlib.training.run_data import load_run_data
+        from visionlib.inference.run_data import load_run_data
 
         if self._split is None:
             self._split = load_run_data(self._run, self._dataset).split(self.split_name)
@@ -132,7 +133,7 @@ def _draw_filters(looking: _Looking, layer: str | None, file: Path) -> dict[str,
 
     found = read_filters(looking.model, layer)
     save_picture(draw_filters(found), file, describe_filters(found))
-    tell(f"drawn: {file}")
+    log(f"drawn: {file}")
     return found.to_dict()
 
 
@@ -147,13 +148,13 @@ def _make_maps(
     figures = found.to_dict(channels=channels)
     index, name = int(images.index[place]), images.classes[int(images.labels[place])]
     if file is not None:
-        from visionlib.evaluation.class_names import embed_name
+        from visionlib.drawing.class_names import embed_name
         from visionlib.explanation.feature_pictures import describe_feature_maps, draw_feature_maps
 
         title = f"{looking.split_name} image {index}, {embed_name(name)}"
         figure = draw_feature_maps(found, images.images[place], channels=channels, title=title)
         save_picture(figure, file, f"{title}: {describe_feature_maps(found, channels=channels)}")
-        tell(f"drawn: {file}")
+        log(f"drawn: {file}")
     return {"split": looking.split_name, "index": index, "class": name, **figures}
 
 
@@ -168,7 +169,7 @@ def _make_images(
     if channels is None:
         found = found.take(_OUTSTANDING)
     save_picture(draw_exciting_images(found, images.images), file, describe_exciting_images(found))
-    tell(f"drawn: {file}")
+    log(f"drawn: {file}")
     return {"split": looking.split_name, **found.to_dict()}
 
 

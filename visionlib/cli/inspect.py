@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import Run, check_file_place, open_run, write_bytes
@@ -103,7 +103,7 @@ class _Source:
         self._loaded: Dataset | None = None
 
     def load(self) -> "Dataset":
-        from visionlib.training.run_data import load_run_data
+        from visionlib.inference.run_data import load_run_data
 
         if self._loaded is None:
             self._loaded = load_run_data(self.run, self._place)
@@ -123,7 +123,7 @@ def _make_map(source: _Source, split: str, file: Path | None, device: str) -> di
         from visionlib.inspection.map_picture import describe_map, draw_map
 
         save_picture(draw_map(made), file, describe_map(made))
-        tell(f"drawn: {file}")
+        log(f"drawn: {file}")
     return {**made.to_dict(), "kept": str(source.run.inspection / f"map-{split}.npz")}
 
 
@@ -157,7 +157,7 @@ def _draw_neighbours(data: "Dataset", chosen: "Neighbours", file: Path) -> None:
     images = data.test.images[[places[name] for name in chosen.index.tolist()]]
     figure = draw_neighbours(chosen, images, data.train.images[chosen.positions])
     save_picture(figure, file, describe_neighbours(chosen))
-    tell(f"drawn: {file}")
+    log(f"drawn: {file}")
 
 
 def _make_candidates(
@@ -168,7 +168,7 @@ def _make_candidates(
     if folds is None:
         scored = score_test(source.run)
     else:
-        scored = cross_validate(source.run, folds, epochs=epochs, dataset=source.load(), device=device, tell=tell)
+        scored = cross_validate(source.run, folds, epochs=epochs, dataset=source.load(), device=device, log=log)
     found = find_candidates(scored)
     save_candidates(source.run, found)
     for file in files:
@@ -176,11 +176,11 @@ def _make_candidates(
             from visionlib.inspection import tabulate_candidates
 
             write_bytes(file, tabulate_candidates(found).encode())
-            tell(f"written: {file}")
+            log(f"written: {file}")
         elif len(found):
             _draw_candidates(source.load(), found, file)
         else:
-            tell(f"{file}: there is no candidate to draw")
+            log(f"{file}: there is no candidate to draw")
     return {**found.to_dict(), "images": found.to_rows()}
 
 
@@ -191,7 +191,7 @@ def _draw_candidates(data: "Dataset", found: "LabelCandidates", file: Path) -> N
     places = {name: place for place, name in enumerate(split.index.tolist())}
     images = split.images[[places[name] for name in found.index[:MOST_SHOWN].tolist()]]
     save_picture(draw_candidates(found, images), file, describe_candidates(found, len(images)))
-    tell(f"drawn: {file}")
+    log(f"drawn: {file}")
 
 
 def parse_index(text: str | None) -> tuple[int, ...] | None:

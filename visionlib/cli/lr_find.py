@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.cli.settings import resolve_config, with_setting_options
 from visionlib.cli.train import DEFAULT_RECIPE, ConfigOption, ImageSizeOption, RecipeOption
@@ -55,13 +55,13 @@ def lr_find(
         highest=highest,
         steps=steps,
         growth=growth,
-        tell=tell,
+        log=log,
     )
     if plot is not None:
         from visionlib.training.pictures import draw_rate_finding
 
         save_picture(draw_rate_finding(finding), plot)
-        tell(f"drawn: {plot}")
+        log(f"drawn: {plot}")
     options = {"recipe": recipe if recipe != DEFAULT_RECIPE else None, "config": config, "image_size": image_size}
     following = _spell_training(dataset, {**options, **settings, **finding.settings})
     if json:

@@ -8,9 +8,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from visionlib.evaluation.class_names import embed_name
+from visionlib.drawing.class_names import embed_name
 from visionlib.evaluation.mistakes import Mistakes
-from visionlib.evaluation.opinions import Opinions
+from visionlib.evaluation.votes.opinions import Opinions
 
 _WIDEST_NAME = 24
 _NOTE = (

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.runs import check_file_place
 
 if TYPE_CHECKING:
-    from visionlib.evaluation.kept_predictions import KeptPredictions
     from visionlib.evaluation.mistakes import Mistakes
-    from visionlib.evaluation.opinions import Opinions
+    from visionlib.evaluation.votes.opinions import Opinions
+    from visionlib.inference.predictions import StoredPredictions
 
 
 def mistakes(
@@ -54,14 +54,14 @@ def mistakes(
     if picture is not None:
         check_picture_path(picture)
 
-    from visionlib.evaluation.kept_predictions import read_kept_predictions
     from visionlib.evaluation.mistakes import find_mistakes
-    from visionlib.evaluation.opinions import judge_mistakes
-    from visionlib.evaluation.votes import load_votes
+    from visionlib.evaluation.votes.opinions import judge_mistakes
+    from visionlib.evaluation.votes.votes import load_votes
+    from visionlib.inference.predictions import load_predictions
 
     if csv is not None:
         check_file_place(csv)
-    kept = read_kept_predictions(run)
+    kept = load_predictions(run)
     found = find_mistakes(
         kept.predictions,
         kept.labels,
@@ -88,7 +88,7 @@ def mistakes(
 
 
 def _draw(
-    kept: "KeptPredictions",
+    kept: "StoredPredictions",
     found: "Mistakes",
     opinions: "Opinions | None",
     path: Path,
@@ -96,24 +96,23 @@ def _draw(
     count: int,
     dataset: str | None,
 ) -> None:
-    from visionlib.evaluation.kept_predictions import load_predicted_images
-    from visionlib.evaluation.mistake_pictures import describe_mistakes, draw_mistakes
+    from visionlib.evaluation.pictures.mistakes import describe_mistakes, draw_mistakes
 
-    split = load_predicted_images(kept, dataset)
+    split = kept.load_images(dataset)
     figure = draw_mistakes(found, split.images, count=count, opinions=opinions)
     save_picture(figure, path, describe_mistakes(found))
-    tell(f"picture: {path}")
+    log(f"picture: {path}")
 
 
 def _write(found: "Mistakes", opinions: "Opinions | None", path: Path) -> None:
     from visionlib.evaluation.mistakes import write_mistakes
-    from visionlib.evaluation.opinions import write_opinions
+    from visionlib.evaluation.votes.opinions import write_opinions
 
     if opinions is None:
         write_mistakes(found, path)
     else:
         write_opinions(opinions, path)
-    tell(f"all {len(found):,} mistakes: {path}")
+    log(f"all {len(found):,} mistakes: {path}")
 
 
 def _describe(found: "Mistakes", opinions: "Opinions | None", count: int) -> dict[str, Any]:

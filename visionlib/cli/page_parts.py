@@ -16,7 +16,7 @@ _MEASURED_METHODS = ("layercam-fused", "layercam", "grad-cam", "hirescam")
 
 
 def make_missing_parts(
-    run: Run, dataset: str | None = None, *, device: str = "auto", tell: Callable[[str], None]
+    run: Run, dataset: str | None = None, *, device: str = "auto", log: Callable[[str], None]
 ) -> "Dataset":
     """Make the parts of a run's page that the run lacks, in the order in which they need each other.
 
@@ -26,31 +26,30 @@ def make_missing_parts(
         run: a finished run.
         dataset: where the run's data lies now, if it has moved since.
         device: what to compute on.
-        tell: takes a line for each part.
+        log: takes a line for each part.
     Returns:
         The run's data, which is read once.
     Raises:
         RunError: if the run is unfinished or damaged, or its data is not what it was trained with.
         DataError: if the data cannot be read.
     """
+    from visionlib.inference.run_data import load_run_data
     from visionlib.report.contents import read_contents
-    from visionlib.training.run_data import load_run_data
 
     source = load_run_data(run, dataset)
     missing = read_contents(run, dataset=source).missing
     for name, make in _PARTS.items():
         if name in missing:
-            tell(f"making: {name.replace('_', ' ')}")
+            log(f"making: {name.replace('_', ' ')}")
             try:
                 make(run, source, device)
             except VisionlibError as error:
-                tell(f"not made: {name.replace('_', ' ')}: {error}")
+                log(f"not made: {name.replace('_', ' ')}: {error}")
     return source
 
 
 def _make_summary(run: Run, dataset: "Dataset", device: str) -> None:
-    from visionlib.training.run_summary import save_summary
-    from visionlib.training.trained_model import load_model
+    from visionlib.inference.trained_model import load_model, save_summary
 
     save_summary(run, *load_model(run))
 
@@ -60,9 +59,9 @@ def _make_explanations(run: Run, dataset: "Dataset", device: str) -> None:
     from visionlib.explanation.explain import load_subject
     from visionlib.explanation.map_layers import list_map_layers
     from visionlib.explanation.stages import choose_stages
-    from visionlib.training.trained_model import load_record
+    from visionlib.inference.trained_model import load_record
 
-    record, _ = load_record(run)
+    record = load_record(run)
     size = (record.channels, *record.input_size)
     stages = choose_stages(list_map_layers(load_subject(run, device=device).model, size), size)
     asked = [

@@ -53,7 +53,7 @@ def make_picture_folder(folder: Path) -> None:
 
 def save_evaluation_pictures(evaluation: "Evaluation", folder: Path) -> list[Path]:
     """Save every picture of an evaluation, as PNG and SVG, and tell where."""
-    from visionlib.evaluation.pictures import PICTURES
+    from visionlib.evaluation.pictures.overview import PICTURES
 
     saved = []
     for name, (draw, describe) in PICTURES.items():

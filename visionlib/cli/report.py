@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.runs import check_file_place, open_run
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def report(
     if make:
         from visionlib.cli.page_parts import make_missing_parts
 
-        source = make_missing_parts(open_run(run), dataset, device=device, tell=tell)
+        source = make_missing_parts(open_run(run), dataset, device=device, log=log)
     written = write_report(run, out=out, against=against, dataset=source, is_full=full)
     if json:
         print_json(written.to_dict())

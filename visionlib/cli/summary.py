@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.models.names import MODEL_NAMES
@@ -111,7 +111,7 @@ def summary(
     fields = measure_effective_fields(model, n=images, layer=layer, dataset=dataset) if effective else None
     if plot is not None:
         save_picture(_draw(table, fields), plot)
-        tell(f"picture: {plot}")
+        log(f"picture: {plot}")
     if output_format == "json":
         verified = None if verdict is None else verdict.differs is None
         print_json({**table.to_dict(), "verified": verified, "effective": None if fields is None else fields.to_dict()})
@@ -164,11 +164,11 @@ def _draw(table: ModelSummary, fields: "EffectiveFields | None") -> "Figure":
 
 
 def _find_in_run(folder: Path, size: tuple[int, ...] | None, classes: int | None) -> _Subject:
+    from visionlib.inference.trained_model import load_record
     from visionlib.models import build_model
-    from visionlib.training.trained_model import load_record
 
     run = open_run(folder)
-    record, _ = load_record(run)
+    record = load_record(run)
     if classes not in (None, len(record.classes)):
         problem = f"{classes} contradicts the run, which has {len(record.classes)} classes"
         raise ConfigError("--classes", problem, "leave it out, or name the network instead of the run")
@@ -231,11 +231,11 @@ def _print_more(verdict: "Verdict | None", fields: "EffectiveFields | None", *, 
     if verdict is not None and is_text:
         typer.echo(f"\n{verdict}")
     elif verdict is not None:
-        tell(str(verdict))
+        log(str(verdict))
 
 
 def _print_text(table: ModelSummary, depth: int | None) -> None:
-    """Fit the table to a terminal; where there is none, leave it as wide as it is."""
+    """TrainingJob the table to a terminal; where there is none, leave it as wide as it is."""
     from rich.console import Console
 
     from visionlib.summary.render_text import to_plain_text, to_text

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.cli.pictures import make_picture_folder, save_evaluation_pictures
 
 
@@ -38,7 +38,7 @@ def test(
     evaluation = evaluate(run, dataset=dataset, predict=predict, batch_size=batch_size, device=device)
     if pictures is not None:
         for path in save_evaluation_pictures(evaluation, pictures):
-            tell(f"drawn: {path}")
+            log(f"drawn: {path}")
     if json:
         print_json({"run": str(run), "split": "test", **evaluation.to_dict()})
     else:

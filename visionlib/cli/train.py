@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, print_json, tell
+from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.cli.pictures import save_history
 from visionlib.cli.settings import resolve_config, with_setting_options
 from visionlib.errors import ConfigError
@@ -68,16 +68,16 @@ def train(
         raise typer.Exit(launch_processes(devices, sys.argv[1:]))
     from visionlib.data import load_dataset
     from visionlib.training import train_run
-    from visionlib.training.world import find_world
+    from visionlib.training.distributed import find_process_group
 
     if resume is not None:
-        run = train_run.resume(resume, dataset=dataset, tell=tell)
+        run = train_run.resume(resume, dataset=dataset, log=log)
     else:
         assert dataset is not None
         run = train_run.train(
-            load_dataset(dataset, image_size=image_size), resolved, out=out, max_seconds=max_seconds, tell=tell
+            load_dataset(dataset, image_size=image_size), resolved, out=out, max_seconds=max_seconds, log=log
         )
-    if not find_world().is_first:
+    if not find_process_group().is_first:
         return
     save_history(run)
     result = {"run": str(run.path), **read_json(run.training)}

@@ -2,8 +2,8 @@
 
 from visionlib.evaluation.calibration import Calibration as Calibration
 from visionlib.evaluation.class_scores import ClassScore as ClassScore
-from visionlib.evaluation.compare import compare_runs as compare_runs
-from visionlib.evaluation.comparison import Comparison as Comparison
+from visionlib.evaluation.comparison.compare import compare_runs as compare_runs
+from visionlib.evaluation.comparison.comparison import Comparison as Comparison
 from visionlib.evaluation.confusion import ConfusedPair as ConfusedPair
 from visionlib.evaluation.confusion import ConfusionMatrix as ConfusionMatrix
 from visionlib.evaluation.coverage import RiskCoverage as RiskCoverage
@@ -14,14 +14,14 @@ from visionlib.evaluation.from_model import evaluate_model as evaluate_model
 from visionlib.evaluation.from_run import evaluate as evaluate
 from visionlib.evaluation.from_run import evaluate_run as evaluate_run
 from visionlib.evaluation.intervals import wilson_interval as wilson_interval
-from visionlib.evaluation.kept_predictions import KeptPredictions as KeptPredictions
-from visionlib.evaluation.kept_predictions import read_kept_predictions as read_kept_predictions
 from visionlib.evaluation.mistakes import Mistakes as Mistakes
 from visionlib.evaluation.mistakes import find_mistakes as find_mistakes
-from visionlib.evaluation.opinions import Opinions as Opinions
-from visionlib.evaluation.opinions import judge_mistakes as judge_mistakes
 from visionlib.evaluation.scoring import score_logits as score_logits
 from visionlib.evaluation.temperature import TemperatureScaling as TemperatureScaling
 from visionlib.evaluation.temperature import fit_temperature as fit_temperature
-from visionlib.evaluation.votes import Votes as Votes
-from visionlib.evaluation.votes import load_votes as load_votes
+from visionlib.evaluation.votes.opinions import Opinions as Opinions
+from visionlib.evaluation.votes.opinions import judge_mistakes as judge_mistakes
+from visionlib.evaluation.votes.votes import Votes as Votes
+from visionlib.evaluation.votes.votes import load_votes as load_votes
+from visionlib.inference.predictions import StoredPredictions as StoredPredictions
+from visionlib.inference.predictions import load_predictions as load_predictions

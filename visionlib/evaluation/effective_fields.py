@@ -11,11 +11,12 @@ from torch import Tensor
 
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError
-from visionlib.models import build_model, prepare_inputs
+from visionlib.inference.preprocessing import prepare_inputs
+from visionlib.inference.run_data import load_run_data
+from visionlib.inference.trained_model import load_model
+from visionlib.models import build_model
 from visionlib.runs import Run, open_run, read_json
 from visionlib.summary.effective import EffectiveField, effective_field
-from visionlib.training.run_data import load_run_data
-from visionlib.training.trained_model import load_model
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from visionlib.data.augmentation import mirror_images
 from visionlib.errors import ConfigError, ModelError
 from visionlib.evaluation.evaluation import Evaluation
 from visionlib.evaluation.scoring import score_logits
-from visionlib.models import predict_logits
+from visionlib.inference.prediction import predict_logits
 
 _NOTE = "a network in memory has no images that were held out of its training; evaluate a run to get it"
 

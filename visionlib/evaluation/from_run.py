@@ -12,11 +12,10 @@ from visionlib.errors import ConfigError
 from visionlib.evaluation.evaluation import Evaluation
 from visionlib.evaluation.from_model import evaluate_model
 from visionlib.evaluation.scoring import NONE_HELD_OUT, HeldOut, score_logits
+from visionlib.inference.predictions import load_predictions, predict_split, save_predictions
+from visionlib.inference.run_data import load_run_data
+from visionlib.inference.trained_model import TrainedModel, load_record
 from visionlib.runs import Run, open_run, read_json, write_json
-from visionlib.training.device import choose_compute
-from visionlib.training.predictions import load_predictions, predict_split, save_predictions
-from visionlib.training.run_data import load_run_data
-from visionlib.training.trained_model import load_model, load_record
 
 
 @overload
@@ -90,18 +89,18 @@ def evaluate_run(
         DataError: if the data must be read and cannot be.
     """
     run = run if isinstance(run, Run) else open_run(run)
-    record, weights_hash = load_record(run)
+    load_record(run)  # a damaged run is reported before its data is read
     if predict or not run.predictions.is_file():
-        _predict_again(run, dataset, weights_hash, batch_size=batch_size, device=device)
+        _predict_again(run, dataset, batch_size=batch_size, device=device)
     elif dataset is not None:
         load_run_data(run, dataset)
-    predictions, labels, content_hash = load_predictions(run, weights_hash=weights_hash)
-    held_out, note = _load_held_out(run, weights_hash)
+    stored = load_predictions(run)
+    held_out, note = _load_held_out(run)
     evaluation = score_logits(
-        predictions.logits,
-        labels,
-        record.classes,
-        mirror_logits=predictions.mirror_logits,
+        stored.predictions.logits,
+        stored.labels,
+        stored.record.classes,
+        mirror_logits=stored.predictions.mirror_logits,
         held_out=held_out,
         note=note,
     )
@@ -109,43 +108,35 @@ def evaluate_run(
         run.evaluation,
         {
             "split": "test",
-            "content_hash": content_hash,
-            "weights_sha256": weights_hash,
+            "content_hash": stored.content_hash,
+            "weights_sha256": stored.record.weights_sha256,
             **evaluation.to_dict(),
         },
     )
     return evaluation
 
 
-def _load_held_out(run: Run, weights_hash: str) -> tuple[HeldOut | None, str]:
-    """Read what the network says of the images held out of its training, or tell why that is not known."""
+def _load_held_out(run: Run) -> tuple[HeldOut | None, str]:
+    """Read the predictions of the images held out of the training, or say why there are none."""
     if run.validation.is_file():
-        kept, labels, _ = load_predictions(run, weights_hash=weights_hash, file=run.validation)
-        return (kept.logits, labels), ""
+        stored = load_predictions(run, file=run.validation)
+        return (stored.predictions.logits, stored.labels), ""
     if _held_out_fraction(read_json(run.config)):
         return None, f"the run lacks {run.validation.name}; make it with `visionlib test --predict`"
     return None, NONE_HELD_OUT
 
 
-def _predict_again(
-    run: Run, dataset: str | Path | Dataset | None, weights_hash: str, *, batch_size: int, device: str
-) -> None:
+def _predict_again(run: Run, dataset: str | Path | Dataset | None, *, batch_size: int, device: str) -> None:
     config = read_json(run.config)
     source = load_run_data(run, dataset)
-    compute = choose_compute(device, _trained_precision(config))
-    model, record = load_model(run)
-    model = model.to(compute.device)
-    predictions = predict_split(model, source.test, record, compute, batch_size=batch_size)
-    save_predictions(run, predictions, source.test, weights_hash)
+    model, weights_sha256 = TrainedModel.from_run(run, device=device), load_record(run).weights_sha256
+    predictions = predict_split(model, source.test, batch_size=batch_size)
+    save_predictions(run, predictions, source.test, weights_sha256)
     if fraction := _held_out_fraction(config):
         _, held_out = hold_out(source.train, fraction, config["config"]["seed"])
-        predictions = predict_split(model, held_out, record, compute, batch_size=batch_size)
-        save_predictions(run, predictions, held_out, weights_hash, file=run.validation)
+        predictions = predict_split(model, held_out, batch_size=batch_size)
+        save_predictions(run, predictions, held_out, weights_sha256, file=run.validation)
 
 
 def _held_out_fraction(config: Mapping[str, Any]) -> float:
     return float(config["config"].get("validation_fraction", 0))
-
-
-def _trained_precision(config: Mapping[str, Any]) -> Literal["fp32", "bf16"]:
-    return "bf16" if config["compute"]["precision"] == "bf16" else "fp32"

@@ -10,9 +10,8 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from visionlib.errors import ConfigError
-from visionlib.evaluation.kept_predictions import LogitsKind, check_predictions, choose_logits
 from visionlib.evaluation.spreadsheet import write_csv
-from visionlib.training.predictions import SplitPredictions
+from visionlib.inference.predictions import LogitsKind, SplitPredictions, check_predictions
 
 Ranking = Literal["loss", "margin", "confidence"]
 CONFIDENT_FROM = 0.9
@@ -167,7 +166,7 @@ def find_mistakes(
         raise ConfigError("confident", f"{confident_from} is out of range", "it must be above 0 and at most 1")
     for part in (predictions.logits, predictions.mirror_logits):
         check_predictions(part, labels, classes)
-    logits, kind = choose_logits(predictions, is_mirrored=mirror)
+    logits, kind = predictions.choose_logits(is_mirrored=mirror)
     positions = (logits.argmax(1) != labels).nonzero().flatten()
     logarithms = logits[positions].log_softmax(1)
     wrong_labels, predicted = labels[positions], logits[positions].argmax(1)

@@ -4,10 +4,10 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from visionlib.drawing.class_names import embed_name
+from visionlib.drawing.tiles import DrawnBox, Tile, draw_tiles, show_image
 from visionlib.errors import RunError
-from visionlib.evaluation.class_names import embed_name
 from visionlib.explanation.exciting_images import ExcitingImages
-from visionlib.explanation.tiles import DrawnBox, Tile, draw_tiles, show_image
 
 _MOST_CHANNELS = 40
 _LARGEST_BOX = 0.75

@@ -15,13 +15,13 @@ from visionlib.errors import ConfigError
 from visionlib.explanation.explanation import Explanation
 from visionlib.explanation.methods import DEFAULT_METHOD, make_map_maker
 from visionlib.explanation.selection import select_images
-from visionlib.models import predict, prepare_inputs
+from visionlib.inference.device import choose_compute, compute_environment
+from visionlib.inference.prediction import predict
+from visionlib.inference.preprocessing import prepare_inputs
+from visionlib.inference.run_data import load_run_data
+from visionlib.inference.trained_model import load_model
 from visionlib.progress import progress_bar
 from visionlib.runs import Run, open_run
-from visionlib.training import choose_compute
-from visionlib.training.device import prepared_process
-from visionlib.training.run_data import load_run_data
-from visionlib.training.trained_model import load_model
 
 Precision = Literal["fp32", "bf16"]
 
@@ -126,7 +126,7 @@ def explain_split(
         raise ConfigError("batch_size", f"{batch_size} is out of range", "it must be at least 1")
     model = subject.model
     device = next(model.parameters(), torch.zeros(())).device
-    with prepared_process(choose_compute(str(device))):
+    with compute_environment(choose_compute(str(device))):
         logits = predict(
             model,
             split.images,

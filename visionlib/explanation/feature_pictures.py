@@ -7,9 +7,9 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from visionlib.drawing.tiles import Tile, colour_map, draw_tiles, show_image
 from visionlib.explanation.feature_maps import FeatureMaps
 from visionlib.explanation.map_layers import check_channels
-from visionlib.explanation.tiles import Tile, colour_map, draw_tiles, show_image
 
 MOST_SHOWN = 47
 

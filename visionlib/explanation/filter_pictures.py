@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from visionlib.drawing.tiles import Tile, colour_map, draw_tiles
 from visionlib.explanation.filters import Filters
-from visionlib.explanation.tiles import Tile, colour_map, draw_tiles
 
 MOST_SHOWN = 128
 

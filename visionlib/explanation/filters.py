@@ -9,7 +9,7 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 
 from visionlib.errors import ModelError
-from visionlib.explanation.untouched import unwrap_model
+from visionlib.eval_mode import unwrap_model
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
 from visionlib.errors import ModelError
-from visionlib.explanation.untouched import find_place
-from visionlib.models.prediction import FEWEST_ROWS, fill_batch
+from visionlib.eval_mode import input_format
+from visionlib.inference.prediction import MIN_BATCH_ROWS, pad_batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +92,9 @@ def score_classes(
         ModelError: if the network gives no logits, or a class is none of them.
     """
     n = len(inputs)
-    shown = fill_batch(inputs).to(find_place(model)[1])
+    shown = pad_batch(inputs).to(input_format(model)[1])
     outputs: Any = model(shown)
-    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != max(n, FEWEST_ROWS):
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != max(n, MIN_BATCH_ROWS):
         raise ModelError(
             type(model).__name__, "gives no row of logits per image", "its forward must return (n, classes)"
         )

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from visionlib.errors import ConfigError, RunError
 from visionlib.explanation.explanation import Explanation
+from visionlib.inference.trained_model import load_record
 from visionlib.runs import Run, read_json, write_bytes, write_json
-from visionlib.training.trained_model import load_record
 
 _REMEDY = "make it anew with `visionlib explain`"
 
@@ -109,7 +109,7 @@ def save_explanations(run: Run, explanations: Sequence[Explanation], record: Map
     np.savez(buffer, allow_pickle=False, **arrays)
     content = buffer.getvalue()
     manifest = {
-        "weights_sha256": load_record(run)[1],
+        "weights_sha256": load_record(run).weights_sha256,
         **record,
         "n": len(first),
         "maps": maps,
@@ -135,7 +135,7 @@ def load_explanations(run: Run) -> KeptExplanations:
     if not place.is_file() or not (run.explanations / "manifest.json").is_file():
         raise RunError(place, "the run lacks it", _REMEDY)
     manifest = read_json(run.explanations / "manifest.json")
-    if manifest.get("weights_sha256") != load_record(run)[1]:
+    if manifest.get("weights_sha256") != load_record(run).weights_sha256:
         raise RunError(place, "is of other weights", _REMEDY)
     content = place.read_bytes()
     if hashlib.sha256(content).hexdigest() != manifest.get("arrays_sha256"):

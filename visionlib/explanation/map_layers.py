@@ -1,7 +1,8 @@
 """The layers of a network that put out a map of positions: found by running it, and watched batch by batch."""
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,10 +11,9 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
 from visionlib.errors import ConfigError, ModelError
-from visionlib.explanation.untouched import find_place, hooked, run_model, untouched, unwrap_model
-from visionlib.models import prepare_inputs
-from visionlib.models.normalize import scale_width
-from visionlib.models.prediction import FEWEST_ROWS, fill_batch
+from visionlib.eval_mode import eval_mode, input_format, unwrap_model
+from visionlib.inference.prediction import MIN_BATCH_ROWS, pad_batch
+from visionlib.inference.preprocessing import prepare_inputs, scale_width
 from visionlib.progress import progress_bar
 from visionlib.summary.calls import first_tensor
 
@@ -72,10 +72,10 @@ def list_map_layers(model: nn.Module, input_size: tuple[int, int, int]) -> tuple
             resolution = (tensor.shape[2], tensor.shape[3])
             found[name] = MapLayer(name, type(module).__name__, tensor.shape[1], resolution, calls[name])
 
-    device, dtype = find_place(model)
+    device, dtype = input_format(model)
     inner = {name: module for name, module in model.named_modules() if name}
-    with untouched(model), hooked(inner, see):
-        run_model(model, torch.zeros(2, *input_size, device=device, dtype=dtype))
+    with eval_mode(model), _forward_hooks(inner, see):
+        _run_model(model, torch.zeros(2, *input_size, device=device, dtype=dtype))
     return tuple(layer for layer in found.values() if layer is not None)
 
 
@@ -121,7 +121,7 @@ def visit_layer(
     if batch_size < 1:
         raise ConfigError("batch_size", f"{batch_size} is out of range", "it must be at least 1")
     model = unwrap_model(model)
-    device, dtype = find_place(model)
+    device, dtype = input_format(model)
     kept: list[Tensor] = []
 
     def keep(name: str, module: nn.Module, output: object) -> None:
@@ -130,16 +130,16 @@ def visit_layer(
         kept[:] = [] if tensor is None else [tensor.detach().to(torch.float32, copy=True)]
 
     with (
-        untouched(model, precision),
-        hooked({layer: model.get_submodule(layer)}, keep),
+        eval_mode(model, precision=precision),
+        _forward_hooks({layer: model.get_submodule(layer)}, keep),
         progress_bar(f"watching {layer}", len(images), "images") as advance,
     ):
         done = 0
         for chunk in torch.split(images, batch_size) if len(images) else ():
             inputs = prepare_inputs(chunk.to(device), mean, std, side_px).to(dtype)
-            run_model(model, fill_batch(inputs))
+            _run_model(model, pad_batch(inputs))
             outputs = kept.pop() if kept else None
-            if outputs is None or outputs.ndim != 4 or len(outputs) != max(len(chunk), FEWEST_ROWS):
+            if outputs is None or outputs.ndim != 4 or len(outputs) != max(len(chunk), MIN_BATCH_ROWS):
                 problem = "does not put out one map of positions for each image"
                 raise ModelError(f"layer {layer!r}", problem, "choose another layer")
             visit(done, outputs[: len(chunk)])
@@ -182,3 +182,34 @@ def _name_some(layers: dict[str, MapLayer]) -> str:
     names = sorted(layers, key=lambda name: name.count("."))
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more
+
+
+@contextmanager
+def _forward_hooks(modules: dict[str, nn.Module], see: Callable[[str, nn.Module, Any], None]) -> Iterator[None]:
+    """Show `see` what each of the modules puts out, by its name, while the block runs."""
+
+    def make_hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        return lambda module, args, output: see(name, module, output)
+
+    handles = []
+    try:
+        for name, module in modules.items():
+            handles.append(module.register_forward_hook(make_hook(name)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _run_model(model: nn.Module, inputs: Tensor) -> None:
+    """Run a network for what can be seen within.
+
+    Raises:
+        ModelError: if it does not run on such inputs.
+    """
+    try:
+        model(inputs)
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+        size = " x ".join(map(str, inputs.shape[1:]))
+        remedy = "give images such as it was made for"
+        raise ModelError(type(model).__name__, f"does not run on inputs of {size} ({error})", remedy) from error

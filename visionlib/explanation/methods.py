@@ -10,6 +10,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
 from visionlib.errors import ConfigError
+from visionlib.eval_mode import eval_mode
 from visionlib.explanation.activation_maps import (
     fuse_maps,
     grad_cam,
@@ -18,7 +19,6 @@ from visionlib.explanation.activation_maps import (
     layer_cam,
     score_cam,
 )
-from visionlib.explanation.borrowed import borrowed
 from visionlib.explanation.gradients import LayerGradients, trace_layers
 from visionlib.explanation.input_maps import gradient, gradient_x_input, integrated_gradients, occlusion
 from visionlib.explanation.map_layers import MapLayer, find_map_layer, list_map_layers
@@ -95,10 +95,7 @@ class MapMaker:
             ModelError: if a layer does not run, or a class is out of range.
         """
         method = METHODS[self.method]
-        with (
-            borrowed(model) as inside,
-            torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False),
-        ):
+        with eval_mode(model, precision=self.precision, has_gradients=True) as inside:
             # What was made in inference mode can have no gradients; a copy can.
             inputs = inputs.detach().clone() if inputs.is_inference() else inputs.detach()
             classes = classes.clone() if classes.is_inference() else classes

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from matplotlib.figure import Figure
 
+from visionlib.drawing.class_names import embed_name, show_probability
+from visionlib.drawing.gallery import draw_images
 from visionlib.errors import ConfigError
-from visionlib.evaluation.class_names import embed_name, show_probability
-from visionlib.evaluation.gallery import draw_images
 from visionlib.explanation.explanation import Explanation
 from visionlib.explanation.overlay import enlarge, overlay_maps
 

@@ -5,8 +5,8 @@ import math
 from torch import nn
 
 from visionlib.errors import VisionlibError
+from visionlib.eval_mode import unwrap_model
 from visionlib.explanation.map_layers import MapLayer
-from visionlib.explanation.untouched import unwrap_model
 from visionlib.summary.following import follow
 from visionlib.summary.reach import SEEN_HIGH, SEEN_LOW, Reach
 

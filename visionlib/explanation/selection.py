@@ -8,7 +8,7 @@ from torch import Tensor
 from visionlib.data import ImageSplit
 from visionlib.data.random import Stream, random_order
 from visionlib.errors import ConfigError
-from visionlib.evaluation import read_kept_predictions
+from visionlib.evaluation import load_predictions
 from visionlib.runs import Run
 
 
@@ -26,7 +26,7 @@ def select_images(run: Run, split: ImageSplit, n: int, seed: int = 0) -> ImageSp
     """
     if n < 1:
         raise ConfigError("n", f"{n} is out of range", "explain at least 1 image")
-    kept = read_kept_predictions(run)
+    kept = load_predictions(run)
     return split.subset(choose_positions(kept.predictions.logits, kept.labels, split.index.cpu(), n, seed))
 
 

@@ -10,11 +10,11 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from visionlib.errors import ConfigError, DataError
+from visionlib.inference.trained_model import load_record
 from visionlib.inspection.kept import load_kept, save_kept
 from visionlib.inspection.out_of_sample import OutOfSample
 from visionlib.inspection.split_embeddings import expect_of
 from visionlib.runs import Run
-from visionlib.training.trained_model import load_record
 
 _METHOD = "confident learning, the confident joint's counts off its diagonal"
 
@@ -170,7 +170,7 @@ def load_candidates(run: Run, split: str = "test") -> LabelCandidates:
     Raises:
         RunError: if there are none, or they are damaged, or of other weights or data.
     """
-    record, _ = load_record(run)
+    record = load_record(run)
 
     def build(tensors: dict[str, Any], kept: dict[str, Any]) -> LabelCandidates:
         told = {name: kept[name] for name in ("split", "source", "n", "content_hash")}

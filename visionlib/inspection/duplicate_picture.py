@@ -6,8 +6,8 @@ import torch
 from matplotlib.figure import Figure
 
 from visionlib.data import Dataset
-from visionlib.evaluation.class_names import embed_name
-from visionlib.evaluation.gallery import draw_images
+from visionlib.drawing.class_names import embed_name
+from visionlib.drawing.gallery import draw_images
 from visionlib.inspection.duplicates import DuplicatePair, Duplicates
 
 _PAIRS_IN_A_ROW = 3

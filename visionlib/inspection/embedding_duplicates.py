@@ -10,13 +10,13 @@ from torch import Tensor
 
 from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError
+from visionlib.inference.run_data import load_run_data
 from visionlib.inspection.duplicates import EMBEDDING_LIMITS, DuplicatePair, Duplicates, make_pair
 from visionlib.inspection.likeness import correlate_pixels
 from visionlib.inspection.nearest import find_nearest
 from visionlib.inspection.split_embeddings import embed_split
 from visionlib.progress import progress_bar
 from visionlib.runs import Run
-from visionlib.training.run_data import load_run_data
 
 NEIGHBOURS = 5
 """Of an image, of which the last says how dense it is around it. A limit to the distance itself would say little: a

@@ -14,10 +14,10 @@ from torch import Tensor
 from visionlib.data import Dataset
 from visionlib.data.random import Stream, random_order
 from visionlib.errors import ConfigError, RunError
+from visionlib.inference.trained_model import load_record
 from visionlib.inspection.kept import load_kept, save_kept
 from visionlib.inspection.split_embeddings import SplitEmbeddings, embed_split, expect_of
 from visionlib.runs import Run
-from visionlib.training.trained_model import load_record
 
 _FEWEST_IMAGES, _FEWEST_ITERATIONS = 5, 250
 _SAMPLE, _NEIGHBOURS = 2000, 12
@@ -155,7 +155,7 @@ def load_map(run: Run, split: str = "test", settings: MapSettings | None = None)
     Raises:
         RunError: if there is none, or it is damaged, or of other weights, data or settings.
     """
-    record, _ = load_record(run)
+    record = load_record(run)
     wanted = {} if settings is None else {"settings": dataclasses.asdict(settings)}
 
     def build(tensors: dict[str, Any], kept: dict[str, Any]) -> EmbeddingMap:

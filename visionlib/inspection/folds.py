@@ -14,15 +14,15 @@ from torch import Tensor
 from visionlib.data import Dataset, ImageSplit
 from visionlib.data.random import Stream, random_bits
 from visionlib.errors import ConfigError, RunError
+from visionlib.inference.predictions import load_predictions
+from visionlib.inference.run_data import load_run_data
+from visionlib.inference.trained_model import load_record
 from visionlib.inspection.kept import load_kept, save_kept
 from visionlib.inspection.out_of_sample import OutOfSample, as_probabilities
 from visionlib.inspection.split_embeddings import expect_of
 from visionlib.runs import Run, read_json
 from visionlib.training.config import TrainConfig
-from visionlib.training.predictions import load_predictions
-from visionlib.training.run_data import load_run_data
 from visionlib.training.train_run import resume, train
-from visionlib.training.trained_model import load_record
 
 
 def deal_folds(split: ImageSplit, folds: int, seed: int) -> Int64[Tensor, "n"]:
@@ -53,7 +53,7 @@ def cross_validate(
     epochs: int | None = None,
     dataset: str | Path | Dataset | None = None,
     device: str = "auto",
-    tell: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> OutOfSample:
     """Train a network for each fold on all other folds, with the run's settings, and score the fold with it.
 
@@ -66,14 +66,14 @@ def cross_validate(
         epochs: for each of them, to be cheaper or better than the run's own number.
         dataset: where the run's data lies now, if it has moved since; it must be the same data.
         device: what to train on, as in `TrainConfig.device`.
-        tell: takes a line for people.
+        log: takes a line for people.
     Raises:
         ConfigError: if the folds or epochs are out of range, or the settings do not fit the machine.
         RunError: if the run is unfinished or damaged, or its data is not what it was trained with.
         DataError: if the data cannot be read.
         TrainingError: as `train`.
     """
-    record, _ = load_record(run)
+    record = load_record(run)
     own = TrainConfig.from_dict(read_json(run.config)["config"])
     config = own.replace(
         epochs=own.epochs if epochs is None else epochs,
@@ -96,7 +96,7 @@ def cross_validate(
             options=source.options,
         )
         place = _Place(run, fold + 1, folds, config, content_hash)
-        probabilities[members] = _score_fold(place, part, tell)
+        probabilities[members] = _score_fold(place, part, log)
     return OutOfSample(
         split="train",
         source=f"{folds} networks ({record.model}, {config.epochs} epochs), each trained on the other folds",
@@ -136,29 +136,28 @@ class _Place:
         return {"settings": settings, "content_hash": self.content_hash, "fold": self.fold, "folds": self.folds}
 
 
-def _score_fold(place: _Place, part: Dataset, tell: Callable[[str], None]) -> Float64[Tensor, "m k"]:
+def _score_fold(place: _Place, part: Dataset, log: Callable[[str], None]) -> Float64[Tensor, "m k"]:
     """Give the fold's probabilities: those that are kept, or those of a network that is trained for them."""
     with contextlib.suppress(RunError):
         return load_kept(place.run, place.name, place.expected, _take_probabilities)
     told = f"fold {place.fold} of {place.folds}"
-    tell(f"{told}: an interrupt saves; the same command goes on")
-    trained = _train_fold(place, part, lambda line: tell(f"{told}: {line.partition('; go on with')[0]}"))
-    _, weights_hash = load_record(trained)
-    predictions, _, _ = load_predictions(trained, weights_hash=weights_hash)
+    log(f"{told}: an interrupt saves; the same command goes on")
+    trained = _train_fold(place, part, lambda line: log(f"{told}: {line.partition('; go on with')[0]}"))
+    predictions = load_predictions(trained).predictions
     probabilities = as_probabilities(predictions.logits, predictions.mirror_logits)
     save_kept(place.run, place.name, {"probabilities": probabilities.numpy()}, place.expected)
     shutil.rmtree(trained.path)
     return probabilities
 
 
-def _train_fold(place: _Place, part: Dataset, tell: Callable[[str], None]) -> Run:
+def _train_fold(place: _Place, part: Dataset, log: Callable[[str], None]) -> Run:
     """Train the fold's network, or go on with it where it was interrupted."""
     begun = Run(place.training)
     if begun.config.is_file() and _is_same(begun, place, part):
-        return begun if begun.training.is_file() else resume(begun, dataset=part, tell=tell)
+        return begun if begun.training.is_file() else resume(begun, dataset=part, log=log)
     if begun.path.exists():
         shutil.rmtree(begun.path)
-    return train(part, place.config, out=begun.path, tell=tell)
+    return train(part, place.config, out=begun.path, log=log)
 
 
 def _is_same(begun: Run, place: _Place, part: Dataset) -> bool:

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
+from visionlib.inference.device import choose_compute, compute_environment
+from visionlib.inference.trained_model import load_record
 from visionlib.inspection.kept import load_kept, save_kept
 from visionlib.inspection.nearest import find_nearest
 from visionlib.inspection.split_embeddings import SplitEmbeddings, embed_split, expect_of
 from visionlib.runs import Run
-from visionlib.training.device import choose_compute, prepared_process
-from visionlib.training.trained_model import load_record
 
 _NAME = "neighbours-test"
 
@@ -159,7 +159,7 @@ def find_neighbours(
     except RunError:
         test = embed_split(run, "test")
         train = embed_split(run, "train", dataset=dataset, device=device)
-    with prepared_process(choose_compute(device)):
+    with compute_environment(choose_compute(device)):
         result = match_neighbours(test, train, k)
     arrays = {name: value.numpy() for name, value in vars(result).items() if isinstance(value, Tensor)}
     save_kept(run, _NAME, arrays, {**expected, **result.to_dict()})
@@ -188,7 +188,7 @@ def match_neighbours(test: SplitEmbeddings, train: SplitEmbeddings, k: int) -> N
 
 
 def _load(run: Run, expected: dict[str, Any]) -> Neighbours:
-    record, _ = load_record(run)
+    record = load_record(run)
     return load_kept(run, _NAME, expected, lambda tensors, kept: Neighbours(**tensors, classes=record.classes))
 
 

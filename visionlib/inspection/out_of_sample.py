@@ -7,10 +7,8 @@ from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
 from visionlib.errors import DataError
-from visionlib.inspection.split_embeddings import load_test_index
+from visionlib.inference.predictions import load_predictions
 from visionlib.runs import Run
-from visionlib.training.predictions import load_predictions
-from visionlib.training.trained_model import load_record
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +56,15 @@ def score_test(run: Run) -> OutOfSample:
     Raises:
         RunError: if the run is unfinished or damaged, or lacks its predictions.
     """
-    record, weights_hash = load_record(run)
-    predictions, labels, content_hash = load_predictions(run, weights_hash=weights_hash)
+    stored = load_predictions(run)
     return OutOfSample(
         split="test",
-        source=f"{record.model}, which did not learn from them; logits are the mean of the image's and its mirror's",
-        index=load_test_index(run),
-        labels=labels,
-        probabilities=as_probabilities(predictions.logits, predictions.mirror_logits),
-        classes=record.classes,
-        content_hash=content_hash,
+        source=f"{stored.record.model}, which did not learn from them; logits are the mean of the image's and its mirror's",
+        index=stored.index,
+        labels=stored.labels,
+        probabilities=as_probabilities(stored.predictions.logits, stored.predictions.mirror_logits),
+        classes=stored.record.classes,
+        content_hash=stored.content_hash,
     )
 
 

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from visionlib.drawing.class_names import embed_name
+from visionlib.drawing.lettering import DOTS_PER_INCH, fit_text, font_families, wrap_text
 from visionlib.errors import ConfigError
-from visionlib.evaluation.class_names import embed_name
-from visionlib.evaluation.lettering import DOTS_PER_INCH, fit_text, font_families, wrap_text
 from visionlib.inspection.dataset_inspection import DatasetInspection
 from visionlib.inspection.examples import NONE
 

@@ -4,21 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from jaxtyping import Float16, Int64
 from torch import Tensor
 
 from visionlib.data import Dataset
 from visionlib.errors import RunError
+from visionlib.inference.device import choose_compute, compute_environment
+from visionlib.inference.prediction import predict
+from visionlib.inference.predictions import load_predictions
+from visionlib.inference.run_data import load_run_data
+from visionlib.inference.trained_model import load_model, load_record
 from visionlib.inspection.kept import load_kept, save_kept
-from visionlib.models import predict
 from visionlib.runs import Run, read_json
 from visionlib.training.config import Precision
-from visionlib.training.device import choose_compute, prepared_process
-from visionlib.training.predictions import load_predictions
-from visionlib.training.run_data import load_run_data
-from visionlib.training.trained_model import load_model, load_record
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,33 +90,25 @@ def expect_of(run: Run, split: str) -> dict[str, Any]:
     splits = read_json(run.config)["dataset"]["splits"]
     if split not in splits:
         raise RunError(run.path, f"its dataset has no split {split!r}", f"it has: {', '.join(splits)}")
-    _, weights_hash = load_record(run)
-    return {"weights_sha256": weights_hash, "content_hash": splits[split]["content_hash"]}
+    return {"weights_sha256": load_record(run).weights_sha256, "content_hash": splits[split]["content_hash"]}
 
 
 def _load_test(run: Run) -> SplitEmbeddings:
-    record, weights_hash = load_record(run)
-    predictions, labels, content_hash = load_predictions(run, weights_hash=weights_hash)
+    stored = load_predictions(run)
     return SplitEmbeddings(
         "test",
-        load_test_index(run),
-        labels,
-        predictions.logits.argmax(1),
-        _check_embeddings(run, predictions.embeddings),
-        record.classes,
-        weights_hash,
-        content_hash,
+        stored.index,
+        stored.labels,
+        stored.predictions.logits.argmax(1),
+        _check_embeddings(run, stored.predictions.embeddings),
+        stored.record.classes,
+        stored.record.weights_sha256,
+        stored.content_hash,
     )
 
 
-def load_test_index(run: Run) -> Int64[Tensor, "n"]:
-    """Read what each test image is called for good out of `predictions.npz`, once that is known to be whole."""
-    with run.predictions.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return torch.from_numpy(arrays["index"])
-
-
 def _load_other(run: Run, split: str, expected: dict[str, Any]) -> SplitEmbeddings:
-    record, _ = load_record(run)
+    record = load_record(run)
     return load_kept(
         run,
         split,
@@ -134,7 +124,7 @@ def _embed(
     images = load_run_data(run, dataset).split(split)
     compute = choose_compute(device, trained)
     model, record = load_model(run)
-    with prepared_process(compute):
+    with compute_environment(compute):
         found = predict(
             model.to(compute.device),
             images.images,

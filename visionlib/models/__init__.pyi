@@ -1,10 +1,5 @@
 from .checkpoints import load_weights as load_weights
 from .names import MODEL_NAMES as MODEL_NAMES
-from .normalize import normalize_images as normalize_images
-from .normalize import prepare_inputs as prepare_inputs
-from .prediction import Predictions as Predictions
-from .prediction import predict as predict
-from .prediction import predict_logits as predict_logits
 from .registry import MODELS as MODELS
 from .registry import ModelBuilder as ModelBuilder
 from .registry import build_model as build_model

@@ -7,15 +7,15 @@ from typing import Any, TypeVar
 
 from visionlib.data import Dataset
 from visionlib.errors import VisionlibError
-from visionlib.evaluation import Comparison, KeptPredictions, compare_runs, evaluate_run, read_kept_predictions
+from visionlib.evaluation import Comparison, StoredPredictions, compare_runs, evaluate_run, load_predictions
 from visionlib.explanation.kept import KeptExplanations, load_explanations
 from visionlib.explanation.quality.kept import load_quality
+from visionlib.inference.run_data import load_run_data
+from visionlib.inference.trained_model import load_record
 from visionlib.inspection import Duplicates, EmbeddingMap, LabelCandidates, Neighbours, load_candidates, load_map
 from visionlib.inspection.kept_duplicates import load_duplicates
 from visionlib.inspection.neighbours import load_neighbours
 from visionlib.runs import Run, read_json, read_json_lines
-from visionlib.training.run_data import load_run_data
-from visionlib.training.trained_model import load_record
 
 Part = TypeVar("Part")
 
@@ -59,7 +59,7 @@ class Contents:
 
     run: Run
     name: str
-    kept: KeptPredictions
+    kept: StoredPredictions
     evaluation: dict[str, Any]
     config: dict[str, Any]
     training: dict[str, Any]
@@ -73,7 +73,7 @@ class Contents:
     duplicates: Duplicates | Missing
     summary: dict[str, Any] | Missing
     comparison: Comparison | None = None
-    against: KeptPredictions | None = None
+    against: StoredPredictions | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ def read_contents(run: Run, *, dataset: str | Path | Dataset | None = None, agai
     Raises:
         RunError: if the run is unfinished or damaged, or has no predictions; or the other one does not fit.
     """
-    kept = read_kept_predictions(run)
+    kept = load_predictions(run)
     config = read_json(run.config)
     comparison = None if against is None else compare_runs([run, against])
     path = run.path
@@ -119,7 +119,7 @@ def read_contents(run: Run, *, dataset: str | Path | Dataset | None = None, agai
         ),
         summary=_try(lambda: read_json(run.summary), f"visionlib summary {path}"),
         comparison=comparison,
-        against=None if against is None else read_kept_predictions(against),
+        against=None if against is None else load_predictions(against),
     )
 
 
@@ -134,7 +134,7 @@ def _read_evaluation(run: Run) -> dict[str, Any]:
     """Read the figures; made anew from the kept predictions where they are absent or of other weights."""
     if run.evaluation.is_file():
         record = read_json(run.evaluation)
-        if record.get("weights_sha256") == load_record(run)[1]:
+        if record.get("weights_sha256") == load_record(run).weights_sha256:
             return record
     evaluate_run(run)
     return read_json(run.evaluation)

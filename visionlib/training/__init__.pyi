@@ -1,10 +1,7 @@
 from .config import TrainConfig as TrainConfig
-from .device import Compute as Compute
-from .device import choose_compute as choose_compute
 from .rate_finder import RateFinding as RateFinding
 from .rate_finder import find_learning_rate as find_learning_rate
 from .recipes import RECIPES as RECIPES
 from .recipes import recipe_config as recipe_config
 from .train_run import resume as resume
 from .train_run import train as train
-from .trained_model import load_model as load_model

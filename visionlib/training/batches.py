@@ -18,14 +18,14 @@ from visionlib.data.dataset import ImageSplit
 from visionlib.data.random import Stream, random_order
 from visionlib.training.config import TrainConfig
 
-_AT_ONCE = 65_536
+_GPU_BLOCK = 65_536
 """Images that a GPU augments at a time: an epoch of CIFAR-10, 200 MB of pixels."""
 
 
 def epoch_batches(split: ImageSplit, batch_size: int, *, seed: int, epoch: int) -> tuple[Int64[Tensor, "_"], ...]:
-    """Cut an epoch's random order into batches whose sizes differ by at most one.
+    """Split an epoch's random order into batches whose sizes differ by at most one.
 
-    So no batch is a stub whose few images would weigh as much as a full batch, and every image is seen exactly once.
+    Every image is used exactly once, and there is no small last batch, whose images would weigh more than others.
 
     Returns:
         Positions in `split`, one tensor per step.
@@ -34,18 +34,18 @@ def epoch_batches(split: ImageSplit, batch_size: int, *, seed: int, epoch: int) 
     return torch.tensor_split(order, -(-len(split) // batch_size))
 
 
-def shown_batches(
+def augmented_batches(
     split: ImageSplit, batches: Sequence[Int64[Tensor, "_"]], config: TrainConfig, epoch: int
 ) -> Iterator[tuple[UInt8[Tensor, "_n c h w"], Int64[Tensor, "_n"]]]:
-    """Give the augmented images of each batch, and their labels.
+    """Yield the augmented images of each batch, and their labels.
 
-    A processor augments one batch at a time, which then lies in its cache. A GPU takes hardly longer for many batches
-    than for one. What comes out is the same.
+    A CPU augments one batch at a time, which then lies in its cache. A GPU augments many batches in hardly more time
+    than one. The images are the same.
     """
     largest = max(map(len, batches), default=1)
-    at_once = 1 if split.images.device.type == "cpu" else max(1, _AT_ONCE // largest)
-    for start in range(0, len(batches), at_once):
-        block = batches[start : start + at_once]
+    block_size = 1 if split.images.device.type == "cpu" else max(1, _GPU_BLOCK // largest)
+    for start in range(0, len(batches), block_size):
+        block = batches[start : start + block_size]
         positions = torch.cat(tuple(block))
         images = augment_images(split.images[positions], split.index[positions], config, epoch)
         sizes = [len(batch) for batch in block]

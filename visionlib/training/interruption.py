@@ -1,4 +1,4 @@
-"""Signals while a training runs: the step is finished and saved before the process ends."""
+"""Signals during a training: the step is finished and saved before the process ends."""
 
 import signal
 import sys
@@ -12,41 +12,40 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """Whether a signal came that asks the process to end."""
+    """A signal that asks the process to end, if one came."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
     def end(self) -> NoReturn:
-        """End as the signal would have: as KeyboardInterrupt, or with 128 and its number."""
+        """End as by the signal: with KeyboardInterrupt, or with exit code 128 + its number."""
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         sys.exit(128 + (self.signal or 0))
 
 
 @contextmanager
-def noticed_signals(*, is_one_of_several: bool = False) -> Iterator[Interruption]:
-    """Notice SIGINT and SIGTERM instead of ending at once, while the block runs; a second one ends at once.
+def deferred_signals(*, is_one_of_several: bool = False) -> Iterator[Interruption]:
+    """Record SIGINT and SIGTERM instead of ending, while the block runs; a second signal ends the process at once.
 
-    Not so in one of several processes: a terminal signals them all, and their launcher does so once more.
-
-    Outside of the main thread, where Python lets nobody handle signals, nothing is noticed.
+    In one of several processes a second one does not: a terminal signals all of them, and their launcher once more.
+    Outside of the main thread, where Python does not handle signals, nothing changes.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
 
-    def notice(number: int, frame: FrameType | None) -> None:
+    def defer(number: int, frame: FrameType | None) -> None:
         if interruption.signal is not None and not is_one_of_several:
             interruption.end()
         interruption.signal = number
 
-    before: dict[int, Any] = {}
+    before: dict[signal.Signals, Any] = {}
     for number in _SIGNALS:
-        # Who has a signal ignored, such as a shell for what runs in the background, means it.
+        # A shell ignores signals for background jobs on purpose.
         if signal.getsignal(number) != signal.SIG_IGN:
-            before[number] = signal.signal(number, notice)
+            before[number] = signal.signal(number, defer)
     try:
         yield interruption
     except RuntimeError:
@@ -54,5 +53,5 @@ def noticed_signals(*, is_one_of_several: bool = False) -> Iterator[Interruption
             interruption.end()  # another process is gone, and the launcher ends this one for it
         raise
     finally:
-        for noticed, handler in before.items():
-            signal.signal(noticed, handler)
+        for deferred, handler in before.items():
+            signal.signal(deferred, handler)

@@ -1,4 +1,4 @@
-"""The only training loop: one function for a run's epochs, and one for an epoch; its steps are those of `step`."""
+"""The training loop: epochs of steps, and between them evaluation, history and checkpoints."""
 
 import itertools
 import math
@@ -11,88 +11,87 @@ from torch import Tensor, nn
 
 from visionlib.data import ImageSplit
 from visionlib.errors import TrainingError
-from visionlib.models import predict_logits
+from visionlib.inference.memory import release_memory
+from visionlib.inference.prediction import predict_logits
 from visionlib.progress import progress_bar
 from visionlib.runs import Run, write_json_lines
-from visionlib.training.allocation import give_back_memory
 from visionlib.training.averaging import WeightAverage
-from visionlib.training.batches import epoch_batches, shown_batches
+from visionlib.training.batches import augmented_batches, epoch_batches
 from visionlib.training.checkpoint import Checkpointer, Progress, load_checkpoint
 from visionlib.training.config import TrainConfig
-from visionlib.training.fast_convolutions import fast_convolutions
-from visionlib.training.fit import Fit
-from visionlib.training.interruption import noticed_signals
+from visionlib.training.cuda_graphs import StepKind
+from visionlib.training.interruption import deferred_signals
+from visionlib.training.job import TrainingJob
 from visionlib.training.optimizer import make_optimizer
-from visionlib.training.schedule import is_uphill, learning_rate, resolution_px, shares_of_steps
+from visionlib.training.schedule import is_sam_step, learning_rate, resolution_px, step_fractions
 from visionlib.training.step import TrainingStep
 from visionlib.training.tensorboard import scalar_writer
 
-_GLANCE_S = 1.0
+_PROGRESS_INTERVAL_S = 1.0
 """How often the loss is read for the progress bar; each reading makes a GPU wait, so not every step."""
 
 
 def train_epochs(
     model: nn.Module,
-    fit: Fit,
+    job: TrainingJob,
     validation: ImageSplit,
     run: Run,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
     test: ImageSplit | None = None,
 ) -> Progress:
-    """Train from the run's last checkpoint, or from the start, through the last epoch; give how that went.
+    """Train from the run's last checkpoint, or from the start, through the last epoch.
 
-    `test` is scored every so many epochs where the settings ask for it, but for the last one: whoever saves the weights
-    scores that.
+    The model ends with the weights to keep. `test` is scored every so many epochs where the settings ask for it, except
+    after the last one.
     """
-    config, world = fit.config, fit.world
-    optimizer = make_optimizer(model, config, fit.number_format)
-    average = WeightAverage(model, config, config.epochs * fit.steps_per_epoch)
-    progress = load_checkpoint(run, model, optimizer, average, fit.compute.device, world)
-    take_step = TrainingStep(model.train(), optimizer, fit)
+    config, group = job.config, job.group
+    optimizer = make_optimizer(model, config, job.compute.dtype)
+    average = WeightAverage(model, config)
+    progress = load_checkpoint(run, model, optimizer, average, job.compute.device, group)
     if progress.epoch or progress.steps:
-        tell(f"going on after epoch {progress.epoch} and {progress.steps} steps")
-    began = time.perf_counter()
-    trouble = take_step.capture(_kinds_of_batches(fit))
-    progress.seconds_startup += time.perf_counter() - began
-    if trouble:
-        tell(f"steps go one kernel at a time, since they cannot be recorded: {trouble}")
-    checkpointer = Checkpointer(run, config.checkpoint_s, world)
+        log(f"going on after epoch {progress.epoch} and {progress.steps} steps")
+    take_step = TrainingStep(model.train(), optimizer, job)
+    started = time.perf_counter()
+    if failure := take_step.record(_step_kinds(job)):
+        log(f"training steps are launched kernel by kernel: they cannot be recorded as a CUDA graph ({failure})")
+    progress.seconds_startup += time.perf_counter() - started
+    checkpointer = Checkpointer(run, config.checkpoint_s, group)
     with (
-        noticed_signals(is_one_of_several=world.size > 1) as interruption,
-        scalar_writer(run, progress.epoch, is_wanted=config.tensorboard and world.is_first) as write_scalars,
+        deferred_signals(is_one_of_several=group.size > 1) as interruption,
+        scalar_writer(run, progress.epoch, is_wanted=config.tensorboard and group.is_first) as write_scalars,
     ):
 
-        def pause() -> None:
-            """Save what is due, and end if a signal came to any process."""
-            number, is_due = world.agree(interruption.signal or 0, checkpointer.is_due())
-            if number or is_due:
-                # What is no number must never take the place of the last good checkpoint.
-                _finite(progress.loss_sum, progress.epoch, config)
+        def after_step() -> None:
+            """Save a checkpoint if one is due, and end the process if any process got a signal."""
+            signal, is_due = group.all_reduce_max(interruption.signal or 0, checkpointer.is_due())
+            if signal or is_due:
+                # A checkpoint with a NaN must never replace the last good one.
+                _read_finite(progress.loss_sum, progress.epoch, config)
                 checkpointer.save(model, optimizer, average, progress)
-            if number:
-                several = f" --devices {world.size}" if world.size > 1 else ""
-                tell(f"interrupted and saved; go on with: visionlib train --resume {run.path}{several}")
-                interruption.signal = number
+            if signal:
+                devices = f" --devices {group.size}" if group.size > 1 else ""
+                log(f"interrupted and saved; go on with: visionlib train --resume {run.path}{devices}")
+                interruption.signal = signal
                 interruption.end()
 
         while progress.epoch < config.epochs:
-            with fast_convolutions(model, fit.compute):
-                record = _train_epoch(model, take_step, average, fit, progress, pause)
-            world.average_statistics(model)
-            tested = test if _is_test_due(record["epoch"], config) else None
-            with average.used():
-                record["validation_accuracy"] = _score(model, fit, validation, record["resolution_px"])
-                record["test_accuracy"] = _score(model, fit, tested, record["resolution_px"])
+            record = _train_epoch(model, take_step, average, job, progress, after_step)
+            group.average_buffers(model)
+            is_tested = config.test_every > 0 and record["epoch"] % config.test_every == 0
+            tested = test if is_tested and record["epoch"] < config.epochs else None
+            with average.applied():
+                record["validation_accuracy"] = _score(model, job, validation, record["resolution_px"])
+                record["test_accuracy"] = _score(model, job, tested, record["resolution_px"])
             record["test_n"] = len(tested) if tested else None
             progress.finish_epoch(record)
-            if world.is_first:
+            if group.is_first:
                 write_json_lines(run.history, progress.history)
             write_scalars(record)
-            tell(_describe_epoch(record, config.epochs))
-            pause()
+            log(_describe_epoch(record, config.epochs))
+            after_step()
         if config.checkpoint_s:
             checkpointer.save(model, optimizer, average, progress)
-        average.finish()
+        average.apply()
     return progress
 
 
@@ -100,43 +99,50 @@ def _train_epoch(
     model: nn.Module,
     take_step: TrainingStep,
     average: WeightAverage,
-    fit: Fit,
+    job: TrainingJob,
     progress: Progress,
-    pause: Callable[[], None],
+    after_step: Callable[[], None],
 ) -> dict[str, Any]:
-    """Show every image once, from the step on that `progress` tells; give the epoch's line of `history.jsonl`."""
-    config, steps, epoch = fit.config, fit.steps_per_epoch, progress.epoch
-    whole_px = fit.split.image_size[0]
+    """Take the epoch's remaining steps; return its line of `history.jsonl`."""
+    config, group, epoch = job.config, job.group, progress.epoch
+    started = last_shown = time.perf_counter() - progress.seconds
+    # Order and augmentation are pure functions of seed, epoch and image: a resumed epoch goes on with the same batches.
+    batches = epoch_batches(job.split, config.batch_size, seed=config.seed, epoch=epoch)
+    done, remaining = sum(map(len, batches[: progress.steps])), batches[progress.steps :]
+    augmented = augmented_batches(job.split, [group.shard(positions) for positions in remaining], config, epoch)
     side_px = progress.history[-1]["resolution_px"] if progress.history else 0
-    started = glanced = time.perf_counter() - progress.seconds
-    batches = epoch_batches(fit.split, config.batch_size, seed=config.seed, epoch=epoch)
-    done, left = sum(map(len, batches[: progress.steps])), batches[progress.steps :]
-    shown = shown_batches(fit.split, [fit.world.share(positions) for positions in left], config, epoch)
     model.train()
-    with progress_bar(f"epoch {epoch + 1}/{config.epochs}", len(fit.split), "images") as show:
-        for positions, (images, labels) in zip(left, shown, strict=True):
-            step = epoch * steps + progress.steps
-            rate = learning_rate(step, config.epochs * steps, config)
-            last_px, side_px = side_px, resolution_px(step, config.epochs * steps, config.resolutions, whole_px)
+    with progress_bar(f"epoch {epoch + 1}/{config.epochs}", len(job.split), "images") as show:
+        for positions, (images, labels) in zip(remaining, augmented, strict=True):
+            step = epoch * job.steps_per_epoch + progress.steps
+            rate = learning_rate(step, job.total_steps, config)
+            last_px, side_px = (
+                side_px,
+                resolution_px(step, job.total_steps, config.resolutions, job.split.image_size[0]),
+            )
             if side_px != last_px:
-                give_back_memory()
-            uphill = is_uphill(step, config.epochs * steps, config)
+                release_memory()  # tensors of the other resolution do not fit into the freed blocks
             loss, hits = take_step(
-                images, labels, side_px=side_px, learning_rate=rate, batch_size=len(positions), uphill=uphill
+                images,
+                labels,
+                side_px=side_px,
+                learning_rate=rate,
+                batch_size=len(positions),
+                is_sam=is_sam_step(step, job.total_steps, config),
             )
             average.update(step)
             progress.loss_sum += loss * len(labels)
             progress.correct += hits
             progress.steps += 1
             done += len(positions)
-            if (now := time.perf_counter()) - glanced > _GLANCE_S:
-                glanced = now
-                show(done, f"loss {_finite(progress.loss_sum, epoch, config) * fit.world.size / done:.3f}")
+            if (now := time.perf_counter()) - last_shown > _PROGRESS_INTERVAL_S:
+                last_shown = now
+                show(done, f"loss {_read_finite(progress.loss_sum, epoch, config) * group.size / done:.3f}")
             progress.seconds = now - started
-            if progress.steps < steps:
-                pause()
-        loss_sum, correct = fit.world.sum(progress.loss_sum, progress.correct)
-        mean_loss = _finite(loss_sum, epoch, config) / done
+            if progress.steps < job.steps_per_epoch:
+                after_step()  # after the last step of an epoch, its history comes first
+        loss_sum, correct = group.all_reduce_sum(progress.loss_sum, progress.correct)
+        mean_loss = _read_finite(loss_sum, epoch, config) / done
     seconds = time.perf_counter() - started
     return {
         "epoch": epoch + 1,
@@ -149,16 +155,15 @@ def _train_epoch(
     }
 
 
-def _kinds_of_batches(fit: Fit) -> list[tuple[int, int, bool]]:
-    """Number of images and resolution of every kind of batch that a run has, and whether uphill, the largest first."""
-    steps = fit.steps_per_epoch
-    numbers = {-(-len(fit.split) // steps), len(fit.split) // steps}
-    kinds = shares_of_steps(fit.config, fit.split.image_size[0])
-    found = [(number, *kind) for number, kind in itertools.product(numbers, kinds)]
-    return sorted(found, key=lambda kind: (kind[0] * kind[1] ** 2, kind[2]), reverse=True)
+def _step_kinds(job: TrainingJob) -> list[StepKind]:
+    """List every kind of step of a run, largest first."""
+    steps, n = job.steps_per_epoch, len(job.split)
+    kinds = itertools.product({-(-n // steps), n // steps}, step_fractions(job.config, job.split.image_size[0]))
+    listed = [StepKind(batch, *kind) for batch, kind in kinds]
+    return sorted(listed, key=lambda kind: (kind.n * kind.side_px**2, kind.is_sam), reverse=True)
 
 
-def _finite(loss_sum: Tensor, epoch: int, config: TrainConfig) -> float:
+def _read_finite(loss_sum: Tensor, epoch: int, config: TrainConfig) -> float:
     value = loss_sum.item()
     if not math.isfinite(value):
         raise TrainingError(
@@ -169,22 +174,18 @@ def _finite(loss_sum: Tensor, epoch: int, config: TrainConfig) -> float:
     return value
 
 
-def _is_test_due(epoch: int, config: TrainConfig) -> bool:
-    return config.test_every > 0 and epoch % config.test_every == 0 and epoch < config.epochs
-
-
-def _score(model: nn.Module, fit: Fit, split: ImageSplit | None, side_px: int) -> float | None:
-    """Accuracy on a split at a resolution; None for no images, and in all processes but the first, who wait for it."""
-    if split is None or not len(split) or not fit.world.is_first:
+def _score(model: nn.Module, job: TrainingJob, split: ImageSplit | None, side_px: int) -> float | None:
+    """Accuracy on a split; None for no images, and in all processes but the first, which wait for it."""
+    if split is None or not len(split) or not job.group.is_first:
         return None
     logits = predict_logits(
-        model, split.images, mean=fit.mean, std=fit.std, side_px=side_px, precision=fit.compute.precision
+        model, split.images, mean=job.mean, std=job.std, side_px=side_px, precision=job.compute.precision
     )
     return accuracy(logits, split.labels)
 
 
 def accuracy(logits: Float32[Tensor, "n k"], labels: Int64[Tensor, "n"]) -> float:
-    """Share of the images whose largest logit is that of their label."""
+    """Fraction of the images whose largest logit is that of their label."""
     return (logits.argmax(1).cpu() == labels.cpu()).float().mean().item()
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from visionlib.data import Dataset
+from visionlib.inference.device import Compute
 from visionlib.training.config import TrainConfig
-from visionlib.training.device import Compute
 from visionlib.version import __version__
 
 _VERSIONS_TOLD = ("torch", "numpy", "pillow", "pyarrow", "safetensors")

@@ -1,4 +1,4 @@
-"""`find_learning_rate`: a range test, in which the rate grows step by step until the loss runs away.
+"""`find_learning_rate`: a range test, in which the learning rate grows step by step until the loss diverges.
 
 Source: Smith 2015, arXiv:1506.01186, section 3.3.
 """
@@ -20,41 +20,38 @@ from torch import Tensor, nn
 
 from visionlib.data import Dataset, ImageSplit, load_dataset
 from visionlib.errors import ConfigError, ModelError
-from visionlib.models import build_model
+from visionlib.inference.device import Compute, compute_environment
 from visionlib.progress import progress_bar
-from visionlib.training.batches import epoch_batches, shown_batches
+from visionlib.training.batches import augmented_batches, epoch_batches
 from visionlib.training.config import TrainConfig
-from visionlib.training.device import Compute, choose_compute, prepared_process
-from visionlib.training.fast_convolutions import fast_convolutions
-from visionlib.training.fit import Fit
 from visionlib.training.initialization import initialize_model
+from visionlib.training.job import TrainingJob, choose_training_compute, make_job
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.rate_rule import cap_losses, smooth_losses, suggest_rate
 from visionlib.training.recipes import RECIPES
-from visionlib.training.schedule import share_px
+from visionlib.training.schedule import scale_side
 from visionlib.training.step import TrainingStep
-from visionlib.training.train_run import prepare_fit
 
 Growth = Literal["exponential", "linear"]
 
-_FEWEST_STEPS = 20
-_MEMORY = 0.8
-_RUNS_AWAY = 4.0
-"""The test ends when the mean of the last losses, each weighing 0.8 times the next, is so many times its lowest."""
+_MIN_STEPS = 20
+_LOSS_DECAY = 0.8
+_DIVERGED = 4.0
+"""The test ends when the moving average of the losses, with a decay of 0.8, is this factor above its minimum."""
 
 
 @dataclass(frozen=True)
 class RateFinding:
-    """What a range test found.
+    """The result of a range test.
 
     Attributes:
         rates: learning rate of each step.
         losses: mean loss of each step's batch, before the step.
-        smoothed: the losses as a mean over neighbouring steps, cut off where they run away, see `suggest_rate`.
+        smoothed: the losses as a mean over neighbouring steps, capped where they diverge, see `suggest_rate`.
         suggestion: a peak rate for the schedule.
-        rule: how the suggestion was made, as a sentence that goes on after "it is".
-        settings: what to change in the settings that it was found for.
-        has_diverged: whether the loss ran away; else the highest rate was reached first, and a higher one might do.
+        rule: how the suggestion was made, as the end of a sentence that begins with "it is".
+        settings: settings to change, with their values.
+        has_diverged: whether the loss diverged; else the highest rate was reached first, and a higher one might do.
     """
 
     rates: tuple[float, ...]
@@ -66,7 +63,7 @@ class RateFinding:
     has_diverged: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the figures for JSON."""
+        """Return every number for JSON."""
         return {
             "suggestion": self.suggestion,
             "rule": self.rule,
@@ -87,44 +84,40 @@ def find_learning_rate(
     highest: float = 10.0,
     steps: int = 100,
     growth: Growth = "exponential",
-    tell: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> RateFinding:
-    """Train a copy of a network with a growing rate until the loss runs away, and suggest a peak rate.
+    """Train a copy of a network with a growing rate until the loss diverges, and suggest a peak rate.
 
-    Batches, augmentation and optimiser are those of the settings, at their first resolution. The network
-    that is given and the generators of random numbers are left as they were, to the bit.
+    Batches, augmentation and optimizer are those of the settings, at their first resolution. The given network and the
+    random generators keep their state, to the bit.
 
     Args:
         dataset: a dataset, or what `load_dataset` takes; only its training split is read.
         config: the settings that the rate is for.
-        model: a network to begin from; by default the settings' own, fresh from its seed.
+        model: a network to begin from; by default that of the settings, initialized by their seed.
         lowest: rate of the first step.
-        highest: rate of the last step, if the loss does not run away before.
-        steps: most steps.
+        highest: rate of the last step, if the loss does not diverge before.
+        steps: maximum number of steps.
         growth: by equal factors, or by equal amounts.
-        tell: takes a line for people at the start.
+        log: takes a line at the start.
     Raises:
         ConfigError: if the rates or steps are out of range, or the settings do not fit the dataset or the machine.
         DataError: if the dataset cannot be loaded.
-        ModelError: if the network cannot be built or copied, or its loss is no number from the start.
+        ModelError: if the network cannot be built or copied, or its first loss is not finite.
     """
     _check_range(lowest, highest, steps)
-    compute = choose_compute(config.device, config.precision, config.threads, kernels=config.kernels)
-    tell(str(compute))
+    compute = choose_training_compute(config)
+    log(str(compute))
     source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
-    fit, _ = prepare_fit(source, config, compute)
+    job, _ = make_job(source, config, compute)
     rates = [_rate(step, steps, lowest, highest, growth) for step in range(steps)]
-    with _kept_random_state(compute, config.seed), prepared_process(compute):
+    with _seeded_generators(compute, config.seed), compute_environment(compute):
         if model is None:
-            learner = build_model(
-                config.model, classes=len(source.classes), channels=fit.split.channels, seed=config.seed
-            )
+            learner = job.build_model()
+            initialize_model(learner, job)
         else:
-            learner = _copy(model)
-        learner.to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if model is None:
-            initialize_model(learner, fit.split, config, fit.mean, fit.std)
-        losses, has_diverged = _test_range(learner, fit, rates)
+            learner = _copy(model).to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        losses, has_diverged = _test_range(learner, job, rates)
     if not losses:
         raise ModelError(
             type(learner).__name__, "has a loss that is no number from the start", "look at what it puts out"
@@ -134,48 +127,48 @@ def find_learning_rate(
     suggestion, rule = suggest_rate(rates, losses)
     settings = {"peak_learning_rate": suggestion}
     if config.optimizer == "muon" and config.peak_learning_rate:
-        # Its filters have a rate of their own, which was tested in the proportion that the settings have.
-        share = config.muon_learning_rate / config.peak_learning_rate
-        settings["muon_learning_rate"] = min(1.0, suggestion * share)
+        # Muon's rate was tested in the proportion that the settings give.
+        ratio = config.muon_learning_rate / config.peak_learning_rate
+        settings["muon_learning_rate"] = min(1.0, suggestion * ratio)
     return RateFinding(tuple(rates), tuple(losses), tuple(smoothed), suggestion, rule, settings, has_diverged)
 
 
 def _check_range(lowest: float, highest: float, steps: int) -> None:
     if not (0 < lowest < highest < math.inf):
         raise ConfigError("lowest, highest", f"{lowest:g} and {highest:g} are no range", "set 0 < lowest < highest")
-    if steps < _FEWEST_STEPS:
-        raise ConfigError("steps", f"{steps} are too few to see a curve", f"set at least {_FEWEST_STEPS}")
+    if steps < _MIN_STEPS:
+        raise ConfigError("steps", f"{steps} are too few to see a curve", f"set at least {_MIN_STEPS}")
 
 
-def _test_range(model: nn.Module, fit: Fit, rates: list[float]) -> tuple[list[float], bool]:
-    """Take a step with each rate; give the finite losses, and whether they ran away before the last one."""
-    config = fit.config
-    side_px = share_px(config.resolutions[0], fit.split.image_size[0])
-    optimizer = make_optimizer(model, config, fit.number_format)
-    batches = _endless_batches(fit.split, config)
+def _test_range(model: nn.Module, job: TrainingJob, rates: list[float]) -> tuple[list[float], bool]:
+    """Take a step with each rate; return the finite losses, and whether they diverged before the last one."""
+    config = job.config
+    side_px = scale_side(config.resolutions[0], job.split.image_size[0])
+    optimizer = make_optimizer(model, config, job.compute.dtype)
+    batches = _endless_batches(job.split, config)
     losses: list[float] = []
     mean, lowest = math.nan, math.inf
-    take_step = TrainingStep(model.train(), optimizer, fit)
-    with progress_bar("range test", len(rates), "steps") as show, fast_convolutions(model, fit.compute):
+    take_step = TrainingStep(model.train(), optimizer, job)
+    with progress_bar("range test", len(rates), "steps") as show:
         for rate in rates:
             images, labels = next(batches)
             loss = take_step(images, labels, side_px=side_px, learning_rate=rate)[0].item()
             if not math.isfinite(loss):
                 return losses, True
             losses.append(loss)
-            mean = loss if len(losses) == 1 else _MEMORY * mean + (1 - _MEMORY) * loss
+            mean = loss if len(losses) == 1 else _LOSS_DECAY * mean + (1 - _LOSS_DECAY) * loss
             lowest = min(lowest, mean)
             show(len(losses), f"rate {rate:.2g}, loss {mean:.3f}")
-            if mean > _RUNS_AWAY * lowest:
+            if mean > _DIVERGED * lowest:
                 return losses, True
     return losses, False
 
 
 def _rate(step: int, steps: int, lowest: float, highest: float, growth: Growth) -> float:
-    share = step / (steps - 1)
+    fraction = step / (steps - 1)
     if growth == "linear":
-        return lowest + (highest - lowest) * share
-    return float(lowest * (highest / lowest) ** share)
+        return lowest + (highest - lowest) * fraction
+    return float(lowest * (highest / lowest) ** fraction)
 
 
 def _endless_batches(
@@ -183,11 +176,11 @@ def _endless_batches(
 ) -> Iterator[tuple[UInt8[Tensor, "_n c h w"], Int64[Tensor, "_n"]]]:
     for epoch in itertools.count():
         batches = epoch_batches(split, config.batch_size, seed=config.seed, epoch=epoch)
-        yield from shown_batches(split, batches, config, epoch)
+        yield from augmented_batches(split, batches, config, epoch)
 
 
 def _copy(model: nn.Module) -> nn.Module:
-    """Copy a network with all that belongs to it, so that nothing needs to be put back."""
+    """Copy a network with everything that belongs to it, so that nothing needs to be restored."""
     try:
         return copy.deepcopy(model)
     except Exception as error:  # whatever the network's own parts raise
@@ -197,14 +190,14 @@ def _copy(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _kept_random_state(compute: Compute, seed: int) -> Iterator[None]:
-    """Draw from the seed while the block runs, such as for dropout, and leave the generators as they were."""
+def _seeded_generators(compute: Compute, seed: int) -> Iterator[None]:
+    """Seed the generators while the block runs, such as for dropout, and restore them afterwards."""
     device = torch.device(compute.device)
-    others = random.getstate(), np.random.get_state()  # noqa: NPY002  the one that everybody shares
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002  the global generator
     with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
         torch.manual_seed(seed)
         try:
             yield
         finally:
-            random.setstate(others[0])
-            np.random.set_state(others[1])  # noqa: NPY002
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002

@@ -1,7 +1,7 @@
-"""Schedules as pure functions: nothing here has a state, so any step can be asked for alone.
+"""Schedules as pure functions of the step, without state.
 
-Learning rates are those at the middle of a step, where position = (step + 0.5) / total_steps is the share of the run
-that is done. So no step has a rate of 0 because it is the first or the last one.
+Learning rates are those at the middle of a step: position = (step + 0.5) / total_steps is the finished fraction of the
+run. So neither the first nor the last step has a rate of 0.
 """
 
 import math
@@ -16,7 +16,7 @@ def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
     Args:
         step: 0 is the first step.
         total_steps: steps of the whole run.
-        config: tells the schedule, its peak, and its warm-up or its cycles.
+        config: gives the schedule, its peak, and its warm-up or its cycles.
     """
     peak, warmup = config.peak_learning_rate, config.warmup_fraction
     match config.schedule:
@@ -31,7 +31,7 @@ def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
 
 
 def one_cycle(step: int, total_steps: int, peak_learning_rate: float, warmup_fraction: float) -> float:
-    """Rate of a straight line up to the peak, then a straight line down to nothing.
+    """Linear warm-up to the peak, then linear decay to zero.
 
         peak * position / warmup                while position < warmup
         peak * (1 - position) / (1 - warmup)    after that
@@ -40,7 +40,7 @@ def one_cycle(step: int, total_steps: int, peak_learning_rate: float, warmup_fra
         step: 0 is the first step.
         total_steps: steps of the whole run.
         peak_learning_rate: the highest rate.
-        warmup_fraction: share of the steps in which it rises.
+        warmup_fraction: fraction of the steps in which it rises.
     Source: Smith and Topin 2017, arXiv:1708.07120, with both ends at zero.
     """
     position = (step + 0.5) / total_steps
@@ -50,7 +50,7 @@ def one_cycle(step: int, total_steps: int, peak_learning_rate: float, warmup_fra
 
 
 def triangular(step: int, total_steps: int, peak_learning_rate: float, cycles: int) -> float:
-    """Rate of equal cycles, each a straight line up from nothing to the peak and an equal one down.
+    """Equal cycles, each rising linearly from zero to the peak and falling as fast.
 
         peak * (1 - |2 u - 1|),  where u is the fractional part of cycles * position
 
@@ -58,18 +58,18 @@ def triangular(step: int, total_steps: int, peak_learning_rate: float, cycles: i
         step: 0 is the first step.
         total_steps: steps of the whole run.
         peak_learning_rate: the highest rate.
-        cycles: how many there are; at most as many as there are steps.
+        cycles: number of cycles; at most the number of steps.
     Returns:
-        The rate; it is 0 in a single step where the turn between two cycles falls into the middle of it.
+        The rate; it is 0 in a step whose middle is the border between two cycles.
     Source: Smith 2015, arXiv:1506.01186, section 3.1, with a lowest rate of zero.
     """
-    # In whole numbers, so that a turn in the middle of a step is one exactly.
-    place = min(cycles, total_steps) * (2 * step + 1) % (2 * total_steps)
-    return peak_learning_rate * (1 - abs(place / total_steps - 1))
+    # In whole numbers, so that a border in the middle of a step is exact.
+    phase = min(cycles, total_steps) * (2 * step + 1) % (2 * total_steps)
+    return peak_learning_rate * (1 - abs(phase / total_steps - 1))
 
 
 def cosine(step: int, total_steps: int, peak_learning_rate: float, warmup_fraction: float) -> float:
-    """Rate of a straight line up to the peak, then half a wave of the cosine down to nothing.
+    """Linear warm-up to the peak, then half a cosine wave down to zero.
 
         peak * position / warmup                                              while position < warmup
         peak * (1 + cos(pi * (position - warmup) / (1 - warmup))) / 2         after that
@@ -78,7 +78,7 @@ def cosine(step: int, total_steps: int, peak_learning_rate: float, warmup_fracti
         step: 0 is the first step.
         total_steps: steps of the whole run.
         peak_learning_rate: the highest rate.
-        warmup_fraction: share of the steps in which it rises.
+        warmup_fraction: fraction of the steps in which it rises.
     Source: Loshchilov and Hutter 2016, arXiv:1608.03983, without restarts; the warm-up is Goyal et al. 2017,
         arXiv:1706.02677, section 2.2.
     """
@@ -90,7 +90,7 @@ def cosine(step: int, total_steps: int, peak_learning_rate: float, warmup_fracti
 
 
 def constant(step: int, total_steps: int, peak_learning_rate: float, warmup_fraction: float) -> float:
-    """Rate of a straight line up to the peak, which is kept from then on.
+    """Linear warm-up to the peak, then the peak.
 
         peak * min(1, position / warmup)
 
@@ -98,7 +98,7 @@ def constant(step: int, total_steps: int, peak_learning_rate: float, warmup_frac
         step: 0 is the first step.
         total_steps: steps of the whole run.
         peak_learning_rate: the highest rate.
-        warmup_fraction: share of the steps in which it rises.
+        warmup_fraction: fraction of the steps in which it rises.
     Source: Goyal et al. 2017, arXiv:1706.02677, section 2.2, for the warm-up.
     """
     position = (step + 0.5) / total_steps
@@ -106,52 +106,52 @@ def constant(step: int, total_steps: int, peak_learning_rate: float, warmup_frac
 
 
 def resolution_px(step: int, total_steps: int, resolutions: tuple[float, ...], side_px: int) -> int:
-    """Image side to train a step at: the schedule's shares are spread evenly over the steps.
+    """Training resolution of a step: the settings' resolutions are spread evenly over the steps.
 
     Args:
         step: 0 is the first step; its middle decides.
         total_steps: steps of the whole run.
-        resolutions: shares of the side, in order.
+        resolutions: fractions of the side, in order.
         side_px: side of the stored images.
     Returns:
-        Pixels, see `share_px`.
+        Pixels, see `scale_side`.
     """
     # In whole numbers: the floor of (step + 1/2) / total_steps * len(resolutions).
-    return share_px(resolutions[(2 * step + 1) * len(resolutions) // (2 * total_steps)], side_px)
+    return scale_side(resolutions[(2 * step + 1) * len(resolutions) // (2 * total_steps)], side_px)
 
 
-def is_uphill(step: int, total_steps: int, config: TrainConfig) -> bool:
-    """Tell whether a step learns from uphill of its weights, see `sharpness`; its middle decides.
+def is_sam_step(step: int, total_steps: int, config: TrainConfig) -> bool:
+    """Whether a step is one of sharpness-aware minimization; its middle decides.
 
     Args:
         step: 0 is the first step.
         total_steps: steps of the whole run.
-        config: tells how far uphill, and from which share of the steps on.
+        config: gives the radius, and the fraction of the steps after which SAM begins.
     """
     return config.sam_radius > 0 and (step + 0.5) / total_steps >= config.sam_start
 
 
-def shares_of_steps(config: TrainConfig, side_px: int) -> dict[tuple[int, bool], float]:
-    """Give the share of a run's steps for each resolution, and whether they learn from uphill of their weights.
+def step_fractions(config: TrainConfig, side_px: int) -> dict[tuple[int, bool], float]:
+    """Return the fraction of a run's steps for each resolution, with and without SAM.
 
     Args:
         config: the settings.
         side_px: side of the stored images.
     Returns:
-        For each kind of step that there is its share; they add up to 1.
+        By resolution in pixels and whether the steps are SAM's; the fractions add up to 1.
     """
-    start = config.sam_start if config.sam_radius > 0 else 1.0
-    shares: defaultdict[tuple[int, bool], float] = defaultdict(float)
+    sam_start = config.sam_start if config.sam_radius > 0 else 1.0
+    fractions: defaultdict[tuple[int, bool], float] = defaultdict(float)
     count = len(config.resolutions)
-    for at, share in enumerate(config.resolutions):
-        begin, end = at / count, (at + 1) / count
-        turn = min(max(start, begin), end)
-        for uphill, length in ((False, turn - begin), (True, end - turn)):
+    for number, resolution in enumerate(config.resolutions):
+        begin, end = number / count, (number + 1) / count
+        border = min(max(sam_start, begin), end)
+        for is_sam, length in ((False, border - begin), (True, end - border)):
             if length > 0:
-                shares[share_px(share, side_px), uphill] += length
-    return dict(shares)
+                fractions[scale_side(resolution, side_px), is_sam] += length
+    return dict(fractions)
 
 
-def share_px(share: float, side_px: int) -> int:
-    """Give a share of a side, rounded to a multiple of 4 unless it is whole, and at least 8, or the side if smaller."""
-    return side_px if share == 1 else min(side_px, max(8, 4 * round(side_px * share / 4)))
+def scale_side(fraction: float, side_px: int) -> int:
+    """Scale a side, rounded to a multiple of 4 unless it stays whole, and at least 8, or the side if smaller."""
+    return side_px if fraction == 1 else min(side_px, max(8, 4 * round(side_px * fraction / 4)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from visionlib.training.device import choose_compute, has_cpu_feature
+from visionlib.inference.device import choose_compute, has_cpu_feature
 
 needs_kernels = pytest.mark.skipif(
     choose_compute("cpu", kernels="auto").kernels == "torch", reason="no AVX512-BF16, or no C++ compiler"

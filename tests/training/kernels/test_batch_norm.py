@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.training.kernels import needs_kernels
-from visionlib.training.kernels.batch_norm import FusedNorm
+from visionlib.training.cpu.batch_norm import FusedNorm
 
 pytestmark = needs_kernels
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from tests.training.kernels import needs_kernels, needs_matrix_units
-from visionlib.training.kernels.filter_gradient import filter_gradient, suits_kernel
+from visionlib.training.cpu.filter_gradient import filter_gradient, suits_kernel
 
 SHAPES = [
     (1, 32, 32, 6, 6),  # images, inputs, outputs, height, width: a tile and a bit

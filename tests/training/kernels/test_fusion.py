@@ -10,12 +10,13 @@ from torch import Tensor, fx, nn
 from tests.training.kernels import needs_kernels
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError
+from visionlib.inference.device import choose_compute
 from visionlib.models import MODELS, build_model
-from visionlib.training import TrainConfig, choose_compute
+from visionlib.training import TrainConfig
 from visionlib.training.config import Kernels
-from visionlib.training.fit import Fit
-from visionlib.training.kernels.batch_norm import FusedNorm
-from visionlib.training.kernels.fusion import fuse_norms
+from visionlib.training.cpu.batch_norm import FusedNorm
+from visionlib.training.cpu.fusion import fuse_norms
+from visionlib.training.job import TrainingJob
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.step import TrainingStep
 
@@ -113,7 +114,7 @@ def test_a_network_learns_by_kernels_as_by_torch(small_shapes: Dataset) -> None:
     both: list[Kernels] = ["off", "auto"]
     for kernels in both:
         config = TrainConfig(model="resnet20", kernels=kernels)
-        fit = Fit(split, config, choose_compute("cpu", "bf16", kernels=config.kernels), split.mean, split.std)
+        fit = TrainingJob(split, config, choose_compute("cpu", "bf16", kernels=config.kernels), split.mean, split.std)
         model = build_model("resnet20").to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         take_step = TrainingStep(model, make_optimizer(model, config), fit)
         losses = [
@@ -131,7 +132,7 @@ def test_a_network_of_ones_own_is_fused_only_if_asked(small_shapes: Dataset) -> 
     cases: list[tuple[Kernels, bool]] = [("auto", False), ("on", True)]
     for kernels, expected in cases:
         config = TrainConfig(model="networks:own", kernels=kernels)
-        fit = Fit(split, config, choose_compute("cpu", "bf16", kernels=config.kernels), split.mean, split.std)
+        fit = TrainingJob(split, config, choose_compute("cpu", "bf16", kernels=config.kernels), split.mean, split.std)
         model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         take_step = TrainingStep(model.train(), make_optimizer(model, config), fit)
         assert bool(fused_parts(take_step._model)) is expected

@@ -11,9 +11,9 @@ import pytest
 
 from tests.training.kernels import needs_kernels
 from visionlib.errors import ConfigError
-from visionlib.training import choose_compute
+from visionlib.inference.device import choose_compute
 from visionlib.training import device as device_module
-from visionlib.training.kernels.library import KernelError, find_compiler, load_kernels
+from visionlib.training.cpu.compile import KernelError, find_compiler, load_kernels
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,8 @@
 from typing import Any
 
 from visionlib.errors import RunError
+from visionlib.inference.trained_model import load_record
 from visionlib.runs import Run, read_json
-from visionlib.training.trained_model import load_record
 
 
 def load_quality(run: Run) -> dict[str, Any]:
@@ -18,6 +18,6 @@ def load_quality(run: Run) -> dict[str, Any]:
     if not place.is_file():
         raise RunError(place, "the run lacks it", remedy)
     record = read_json(place)
-    if record.get("weights_sha256") != load_record(run)[1]:
+    if record.get("weights_sha256") != load_record(run).weights_sha256:
         raise RunError(place, "is of other weights", remedy)
     return record

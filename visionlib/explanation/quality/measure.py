@@ -20,13 +20,13 @@ from visionlib.explanation.quality.localisation import point_at_objects, share_o
 from visionlib.explanation.quality.perturbation import BASELINE, area_under, measure_curves
 from visionlib.explanation.quality.result import MapQuality, MethodQuality, average, share
 from visionlib.explanation.quality.sanity import compare_with_scrambled
-from visionlib.models import predict_logits, prepare_inputs
+from visionlib.inference.device import choose_compute, compute_environment
+from visionlib.inference.prediction import predict_logits
+from visionlib.inference.preprocessing import prepare_inputs
+from visionlib.inference.run_data import load_run_data
+from visionlib.inference.trained_model import load_record
 from visionlib.progress import progress_bar
 from visionlib.runs import Run, write_json
-from visionlib.training import choose_compute
-from visionlib.training.device import prepared_process
-from visionlib.training.run_data import load_run_data
-from visionlib.training.trained_model import load_record
 
 _AT_ONCE = 100
 _MOST_SCRAMBLED = 64
@@ -72,7 +72,7 @@ def measure_quality(
     chosen = random_order(seed, 0, split.index.cpu(), Stream.QUALITY_IMAGES)[:n].sort().values
     part = split.subset(chosen.to(split.images.device))
     settings = {"mean": mean, "std": std, "side_px": side_px}
-    every = predict_logits(model, split.images, precision=precision, **settings).cpu()  # type: ignore[arg-type]
+    every = predict_logits(model, split.images, precision=precision, **settings).cpu()
     grids = choose_grids(every.softmax(1), split.labels.cpu(), split.index.cpu(), max(1, n // _IMAGES_PER_GRID), seed)
     fours, grid_places = _gather_grids(split, grids)
     inputs, four_inputs = (prepare_inputs(one.images.to(device), mean, std, side_px) for one in (part, fours))
@@ -161,7 +161,7 @@ def measure_run_quality(
     width = prepare_inputs(split.images[:1], subject.mean, subject.std, side_px).shape[3]
     size = (split.channels, side_px, width)
     makers = {name: make_map_maker(name, subject.model, size, precision=subject.precision) for name in names}
-    with prepared_process(choose_compute(device)):
+    with compute_environment(choose_compute(device)):
         found = measure_quality(
             subject.model,
             split,
@@ -174,7 +174,7 @@ def measure_run_quality(
             precision=subject.precision,
         )
     record = {
-        "weights_sha256": load_record(run)[1],
+        "weights_sha256": load_record(run).weights_sha256,
         "content_hash": split.content_hash,
         "split": "test",
         **found.to_dict(),

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
+from visionlib.eval_mode import unwrap_model
 from visionlib.explanation.quality.correlation import correlate_ranks
-from visionlib.explanation.untouched import unwrap_model
 
 LARGEST_CORRELATION = 0.5
 """With the network scrambled, above which a map fails: a quarter of the order of its cells would then be that of the

@@ -1,0 +1,1 @@
+"""Everything that several packages need to draw: palette, lettering, image grids, saving a figure."""

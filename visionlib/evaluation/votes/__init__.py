@@ -1,0 +1,1 @@
+"""Labels by several people, and their opinion of the mistakes."""

@@ -1,0 +1,106 @@
+"""`load_votes`: what people say of each image, out of a CSV, npz or npy file of counts or shares per class."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64, Int64
+from numpy.typing import NDArray
+from torch import Tensor
+
+from visionlib.errors import DataError
+from visionlib.evaluation.votes.arrays import read_vote_arrays
+from visionlib.evaluation.votes.table import read_vote_table
+
+_KINDS = (".csv", ".npz", ".npy")
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """What people say of the images of a split.
+
+    Attributes:
+        source: the file.
+        shares: of the people that chose each class, rows that sum to 1; zeros for images without votes.
+        has_votes: whether there are votes for an image.
+    """
+
+    source: str
+    shares: Float64[Tensor, "n k"]
+    has_votes: Bool[Tensor, "n"]
+
+
+def load_votes(path: str | os.PathLike[str], classes: tuple[str, ...], index: Int64[Tensor, "n"]) -> Votes:
+    """Read votes: counts or shares, a row for each image and a column for each class. Nothing is unpickled.
+
+    - CSV: a header of class names in any order, or no header and the columns in the order of `classes`. A column
+      `index` says which image a row is of; without it the rows are those of the split, all and in order.
+    - npz: an array `votes`, or a single array whatever its name; an array `index` beside `votes` as in CSV.
+    - npy: the array.
+
+    Args:
+        path: the file.
+        classes: class names, in the order of the logits.
+        index: what each image of the split is called for good.
+    Raises:
+        DataError: if there is no such file, it is damaged, its shape or its class names are other than the split's, a
+            vote is no number or below 0, or a row has no vote at all.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _KINDS:
+        raise DataError(path, "is no file of votes by its name", f"name one that ends in {', '.join(_KINDS)}")
+    if not path.is_file():
+        raise DataError(path, "there is no such file", "name a file of votes")
+    try:
+        if path.suffix.lower() == ".csv":
+            votes, named = read_vote_table(path, classes, len(index))
+        else:
+            votes, named = read_vote_arrays(path, len(classes), len(index))
+    except OSError as error:
+        raise DataError(path, f"cannot be read ({error.strerror})", "name another file") from error
+    _check_values(path, votes)
+    places = _find_places(path, named, index, len(votes))
+    shares = torch.zeros(len(index), len(classes), dtype=torch.float64)
+    shares[places] = torch.from_numpy(votes / votes.sum(1, keepdims=True))
+    has_votes = torch.zeros(len(index), dtype=torch.bool)
+    has_votes[places] = True
+    return Votes(str(path), shares, has_votes)
+
+
+def _check_values(path: Path, votes: NDArray[np.float64]) -> None:
+    remedy = (
+        "mend the row, counted from 0, or leave it out and say with a column `index` which images the others are of"
+    )
+    with np.errstate(over="ignore"):
+        totals = votes.sum(1)
+    for is_bad, problem in (
+        (~np.isfinite(votes).all(1) | ~np.isfinite(totals), "holds a vote that is not a number"),
+        ((votes < 0).any(1), "holds a vote below 0"),
+        (totals == 0, "holds no vote at all"),
+    ):
+        if is_bad.any():
+            raise DataError(path, f"row {int(is_bad.argmax())} {problem}", remedy)
+
+
+def _find_places(
+    path: Path, named: NDArray[np.int64] | None, index: Int64[Tensor, "n"], rows: int
+) -> Int64[Tensor, "rows"]:
+    """Find which images of the split the rows are of."""
+    if named is None:
+        if rows != len(index):
+            many = f"more than {len(index):,}" if rows > len(index) else f"{rows:,}"
+            problem = f"has {many} rows for {len(index):,} images"
+            raise DataError(path, problem, "give a row for each, or a column `index` that says which they are of")
+        return torch.arange(rows)
+    position = {name: place for place, name in enumerate(index.tolist())}
+    places: dict[int, None] = {}
+    for row, name in enumerate(named.tolist()):
+        if name not in position:
+            problem = f"row {row} is of image {name}, which the split does not have"
+            raise DataError(path, problem, "name the votes of this split")
+        if position[name] in places:
+            raise DataError(path, f"has two rows for image {name}", "leave one of them out")
+        places[position[name]] = None
+    return torch.tensor(list(places), dtype=torch.int64)

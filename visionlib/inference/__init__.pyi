@@ -1,0 +1,14 @@
+from .device import Compute as Compute
+from .device import choose_compute as choose_compute
+from .device import compute_environment as compute_environment
+from .prediction import Predictions as Predictions
+from .prediction import predict as predict
+from .prediction import predict_logits as predict_logits
+from .predictions import StoredPredictions as StoredPredictions
+from .predictions import load_predictions as load_predictions
+from .preprocessing import normalize_images as normalize_images
+from .preprocessing import prepare_inputs as prepare_inputs
+from .run_data import load_run_data as load_run_data
+from .trained_model import ModelRecord as ModelRecord
+from .trained_model import TrainedModel as TrainedModel
+from .trained_model import load_model as load_model

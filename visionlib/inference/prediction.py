@@ -1,0 +1,147 @@
+"""Logits and embeddings of images, without changing the network."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Float16, Float32, UInt8
+from torch import Tensor, nn
+
+from visionlib.errors import ModelError
+from visionlib.eval_mode import Precision, eval_mode
+from visionlib.inference.preprocessing import prepare_inputs
+from visionlib.progress import progress_bar
+
+MIN_BATCH_ROWS = 16
+"""Smallest number of images in a forward pass, see `pad_batch`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """A network's outputs, in the images' order.
+
+    Attributes:
+        logits: one per class.
+        embeddings: inputs of the last linear layer that runs; None for a network without one, or one whose last linear
+            layer takes anything but a row per image. Values beyond 65504 become infinite.
+    """
+
+    logits: Float32[Tensor, "n k"]
+    embeddings: Float16[Tensor, "n d"] | None
+
+
+def predict(
+    model: nn.Module,
+    images: UInt8[Tensor, "n c h w"],
+    *,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    side_px: int | None = None,
+    batch_size: int = 250,
+    precision: Precision = "fp32",
+    mirror: bool = False,
+) -> Predictions:
+    """Predict images in eval mode, on the device of the model's weights; the model is left as it was.
+
+    On a CPU the built-in networks give the same logits, bit for bit, for every batch size. On a GPU the algorithm may
+    depend on the shape of the batch, and with it the last digits.
+
+    Args:
+        model: returns a row of logits per image.
+        images: pixels as stored, on any device; the results lie on the same.
+        mean: per channel, as fractions of 255.
+        std: per channel, as fractions of 255.
+        side_px: height of the network's inputs, if it works on shrunk images.
+        batch_size: images per forward pass; at least 1.
+        precision: of convolutions and products; weights stay float32.
+        mirror: average the logits of every image and of its mirror image; the embeddings are those of the image.
+    Raises:
+        ModelError: if the model returns anything but a row of logits per image; the message names it.
+        ValueError: if batch_size is below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, and it is {batch_size}")
+    n = len(images)
+    device = next(itertools.chain(model.parameters(), model.buffers()), images).device
+    logits: list[Tensor] = []
+    embeddings: list[Tensor | None] = []
+    with (
+        eval_mode(model, precision=precision),
+        _last_linear_inputs(model) as linear_inputs,
+        progress_bar("predicting", n, "images") as advance,
+    ):
+        # Even without images the number of logits has to be found out: the network gets a black one.
+        source = images if n else images.new_zeros(1, *images.shape[1:])
+        for chunk in torch.split(source, batch_size):
+            inputs = prepare_inputs(chunk.to(device), mean, std, side_px)
+            rows = _forward(model, inputs)
+            embeddings.append(_as_embeddings(linear_inputs, rows=len(chunk), device=images.device))
+            if mirror:
+                rows = (rows + _forward(model, inputs.flip(3))) / 2
+            logits.append(rows.to(images.device))
+            advance(sum(map(len, logits)))
+    known = [embedding for embedding in embeddings if embedding is not None]
+    # Joined first and narrowed afterwards: within a caller's autocast torch cannot join float16 on a CPU.
+    joined = torch.cat(known)[:n].to(torch.float16) if len(known) == len(embeddings) else None
+    return Predictions(torch.cat(logits)[:n], joined)
+
+
+def predict_logits(model: nn.Module, images: UInt8[Tensor, "n c h w"], **options: Any) -> Float32[Tensor, "n k"]:
+    """Return the logits of `predict`, whose options and errors are the same."""
+    return predict(model, images, **options).logits
+
+
+def pad_batch(inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "_m c h w"]:
+    """Repeat the images of a small batch up to `MIN_BATCH_ROWS`, so that each gets the logits of a large batch.
+
+    Libraries multiply matrices of few rows by other code than larger ones, which rounds differently: below 2 everywhere
+    (a matrix times a vector), below 16 on Intel CPUs.
+    """
+    n = len(inputs)
+    return inputs if n == 0 or n >= MIN_BATCH_ROWS else inputs[torch.arange(MIN_BATCH_ROWS, device=inputs.device) % n]
+
+
+def _forward(model: nn.Module, inputs: Float32[Tensor, "n c h w"]) -> Float32[Tensor, "n k"]:
+    """Run the model on one batch, and check that it returns logits."""
+    n = len(inputs)
+    outputs: object = model(pad_batch(inputs))
+    rows = max(n, MIN_BATCH_ROWS)
+    remedy = f"its forward must return floating-point logits of shape ({rows}, classes) for {rows} images"
+    if not isinstance(outputs, Tensor):
+        raise ModelError(type(model).__name__, f"returned a {type(outputs).__name__}, not a tensor", remedy)
+    if outputs.ndim != 2 or len(outputs) != rows or not outputs.is_floating_point():
+        kind = str(outputs.dtype).removeprefix("torch.")
+        raise ModelError(type(model).__name__, f"returned a {kind} tensor of shape {tuple(outputs.shape)}", remedy)
+    return outputs[:n].to(torch.float32)
+
+
+def _as_embeddings(linear_inputs: list[Any], *, rows: int, device: torch.device) -> Float[Tensor, "n d"] | None:
+    """Take the latest input of a linear layer off the list, if it has a row per image."""
+    latest = linear_inputs.pop() if linear_inputs else None
+    linear_inputs.clear()
+    if not isinstance(latest, Tensor) or latest.ndim != 2 or len(latest) != max(rows, MIN_BATCH_ROWS):
+        return None
+    return latest[:rows].to(device)
+
+
+@contextmanager
+def _last_linear_inputs(model: nn.Module) -> Iterator[list[Any]]:
+    """Yield a list that holds the input of the linear layer that ran last, while the block runs."""
+    latest: list[Any] = []
+
+    def remember(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        latest[:] = [args[0] if args else kwargs.get("input")]
+
+    handles = [
+        module.register_forward_pre_hook(remember, with_kwargs=True)
+        for module in model.modules()
+        if isinstance(module, nn.Linear)
+    ]
+    try:
+        yield latest
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,165 @@
+"""A run's predictions of its test split or its held-out images: made once, stored, and read by every measure."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float16, Float32, Float64, Int64
+from torch import Tensor
+
+from visionlib.data import Dataset, ImageSplit
+from visionlib.data.augmentation import mirror_images
+from visionlib.errors import RunError
+from visionlib.inference.device import Compute, choose_compute, compute_environment
+from visionlib.inference.run_data import load_run_data
+from visionlib.inference.trained_model import ModelRecord, TrainedModel, load_record
+from visionlib.runs import Run, open_run, replacing
+from visionlib.runs.results import read_arrays
+
+LogitsKind = Literal["plain", "mirror-averaged"]
+_REMEDY = "make it again with `visionlib test --predict`"
+
+
+@dataclass(frozen=True, eq=False)
+class SplitPredictions:
+    """A network's outputs for a split, in the split's order.
+
+    Attributes:
+        logits: of the images.
+        mirror_logits: of the images mirrored left to right.
+        embeddings: inputs of the last linear layer; None for a network without one.
+    """
+
+    logits: Float32[Tensor, "n k"]
+    mirror_logits: Float32[Tensor, "n k"]
+    embeddings: Float16[Tensor, "n d"] | None
+
+    def choose_logits(self, *, is_mirrored: bool) -> tuple[Float64[Tensor, "n k"], LogitsKind]:
+        """Return the logits of the images, or their mean with those of the mirror images, and which these are."""
+        if not is_mirrored:
+            return self.logits.double(), "plain"
+        # Added in their own precision, as `score_logits` does, so that the same class wins.
+        return (self.logits + self.mirror_logits).double() / 2, "mirror-averaged"
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPredictions:
+    """Predictions that a run keeps, with the labels.
+
+    Attributes:
+        run: which keeps them.
+        record: the network and its classes.
+        predictions: logits of the images and of their mirror images.
+        labels: classes of the images.
+        index: stable image ids: positions in the source.
+        content_hash: of the split.
+    """
+
+    run: Run
+    record: ModelRecord
+    predictions: SplitPredictions
+    labels: Int64[Tensor, "n"]
+    index: Int64[Tensor, "n"]
+    content_hash: str
+
+    def load_images(self, dataset: str | Path | Dataset | None = None) -> ImageSplit:
+        """Load the test images that the predictions are of.
+
+        Args:
+            dataset: where the run's data lies now, if it has moved since.
+        Raises:
+            RunError: if the data is not what the run was trained with.
+            DataError: if it cannot be read.
+        """
+        split = load_run_data(self.run, dataset).test
+        if split.content_hash != self.content_hash:
+            raise RunError(self.run.predictions, "is of other images than the run's data holds", _REMEDY)
+        return split
+
+
+def predict_split(
+    model: TrainedModel, split: ImageSplit, *, batch_size: int = 250, compute: Compute | None = None
+) -> SplitPredictions:
+    """Predict every image of a split, and its mirror image; by default with torch's number of threads."""
+    with compute_environment(compute or choose_compute(str(model.device), model.precision)):
+        plain = model.predict(split.images, batch_size=batch_size)
+        mirrored = model.predict(mirror_images(split.images), batch_size=batch_size)
+    return SplitPredictions(plain.logits.cpu(), mirrored.logits.cpu(), plain.embeddings)
+
+
+def save_predictions(
+    run: Run, predictions: SplitPredictions, split: ImageSplit, weights_sha256: str, *, file: Path | None = None
+) -> None:
+    """Write `predictions.npz`, or another file, with the hashes of the weights and of the images that it belongs to."""
+    arrays = {
+        "index": split.index.cpu().numpy(),
+        "labels": split.labels.cpu().numpy(),
+        "logits": predictions.logits.numpy(),
+        "mirror_logits": predictions.mirror_logits.numpy(),
+        "weights_sha256": np.array(weights_sha256),
+        "content_hash": np.array(split.content_hash),
+    }
+    if predictions.embeddings is not None:
+        arrays["embeddings"] = predictions.embeddings.cpu().numpy()
+    with replacing(file or run.predictions) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
+
+
+def load_predictions(run: Run | str | os.PathLike[str], *, file: Path | None = None) -> StoredPredictions:
+    """Read a run's `predictions.npz`, or another file of that kind, and check it.
+
+    Raises:
+        RunError: if there is no such run, it is unfinished or damaged, or the predictions are absent, damaged or of
+            other weights.
+    """
+    run = run if isinstance(run, Run) else open_run(run)
+    record = load_record(run)
+    file = file or run.predictions
+    if not file.is_file():
+        raise RunError(file, "the run lacks its predictions", _REMEDY)
+    arrays = read_arrays(file, remedy=_REMEDY)
+    try:
+        if str(arrays["weights_sha256"]) != record.weights_sha256:
+            raise RunError(file, "was made with other weights", _REMEDY)
+        predictions = SplitPredictions(
+            torch.from_numpy(arrays["logits"]),
+            torch.from_numpy(arrays["mirror_logits"]),
+            torch.from_numpy(arrays["embeddings"]) if "embeddings" in arrays else None,
+        )
+        stored = StoredPredictions(
+            run,
+            record,
+            predictions,
+            torch.from_numpy(arrays["labels"]),
+            torch.from_numpy(arrays["index"]),
+            str(arrays["content_hash"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(file, f"is damaged ({error})", _REMEDY) from error
+    lengths = {len(predictions.logits), len(predictions.mirror_logits), len(stored.labels), len(stored.index)}
+    if len(lengths) > 1:
+        raise RunError(file, f"is damaged (its arrays have lengths {sorted(lengths)})", _REMEDY)
+    for logits in (predictions.logits, predictions.mirror_logits):
+        check_predictions(logits, stored.labels, record.classes)
+    return stored
+
+
+def check_predictions(logits: Float32[Tensor, "n k"], labels: Int64[Tensor, "m"], classes: tuple[str, ...]) -> None:
+    """Refuse logits that do not fit labels and classes.
+
+    Raises:
+        RunError: if numbers of images or classes differ, a label is out of range, or a logit is not a number.
+    """
+    if len(logits) != len(labels):
+        raise RunError("logits", f"are of {len(logits)} images for {len(labels)} labels", "use those of one split")
+    remedy = "use the run's own data"
+    if logits.shape[1] != len(classes):
+        raise RunError("logits", f"have {logits.shape[1]} columns for {len(classes)} classes", remedy)
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(classes):
+        span = f"are {int(labels.min())}..{int(labels.max())} for {len(classes)} classes"
+        raise RunError("labels", span, remedy)
+    if not bool(logits.isfinite().all()):
+        raise RunError("logits", "hold values that are not numbers", "the network is broken; train it again")

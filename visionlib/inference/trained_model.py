@@ -1,0 +1,260 @@
+"""`TrainedModel`: a network with all that it takes to use it; and how a run keeps one."""
+
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float32, UInt8
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from visionlib.errors import ConfigError, ModelError, RunError
+from visionlib.eval_mode import Precision, input_format
+from visionlib.inference.device import choose_compute
+from visionlib.inference.prediction import Predictions, predict
+from visionlib.inference.preprocessing import prepare_inputs, scale_width
+from visionlib.models import build_model, load_weights
+from visionlib.runs import Run, hash_file, open_run, read_json, replacing, write_json
+from visionlib.summary import summarize
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A network with its preprocessing and its classes, wherever it comes from.
+
+    Attributes:
+        network: returns a row of logits per image; it computes where its weights lie.
+        mean: per channel of the images, as fractions of 255.
+        std: per channel of the images, as fractions of 255.
+        side_px: height of the network's inputs, the width in proportion; None for images as they are.
+        classes: names, in the order of the logits; empty where they are not known.
+        precision: of convolutions and products.
+        provenance: where the weights come from, in words.
+    """
+
+    network: nn.Module
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    side_px: int | None = None
+    classes: tuple[str, ...] = ()
+    precision: Precision = "fp32"
+    provenance: str = "a network in memory"
+
+    @classmethod
+    def from_run(
+        cls, run: Run | str | os.PathLike[str], *, device: str = "auto", precision: Precision | None = None
+    ) -> "TrainedModel":
+        """Load the network of a finished run.
+
+        Args:
+            run: a run, or its folder.
+            device: as in `TrainConfig.device`.
+            precision: by default that of the run's training.
+        Raises:
+            RunError: if the run is unfinished or damaged.
+            ModelError: if the network cannot be built again.
+            ConfigError: if the device is absent.
+        """
+        run = run if isinstance(run, Run) else open_run(run)
+        network, record = load_model(run)
+        trained: Precision = "bf16" if read_json(run.config)["compute"]["precision"] == "bf16" else "fp32"
+        compute = choose_compute(device, precision or trained)
+        return cls(
+            network.to(compute.device),
+            record.mean,
+            record.std,
+            record.input_size[0],
+            record.classes,
+            compute.precision,
+            f"run {run.path}",
+        )
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        path: str | os.PathLike[str],
+        model: str,
+        *,
+        classes: tuple[str, ...],
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        side_px: int | None = None,
+        device: str = "auto",
+        precision: Precision = "fp32",
+    ) -> "TrainedModel":
+        """Load a checkpoint file that `visionlib.models.load_weights` reads.
+
+        Args:
+            path: of the file, in safetensors or torch's format.
+            model: what `build_model` takes.
+            classes: names, in the order of the logits.
+            mean: per channel, as fractions of 255.
+            std: per channel, as fractions of 255.
+            side_px: height of the network's inputs; None for that of the images.
+            device: as in `TrainConfig.device`.
+            precision: of convolutions and products.
+        Raises:
+            ModelError: if there is no such model, or the file does not fit it.
+            ConfigError: if the device is absent.
+        """
+        compute = choose_compute(device, precision)
+        network = build_model(model, classes=len(classes), channels=len(mean))
+        load_weights(network, Path(path))
+        network = network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        return cls(network.to(compute.device), mean, std, side_px, classes, precision, f"checkpoint {path}")
+
+    @classmethod
+    def from_network(
+        cls,
+        network: nn.Module,
+        mean: tuple[float, ...] | None,
+        std: tuple[float, ...] | None,
+        side_px: int | None = None,
+        **fields: Any,
+    ) -> "TrainedModel":
+        """Complete a network in memory by its preprocessing, which no images can tell.
+
+        Raises:
+            ConfigError: if mean or std is missing.
+        """
+        if mean is None or std is None:
+            raise ConfigError(
+                "mean, std", "are not known of a network alone", "give those that it was trained with, or a dataset"
+            )
+        return cls(network, tuple(mean), tuple(std), side_px, **fields)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images."""
+        return len(self.mean)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the network's weights."""
+        return input_format(self.network)[0]
+
+    def input_size(self, images: UInt8[Tensor, "n c h w"]) -> tuple[int, int, int]:
+        """Channels, height and width of the network's inputs for images of this size.
+
+        Raises:
+            ConfigError: if they are not pixels as stored.
+        """
+        if images.dtype != torch.uint8 or images.ndim != 4:
+            kind = f"{str(images.dtype).removeprefix('torch.')} of {images.ndim} dimensions"
+            raise ConfigError("images", f"are {kind}", "give uint8 pixels as stored: image, channel, row, column")
+        channels, height, width = images.shape[1:]
+        if self.side_px is None:
+            return channels, height, width
+        return channels, self.side_px, scale_width(height, width, self.side_px)
+
+    def prepare(self, images: UInt8[Tensor, "n c h w"]) -> Float32[Tensor, "n c _h _w"]:
+        """Move images to the device, normalize them, and shrink them to the network's input size."""
+        return prepare_inputs(images.to(self.device), self.mean, self.std, self.side_px)
+
+    def predict(self, images: UInt8[Tensor, "n c h w"], *, batch_size: int = 250, mirror: bool = False) -> Predictions:
+        """Predict images; see `visionlib.inference.predict`, whose errors these are.
+
+        Raises:
+            ModelError: if the number of logits is not that of the classes, where these are known.
+        """
+        predictions = predict(
+            self.network,
+            images,
+            mean=self.mean,
+            std=self.std,
+            side_px=self.side_px,
+            batch_size=batch_size,
+            precision=self.precision,
+            mirror=mirror,
+        )
+        if self.classes and predictions.logits.shape[1] != len(self.classes):
+            problem = f"gives {predictions.logits.shape[1]} logits and the images are of {len(self.classes)} classes"
+            raise ModelError(type(self.network).__name__, problem, "evaluate it on the classes that it was made for")
+        return predictions
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """The content of `model.json`.
+
+    Attributes:
+        model: what `build_model` takes.
+        classes: class names, in the order of the logits.
+        channels: of the images.
+        input_size: height and width in pixels that the training ended with; images are shrunk to it.
+        mean: per channel, as fractions of 255.
+        std: per channel, as fractions of 255.
+        weights_sha256: of `model.safetensors`.
+    """
+
+    model: str
+    classes: tuple[str, ...]
+    channels: int
+    input_size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    weights_sha256: str = ""
+
+
+def save_model(run: Run, network: nn.Module, record: ModelRecord) -> ModelRecord:
+    """Write the weights, then the record with their SHA-256, and return it."""
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    with replacing(run.weights) as temporary:
+        save_file(state, temporary)
+    record = replace(record, weights_sha256=hash_file(run.weights))
+    write_json(run.model, asdict(record))
+    return record
+
+
+def load_record(run: Run) -> ModelRecord:
+    """Read `model.json`.
+
+    Raises:
+        RunError: if it is absent or damaged.
+    """
+    fields = read_json(run.model)
+    try:
+        return _parse_record(fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(run.model, f"is damaged ({error!r})", "restore it, or train again") from error
+
+
+def load_model(run: Run) -> tuple[nn.Module, ModelRecord]:
+    """Build the run's network with its weights, on the CPU and in eval mode.
+
+    Raises:
+        RunError: if the weights are absent, or do not have the SHA-256 of `model.json`.
+        ModelError: if the network cannot be built again.
+    """
+    record = load_record(run)
+    if not run.weights.is_file():
+        raise RunError(run.weights, "the run lacks its weights", "restore the file, or train again")
+    if hash_file(run.weights) != record.weights_sha256:
+        raise RunError(run.weights, "does not have the SHA-256 of model.json", "restore it, or train again")
+    network = build_model(record.model, classes=len(record.classes), channels=record.channels)
+    load_weights(network, run.weights)
+    return network.to(memory_format=torch.channels_last).eval(), record  # type: ignore[call-overload]
+
+
+def save_summary(run: Run, network: nn.Module, record: ModelRecord) -> None:
+    """Write `summary.json`, the layer table at the input size; nothing for a network that cannot be followed."""
+    try:
+        table = summarize(network, (record.channels, *record.input_size), name=record.model)
+    except ModelError:
+        return
+    write_json(run.summary, table.to_dict())
+
+
+def _parse_record(fields: dict[str, Any]) -> ModelRecord:
+    height, width = fields["input_size"]
+    return ModelRecord(
+        model=str(fields["model"]),
+        classes=tuple(str(name) for name in fields["classes"]),
+        channels=int(fields["channels"]),
+        input_size=(int(height), int(width)),
+        mean=tuple(float(value) for value in fields["mean"]),
+        std=tuple(float(value) for value in fields["std"]),
+        weights_sha256=str(fields["weights_sha256"]),
+    )

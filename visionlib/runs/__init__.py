@@ -1,0 +1,14 @@
+"""The run folder, in which packages meet: its layout, and records that are atomic and checksummed."""
+
+from visionlib.runs.files import SCHEMA_VERSION as SCHEMA_VERSION
+from visionlib.runs.files import check_file_place as check_file_place
+from visionlib.runs.files import hash_file as hash_file
+from visionlib.runs.files import read_json as read_json
+from visionlib.runs.files import read_json_lines as read_json_lines
+from visionlib.runs.files import replacing as replacing
+from visionlib.runs.files import write_bytes as write_bytes
+from visionlib.runs.files import write_json as write_json
+from visionlib.runs.files import write_json_lines as write_json_lines
+from visionlib.runs.run import Run as Run
+from visionlib.runs.run import create_run as create_run
+from visionlib.runs.run import open_run as open_run

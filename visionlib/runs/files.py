@@ -1,0 +1,114 @@
+"""Files of a run: written whole or not at all, and checked when read. No machine learning here."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from visionlib.errors import ConfigError, RunError
+
+SCHEMA_VERSION = 1
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a record of a run.
+
+    Raises:
+        RunError: if the file is absent, damaged, or of a newer schema than this version knows.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(path, "the run lacks this file", "the run did not finish; train it again") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(path, f"is damaged ({error})", "restore it, or train again") from error
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if not isinstance(version, int):
+        raise RunError(path, "has no schema_version", "visionlib did not write it; name another file")
+    if version > SCHEMA_VERSION:
+        raise RunError(
+            path, f"has schema {version} and this visionlib knows up to {SCHEMA_VERSION}", "update visionlib"
+        )
+    return dict(record)
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read records that stand one to a line.
+
+    Raises:
+        RunError: if the file is absent or damaged.
+    """
+    try:
+        return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        raise RunError(path, "the run lacks this file", "no epoch of it is finished; train it again") from None
+    except (TypeError, ValueError) as error:
+        raise RunError(path, f"is damaged ({error})", "restore it, or train again") from error
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record with its schema version, whole or not at all; NaN is refused."""
+    text = json.dumps({"schema_version": SCHEMA_VERSION, **record}, indent=2, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def write_json_lines(path: Path, records: list[dict[str, Any]]) -> None:
+    """Write records one to a line, whole or not at all."""
+    lines = [json.dumps({"schema_version": SCHEMA_VERSION, **r}, ensure_ascii=False, allow_nan=False) for r in records]
+    write_bytes(path, "".join(line + "\n" for line in lines).encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def check_file_place(path: Path) -> None:
+    """Refuse, before anything is computed, a place where no file can be written.
+
+    Raises:
+        ConfigError: if it is a folder, or its folder is absent.
+    """
+    if path.is_dir():
+        raise ConfigError(str(path), "is a folder", "name a file to write")
+    if not path.parent.is_dir():
+        raise ConfigError(str(path), f"there is no folder {path.parent}", "make it first")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; when the block ends well the file there takes the place of `path`.
+
+    The file is flushed to disk before the rename, and removed if the block raises: a reader sees the old file or the
+    new one, never half of either.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _umask() -> int:
+    """What permissions new files lack; mkstemp ignores it, and a run is there to be shared."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

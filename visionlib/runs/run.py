@@ -1,0 +1,124 @@
+"""The run folder: the place of each file."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from visionlib.errors import RunError
+from visionlib.runs.files import read_json
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, by its path; the attributes name its files whether they exist yet or not."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Resolved configuration, seed, dataset name and content hash, versions, device, command line."""
+        return self.path / "config.json"
+
+    @property
+    def history(self) -> Path:
+        """One JSON line per epoch."""
+        return self.path / "history.jsonl"
+
+    @property
+    def history_picture(self) -> Path:
+        """The history as curves; `visionlib train` draws it at the end."""
+        return self.path / "history.png"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard's event files; there if the settings ask for it."""
+        return self.path / "tensorboard"
+
+    @property
+    def training(self) -> Path:
+        """What training came to: epochs, seconds, images per second, test accuracy; there once a run is finished."""
+        return self.path / "training.json"
+
+    @property
+    def resume(self) -> Path:
+        """The last checkpoint: what it takes to go on exactly where the training was."""
+        return self.path / "resume.pt"
+
+    @property
+    def weights(self) -> Path:
+        """The weights to use."""
+        return self.path / "model.safetensors"
+
+    @property
+    def model(self) -> Path:
+        """Architecture, classes, normalisation, input size, and the SHA-256 of `weights`."""
+        return self.path / "model.json"
+
+    @property
+    def predictions(self) -> Path:
+        """Per test image: index, label, logits, logits of the mirror image, embedding."""
+        return self.path / "predictions.npz"
+
+    @property
+    def validation(self) -> Path:
+        """The same of the training images held out for validation; there if some were."""
+        return self.path / "validation.npz"
+
+    @property
+    def summary(self) -> Path:
+        """The layer table of `visionlib summary RUN`, at the run's own input size."""
+        return self.path / "summary.json"
+
+    @property
+    def report(self) -> Path:
+        """The page of `visionlib report`."""
+        return self.path / "report.html"
+
+    @property
+    def evaluation(self) -> Path:
+        """Every number of `visionlib test`."""
+        return self.path / "evaluation.json"
+
+    @property
+    def inspection(self) -> Path:
+        """Folder of what `visionlib inspect` makes: embedding map, nearest training images, label candidates, folds."""
+        return self.path / "inspection"
+
+    @property
+    def explanations(self) -> Path:
+        """Folder of what `visionlib explain` makes: maps with their manifest, and whether they can be believed."""
+        return self.path / "explanations"
+
+    def _repr_png_(self) -> bytes | None:
+        """Show the history in a notebook, once it is drawn."""
+        return self.history_picture.read_bytes() if self.history_picture.is_file() else None
+
+
+def create_run(path: Path) -> Run:
+    """Make a new run folder.
+
+    Raises:
+        RunError: if something that is not an empty folder stands there already, or it cannot be made.
+    """
+    if path.is_dir() and any(path.iterdir()):
+        raise RunError(path, "exists and is not empty", "choose another folder with --out, or remove it")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(path, f"cannot be made ({error.strerror})", "choose another folder with --out") from error
+    return Run(path)
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """Open a run folder that exists.
+
+    Raises:
+        RunError: if there is no such folder, it is no run, or a newer version wrote it.
+    """
+    run = Run(Path(path))
+    if not run.path.is_dir():
+        raise RunError(path, "there is no such run folder", "name one that `visionlib train` has made")
+    if not run.config.is_file():
+        raise RunError(path, "is no run, it has no config.json", "name a folder that `visionlib train` has made")
+    read_json(run.config)
+    return run

@@ -1,0 +1,126 @@
+"""`TrainingJob`: everything that stays the same through a training."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from visionlib.data import Dataset, ImageSplit, hold_out
+from visionlib.errors import ConfigError
+from visionlib.inference.device import Compute, choose_compute
+from visionlib.inference.preprocessing import scale_width
+from visionlib.models import build_model
+from visionlib.training.config import TrainConfig
+from visionlib.training.cpu import choose_kernels
+from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
+from visionlib.training.schedule import scale_side
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Everything that stays the same through a training: images, settings, device, preprocessing, processes.
+
+    Attributes:
+        split: images to learn from, on the device.
+        config: every setting.
+        compute: device, precision, threads and kernels.
+        mean: per channel, as fractions of 255.
+        std: per channel, as fractions of 255.
+        group: the processes that train together.
+    """
+
+    split: ImageSplit
+    config: TrainConfig
+    compute: Compute
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    group: ProcessGroup = SINGLE_PROCESS
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches per epoch; the last ones may be one image smaller."""
+        return -(-len(self.split) // self.config.batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole training."""
+        return self.config.epochs * self.steps_per_epoch
+
+    @property
+    def parts(self) -> int:
+        """Parts of a step whose gradients this process accumulates; each of several processes is a part itself."""
+        return self.config.parts if self.group.size == 1 else 1
+
+    @property
+    def final_input_size(self) -> tuple[int, int]:
+        """Height and width of the last step's inputs: a network is at its best at the size that it saw last."""
+        height, width = self.split.image_size
+        side_px = scale_side(self.config.resolutions[-1], height)
+        return side_px, scale_width(height, width, side_px)
+
+    def build_model(self) -> nn.Module:
+        """Build the network with the weights that its seed draws, channels-last on the device."""
+        model = build_model(
+            self.config.model, classes=len(self.split.classes), channels=self.split.channels, seed=self.config.seed
+        )
+        return model.to(device=self.compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def choose_training_compute(config: TrainConfig, group: ProcessGroup = SINGLE_PROCESS) -> Compute:
+    """Choose device, precision, threads and kernels by the settings.
+
+    Raises:
+        ConfigError: if the device is absent, or kernels are asked for and cannot be had.
+    """
+    local_rank = group.local_rank if group.size > 1 else None
+    compute = choose_compute(
+        config.device, config.precision, config.threads, local_rank=local_rank, local_size=group.local_size
+    )
+    return choose_kernels(dataclasses.replace(compute, processes=group.size), config.kernels)
+
+
+def make_job(
+    dataset: Dataset, config: TrainConfig, compute: Compute, group: ProcessGroup = SINGLE_PROCESS
+) -> tuple[TrainingJob, ImageSplit]:
+    """Return the job, and the images that are held out of it for validation, of which there may be none.
+
+    Raises:
+        ConfigError: if no images are left to learn from, or too few for the parts of a step or for the processes, or
+            the device cannot do what is asked for.
+    """
+    if config.compile and not compute.device.startswith("cuda"):
+        raise ConfigError("compile", f"it is made for GPUs, and this trains on {compute.device}", "leave it out")
+    if group.size > 1 and config.parts > group.size:
+        raise ConfigError(
+            "parts", f"{config.parts} are more than the {group.size} processes that part a step", "take fewer"
+        )
+    split, validation = _hold_out_validation(dataset.train, config)
+    mean, std = _choose_normalization(split, config)
+    job = TrainingJob(split.to(compute.device), config, compute, mean, std, group)
+    smallest_batch = len(split) // job.steps_per_epoch
+    if config.parts > 1 and smallest_batch < 2 * config.parts:
+        raise ConfigError("parts", f"of {config.parts} each has less than two images of a step", "take fewer")
+    if group.size > 1 and smallest_batch < 2 * group.size:
+        raise ConfigError(
+            "batch_size",
+            f"batches of {smallest_batch} images are less than two for each of {group.size} processes",
+            "set it higher, or take fewer processes",
+        )
+    return job, validation
+
+
+def _hold_out_validation(split: ImageSplit, config: TrainConfig) -> tuple[ImageSplit, ImageSplit]:
+    if config.validation_fraction:
+        learned, validation = hold_out(split, config.validation_fraction, config.seed)
+    else:
+        learned, validation = split, split.subset(torch.zeros(0, dtype=torch.int64))
+    if len(learned) < 2:
+        raise ConfigError("train split", f"{len(learned)} images are left to learn from", "give it more images")
+    return learned, validation
+
+
+def _choose_normalization(split: ImageSplit, config: TrainConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if config.normalization == "half":
+        return (0.5,) * split.channels, (0.5,) * split.channels
+    return split.mean, tuple(std or 1.0 for std in split.std)  # a constant channel is only shifted
