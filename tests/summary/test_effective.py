@@ -1,4 +1,4 @@
-"""The effective field against figures that can be worked out by hand."""
+"""The effective field against values worked out by hand."""
 
 import pytest
 import torch
@@ -49,7 +49,7 @@ def test_the_last_map_of_positions_is_chosen_and_others_can_be_named() -> None:
         effective_field(nn.Sequential(nn.Flatten(), nn.Linear(9, 2)), torch.rand(1, 1, 3, 3))
 
 
-def test_a_unit_that_is_dead_is_told() -> None:
+def test_a_dead_unit_is_an_error() -> None:
     with pytest.raises(ModelError, match="does not depend on any pixel at its middle"):
         effective_field(a_convolution(torch.zeros(3, 3)), torch.rand(1, 1, 9, 9), "0")
 
