@@ -10,7 +10,7 @@ from visionlib.errors import ConfigError
 from visionlib.summary.calls import CallLog, ModuleCall
 from visionlib.summary.findings import list_findings
 from visionlib.summary.hook_order import describe_disagreement, hook_order
-from visionlib.summary.measure import FieldMeasures, measure_fields, measure_line_coverage
+from visionlib.summary.measure import measure_fields, measure_line_coverage
 from visionlib.summary.record import LayerSummary, Method, ModelSummary
 from visionlib.summary.tracing import Output, Size, trace_model
 
@@ -79,17 +79,15 @@ def summarize(
 
 def _rows(log: CallLog) -> tuple[LayerSummary, ...]:
     counted: set[int] = set()
-    measured: dict[int, FieldMeasures | None] = {}  # elementwise operations pass the same object on
+    measured: dict[int, dict[str, Any]] = {}  # elementwise operations pass the same object on
     rows = []
     for call in log.calls:
         own = [p for p in call.module.parameters(recurse=False) if id(p) not in counted]
         counted.update(map(id, own))
         output: Output | None = call.output
-        measures = None
-        if output is not None and output.fields is not None:
-            if id(output.fields) not in measured:
-                measured[id(output.fields)] = measure_fields(output.fields)
-            measures = measured[id(output.fields)]
+        fields = None if output is None else output.fields
+        if fields is not None and id(fields) not in measured:
+            measured[id(fields)] = measure_fields(fields)
         rows.append(
             LayerSummary(
                 name=call.name,
@@ -99,7 +97,7 @@ def _rows(log: CallLog) -> tuple[LayerSummary, ...]:
                 params=sum(parameter.numel() for parameter in own),
                 macs=call.macs,
                 notes=tuple(sentence for _, sentence in call.notes),
-                **({} if measures is None else vars(measures)),
+                **({} if fields is None else measured[id(fields)]),
             )
         )
     return tuple(rows)

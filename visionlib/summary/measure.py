@@ -1,7 +1,7 @@
 """Measure the receptive fields of a layer's output: size, jump, start and the fraction of the image that is seen."""
 
-from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,44 +17,33 @@ from visionlib.summary.receptive_fields import (
 )
 
 
-@dataclass(frozen=True)
-class FieldMeasures:
-    """Measures of one output, with the names and meanings of `LayerSummary`."""
+def measure_fields(fields: ReceptiveFields) -> dict[str, Any]:
+    """Measure the fields of all positions, over the channels of each.
 
-    receptive_field: tuple[int, ...]
-    smallest_receptive_field: tuple[int, ...]
-    is_global: bool
-    jump: tuple[Fraction, ...] | None
-    start: tuple[int, ...]
-    seen: tuple[int, ...]
-    smallest_seen: tuple[int, ...]
-    seen_fraction: float
-    is_clipped: bool
-
-
-def measure_fields(fields: ReceptiveFields) -> FieldMeasures | None:
-    """Measure the fields of all positions, over the channels of each; None if one axis is seen by no position."""
+    Returns:
+        Attributes of a `LayerSummary` by name; none if no position sees any pixel along an axis.
+    """
     bounds = [_merge_channels(bound, fields) for bound in fields.bounds]
     field_sizes = [_sizes(bound, FIELD_LOW, FIELD_HIGH) for bound in bounds]
     seen = [_sizes(bound, SEEN_LOW, SEEN_HIGH) for bound in bounds]
     if not field_sizes or any(float(field.max()) == 0 for field in field_sizes):
-        return None
+        return {}
     fraction = torch.ones(())
     for sizes, length in zip(seen, fields.image, strict=True):
         fraction = fraction * (sizes / length)
     largest, smallest = [tuple(int(pick(sizes)) for sizes in seen) for pick in (torch.max, torch.min)]
     axes = range(len(fields.image))
-    return FieldMeasures(
-        receptive_field=tuple(int(field.max()) for field in field_sizes),
-        smallest_receptive_field=tuple(int(field[field > 0].min()) for field in field_sizes),
-        is_global=fields.global_axes == set(axes) and smallest == fields.image,
-        jump=_jumps(fields),
-        start=tuple(_start(bounds[axis][FIELD_LOW], fields, axis) for axis in axes),
-        seen=largest,
-        smallest_seen=smallest,
-        seen_fraction=float(fraction.max()),
-        is_clipped=fields.is_clipped,
-    )
+    return {
+        "receptive_field": tuple(int(field.max()) for field in field_sizes),
+        "smallest_receptive_field": tuple(int(field[field > 0].min()) for field in field_sizes),
+        "is_global": fields.global_axes == set(axes) and smallest == fields.image,
+        "jump": _jumps(fields),
+        "start": tuple(_start(bounds[axis][FIELD_LOW], fields, axis) for axis in axes),
+        "seen": largest,
+        "smallest_seen": smallest,
+        "seen_fraction": float(fraction.max()),
+        "is_clipped": fields.is_clipped,
+    }
 
 
 def measure_line_coverage(fields: ReceptiveFields) -> tuple[float, ...]:

@@ -59,11 +59,8 @@ def find_periodicity(fields: Sequence[Tensor], dim: int) -> Periodicity | None:
         shifts = [_shift_after(field, dim, period) for field in fields]
         if None in shifts:
             continue
-        moving = [(axis, shift) for axis, shift in enumerate(shifts) if shift]
-        if len(moving) == 1:
-            ((axis, shift),) = moving
-            return Periodicity(axis, period, int(shift))
-        return None
+        moving = [(axis, int(shift)) for axis, shift in enumerate(shifts) if shift]
+        return Periodicity(moving[0][0], period, moving[0][1]) if len(moving) == 1 else None
     return None
 
 

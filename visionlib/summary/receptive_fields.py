@@ -25,8 +25,8 @@ from visionlib.summary.windows import NO_ELEMENT, Windows
 NOTHING = -math.inf
 """Bound of an element that depends on no pixel: neutral to the maximum."""
 FIELD_LOW, FIELD_HIGH, SEEN_LOW, SEEN_HIGH, LINES = range(5)
-"""Rows of the bounds of an axis. `FIELD`: on an image without border; `SEEN`: within this image. Low bounds are negated.
-From `LINES` on, if lines are traced, one row per pixel of the axis: 0 if the element sees it, -inf if not."""
+"""Rows of the bounds of an axis. FIELD: on an image without border; SEEN: within this image. Low bounds are negated.
+From `LINES` on, if lines are traced, one row per pixel of the axis: 0 if it is seen, -inf if not."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,14 @@ class ReceptiveFields:
         bounds = tuple(bound.unsqueeze(dim + 1) for bound in self.bounds)
         return replace(self, bounds=bounds, dims=(*self.dims[:dim], INVARIANT, *self.dims[dim:]))
 
+    def align(self, ndim: int) -> "ReceptiveFields":
+        """Insert dimensions of size 1 in front, up to `ndim`."""
+        return self if self.ndim >= ndim else self.insert(0).align(ndim)
+
+    def set_dimension(self, dim: int, dimension: Dimension) -> "ReceptiveFields":
+        """Replace the properties of a dimension."""
+        return replace(self, dims=(*self.dims[:dim], dimension, *self.dims[dim + 1 :]))
+
     def drop(self, dim: int) -> "ReceptiveFields":
         """Drop a dimension of size 1."""
         bounds = tuple(bound.squeeze(dim + 1) for bound in self.bounds)
@@ -112,21 +120,14 @@ class ReceptiveFields:
         bounds = tuple(
             _apply_windows(bound, dim + 1, axis, windows, dimension) for axis, bound in enumerate(self.bounds)
         )
-        dims = list(self.dims)
-        dims[dim] = Dimension(
-            dimension.axes, None if dimension.periodicity is None else dimension.periodicity.after(windows)
-        )
-        return replace(self, bounds=bounds, dims=tuple(dims), is_clipped=is_clipped)
+        periodicity = None if dimension.periodicity is None else dimension.periodicity.after(windows)
+        applied = replace(self, bounds=bounds, is_clipped=is_clipped)
+        return applied.set_dimension(dim, Dimension(dimension.axes, periodicity))
 
     def expand_dim(self, dim: int, size: int) -> "ReceptiveFields":
         """Expand a dimension of size 1 in the bounds to the tensor's own size."""
-        bounds = tuple(
-            bound.expand([size if at == dim + 1 else -1 for at in range(bound.ndim)])
-            if bound.shape[dim + 1] == 1
-            else bound
-            for bound in self.bounds
-        )
-        return replace(self, bounds=bounds)
+        sizes = [size if other == dim else -1 for other in range(self.ndim)]
+        return replace(self, bounds=tuple(bound.expand(-1, *sizes) for bound in self.bounds))
 
     def find_periodicities(self, shape: Sequence[int]) -> "ReceptiveFields":
         """Search the bounds for the periodicity of every dimension where it is unknown."""
@@ -156,7 +157,7 @@ def fields_of_image(shape: Sequence[int], *, with_lines: bool = False) -> Recept
 
 def join(operands: Sequence[ReceptiveFields], ndim: int) -> ReceptiveFields:
     """Merge the fields of several tensors that are broadcast against each other to `ndim` dimensions."""
-    return reduce(_join, (_align(fields, ndim) for fields in operands))
+    return reduce(_join, (fields.align(ndim) for fields in operands))
 
 
 def concatenate(parts: Sequence[tuple[ReceptiveFields | None, int]], dim: int) -> ReceptiveFields:
@@ -177,15 +178,11 @@ def concatenate(parts: Sequence[tuple[ReceptiveFields | None, int]], dim: int) -
             bound = torch.full((), NOTHING) if fields is None else fields.bounds[axis]
             pieces.append(bound.to(template).expand(shape))
         bounds.append(torch.cat(pieces, dim + 1))
-    dims = list(first.dims)
-    for fields in dependent[1:]:
-        dims = [_join_dimensions(a, b) for a, b in zip(dims, fields.dims, strict=True)]
-    dims[dim] = Dimension(dims[dim].axes)
+    dims = tuple(reduce(_join_dimensions, same) for same in zip(*(fields.dims for fields in dependent), strict=True))
     global_axes = frozenset[int]().union(*(fields.global_axes for fields in dependent))
-    joined = ReceptiveFields(
-        first.image, tuple(bounds), tuple(dims), global_axes, any(fields.is_clipped for fields in dependent)
-    )
-    return compact(joined)
+    is_clipped = any(fields.is_clipped for fields in dependent)
+    joined = ReceptiveFields(first.image, tuple(bounds), dims, global_axes, is_clipped)
+    return compact(joined.set_dimension(dim, Dimension(dims[dim].axes)))
 
 
 def compact(fields: ReceptiveFields) -> ReceptiveFields:
@@ -210,14 +207,8 @@ def infer_dimensions(fields: ReceptiveFields, shape: Sequence[int]) -> Receptive
 
 
 def _join(a: ReceptiveFields, b: ReceptiveFields) -> ReceptiveFields:
-    bounds = tuple(torch.maximum(p, q) for p, q in zip(a.bounds, b.bounds, strict=True))
-    joined = ReceptiveFields(
-        a.image,
-        bounds,
-        tuple(_join_dimensions(x, y) for x, y in zip(a.dims, b.dims, strict=True)),
-        a.global_axes | b.global_axes,
-        a.is_clipped or b.is_clipped,
-    )
+    bounds, dims = tuple(map(torch.maximum, a.bounds, b.bounds)), tuple(map(_join_dimensions, a.dims, b.dims))
+    joined = ReceptiveFields(a.image, bounds, dims, a.global_axes | b.global_axes, a.is_clipped or b.is_clipped)
     if a.dims == b.dims:
         return joined
     # Along some dimension one operand moves and the other does not. If the other sees nothing, the first keeps its
@@ -254,12 +245,6 @@ def _join_dimensions(a: Dimension, b: Dimension) -> Dimension:
     return Dimension(a.axes | b.axes, None if p is None or q is None else p.join(q))
 
 
-def _align(fields: ReceptiveFields, ndim: int) -> ReceptiveFields:
-    while fields.ndim < ndim:
-        fields = fields.insert(0)
-    return fields
-
-
 def _covers(bound: Tensor, size: int) -> bool:
     """Whether every element sees the whole axis."""
     lowest, highest = bound[SEEN_LOW], bound[SEEN_HIGH]
@@ -276,12 +261,8 @@ def _apply_windows(bound: Tensor, dim: int, axis: int, windows: Windows, dimensi
             return bound
         shape = [1] * bound.ndim
         shape[dim] = len(is_readable)
-        return torch.cat(
-            [
-                part.masked_fill(~is_read.any(1).view(shape), NOTHING)
-                for part, is_read in ((field, is_readable), (seen, windows.is_inside))
-            ]
-        )
+        parts = ((field, is_readable), (seen, windows.is_inside))
+        return torch.cat([part.masked_fill(~is_read.any(1).view(shape), NOTHING) for part, is_read in parts])
     seen = _gather(seen, dim, windows.seen.clamp(0, windows.n - 1), windows.is_inside)
     if periodicity is None:
         index = windows.field.clamp(0, windows.n - 1)

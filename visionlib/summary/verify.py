@@ -107,14 +107,11 @@ def _copied(result: Any) -> Tensor | None:
 
 def _choose_positions(fields: ReceptiveFields, shape: torch.Size) -> list[dict[int, int]]:
     """Choose the first, middle and last index along every dimension with moving fields."""
-    moving = [dim for dim in range(len(shape)) if fields.dims[dim].axes or _varies(fields, dim)]
+    # Bounds may vary without known axes; along batch and channels they are compared together.
+    varying = {dim for dim in range(2, len(shape)) for bound in fields.bounds if bound.shape[dim + 1] > 1}
+    moving = [dim for dim in range(len(shape)) if fields.dims[dim].axes or dim in varying]
     chosen = [{dim: at(shape[dim]) for dim in moving} for at in (lambda n: 0, lambda n: n // 2, lambda n: n - 1)]
     return [position for number, position in enumerate(chosen) if position not in chosen[:number]]
-
-
-def _varies(fields: ReceptiveFields, dim: int) -> bool:
-    """Whether bounds differ along a dimension other than batch and channels."""
-    return dim > 1 and any(bound.shape[dim + 1] > 1 for bound in fields.bounds)
 
 
 def _bounds_by_gradient(output: Tensor, image: Tensor, position: dict[int, int]) -> list[tuple[int, int] | None]:

@@ -15,9 +15,8 @@ from visionlib.summary.windows import indexed
 
 def repeat(op: Operation) -> RuleResult:
     """Concatenate copies."""
-    output, fields = op.outputs[0], op.input_fields
-    for _ in range(output.ndim - op["self"].ndim):
-        fields = fields.insert(0)
+    output = op.outputs[0]
+    fields = op.input_fields.align(output.ndim)
     for dim, times in enumerate(op["repeats"]):
         size = output.shape[dim] // max(times, 1)
         if times != 1:
@@ -124,10 +123,8 @@ def pick(fields: ReceptiveFields, dim: int, n: int, index: Sequence[int], step: 
     picked = fields.apply_windows(dim, indexed(n, list(index), step))
     if step is None and len(index) > 1:
         # Unevenly spaced: search the periodicity again. A single element keeps that of its dimension.
-        dims = list(picked.dims)
-        dims[dim] = Dimension(dims[dim].axes)
         shape = [len(index) if other == dim else 2 for other in range(picked.ndim)]
-        picked = replace(picked, dims=tuple(dims)).find_periodicities(shape)
+        picked = picked.set_dimension(dim, Dimension(picked.dims[dim].axes)).find_periodicities(shape)
     return picked
 
 

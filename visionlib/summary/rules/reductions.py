@@ -41,9 +41,7 @@ def cumulative(op: Operation) -> RuleResult:
     """Let every element depend on itself and those before it."""
     fields, dim = op.input_fields, normalize_dim(op["dim"], op.first.ndim)
     bounds = tuple(torch.cummax(bound, dim + 1).values for bound in fields.bounds)
-    dims = list(fields.dims)
-    dims[dim] = Dimension(dims[dim].axes)
-    return replace(fields, bounds=bounds, dims=tuple(dims))
+    return replace(fields, bounds=bounds).set_dimension(dim, Dimension(fields.dims[dim].axes))
 
 
 def matrix_product(op: Operation) -> RuleResult:

@@ -32,13 +32,11 @@ def expand(op: Operation) -> RuleResult:
     """Repeat dimensions of size 1 without a copy."""
     inputs, fields = op["self"], op.input_fields
     new = op.outputs[0].ndim - inputs.ndim
-    for _ in range(new):
-        fields = fields.insert(0)
-    dims = list(fields.dims)
+    fields = fields.align(op.outputs[0].ndim)
     for dim in range(inputs.ndim):
         if inputs.shape[dim] == 1 != op.outputs[0].shape[new + dim]:
-            dims[new + dim] = INVARIANT
-    return replace(fields, dims=tuple(dims))
+            fields = fields.set_dimension(new + dim, INVARIANT)
+    return fields
 
 
 def reshape_fields(fields: ReceptiveFields, old: Sequence[int], new: Sequence[int]) -> ReceptiveFields:

@@ -23,12 +23,11 @@ def _interleave(fields: ReceptiveFields, shape: Sequence[int], r: int) -> Recept
     """Merge the last dimensions (h, r, w, r) to (h * r, w * r); periods along h and w become r times as long."""
     first = len(shape) - 4
     merged = reshape_fields(fields, shape, [*shape[:first], shape[first] * r, shape[first + 2] * r])
-    dims = list(merged.dims)
     for number in (0, 1):
         if (known := fields.dims[first + 2 * number].periodicity) is not None:
-            dim = first + number
-            dims[dim] = Dimension(dims[dim].axes, replace(known, period=known.period * r))
-    return replace(merged, dims=tuple(dims))
+            axes = merged.dims[first + number].axes
+            merged = merged.set_dimension(first + number, Dimension(axes, replace(known, period=known.period * r)))
+    return merged
 
 
 def pixel_unshuffle(op: Operation) -> RuleResult:

@@ -71,33 +71,19 @@ def adaptive_pool(count: int) -> Any:
     return rule
 
 
-def constant_pad(op: Operation) -> RuleResult:
-    """Pad any dimensions with a constant, or crop them."""
-    return _pad(op, op["pad"], "constant")
+def pad(mode: str) -> Any:
+    """Make the rule of a padding in a mode of `F.pad`; negative sizes crop."""
 
+    def rule(op: Operation) -> RuleResult:
+        inputs, fields = op["self"], op.input_fields
+        widths = op["pad"] if "pad" in op.values else op["padding"]
+        for number, (before, after) in enumerate(zip(widths[::2], widths[1::2], strict=True)):
+            dim = inputs.ndim - 1 - number  # widths begin with the last dimension
+            if before or after:
+                fields = fields.apply_windows(dim, padded(inputs.shape[dim], before, after, mode))
+        return fields
 
-def reflection_pad(op: Operation) -> RuleResult:
-    """Pad by reflection."""
-    return _pad(op, op["padding"], "reflect")
-
-
-def replication_pad(op: Operation) -> RuleResult:
-    """Pad by repetition of the border."""
-    return _pad(op, op["padding"], "replicate")
-
-
-def circular_pad(op: Operation) -> RuleResult:
-    """Pad by the opposite border."""
-    return _pad(op, op["pad"], "circular")
-
-
-def _pad(op: Operation, widths: Sequence[int], mode: str) -> RuleResult:
-    inputs, fields = op["self"], op.input_fields
-    for number, (before, after) in enumerate(zip(widths[::2], widths[1::2], strict=True)):
-        dim = inputs.ndim - 1 - number  # widths begin with the last dimension
-        if before or after:
-            fields = fields.apply_windows(dim, padded(inputs.shape[dim], before, after, mode))
-    return fields
+    return rule
 
 
 def upsample(count: int) -> Any:
