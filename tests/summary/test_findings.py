@@ -17,8 +17,8 @@ def findings_with(summary: ModelSummary, word: str) -> list[str]:
 
 
 def test_the_first_layer_that_sees_the_whole_image() -> None:
-    model = nn.Sequential(*(nn.Conv2d(3 if place == 0 else 4, 4, 3, padding=1) for place in range(6)))
-    # Five pixels are seen whole from their middle after two convolutions, and from their corners after four.
+    model = nn.Sequential(*(nn.Conv2d(3 if number == 0 else 4, 4, 3, padding=1) for number in range(6)))
+    # All five pixels are seen from their middle after two convolutions, and from their corners after four.
     assert summarize(model, (3, 5, 5)).findings[:2] == (
         "1 (Conv2d) is the first layer with a position that sees the whole image",
         "at 3 (Conv2d) every position sees the whole image: later layers add depth, but no receptive field",

@@ -44,7 +44,7 @@ class ModuleCall:
 
 
 class CallLog:
-    """The calls of a model's modules, in the order in which they began."""
+    """Module calls, sorted by their start."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -82,18 +82,18 @@ class CallLog:
             name = self._names.get(id(module))
             if name is None or threading.get_ident() != self._thread:
                 return original(module, *args, **kwargs)
-            entry = ModuleCall(name, module, len(self._open), _shapes((args, kwargs)))
-            self.calls.append(entry)
-            self._open.append(entry)
+            logged = ModuleCall(name, module, len(self._open), _shapes((args, kwargs)))
+            self.calls.append(logged)
+            self._open.append(logged)
             try:
                 result = original(module, *args, **kwargs)
-                entry.output = keep(result)
+                logged.output = keep(result)
             except BaseException:
-                self.failed = self.failed or entry
+                self.failed = self.failed or logged
                 raise
             finally:
                 self._open.pop()
-                entry.ended = self._ended
+                logged.ended = self._ended
                 self._ended += 1
             return result
 

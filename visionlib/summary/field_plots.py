@@ -96,7 +96,7 @@ def draw_effective(fields: Sequence[tuple[str, EffectiveField]], image: UInt8[Te
         axes.set_xlim(-1, width)
         axes.set_ylim(height, -1)
     figure.suptitle(
-        f"Gradient of the middle unit, mean of {fields[0][1].n:,} images; dashed: what it could see", fontsize=10
+        f"Gradient of the middle unit, mean of {fields[0][1].n:,} images; dashed: its receptive field", fontsize=10
     )
     return figure
 

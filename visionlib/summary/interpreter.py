@@ -90,7 +90,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Avoid the import of torch.compile, which takes a second and which PyTorch needs to exclude this class."""
+        """Keep PyTorch from the import of torch.compile, which takes a second."""
         return False
 
     def wrap(self, inner: Tensor, fields: ReceptiveFields | None) -> TracedTensor:
@@ -155,7 +155,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _describe(
         self, name: str, values: dict[str, Any], outputs: list[Tensor], originals: dict[int, Tensor]
     ) -> Operation:
-        """Collect what the rules need; `originals` maps ids of inner tensors to the arguments."""
+        """Describe an operation for the rules; `originals` maps ids of inner tensors to the tensor arguments."""
         fields = {key: self.fields_of(tensor) for key, tensor in originals.items()}
         return Operation(
             name=name.rstrip("_") if not name.startswith("__") else name,
@@ -174,7 +174,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         )
 
     def _wrap_outputs(self, func: Any, operation: Operation, originals: dict[int, Tensor]) -> list[Tensor]:
-        """Give the outputs their fields; an operation in place returns its own argument."""
+        """Give the outputs their fields; an in-place operation returns its own argument."""
         result = self._rule(func, operation)(operation) if operation.fields_by_id else None
         if result is None or isinstance(result, ReceptiveFields):
             result = [result] * len(operation.outputs)
@@ -230,7 +230,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 class CircularPadding(TorchFunctionMode):
     """Trace circular padding as one operation.
 
-    PyTorch composes it of copies into slices, from which the field on an image without border cannot be told.
+    PyTorch composes it of copies into slices, which lose the field on an image without border.
     """
 
     def __init__(self, interpreter: Interpreter) -> None:

@@ -137,7 +137,7 @@ def _is_dilated(module: nn.Module) -> bool:
 
 def _listed(value: Any) -> list[int]:
     values = [value] * 3 if isinstance(value, int) else list(value) if isinstance(value, tuple) else []
-    return [entry for entry in values if isinstance(entry, int)]
+    return [element for element in values if isinstance(element, int)]
 
 
 def _read_sizes(input_size: InputSize) -> tuple[list[Size], list[str] | None]:

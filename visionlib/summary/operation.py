@@ -74,6 +74,7 @@ class Operation:
 
 
 RuleResult: TypeAlias = ReceptiveFields | Sequence[ReceptiveFields | None] | None
+"""Fields of all outputs alike, or of each; None where an output does not depend on the image."""
 Rule: TypeAlias = Callable[[Operation], RuleResult]
 
 

@@ -2,7 +2,7 @@
 
 Requirements:
 - exact at every position and at any image size, through branches, strides, dilation, up-sampling and attention;
-- two figures per element: the field on an image without border, and the part of it within this image;
+- two fields per element: on an image without border, and within this image;
 - one forward pass, without weights and activations.
 
 An output depends on all pixels that its inputs depend on. So its upper bound is the maximum of their upper bounds, and
@@ -211,8 +211,8 @@ def _join(a: ReceptiveFields, b: ReceptiveFields) -> ReceptiveFields:
     joined = ReceptiveFields(a.image, bounds, dims, a.global_axes | b.global_axes, a.is_clipped or b.is_clipped)
     if a.dims == b.dims:
         return joined
-    # Along some dimension one operand moves and the other does not. If the other sees nothing, the first keeps its
-    # periodicity; if it sees everything, the result no longer moves.
+    # One operand may move along a dimension where the other does not. If the other has an empty field, the result moves
+    # like the first; if it sees the whole image, the result does not move.
     return _resolve_dimensions(joined, a, b)
 
 

@@ -3,7 +3,7 @@
 Requirements: after a write through a view, every tensor that shares the memory has the new fields; a write into a plain
 tensor, such as `torch.empty`, gives it fields. Most memory is never written to through a view, so that fields belong to
 tensors at first. The first such write copies them into one table for all elements of the storage; from then on tensors
-read their fields from the table by their strides, as they read their values from memory.
+read their fields from the table by their strides, as they read values from memory.
 """
 
 import weakref
@@ -40,7 +40,7 @@ class StorageFields:
         self._written: dict[int, _Storage] = {}
 
     def add(self, tensor: TracedTensor) -> None:
-        """Register a new tensor, so that writes to its memory reach it."""
+        """Register a new tensor, which shares later writes to its memory."""
         self._tensors.add(tensor)
 
     def is_written(self, tensor: Tensor) -> bool:
@@ -56,7 +56,7 @@ class StorageFields:
         return infer_dimensions(replace(storage.template, bounds=bounds), inner.shape)
 
     def write(self, target: Tensor, fields: ReceptiveFields | None) -> None:
-        """Give a tensor, and all that share its memory, other fields; None for values that see nothing."""
+        """Give a tensor, and all that share its memory, other fields; None for constants."""
         key, inner = _key(target), inner_of(target)
         template = fields
         if key in self._written:

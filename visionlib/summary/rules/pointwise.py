@@ -11,7 +11,7 @@ from visionlib.summary.rules.alignment import note_alignment
 from visionlib.summary.rules.masks import is_minus_infinity
 
 
-def pointwise(op: Operation) -> RuleResult:
+def pointwise(op: Operation) -> ReceptiveFields:
     """Combine elementwise: every output sees what the elements at its index see."""
     note_alignment(op, op.dependent_tensors())
     return join(op.dependences(), op.outputs[0].ndim)
@@ -21,8 +21,8 @@ def add(op: Operation) -> RuleResult:
     """Add; where a constant is minus infinity, as in attention masks, the sum does not depend on the other term."""
     joined = pointwise(op)
     for argument in ("self", "other"):
-        if isinstance(joined, ReceptiveFields) and (is_hidden := is_minus_infinity(op, argument)) is not None:
-            joined = mask_out(joined, is_hidden)
+        if (is_infinite := is_minus_infinity(op, argument)) is not None:
+            joined = mask_out(joined, is_infinite)
     return joined
 
 
@@ -42,8 +42,8 @@ def where(op: Operation) -> RuleResult:
         return pointwise(op)
     ndim = op.outputs[0].ndim
     parts = [
-        mask_out(join([fields], ndim), is_hidden)
-        for value, is_hidden in ((op["self"], ~mask.bool()), (op["other"], mask.bool()))
+        mask_out(join([fields], ndim), not_chosen)
+        for value, not_chosen in ((op["self"], ~mask.bool()), (op["other"], mask.bool()))
         if isinstance(value, Tensor) and (fields := op.fields(value)) is not None
     ]
     return join(parts, ndim)
@@ -60,9 +60,9 @@ def constant(op: Operation) -> RuleResult:
     return None
 
 
-def mask_out(fields: ReceptiveFields, is_hidden: Tensor) -> ReceptiveFields:
+def mask_out(fields: ReceptiveFields, mask: Tensor) -> ReceptiveFields:
     """Empty the fields of the elements in a mask."""
-    while is_hidden.ndim < fields.ndim:
-        is_hidden = is_hidden[None]
-    bounds = tuple(torch.where(is_hidden.cpu(), NOTHING, bound) for bound in fields.bounds)
+    while mask.ndim < fields.ndim:
+        mask = mask[None]
+    bounds = tuple(torch.where(mask.cpu(), NOTHING, bound) for bound in fields.bounds)
     return compact(replace(fields, bounds=bounds))

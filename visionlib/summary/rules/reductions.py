@@ -18,11 +18,11 @@ def reduction(op: Operation) -> RuleResult:
     """Reduce dimensions: a sum, a mean, a maximum, a variance."""
     inputs = op.first
     dims = _reduced_dims(op, inputs.ndim)
-    kept = op.input_fields.reduce(dims)
-    dropped = kept
+    reduced = op.input_fields.reduce(dims)
+    dropped = reduced
     for dim in sorted(dims, reverse=True):
         dropped = dropped.drop(dim)
-    return [kept if output.ndim == inputs.ndim else dropped for output in op.outputs]
+    return [reduced if output.ndim == inputs.ndim else dropped for output in op.outputs]
 
 
 def _reduced_dims(op: Operation, ndim: int) -> list[int]:
@@ -58,17 +58,17 @@ def matrix_product(op: Operation) -> RuleResult:
     if names and (fields := op.fields(op["self"])) is not None:
         parts.append(fields)
     joined = join(parts, ndim)
-    is_hidden = is_minus_infinity(op, "self") if names else None
-    return joined if is_hidden is None else mask_out(joined, is_hidden)
+    is_infinite = is_minus_infinity(op, "self") if names else None
+    return joined if is_infinite is None else mask_out(joined, is_infinite)
 
 
 def _weighted_rows(fields: ReceptiveFields, masked: Tensor, right: Tensor) -> ReceptiveFields:
     """Merge only the rows of a matrix (..., k, m) with a weight other than zero; `masked` is (..., i, k)."""
-    whole = fields.reduce([right.ndim - 2])
+    merged = fields.reduce([right.ndim - 2])
     rows = fields.expand_dim(right.ndim - 2, right.shape[-2])
     bounds = tuple(torch.where(masked[..., None], NOTHING, bound.unsqueeze(-3)).amax(-2) for bound in rows.bounds)
-    seen = infer_dimensions(replace(whole, bounds=bounds), (*right.shape[:-2], masked.shape[-2], right.shape[-1]))
-    return replace(seen, global_axes=whole.global_axes)
+    seen = infer_dimensions(replace(merged, bounds=bounds), (*right.shape[:-2], masked.shape[-2], right.shape[-1]))
+    return replace(seen, global_axes=merged.global_axes)
 
 
 def vector_product(op: Operation) -> RuleResult:
@@ -114,9 +114,9 @@ def _with_statistics(op: Operation, fields: ReceptiveFields | None) -> RuleResul
 
 def _merge_all(fields: ReceptiveFields, output: Tensor) -> ReceptiveFields:
     """Let every element of an output see all that the input sees."""
-    whole = fields.reduce(range(fields.ndim))
-    bounds = tuple(bound.flatten(1)[:, :1].reshape(-1, *[1] * output.ndim) for bound in whole.bounds)
-    return replace(whole, bounds=bounds, dims=(INVARIANT,) * output.ndim)
+    merged = fields.reduce(range(fields.ndim))
+    bounds = tuple(bound.flatten(1)[:, :1].reshape(-1, *[1] * output.ndim) for bound in merged.bounds)
+    return replace(merged, bounds=bounds, dims=(INVARIANT,) * output.ndim)
 
 
 def attention(op: Operation) -> RuleResult:
@@ -134,7 +134,7 @@ def attention(op: Operation) -> RuleResult:
 
 
 def depend_on_all(op: Operation) -> RuleResult:
-    """Let every output depend on every input, as where the image decides which positions are sampled."""
+    """Let every output depend on every input, as in sampling at positions that depend on the image."""
     return join([_merge_all(fields, op.outputs[0]) for fields in op.dependences()], op.outputs[0].ndim)
 
 
