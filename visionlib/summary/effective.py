@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from visionlib.errors import ModelError
 from visionlib.summary.calls import ModuleCall, first_tensor
+from visionlib.summary.model_state import preserve_state
 from visionlib.summary.receptive_fields import SEEN_HIGH, SEEN_LOW, ReceptiveFields
 from visionlib.summary.tracing import trace_model
 
@@ -113,11 +114,9 @@ def _gradient(model: nn.Module, call: ModuleCall, batch: Tensor) -> Tensor:
         if (tensor := first_tensor(output)) is not None:
             outputs.append(tensor.clone())  # a later layer may write to it in place
 
-    modes = [(module, module.training) for module in model.modules()]
     handle = call.module.register_forward_hook(keep)
     try:
-        model.eval()
-        with torch.enable_grad():
+        with preserve_state(model), torch.enable_grad():
             image = batch.detach().clone().requires_grad_()
             # A copy: an in-place activation may not write to a leaf.
             model(image * 1.0)
@@ -126,8 +125,6 @@ def _gradient(model: nn.Module, call: ModuleCall, batch: Tensor) -> Tensor:
             (gradient,) = torch.autograd.grad(middle, image)
     finally:
         handle.remove()
-        for module, is_training in modes:
-            module.training = is_training
     return gradient.to(torch.float64).abs().sum(1)
 
 

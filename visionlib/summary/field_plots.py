@@ -50,7 +50,7 @@ def draw_growth(summary: ModelSummary, image: UInt8[Tensor, "c h w"] | None = No
     axes.set_ylim(height / 2 - 0.5 + half_side, height / 2 - 0.5 - half_side)
     axes.set_xlabel("column of the image, in pixels")
     axes.set_ylabel("row of the image, in pixels")
-    axes.set_title(f"Receptive field of a position of {summary.model}, layer by layer")
+    axes.set_title(f"Receptive fields of {summary.model} by layer")
     figure.legend(loc="outside right upper", frameon=False)
     return figure
 

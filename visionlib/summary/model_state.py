@@ -17,13 +17,13 @@ from torch import nn
 
 @contextlib.contextmanager
 def preserve_state(model: nn.Module) -> Iterator[None]:
-    """Run the block in eval mode with unfused kernels; then restore modes, attributes and random generators."""
+    """Run the block in eval mode; then restore modes, attributes and random generators."""
     modules = list(model.modules())
     saved = [(container, copy.copy(container)) for module in modules for container in _containers(module)]
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
     tensors = (*model.parameters(), *model.buffers())
     devices = {tensor.device for tensor in tensors if tensor.device.type == "cuda"}
-    with torch.random.fork_rng(list(devices)), _unfused_kernels():
+    with torch.random.fork_rng(list(devices)):
         for module in modules:
             module.training = False
         try:
@@ -33,20 +33,6 @@ def preserve_state(model: nn.Module) -> Iterator[None]:
                 _restore(container, content)
             random.setstate(states[0])
             np.random.set_state(states[1])  # noqa: NPY002
-
-
-@contextlib.contextmanager
-def _unfused_kernels() -> Iterator[None]:
-    """Disable fused kernels, which have no receptive-field rule; their unfused equivalents have one."""
-    fast_path, onednn = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    # Not torch.backends.mkldnn.flags, which sets other things as well and warns of them.
-    torch._C._set_mkldnn_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
-        torch._C._set_mkldnn_enabled(onednn)
 
 
 def _containers(module: nn.Module) -> Iterator[Any]:

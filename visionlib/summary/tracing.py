@@ -1,7 +1,8 @@
 """Trace a model: all module calls on one image size, with the receptive fields of their outputs."""
 
+import contextlib
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -106,6 +107,7 @@ def _run(
         with (
             log.recording(keep),
             preserve_state(model),
+            _unfused_kernels(),
             torch.inference_mode(False),
             torch.no_grad(),
             CircularPadding(interpreter),
@@ -123,6 +125,20 @@ def _run(
     finally:
         interpreter.restore()
     return log
+
+
+@contextlib.contextmanager
+def _unfused_kernels() -> Iterator[None]:
+    """Disable fused kernels, which have no receptive-field rule; their unfused equivalents have one."""
+    fast_path, onednn = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    # Not torch.backends.mkldnn.flags, which sets other things as well and warns of them.
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        torch._C._set_mkldnn_enabled(onednn)
 
 
 def _run_error(log: CallLog, error: Exception, sizes: Sequence[Size], batch_size: int) -> ModelError:
