@@ -92,7 +92,7 @@ def draw_fields(folder: Path) -> None:
     from visionlib.data.shapes import draw_shapes
     from visionlib.models import build_model
     from visionlib.summary import summarize
-    from visionlib.summary.pictures import draw_block, draw_growth
+    from visionlib.summary.field_plots import draw_block, draw_growth
 
     table = summarize(build_model("resnet18"), name="resnet18")
     save_picture(draw_growth(table, draw_shapes(1).images[0]), folder / "receptive-field.png")
@@ -114,7 +114,7 @@ def draw_demo(folder: Path) -> None:
     from visionlib.cli.demo import run_demo
     from visionlib.cli.pictures import save_picture
     from visionlib.evaluation import measure_effective_fields
-    from visionlib.summary.pictures import draw_effective
+    from visionlib.summary.field_plots import draw_effective
 
     with tempfile.TemporaryDirectory() as place:
         run, evaluation = run_demo(Path(place) / "demo", seed=0, log=lambda line: None)

@@ -70,7 +70,7 @@ summary = visionlib.summarize(model, (dataset.test.channels, height, width), nam
 summary
 
 # %%
-from visionlib.summary.pictures import draw_growth
+from visionlib.summary.field_plots import draw_growth
 
 draw_growth(summary, dataset.test.images[0])
 

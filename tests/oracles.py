@@ -5,7 +5,7 @@ import itertools
 import torch
 from torch import nn
 
-from visionlib.summary.verify import run_smoothly
+from visionlib.summary.verify import run_with_positive_weights
 
 
 def field_by_gradient(model: nn.Module, input_size: tuple[int, ...], around: int = 4) -> list[tuple[int, ...] | None]:
@@ -19,7 +19,7 @@ def field_by_gradient(model: nn.Module, input_size: tuple[int, ...], around: int
     Returns:
         Pixels per axis, or None for an output that has no positions of its own.
     """
-    log, image = run_smoothly(model, input_size)
+    log, image = run_with_positive_weights(model, input_size)
     axes = len(input_size) - 1
     fields: list[tuple[int, ...] | None] = []
     for call in log.calls:

@@ -163,10 +163,10 @@ def test_a_field_that_gradients_deny_ends_with_1(
     tiny: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Denied(SimpleNamespace):
-        differs = "0 (Conv2d) at (0, 0) sees 0..2, by the gradient 0..4"
+        mismatch = "0 (Conv2d) at (0, 0) sees 0..2, by the gradient 0..4"
 
         def __str__(self) -> str:
-            return f"differs: {self.differs}"
+            return f"differs: {self.mismatch}"
 
     monkeypatch.setattr("visionlib.summary.verify.verify", lambda model, size: Denied())
     with pytest.raises(typer.Exit) as ended:

@@ -1,4 +1,4 @@
-"""Networks to test receptive fields with: those whose figures are published, and small ones of every kind."""
+"""Networks for receptive-field tests: those with published values, and small ones of every kind."""
 
 import warnings
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Kernel: TypeAlias = int | tuple[int, int]
 
 
 class Wired(nn.Module):
-    """Modules, and a function that tells how they are wired: it takes what goes in, and the modules by name."""
+    """Modules, and a function for the forward pass: it takes the input, and the modules by name."""
 
     def __init__(self, wire: Callable[..., Any], **parts: nn.Module) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Wired(nn.Module):
 
 
 class Branches(nn.Module):
-    """Several ways side by side, concatenated."""
+    """Parallel branches, concatenated."""
 
     def __init__(self, *branches: nn.Module) -> None:
         super().__init__()
@@ -147,8 +147,8 @@ def imagenet_resnet(
     layers = [residual_stem(width)]
     before = width
     for stage, depth in enumerate(depths):
-        for place in range(depth):
-            layers.append(unit(before, width * 2**stage, 2 if stage > 0 and place == 0 else 1))
+        for number in range(depth):
+            layers.append(unit(before, width * 2**stage, 2 if stage > 0 and number == 0 else 1))
             before = expansion * width * 2**stage
     return nn.Sequential(*layers)
 
@@ -158,16 +158,16 @@ def slim_resnet_v1(depths: tuple[int, int, int, int], width: int = 2) -> nn.Modu
     layers = [residual_stem(width)]
     before = width
     for block, depth in enumerate(depths):
-        for place in range(depth):
-            layers.append(slim_unit(before, width * 2**block, 2 if block < 3 and place == depth - 1 else 1))
+        for number in range(depth):
+            layers.append(slim_unit(before, width * 2**block, 2 if block < 3 and number == depth - 1 else 1))
             before = 4 * width * 2**block
     return nn.Sequential(*layers)
 
 
 def inception_branch(in_width: int, width: int, *kernels: Kernel, has_stride: bool = False) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for place, kernel in enumerate(kernels):
-        is_reduction = has_stride and place == len(kernels) - 1
+    for number, kernel in enumerate(kernels):
+        is_reduction = has_stride and number == len(kernels) - 1
         layers.append(
             conv_norm_relu(width if layers else in_width, width, kernel, 1 + is_reduction, is_padded=not is_reduction)
         )
@@ -264,12 +264,12 @@ the ResNets without `slim`, whose strides lie elsewhere, the same recursion.
 
 
 def branched_stem() -> nn.Module:
-    """Four channels, each of which sees another part of the image."""
+    """Four channels with different receptive fields."""
     return Branches(*(nn.Conv2d(3, 1, kernel, padding=kernel // 2) for kernel in (1, 3, 5, 7)))
 
 
 class Resize(nn.Module):
-    """Interpolation by a factor of two, or to the size that is wanted."""
+    """Interpolation by a factor of two, or to a given size."""
 
     def __init__(self, mode: str, *, align_corners: bool | None = None, to_size: bool = False) -> None:
         super().__init__()
@@ -282,7 +282,7 @@ class Resize(nn.Module):
 
 
 class UNet(nn.Module):
-    """Two levels down and up; `enlarge` makes what takes features and the size to bring them to."""
+    """Two levels down and up; `enlarge` builds the up-sampling, which takes features and a size."""
 
     def __init__(self, enlarge: Builder) -> None:
         super().__init__()
@@ -301,7 +301,7 @@ class UNet(nn.Module):
 
 
 class UnpaddedUNet(nn.Module):
-    """Convolutions without padding, and the middle of what is passed across."""
+    """Convolutions without padding, and cropped skip connections."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -317,11 +317,11 @@ class UnpaddedUNet(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Every layer takes what all before it put out."""
+    """Every layer takes the outputs of all layers before it."""
 
     def __init__(self, in_width: int, growth: int, depth: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(conv_norm_relu(in_width + place * growth, growth) for place in range(depth))
+        self.layers = nn.ModuleList(conv_norm_relu(in_width + number * growth, growth) for number in range(depth))
 
     def forward(self, inputs: Tensor) -> Tensor:
         features = [inputs]
@@ -331,7 +331,7 @@ class DenseBlock(nn.Module):
 
 
 class ShuffleUnit(nn.Module):
-    """Half of the channels go through, the others round; then they are shuffled."""
+    """Half of the channels pass a branch, the others skip it; then they are shuffled."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -340,8 +340,8 @@ class ShuffleUnit(nn.Module):
         self.branch = nn.Sequential(conv_norm_relu(half, half, 1), depthwise, conv_norm_relu(half, half, 1))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        kept, changed = inputs.chunk(2, dim=1)
-        joined = torch.cat([kept, self.branch(changed)], dim=1)
+        skipped, changed = inputs.chunk(2, dim=1)
+        joined = torch.cat([skipped, self.branch(changed)], dim=1)
         n, c, h, w = joined.shape
         return joined.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
 
@@ -362,7 +362,7 @@ class GroupedPointwise(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Every channel is scaled by a gate that is computed from all places."""
+    """Every channel is scaled by a gate that is computed from all positions."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -374,7 +374,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class SpatialGate(nn.Module):
-    """Every place is scaled by a gate that is computed from all channels around it."""
+    """Every position is scaled by a gate that is computed from all channels around it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -402,17 +402,17 @@ class AtrousPyramid(nn.Module):
     def __init__(self, in_width: int, width: int) -> None:
         super().__init__()
         self.dilated = nn.ModuleList(nn.Conv2d(in_width, width, 3, padding=d, dilation=d) for d in (1, 2, 4))
-        self.whole = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(in_width, width, 1), nn.ReLU())
+        self.pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(in_width, width, 1), nn.ReLU())
         self.merge = nn.Conv2d(4 * width, width, 1)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        whole = F.interpolate(self.whole(inputs), size=inputs.shape[2:], mode="bilinear", align_corners=False)
-        outputs: Tensor = self.merge(torch.cat([*(layer(inputs) for layer in self.dilated), whole], dim=1))
+        pooled = F.interpolate(self.pooled(inputs), size=inputs.shape[2:], mode="bilinear", align_corners=False)
+        outputs: Tensor = self.merge(torch.cat([*(layer(inputs) for layer in self.dilated), pooled], dim=1))
         return outputs
 
 
 class NonLocal(nn.Module):
-    """Every place attends to all places."""
+    """Every position attends to all positions."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -428,7 +428,7 @@ class NonLocal(nn.Module):
 
 
 class AxialAttention(nn.Module):
-    """Every place attends to all places in its row."""
+    """Every position attends to all positions in its row."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -440,7 +440,7 @@ class AxialAttention(nn.Module):
 
 
 class TokenAttention(nn.Module):
-    """Multi-head attention over the places of a strided convolution."""
+    """Multi-head attention over the positions of a strided convolution."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -478,7 +478,7 @@ class VisionTransformer(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """Attention within windows of 4 x 4, moved by `shift`; what the roll brings together is kept apart by a mask."""
+    """Attention within windows of 4 x 4, moved by `shift`; a mask separates regions that the roll makes adjacent."""
 
     window = 4
 
@@ -539,7 +539,7 @@ class ConvNeXtBlock(nn.Module):
 
 
 class Mixer(nn.Module):
-    """Linear layers over the places of 4 x 4 patches, then over the channels; for images of 20 x 24."""
+    """Linear layers over the positions of 4 x 4 patches, then over the channels; for images of 20 x 24."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -567,7 +567,7 @@ class FourierFilter(nn.Module):
 
 
 class ParallelResolutions(nn.Module):
-    """Two streams, one at half the size, that exchange what they found."""
+    """Two streams, one at half the size, that exchange features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -581,7 +581,7 @@ class ParallelResolutions(nn.Module):
 
 
 class PyramidLevels(nn.Module):
-    """Two levels that share what follows them, in a dict."""
+    """Two levels with a shared head, returned as a dict."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -596,7 +596,7 @@ class PyramidLevels(nn.Module):
 
 
 class InPlace(nn.Module):
-    """A residual block that writes to its own results."""
+    """A residual block with in-place operations."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -626,7 +626,7 @@ class InterleavedRows(nn.Module):
 
 
 class ShiftedChannels(nn.Module):
-    """Channels moved by one place, each way, by writing to slices of an empty tensor."""
+    """Channels shifted by one position in each direction, by writes to slices of an empty tensor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -643,7 +643,7 @@ class ShiftedChannels(nn.Module):
 
 
 class UnfoldedConvolution(nn.Module):
-    """A strided 3x3 convolution, written out as a product with columns."""
+    """A strided 3x3 convolution by im2col."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -656,7 +656,7 @@ class UnfoldedConvolution(nn.Module):
 
 
 class FoldedColumns(nn.Module):
-    """Overlapping windows that are changed each by itself and added up at their places."""
+    """Overlapping windows, changed one by one and summed at their positions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -669,7 +669,7 @@ class FoldedColumns(nn.Module):
 
 
 class ConstantMask(nn.Module):
-    """What lies on the left half is hidden; for images of 18 x 22."""
+    """The left half of the image is masked; for images of 18 x 22."""
 
     is_hidden: Tensor
 
@@ -684,7 +684,7 @@ class ConstantMask(nn.Module):
 
 
 class Checkerboard(nn.Module):
-    """Two convolutions that take turns, as on a checkerboard."""
+    """Two convolutions that alternate as on a checkerboard."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -697,7 +697,7 @@ class Checkerboard(nn.Module):
 
 
 class StackedPlanes(nn.Module):
-    """Single channels, taken apart and put together again."""
+    """Channels, unbound and stacked again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -722,7 +722,7 @@ class MixedByEinsum(nn.Module):
 
 
 class UnevenlyPadded(nn.Module):
-    """A kernel of four, padded by one entry before and two after."""
+    """A kernel of four, padded by one element before and two after."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -736,7 +736,7 @@ class UnevenlyPadded(nn.Module):
 
 
 class BlurPool(nn.Module):
-    """A fixed kernel with stride 2, on what has been padded by reflection."""
+    """A fixed kernel with stride 2, after reflection padding."""
 
     kernel: Tensor
 
@@ -1060,7 +1060,7 @@ SMALL: dict[str, tuple[Builder, tuple[int, ...], bool]] = {
         (3, 18, 19),
         True,
     ),
-    # What mixes channels and leaves places as they are.
+    # Operations on channels alone.
     "activations": (
         lambda: between_convs(nn.PReLU(), nn.Dropout2d(), nn.SiLU(), nn.Hardswish(inplace=True), nn.Softmax2d()),
         (3, 17, 19),
@@ -1121,7 +1121,7 @@ SMALL: dict[str, tuple[Builder, tuple[int, ...], bool]] = {
         (3, 17, 20),
         False,
     ),
-    # What brings all places together.
+    # Operations over all positions.
     "classifier": (
         lambda: nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 9 * 11, 5)),
         (3, 18, 22),
@@ -1173,6 +1173,6 @@ SMALL: dict[str, tuple[Builder, tuple[int, ...], bool]] = {
 }
 """Name -> (builder, input size, is_local).
 
-A local network runs at any size that its strides divide, and far enough from the border it does the same everywhere,
-moved by its period. That normalisation depends on statistics of the image is left aside.
+A local network runs at any size that its strides divide, and far from the border it is equivariant to shifts by its
+period. The dependence of normalisation on statistics of the image is ignored.
 """

@@ -1,4 +1,4 @@
-"""The effective field against figures that can be worked out by hand."""
+"""The effective field against values worked out by hand."""
 
 import pytest
 import torch
@@ -49,12 +49,12 @@ def test_the_last_map_of_positions_is_chosen_and_others_can_be_named() -> None:
         effective_field(nn.Sequential(nn.Flatten(), nn.Linear(9, 2)), torch.rand(1, 1, 3, 3))
 
 
-def test_a_unit_that_is_dead_is_told() -> None:
+def test_a_dead_unit_is_an_error() -> None:
     with pytest.raises(ModelError, match="does not depend on any pixel at its middle"):
         effective_field(a_convolution(torch.zeros(3, 3)), torch.rand(1, 1, 9, 9), "0")
 
 
-def test_the_model_is_as_it_was() -> None:
+def test_the_state_of_the_model_is_restored() -> None:
     conv = nn.Conv2d(1, 2, 3)
     model = nn.Sequential(conv, nn.BatchNorm2d(2), nn.ReLU(inplace=True))
     model[1].eval()
@@ -62,12 +62,12 @@ def test_the_model_is_as_it_was() -> None:
         conv.weight.abs_()  # so that nothing is dead at the middle
     before = {name: value.clone() for name, value in model.state_dict().items()}
     images = torch.rand(4, 1, 9, 9)
-    kept = images.clone()
+    original = images.clone()
     with torch.no_grad():
         effective_field(model, images)
     assert [module.training for module in model.modules()] == [True, True, False, True]
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not any(module._forward_hooks for module in model.modules())
-    assert torch.equal(images, kept)
+    assert torch.equal(images, original)
     assert images.grad is None

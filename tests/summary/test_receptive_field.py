@@ -1,4 +1,4 @@
-"""Every layer of every network sees what its gradient reaches, and the published figures come out."""
+"""Every field agrees with the gradient, for every layer of every network, and published values are reproduced."""
 
 import random
 from collections.abc import Sequence
@@ -18,23 +18,23 @@ from visionlib.summary.verify import verify
 
 LOCAL = [name for name, (_, _, is_local) in SMALL.items() if is_local]
 CHANNELS_LAST = {"Linear", "LayerNorm", "GELU"}
-"""Within blocks whose places come before their channels: not measured by the oracle, which takes them to come after."""
+"""Within channels-last blocks: not measured by the oracle, which takes dimension 1 for the channels."""
 WINDOWED = {"windows", "shifted_windows"}
-"""Nor are the parts of blocks that cut images into windows."""
+"""Nor are the layers within blocks that cut images into windows."""
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_every_layer_sees_of_this_image_what_its_gradient_reaches(name: str) -> None:
+def test_every_layer_agrees_with_its_gradient(name: str) -> None:
     build, input_size, _ = SMALL[name]
     torch.manual_seed(0)
-    verdict = verify(build(), input_size)
-    assert verdict.differs is None
-    assert verdict.positions > 0
+    verification = verify(build(), input_size)
+    assert verification.mismatch is None
+    assert verification.positions > 0
 
 
 @pytest.mark.parametrize("name", LOCAL)
 def test_the_field_is_that_of_a_larger_image(name: str) -> None:
-    """Found on a small image, where it runs past the border, and measured on one where it does not."""
+    """Computed on a small image, where it extends beyond the border, and measured on one where it does not."""
     build, (channels, *sides), _ = SMALL[name]
     torch.manual_seed(0)
     model = build()
@@ -79,8 +79,8 @@ def test_the_pools_of_vgg16() -> None:
     ],
 )
 def test_the_built_in_networks(name: str) -> None:
-    verdict = verify(build_model(name), (3, 24, 20))
-    assert verdict.differs is None
+    verification = verify(build_model(name), (3, 24, 20))
+    assert verification.mismatch is None
 
 
 class RandomGraph(nn.Module):
@@ -121,7 +121,7 @@ def _draw_layer(dice: random.Random) -> nn.Module:
 
 
 def _join(tensors: Sequence[Tensor], join: str) -> Tensor:
-    """Crop to the smallest, and bring together into three channels."""
+    """Crop to the smallest, and join to three channels."""
     height, width = (min(tensor.shape[dim] for tensor in tensors) for dim in (2, 3))
     cropped = [tensor[:, :, :height, :width] for tensor in tensors]
     if join == "concatenate":
@@ -141,4 +141,4 @@ def test_random_graphs(seed: int, height: int, width: int) -> None:
         model(torch.zeros(1, 3, height, width))
     except RuntimeError:
         return  # a window that is larger than what is left of the image
-    assert verify(model, (3, height, width)).differs is None
+    assert verify(model, (3, height, width)).mismatch is None

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from visionlib.errors import ConfigError
-from visionlib.summary.cells import in_megabytes, in_units, lay_out
-from visionlib.summary.folding import fold
+from visionlib.summary.formatted_table import fold_layers, format_count, format_megabytes, format_table
 from visionlib.summary.record import LayerSummary, ModelSummary
 from visionlib.summary.render_html import to_html
 from visionlib.summary.render_markdown import to_markdown
@@ -65,7 +64,7 @@ SUMMARY = ModelSummary(
     weights_bytes=10_800,
     activations_bytes=1_250_000,
     findings=("stem (Conv2d) sees <little> | less",),
-    assumptions=("aten::odd was taken to work entry by entry",),
+    assumptions=("aten::odd was assumed to be elementwise",),
     disagreement="in hook order it would be 7 x 5",
 )
 HOOK_ORDER = ModelSummary(
@@ -97,20 +96,20 @@ tiny (Net)                    10       -      -           global      -       - 
   head (Linear)               10     810  1.60k           global      -       -  100%
 
 parameters     2,700, of which 2,484 trainable, 216 frozen
-without a row  90 parameters, in modules that are not called on such an input
+without a row  90 parameters, in modules that are not called on this input
 MACs           923k (923,200) for a batch of 2
 memory         weights 0.011 MB, activations 1.2 MB for a batch of 2
 
-params, MACs: of the row itself, without the rows inside of it
+params, MACs: of the row itself, without the rows inside it
 jump: pixels from one position to the next
 start: the first pixel that the first position sees, negative beyond the border
-sees: share of this image that a position sees, the largest over all positions
+sees: fraction of this image that a position sees, the largest over all positions
 
 findings
 - stem (Conv2d) sees <little> | less
 
-taken for granted
-- aten::odd was taken to work entry by entry
+assumptions
+- aten::odd was assumed to be elementwise
 """
 
 
@@ -154,31 +153,38 @@ def rows_of_html(text: str) -> list[list[str]]:
 
 
 def on_a_terminal(summary: ModelSummary, width: int, *, depth: int | None = None, has_colours: bool = False) -> str:
-    paper = io.StringIO()
+    buffer = io.StringIO()
     console = Console(
-        file=paper, width=width, force_terminal=True, legacy_windows=False, no_color=not has_colours, _environ={}
+        file=buffer, width=width, force_terminal=True, legacy_windows=False, no_color=not has_colours, _environ={}
     )
     for part in to_text(summary, depth, width=width):
         console.print(part, crop=False)
-    return paper.getvalue()
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(("summary", "depth"), [(SUMMARY, None), (SUMMARY, 0), (SUMMARY, 1), (HOOK_ORDER, None)])
 def test_text_markdown_and_html_agree_cell_by_cell(summary: ModelSummary, depth: int | None) -> None:
-    sheet = lay_out(summary, depth)
-    expected = [list(sheet.headers), *map(list, sheet.rows)]
+    formatted = format_table(summary, depth)
+    expected = [list(formatted.headers), *map(list, formatted.rows)]
     assert rows_of_text(to_plain_text(summary, depth)) == expected
     assert rows_of_markdown(to_markdown(summary, depth)) == expected
     assert rows_of_html(to_html(summary, depth)) == expected
 
 
 @pytest.mark.parametrize("summary", [SUMMARY, HOOK_ORDER])
-def test_every_way_tells_every_sentence(summary: ModelSummary) -> None:
-    sheet = lay_out(summary)
-    totals = [part for total in sheet.totals for part in total]
-    told = [sheet.title, sheet.convention, *totals, *sheet.legend, *sheet.findings, *sheet.assumptions]
+def test_every_format_has_every_sentence(summary: ModelSummary) -> None:
+    formatted = format_table(summary)
+    totals = [part for total in formatted.totals for part in total]
+    texts = [
+        formatted.title,
+        formatted.convention,
+        *totals,
+        *formatted.legend,
+        *formatted.findings,
+        *formatted.assumptions,
+    ]
     page = re.sub(r"\\(.)", r"\1", to_markdown(summary))
-    for sentence in told:
+    for sentence in texts:
         assert sentence in to_plain_text(summary)
         assert sentence in page
         assert escape(sentence) in to_html(summary)
@@ -196,18 +202,18 @@ def test_the_text_is_as_it_was_and_its_columns_add_up() -> None:
 
 @pytest.mark.parametrize("depth", [0, 1, 2, None])
 def test_folding_leaves_the_totals_alone(depth: int | None) -> None:
-    assert lay_out(SUMMARY, depth).totals == lay_out(SUMMARY).totals
+    assert format_table(SUMMARY, depth).totals == format_table(SUMMARY).totals
     _, *rows = rows_of_text(to_plain_text(SUMMARY, depth))
     assert sum(0 if row[2] == "-" else int(row[2].replace(",", "")) for row in rows) == 2_610
 
 
 def test_only_the_deepest_rows_hold_sums() -> None:
-    rows = {row[0]: row for row in lay_out(SUMMARY, 1).rows}
+    rows = {row[0]: row for row in format_table(SUMMARY, 1).rows}
     assert rows["tiny (Net)"][2:4] == ("-", "-")
     assert rows["stem (Conv2d)"][2:4] == ("216", "111k")
     assert rows["down (Sequential)"][2:5] == ("1,584", "811k", "5 x 3")
     assert "0 (Conv2d)" not in rows
-    assert lay_out(SUMMARY, 0).rows == (("tiny (Net)", "10", "2,610", "923k", "global", "-", "-", "100%"),)
+    assert format_table(SUMMARY, 0).rows == (("tiny (Net)", "10", "2,610", "923k", "global", "-", "-", "100%"),)
 
 
 @given(
@@ -226,8 +232,8 @@ def test_a_folded_row_holds_what_a_slow_search_finds(steps: list[tuple[int, int,
             expected.append(
                 (row.name, row.params + sum(i.params for i in inside), row.macs + sum(i.macs for i in inside))
             )
-    assert [(row.name, row.params, row.macs) for row in fold(layers, depth)] == expected
-    assert fold(layers, None) == tuple(layers)
+    assert [(row.name, row.params, row.macs) for row in fold_layers(layers, depth)] == expected
+    assert fold_layers(layers, None) == tuple(layers)
 
 
 def _inside(layers: Sequence[LayerSummary], position: int) -> list[LayerSummary]:
@@ -247,9 +253,9 @@ def test_a_depth_that_cannot_be_is_an_error() -> None:
 
 
 def test_hook_order_has_the_columns_of_the_published_table() -> None:
-    sheet = lay_out(HOOK_ORDER)
-    assert sheet.headers == ("layer", "output shape", "params", "RF out", "Jump in")
-    assert sheet.rows == (
+    formatted = format_table(HOOK_ORDER)
+    assert formatted.headers == ("layer", "output shape", "params", "RF out", "Jump in")
+    assert formatted.rows == (
         ("Conv2d-1", "-1,64,32,32", "1,728", "3", "1"),
         ("BatchNorm2d-2", "-1,64,32,32", "128", "0", "0"),
     )
@@ -257,11 +263,11 @@ def test_hook_order_has_the_columns_of_the_published_table() -> None:
 
 
 def test_the_header_says_nothing_of_hook_order_where_it_agrees() -> None:
-    assert lay_out(replace(SUMMARY, disagreement=None)).convention == "receptive fields: exact"
+    assert format_table(replace(SUMMARY, disagreement=None)).convention == "receptive fields: exact"
 
 
 @pytest.mark.parametrize(
-    ("figures", "column", "cell"),
+    ("values", "column", "cell"),
     [
         ({"receptive_field": (109, 109), "smallest_receptive_field": (109, 109)}, "receptive field", "109 x 109"),
         ({"receptive_field": (52, 52), "smallest_receptive_field": (48, 48)}, "receptive field", "48..52 x 48..52"),
@@ -298,13 +304,13 @@ def test_the_header_says_nothing_of_hook_order_where_it_agrees() -> None:
         ({"macs": 37_748_736}, "MACs", "37.7M"),
     ],
 )
-def test_a_figure_is_told_as(figures: dict[str, object], column: str, cell: str) -> None:
-    sheet = lay_out(replace(SUMMARY, layers=(layer("a", "Conv2d", 1, **figures),)))
-    assert sheet.rows[0][sheet.headers.index(column)] == cell
+def test_a_value_is_formatted_as(values: dict[str, object], column: str, cell: str) -> None:
+    formatted = format_table(replace(SUMMARY, layers=(layer("a", "Conv2d", 1, **values),)))
+    assert formatted.rows[0][formatted.headers.index(column)] == cell
 
 
 @pytest.mark.parametrize(
-    ("count", "told"),
+    ("count", "expected"),
     [
         (0, "0"),
         (999, "999"),
@@ -319,19 +325,19 @@ def test_a_figure_is_told_as(figures: dict[str, object], column: str, cell: str)
         (1_230_000_000_000_000, "1230T"),
     ],
 )
-def test_a_count_in_units(count: int, told: str) -> None:
-    assert in_units(count) == told
+def test_a_count_in_units(count: int, expected: str) -> None:
+    assert format_count(count) == expected
 
 
 @pytest.mark.parametrize(
-    ("size_bytes", "told"),
+    ("size_bytes", "expected"),
     [(0, "0.0 MB"), (7_424, "0.0074 MB"), (44_734_408, "44.7 MB"), (1_234_567_890, "1,234.6 MB")],
 )
-def test_a_size_in_megabytes(size_bytes: int, told: str) -> None:
-    assert in_megabytes(size_bytes) == told
+def test_a_size_in_megabytes(size_bytes: int, expected: str) -> None:
+    assert format_megabytes(size_bytes) == expected
 
 
-def test_a_layer_is_named_within_the_row_that_it_is_inside_of() -> None:
+def test_a_layer_is_named_relative_to_the_row_around_it() -> None:
     layers = (
         layer("", "Net", 0),
         layer("blocks.0", "Block", 1),
@@ -339,32 +345,32 @@ def test_a_layer_is_named_within_the_row_that_it_is_inside_of() -> None:
         layer("shared", "Conv2d", 2),
         layer("blocks.01", "Block", 1),
     )
-    sheet = lay_out(replace(SUMMARY, model="Net", layers=layers))
-    assert [row[0] for row in sheet.rows] == [
+    formatted = format_table(replace(SUMMARY, model="Net", layers=layers))
+    assert [row[0] for row in formatted.rows] == [
         "Net",
         "blocks.0 (Block)",
         "conv (Conv2d)",
         "shared (Conv2d)",
         "blocks.01 (Block)",
     ]
-    assert sheet.indents == (0, 1, 2, 2, 1)
+    assert formatted.indents == (0, 1, 2, 2, 1)
 
 
-def test_frozen_parameters_and_those_without_a_row_are_told() -> None:
-    totals = dict(lay_out(SUMMARY).totals)
+def test_frozen_parameters_and_those_without_a_row_are_reported() -> None:
+    totals = dict(format_table(SUMMARY).totals)
     assert totals["parameters"] == "2,700, of which 2,484 trainable, 216 frozen"
     assert totals["without a row"].startswith("90 parameters")
-    assert "without a row" not in dict(lay_out(HOOK_ORDER).totals)
+    assert "without a row" not in dict(format_table(HOOK_ORDER).totals)
 
 
 @pytest.mark.parametrize("width", [50, 77, 80, 84, 90, 140])
-def test_a_terminal_cuts_names_and_never_figures(width: int) -> None:
-    sheet = lay_out(SUMMARY)
+def test_a_terminal_cuts_names_and_never_numbers(width: int) -> None:
+    formatted = format_table(SUMMARY)
     shown = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal(SUMMARY, width)).splitlines()
     rule = next(number for number, line in enumerate(shown) if line.startswith("──"))
-    for line, indent, (name, *figures) in zip(shown[rule + 1 :], sheet.indents, sheet.rows, strict=False):
-        told = " ".join(figures).split()
-        assert line.split()[-len(told) :] == told
+    for line, indent, (name, *values) in zip(shown[rule + 1 :], formatted.indents, formatted.rows, strict=False):
+        words = " ".join(values).split()
+        assert line.split()[-len(words) :] == words
         assert line.startswith("  " * indent + name[:6])
     if width >= 77:
         assert max(map(len, shown)) <= width
@@ -379,9 +385,9 @@ def test_names_are_cut_where_the_table_does_not_fit() -> None:
 
 
 def test_no_size_is_broken_over_two_lines() -> None:
-    told = f"{'one ' * 27}is 473 x 473 and not 1 x 2 x 3"
+    sentence = f"{'one ' * 27}is 473 x 473 and not 1 x 2 x 3"
     for width in range(20, 140, 3):
-        shown = on_a_terminal(replace(SUMMARY, disagreement=told, findings=(told,)), width)
+        shown = on_a_terminal(replace(SUMMARY, disagreement=sentence, findings=(sentence,)), width)
         assert shown.count("473 x 473") == shown.count("1 x 2 x 3") == 2
 
 

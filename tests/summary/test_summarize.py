@@ -1,4 +1,4 @@
-"""The layer table: figures worked out by hand, the model as it was afterwards, and what does not fit."""
+"""The layer table: numbers worked out by hand, the state of the model afterwards, and errors."""
 
 import copy
 import csv
@@ -45,12 +45,12 @@ TRUE_FIELDS = {
     "layer4.1.conv1": (93, 8),
     "layer4.1.conv2": (109, 8),
 }
-"""Layer of the CIFAR ResNet-18 -> receptive field and jump, measured by back-propagation in double precision."""
+"""Layer of the CIFAR ResNet-18 -> receptive field and jump, measured by backpropagation in double precision."""
 
 
 def row(summary: ModelSummary, name: str) -> LayerSummary:
-    (found,) = [layer for layer in summary.layers if layer.name == name]
-    return found
+    (layer,) = [layer for layer in summary.layers if layer.name == name]
+    return layer
 
 
 def jumps(*steps: int) -> tuple[Fraction, ...]:
@@ -87,7 +87,7 @@ def test_the_average_pool_after_resnet18_and_what_comes_after_it() -> None:
     assert summary.last_local is not None
 
 
-def test_a_field_is_clipped_to_the_image_and_shared_out() -> None:
+def test_the_field_within_the_image_and_its_fraction() -> None:
     layer = summarize(nn.Conv2d(1, 1, 5, padding=2), (1, 8, 10)).layers[0]
     assert (layer.receptive_field, layer.start) == ((5, 5), (-2, -2))
     assert (layer.seen, layer.smallest_seen) == ((5, 5), (3, 3))
@@ -149,7 +149,7 @@ def test_the_conventions_disagree_in_one_sentence() -> None:
 
 @dataclass
 class State:
-    """What must be as it was."""
+    """All state that a summary must not change."""
 
     modes: list[bool]
     hooks: list[int]
@@ -157,7 +157,7 @@ class State:
     identities: dict[str, int]
     gradients: list[int]
     attributes: list[dict[str, Any]]
-    everywhere: tuple[Any, ...]
+    process: tuple[Any, ...]
     drawn: tuple[float, float]
 
 
@@ -173,7 +173,7 @@ def state_of(model: nn.Module) -> State:
         attributes=[
             {key: value for key, value in vars(module).items() if not key.startswith("_")} for module in model.modules()
         ],
-        everywhere=(
+        process=(
             nn.Module.__call__,
             len(torch_module._global_forward_hooks),
             len(torch_module._global_forward_pre_hooks),
@@ -235,7 +235,7 @@ class Restless(nn.Module):
 
 @pytest.mark.parametrize("asks", [False, True])
 @pytest.mark.parametrize("fails", [False, True])
-def test_the_model_is_left_as_it_was(*, asks: bool, fails: bool) -> None:
+def test_the_state_of_the_model_is_restored(*, asks: bool, fails: bool) -> None:
     model = Restless(asks=asks, fails=fails)
     model.norm.train()
     model.norm.weight.requires_grad_(False)
@@ -251,8 +251,8 @@ def test_the_model_is_left_as_it_was(*, asks: bool, fails: bool) -> None:
     copy.deepcopy(model)(torch.rand(2, 3, 8, 8)).sum().backward()
 
 
-def test_the_random_numbers_of_python_go_on_as_if_nothing_had_been() -> None:
-    # In a process of its own: what checks annotations in the tests draws from them, too.
+def test_the_random_state_of_python_is_restored() -> None:
+    # In a subprocess: the annotation checks of the tests draw random numbers, too.
     program = """
 import random
 from torch import nn
@@ -267,7 +267,7 @@ assert random.getstate() == before
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
 
 
-def test_weights_that_share_memory_are_all_put_back() -> None:
+def test_weights_that_share_memory_are_all_restored() -> None:
     flat = torch.arange(8.0)
 
     class Flat(nn.Module):
@@ -285,13 +285,13 @@ def test_weights_that_share_memory_are_all_put_back() -> None:
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, torch.enable_grad])
-def test_any_mode_of_gradients_will_do(context: Callable[[], Any]) -> None:
+def test_any_gradient_mode_gives_the_same_table(context: Callable[[], Any]) -> None:
     model = Restless()
     plain = summarize(model, (3, 8, 8))
     with context(), unchanged(model):
         assert summarize(model, (3, 8, 8)) == plain
     with torch.inference_mode():
-        assert verify(nn.Conv2d(3, 4, 3), (3, 8, 8)).differs is None
+        assert verify(nn.Conv2d(3, 4, 3), (3, 8, 8)).mismatch is None
         made_here = build_model("resnet9")
     assert summarize(made_here, (3, 8, 8)) == summarize(build_model("resnet9"), (3, 8, 8))
 
@@ -330,14 +330,14 @@ def test_frozen_parameters_are_not_trainable() -> None:
     assert (summary.total_params, summary.trainable_params) == (112 + 144, 144)
 
 
-def test_what_compiles_a_model_is_looked_through() -> None:
+def test_a_compiled_model_is_unwrapped() -> None:
     class Compiled(nn.Module):
         def __init__(self, model: nn.Module) -> None:
             super().__init__()
             self._orig_mod = model
 
         def forward(self, x: Tensor) -> Tensor:
-            raise AssertionError("the model itself is to be followed")
+            raise AssertionError("the model itself is to be traced")
 
     model = nn.Sequential(nn.Conv2d(3, 4, 3))
     assert summarize(Compiled(model), (3, 8, 8)).layers == summarize(model, (3, 8, 8)).layers
@@ -370,18 +370,18 @@ def test_two_threads_summarise_at_the_same_time() -> None:
     original = nn.Module.__call__
     models = [build_model(name) for name in ("resnet20", "resnet9", "resnet20", "resnet9")]
     expected = [summarize(model) for model in models]
-    found: dict[int, ModelSummary] = {}
+    summaries: dict[int, ModelSummary] = {}
 
     def run(number: int) -> None:
         for _ in range(3):
-            found[number] = summarize(models[number])
+            summaries[number] = summarize(models[number])
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [found[number] for number in range(4)] == expected
+    assert [summaries[number] for number in range(4)] == expected
     assert nn.Module.__call__ is original
 
 
@@ -393,7 +393,7 @@ def refused(model: nn.Module, input_size: Any = (3, 8, 8), **settings: Any) -> s
 
 
 @pytest.mark.parametrize(
-    ("layer", "input_size", "told"),
+    ("layer", "input_size", "problem"),
     [
         (nn.Conv2d(4, 4, 3), (3, 8, 8), "1x3x8x8: it expects 4 channels and got 3;"),
         (nn.Conv2d(4, 4, 3, groups=2), (3, 8, 8), "1x3x8x8: it expects 4 channels and got 3;"),
@@ -409,11 +409,11 @@ def refused(model: nn.Module, input_size: Any = (3, 8, 8), **settings: Any) -> s
     ],
 )
 def test_a_layer_that_refuses_is_named_with_what_it_wants(
-    layer: nn.Module, input_size: tuple[int, ...], told: str
+    layer: nn.Module, input_size: tuple[int, ...], problem: str
 ) -> None:
     text = refused(nn.Sequential(nn.Identity(), layer), input_size)
     assert text.startswith(f"1 ({type(layer).__name__}): does not run on ")
-    assert told in text
+    assert problem in text
     assert text.endswith(f"check the input size, which is {'x'.join(map(str, input_size))}")
 
 
@@ -436,7 +436,7 @@ def test_several_inputs_are_given_in_order_or_by_name() -> None:
     assert by_name.layers == by_order.layers
 
 
-def test_inputs_that_are_not_the_models_are_told() -> None:
+def test_inputs_that_do_not_match_forward_are_an_error() -> None:
     assert "unexpected keyword argument 'mask'" in refused(TwoInputs(), {"image": (3, 8, 8), "mask": (3, 8, 8)})
     assert "missing 1 required positional argument: 'guide'" in refused(TwoInputs(), (3, 8, 8))
     assert "check the input size, which is 3x8x8 and 3x8x8" in refused(nn.Conv2d(3, 4, 3), ((3, 8, 8), (3, 8, 8)))
@@ -457,7 +457,7 @@ def test_a_model_that_does_nothing_sees_each_pixel(model: nn.Module) -> None:
     assert (layer.receptive_field, layer.jump, layer.start, layer.params) == ((1, 1), jumps(1, 1), (0, 0), 0)
 
 
-def test_a_module_without_forward_is_told() -> None:
+def test_a_module_without_forward_is_an_error() -> None:
     assert 'missing the required "forward" function' in refused(nn.Module())
     assert refused(nn.Sequential(nn.ModuleList())).startswith("0 (ModuleList): ")
 
@@ -483,7 +483,7 @@ def test_the_first_tensor_of_a_result_is_shown(wrap: Callable[[Tensor], Any]) ->
     assert (layer.output_shape, layer.receptive_field) == ((1, 4, 6, 6), (3, 3))
 
 
-def test_a_result_without_tensor_has_no_figures() -> None:
+def test_a_result_without_tensor_has_no_field() -> None:
     layer = summarize(Wired(lambda x: None), (3, 8, 8)).layers[0]
     assert (layer.output_shape, layer.receptive_field, layer.jump) == (None, None, None)
 
@@ -499,22 +499,22 @@ def test_a_result_without_tensor_has_no_figures() -> None:
     ],
     ids=["if", "item", "equal", "mask", "nonzero"],
 )
-def test_what_asks_for_values_is_run_on_noise_and_says_so(decide: Callable[[Tensor], Tensor]) -> None:
+def test_a_model_that_needs_values_is_run_on_noise_with_an_assumption(decide: Callable[[Tensor], Tensor]) -> None:
     model = Wired(lambda x, conv: decide(conv(x)), conv=nn.Conv2d(3, 4, 3))
     summary = summarize(model, (3, 8, 8))
     assert row(summary, "conv").receptive_field == (3, 3)
     (sentence,) = summary.assumptions
-    assert sentence.startswith("Wired asks for the value of what depends on the image (test_summarize.py:")
+    assert sentence.startswith("Wired needs the value of a tensor that depends on the image (test_summarize.py:")
     assert "the model was run on noise" in sentence
 
 
-def test_an_unknown_operation_that_changes_the_shape_is_refused_with_its_place() -> None:
+def test_an_unknown_operation_that_changes_the_shape_is_refused_with_its_line() -> None:
     text = refused(nn.Sequential(nn.Conv2d(3, 3, 3), Wired(lambda x: torch.cdist(x, x[:, :, :4]))))
     assert text.startswith("1 (Wired): aten::_cdist_forward (test_summarize.py:")
-    assert "makes (1, 3, 6, 4) of (1, 3, 6, 6) in a way that is not known" in text
+    assert "maps (1, 3, 6, 6) to (1, 3, 6, 4) and has no receptive-field rule" in text
 
 
-def test_an_operation_of_the_users_own_is_listed_or_refused() -> None:
+def test_a_user_defined_operation_is_listed_or_refused() -> None:
     @torch.library.custom_op("visionlib_tests::double", mutates_args=())
     def double(x: Tensor) -> Tensor:
         return x * 2
@@ -527,15 +527,15 @@ def test_an_operation_of_the_users_own_is_listed_or_refused() -> None:
     halve.register_fake(lambda x: x.new_empty(*x.shape[:-1], x.shape[-1] // 2))
     model = nn.Sequential(nn.Conv2d(3, 4, 3), Wired(double))
     summary = summarize(model, (3, 8, 8))
-    assert summary.assumptions == ("visionlib_tests::double was taken to work entry by entry, in 1 (Wired)",)
-    assert summary.layers[-1].notes == ("visionlib_tests::double was taken to work entry by entry",)
+    assert summary.assumptions == ("visionlib_tests::double was assumed to be elementwise, in 1 (Wired)",)
+    assert summary.layers[-1].notes == ("visionlib_tests::double was assumed to be elementwise",)
     assert summary.layers[-1].receptive_field == (3, 3)
     assert "1 (Wired): visionlib_tests::halve (" in refused(nn.Sequential(nn.Conv2d(3, 4, 3), Wired(halve)))
 
 
 @pytest.mark.parametrize("size", [(0, 8, 8), (3, -1, 8), (3, 8.0, 8), (), ((3, 8, 8), 8), {"x": (3, 0, 8)}])
-def test_a_size_that_is_none_is_refused(size: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Outside of the tests nothing checks annotations before the function itself does.
+def test_an_invalid_size_is_refused(size: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Annotations are checked only in the tests: without them the function itself must refuse.
     monkeypatch.setattr(layer_table, "_read_sizes", inspect.unwrap(layer_table._read_sizes))
     with pytest.raises(ConfigError, match=r"input_size: .* is no size of an image; give channels, height and width"):
         inspect.unwrap(summarize)(nn.Conv2d(3, 4, 3), size)
@@ -603,7 +603,7 @@ def test_a_weight_that_two_modules_share_counts_once() -> None:
         (nn.Conv2d(6, 8, 3, groups=2), (6, 8, 8), 8 * 6 * 6 * 3 * 9),
         (nn.Conv1d(6, 8, 5), (6, 12), 8 * 8 * 6 * 5),
         (nn.Conv3d(2, 4, 3), (2, 5, 6, 7), 4 * 3 * 4 * 5 * 2 * 27),
-        # Every one of the 8 x 8 places is spread over 2 x 2 in 4 channels.
+        # Every one of the 8 x 8 positions is multiplied by a 2 x 2 kernel in 4 channels.
         (nn.ConvTranspose2d(6, 4, 2, stride=2), (6, 8, 8), 6 * 8 * 8 * 4 * 4),
         (nn.Linear(8, 5), (3, 7, 8), 3 * 7 * 8 * 5),
         (nn.Linear(8, 5, bias=False), (3, 7, 8), 3 * 7 * 8 * 5),
@@ -623,7 +623,7 @@ def test_multiply_accumulates_by_hand(model: nn.Module, input_size: tuple[int, .
 def test_the_attention_of_a_transformer_layer_by_hand() -> None:
     attention = nn.MultiheadAttention(8, 2, batch_first=True)
     model = Wired(lambda x, attention: attention(x, x, x, need_weights=False)[0], attention=attention)
-    # 5 tokens of 8 features: queries, keys, values and what comes out are 8 x 8 each, and two products in between.
+    # 5 tokens of 8 features: queries, keys, values and outputs are 8 x 8 each, and two products in between.
     assert summarize(model, (5, 8)).macs == 5 * 4 * 64 + 2 * 25 * 8
 
 

@@ -1,4 +1,4 @@
-"""Windows are what PyTorch itself reads: every table against the operation on one entry at a time, or a slow loop."""
+"""Windows have the indices that PyTorch reads: every table against the operation on unit vectors."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from visionlib.summary.windows import NEVER, Windows, adaptive, interpolated, padded, picking, sliding, spreading
+from visionlib.summary.windows import NO_ELEMENT, Windows, adaptive, indexed, padded, resampled, sliding, transposed
 
 
 def read_by(windows: Windows) -> list[set[int]]:
@@ -16,7 +16,7 @@ def read_by(windows: Windows) -> list[set[int]]:
 
 
 def read_by_torch(run: Callable[[Tensor], Tensor], n: int) -> list[set[int]]:
-    """Run on images of which one entry each is on: (n, 1, n) to (n, 1, out)."""
+    """Run on unit vectors: (n, 1, n) to (n, 1, out)."""
     outputs = run(torch.eye(n, dtype=torch.float64)[:, None])[:, 0]
     return [set(column.nonzero().flatten().tolist()) for column in outputs.T]
 
@@ -31,7 +31,7 @@ def test_convolutions(n: int, kernel: int, stride: int, padding: int, dilation: 
     gathered = read_by_torch(lambda x: F.conv1d(x, ones, None, stride, padding, dilation), n)
     assert read_by(sliding(n, len(gathered), kernel, stride, padding, dilation)) == gathered
     spread = read_by_torch(lambda x: F.conv_transpose1d(x, ones, None, stride, padding, dilation=dilation), n)
-    assert read_by(spreading(n, len(spread), kernel, stride, padding, dilation)) == spread
+    assert read_by(transposed(n, len(spread), kernel, stride, padding, dilation)) == spread
 
 
 def test_a_pool_in_ceil_mode_reads_what_is_left() -> None:
@@ -52,7 +52,7 @@ def test_padding(mode: str) -> None:
     assert windows.field.flatten().tolist() == list(range(-2, 9))
 
 
-def test_reflection_of_a_single_entry_is_that_entry() -> None:
+def test_reflection_of_a_single_element_is_that_element() -> None:
     assert padded(1, 1, 1, "reflect").seen.flatten().tolist() == [0, 0, 0]
 
 
@@ -62,43 +62,41 @@ def test_a_negative_padding_crops() -> None:
 
 @pytest.mark.parametrize(("n", "out"), [(4, 8), (5, 15), (6, 4), (6, 3), (5, 7)])
 def test_linear_interpolation(n: int, out: int) -> None:
-    def weigh(size: int, to: int) -> Tensor:
+    def compute_weights(size: int, to: int) -> Tensor:
         return F.interpolate(torch.eye(size, dtype=torch.float64)[:, None], size=to, mode="linear")[:, 0].T
 
-    windows = interpolated(n, out, Fraction(n, out), weigh)
+    windows = resampled(n, out, Fraction(n, out), compute_weights)
     assert read_by(windows) == read_by_torch(lambda x: F.interpolate(x, size=out, mode="linear"), n)
-    assert (windows.step_out, windows.step_in) == (Fraction(n, out).denominator, Fraction(n, out).numerator)
+    assert (windows.period, windows.shift) == (Fraction(n, out).denominator, Fraction(n, out).numerator)
     for i in range(out):
-        # The middle of an entry, in entries of the input, lies between those that are read, or is the one.
+        # The center of an output element, in input elements, lies between those that are read, or is the only one.
         middle = (i + 0.5) * n / out - 0.5
-        assert min(at for at in windows.field[i].tolist() if at != NEVER) == int(middle // 1)
+        assert min(at for at in windows.field[i].tolist() if at != NO_ELEMENT) == int(middle // 1)
 
 
 @pytest.mark.parametrize(
     ("windows", "later"),
     [
         (sliding(20, 8, 3, 2, 1, 2), 1),
-        (spreading(9, 20, 3, 2, 1, 1), 2),
+        (transposed(9, 20, 3, 2, 1, 1), 2),
         (adaptive(12, 8), 2),
         (padded(9, 2, 2, "circular"), 1),
-        (picking(9, range(1, 9, 3), 3), 1),
+        (indexed(9, range(1, 9, 3), 3), 1),
     ],
     ids=["sliding", "spreading", "adaptive", "padded", "picking"],
 )
 def test_windows_repeat_every_step(windows: Windows, later: int) -> None:
-    assert windows.step_out == later
+    assert windows.period == later
     for i in range(len(windows.field) - later):
-        first = {int(at) + windows.step_in for at in windows.field[i] if at != NEVER}
-        assert {int(at) for at in windows.field[i + later] if at != NEVER} == first
+        first = {int(at) + windows.shift for at in windows.field[i] if at != NO_ELEMENT}
+        assert {int(at) for at in windows.field[i + later] if at != NO_ELEMENT} == first
 
 
-def test_what_the_properties_say() -> None:
+def test_properties() -> None:
     same, reflected = sliding(5, 5, 1, 1, 0, 1), padded(5, 2, 2, "reflect")
     assert same.is_identity
     assert not sliding(5, 3, 1, 2, 0, 1).is_identity
-    assert not picking(3, [2, 1, 0], -1).is_identity
-    assert (same.leaves_the_border, reflected.leaves_the_border) == (False, True)
+    assert not indexed(3, [2, 1, 0], -1).is_identity
+    assert (same.crosses_border, reflected.crosses_border) == (False, True)
     assert bool(reflected.is_inside.all())
     assert reflected.is_field_inside.flatten().tolist() == [False] * 2 + [True] * 5 + [False] * 2
-    assert sliding(6, 3, 1, 2, 0, 1).skips
-    assert not sliding(6, 3, 2, 2, 0, 1).skips

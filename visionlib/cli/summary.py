@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from visionlib.evaluation import EffectiveFields
-    from visionlib.summary.verify import Verdict
+    from visionlib.summary.verify import Verification
 
 Format: TypeAlias = Literal["text", "markdown", "json", "html"]
 _DEFAULT_SIZE = (3, 32, 32)
@@ -107,18 +107,18 @@ def summary(
         # For the page. The table itself can be had of a run that may only be read.
         with contextlib.suppress(OSError):
             write_json(subject.run.summary, table.to_dict())
-    verdict = verify(subject.network, subject.input_size) if is_to_verify else None
+    verification = verify(subject.network, subject.input_size) if is_to_verify else None
     fields = measure_effective_fields(model, n=images, layer=layer, dataset=dataset) if effective else None
     if plot is not None:
         save_picture(_draw(table, fields), plot)
         log(f"picture: {plot}")
     if output_format == "json":
-        verified = None if verdict is None else verdict.differs is None
+        verified = None if verification is None else verification.mismatch is None
         print_json({**table.to_dict(), "verified": verified, "effective": None if fields is None else fields.to_dict()})
     else:
         _print(table, output_format, depth)
-    _print_more(verdict, fields, is_text=output_format == "text")
-    if verdict is not None and verdict.differs is not None:
+    _print_more(verification, fields, is_text=output_format == "text")
+    if verification is not None and verification.mismatch is not None:
         raise typer.Exit(1)
 
 
@@ -154,7 +154,7 @@ def _is_run(model: str) -> bool:
 
 def _draw(table: ModelSummary, fields: "EffectiveFields | None") -> "Figure":
     from visionlib.data.shapes import draw_shapes
-    from visionlib.summary.pictures import draw_effective, draw_growth
+    from visionlib.summary.field_plots import draw_effective, draw_growth
 
     if fields is not None:
         return draw_effective([("before training", fields.before), ("after training", fields.after)], fields.image)
@@ -222,16 +222,16 @@ def _print(table: ModelSummary, output_format: Format, depth: int | None) -> Non
         _print_text(table, depth)
 
 
-def _print_more(verdict: "Verdict | None", fields: "EffectiveFields | None", *, is_text: bool) -> None:
+def _print_more(verification: "Verification | None", fields: "EffectiveFields | None", *, is_text: bool) -> None:
     """Print what was asked for besides the table: to stdout only where people read it."""
     from visionlib.cli.tables import print_tables, tabulate_effective
 
     if fields is not None and is_text:
         print_tables(*tabulate_effective(fields.before, fields.after))
-    if verdict is not None and is_text:
-        typer.echo(f"\n{verdict}")
-    elif verdict is not None:
-        log(str(verdict))
+    if verification is not None and is_text:
+        typer.echo(f"\n{verification}")
+    elif verification is not None:
+        log(str(verification))
 
 
 def _print_text(table: ModelSummary, depth: int | None) -> None:

@@ -68,7 +68,7 @@ def score_logits(
 def _scale(
     logits: Float64[Tensor, "n k"], labels: Int64[Tensor, "n"], before: Calibration, held_out: HeldOut
 ) -> tuple[TemperatureScaling | None, str]:
-    """TrainingJob a temperature on images held out, and measure what it does to the others; or say why there is none."""
+    """Fit a temperature on images held out, and measure what it does to the others; or say why there is none."""
     n = len(held_out[1])
     if not n:
         return None, NONE_HELD_OUT

@@ -8,7 +8,7 @@ from visionlib.errors import VisionlibError
 from visionlib.eval_mode import unwrap_model
 from visionlib.explanation.map_layers import MapLayer
 from visionlib.summary.following import follow
-from visionlib.summary.reach import SEEN_HIGH, SEEN_LOW, Reach
+from visionlib.summary.receptive_fields import SEEN_HIGH, SEEN_LOW, ReceptiveFields
 
 Box = tuple[tuple[int, int], tuple[int, int]]
 """First and last row, first and last column."""
@@ -29,18 +29,18 @@ class SeenFields:
     ) -> None:
         self._scales = tuple(stored / taken for stored, taken in zip(image_size, input_size[1:], strict=True))
         self._image_size = image_size
-        self._reach = _follow(model, layer, input_size)
+        self._fields = _follow(model, layer, input_size)
 
     def find(self, channel: int, row: int, column: int) -> Box | None:
         """Give the box of pixels; None if it is not known, for a network that cannot be followed."""
-        if self._reach is None:
+        if self._fields is None:
             return None
         spans = []
-        for plane, scale, size in zip(self._reach.planes, self._scales, self._image_size, strict=True):
-            # Along a dimension in which nothing changes a plane has one entry for all.
-            lengths = zip((0, channel, row, column), plane.shape[1:], strict=True)
+        for bound, scale, size in zip(self._fields.bounds, self._scales, self._image_size, strict=True):
+            # Along a dimension in which nothing changes a bound has one entry for all.
+            lengths = zip((0, channel, row, column), bound.shape[1:], strict=True)
             at = tuple(min(place, length - 1) for place, length in lengths)
-            low, high = float(-plane[SEEN_LOW][at]), float(plane[SEEN_HIGH][at])
+            low, high = float(-bound[SEEN_LOW][at]), float(bound[SEEN_HIGH][at])
             if not math.isfinite(low + high):
                 return None
             first, last = math.floor(low * scale), math.ceil((high + 1) * scale) - 1
@@ -48,7 +48,7 @@ class SeenFields:
         return spans[0], spans[1]
 
 
-def _follow(model: nn.Module, layer: MapLayer, input_size: tuple[int, int, int]) -> Reach | None:
+def _follow(model: nn.Module, layer: MapLayer, input_size: tuple[int, int, int]) -> ReceptiveFields | None:
     try:
         calls = follow(unwrap_model(model), [input_size]).calls
     except VisionlibError:
@@ -56,5 +56,5 @@ def _follow(model: nn.Module, layer: MapLayer, input_size: tuple[int, int, int])
     named = [call for call in calls if call.name == layer.name and call.output is not None]
     if not named or tuple(named[-1].output.shape[2:]) != layer.resolution:
         return None
-    reach: Reach | None = named[-1].output.reach
-    return reach
+    fields: ReceptiveFields | None = named[-1].output.fields
+    return fields

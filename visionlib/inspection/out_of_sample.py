@@ -59,7 +59,9 @@ def score_test(run: Run) -> OutOfSample:
     stored = load_predictions(run)
     return OutOfSample(
         split="test",
-        source=f"{stored.record.model}, which did not learn from them; logits are the mean of the image's and its mirror's",
+        source=(
+            f"{stored.record.model}, which did not learn from them; logits are the mean of the image's and its mirror's"
+        ),
         index=stored.index,
         labels=stored.labels,
         probabilities=as_probabilities(stored.predictions.logits, stored.predictions.mirror_logits),

@@ -1,4 +1,4 @@
-"""Which module calls which, and what comes out, watched without leaving anything in the model."""
+"""Log of all module calls in a forward pass: names, nesting and outputs, without hooks in the model."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,30 +8,28 @@ from typing import Any
 
 from torch import Tensor, nn
 
-_WATCHED = threading.RLock()
-"""Held while calls are watched: two who put their own in the place of `__call__` would put back each other's."""
+_PATCH_LOCK = threading.RLock()
+"""Held while `nn.Module.__call__` is patched: two threads would restore each other's patch."""
 
 
 @dataclass
 class ModuleCall:
-    """One call of one module, while it is being followed.
+    """One call of one module.
 
     Attributes:
-        name: where the module hangs in the model, such as `layer1.0.conv1`; empty for the model itself.
+        name: qualified name of the module, such as `layer1.0.conv1`; empty for the model itself.
         module: the module.
-        depth: how many calls it is inside of.
-        started: place in the order in which calls begin.
-        ended: place in the order in which they end.
-        inputs: shapes of the tensors that went in.
-        output: the first tensor that came out; None before it has.
-        macs: multiply-accumulates of the operations that it called itself.
-        notes: kind and sentence of what was assumed in it.
+        depth: number of calls around it.
+        inputs: shapes of the tensor arguments.
+        ended: index in the order in which calls end.
+        output: the first returned tensor, as `CallLog.recording` keeps it; None until the call ends.
+        macs: multiply-accumulates of its own operations, without those of the modules inside.
+        notes: kind and sentence of each assumption or observation.
     """
 
     name: str
     module: nn.Module
     depth: int
-    started: int
     inputs: tuple[tuple[int, ...], ...] = ()
     ended: int = -1
     output: Any = None
@@ -40,13 +38,13 @@ class ModuleCall:
 
     @property
     def title(self) -> str:
-        """What to call it in a message: its name and type."""
-        kind = type(self.module).__name__
-        return f"{self.name} ({kind})" if self.name else kind
+        """Name and type, for messages."""
+        type_name = type(self.module).__name__
+        return f"{self.name} ({type_name})" if self.name else type_name
 
 
 class CallLog:
-    """The calls of a model's modules, in the order in which they began."""
+    """Module calls, sorted by their start."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -58,54 +56,49 @@ class CallLog:
         self._ended = 0
         self._thread = threading.get_ident()
 
-    @property
-    def current(self) -> ModuleCall | None:
-        """The innermost call that has not ended."""
-        return self._open[-1] if self._open else None
-
     def where(self) -> str:
-        """Tell the innermost call that has not ended."""
+        """Title of the innermost open call."""
         return self._open[-1].title if self._open else "the model"
 
     def count(self, macs: int) -> None:
-        """Book multiply-accumulates to the innermost call."""
+        """Add multiply-accumulates to the innermost open call."""
         if self._open:
             self._open[-1].macs += macs
 
     def note(self, kind: str, sentence: str) -> None:
-        """Keep a note with the innermost call."""
+        """Add a note to the innermost open call, once."""
         if self._open and (kind, sentence) not in self._open[-1].notes:
             self._open[-1].notes.append((kind, sentence))
 
     @contextmanager
-    def watching(self, keep: Callable[[Any], Any]) -> Iterator[None]:
-        """Log every call in this thread while the block runs; another thread that wants the same waits.
+    def recording(self, keep: Callable[[Any], Any]) -> Iterator[None]:
+        """Log every call in this thread while the block runs; other threads that want to log wait.
 
         Args:
-            keep: makes of what a module returned what is to be kept of it.
+            keep: maps the return value of a module to the `output` of its call.
         """
 
         def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
             name = self._names.get(id(module))
             if name is None or threading.get_ident() != self._thread:
                 return original(module, *args, **kwargs)
-            entry = ModuleCall(name, module, len(self._open), len(self.calls), _shapes((args, kwargs)))
-            self.calls.append(entry)
-            self._open.append(entry)
+            logged = ModuleCall(name, module, len(self._open), _shapes((args, kwargs)))
+            self.calls.append(logged)
+            self._open.append(logged)
             try:
                 result = original(module, *args, **kwargs)
-                entry.output = keep(result)
+                logged.output = keep(result)
             except BaseException:
-                self.failed = self.failed or entry
+                self.failed = self.failed or logged
                 raise
             finally:
                 self._open.pop()
-                entry.ended = self._ended
+                logged.ended = self._ended
                 self._ended += 1
             return result
 
-        # As torch.fx does it: a hook on every module would change the model, and a global one misses those that raise.
-        with _WATCHED:
+        # As torch.fx does: hooks would change the model, and a global hook is not called for a module that raises.
+        with _PATCH_LOCK:
             original = nn.Module.__call__
             nn.Module.__call__ = call  # type: ignore[method-assign]
             try:
@@ -115,7 +108,7 @@ class CallLog:
 
 
 def first_tensor(result: Any) -> Tensor | None:
-    """Give the first tensor in what a module returned: itself, or in a tuple, list, dict or the like."""
+    """The first tensor in a return value: itself, or in nested tuples, lists, dicts or objects."""
     if isinstance(result, Tensor):
         return result
     if isinstance(result, dict):
@@ -123,7 +116,7 @@ def first_tensor(result: Any) -> Tensor | None:
     elif hasattr(result, "__dict__") and not isinstance(result, list | tuple):
         result = list(vars(result).values())
     if isinstance(result, list | tuple):
-        return next((found for part in result if (found := first_tensor(part)) is not None), None)
+        return next((tensor for part in result if (tensor := first_tensor(part)) is not None), None)
     return None
 
 

@@ -1,4 +1,4 @@
-"""What the figures of a table mean at this image size, in sentences."""
+"""Consequences of the layer table at this image size, in sentences: redundant layers, misalignment, gridding, tiles."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -7,43 +7,45 @@ from visionlib.summary.calls import ModuleCall
 from visionlib.summary.record import LayerSummary, ModelSummary
 
 
-def tell_findings(summary: ModelSummary, calls: Sequence[ModuleCall]) -> Iterator[str]:
-    """Tell what a reader of the table should know.
+def list_findings(summary: ModelSummary, calls: Sequence[ModuleCall]) -> Iterator[str]:
+    """List the findings, one sentence each.
 
     Args:
         summary: the exact table.
-        calls: the calls behind its rows.
+        calls: one per row of it.
     """
     pairs = sorted(zip(calls, summary.layers, strict=True), key=lambda pair: pair[0].ended)
     rows = [row for _, row in pairs if row.receptive_field is not None]
     if not rows:
-        yield "no layer was followed over the image: the input has no height and width, or nothing depends on it"
+        yield "no receptive field was computed: the input has no height and width, or no output depends on it"
         return
     yield from _whole_image(rows)
-    yield from _alignment(calls)
+    yield from _misalignment(calls)
     yield from _gridding(rows)
     yield from _tiling(rows)
     yield from _normalization(calls)
-    if any(row.is_clipped for row in rows):
-        first = next(row for row in rows if row.is_clipped)
-        yield f"from {_title(first)} on the field ends at the border of this image: how it goes on could not be told"
+    if clipped := [row for row in rows if row.is_clipped]:
+        yield f"from {_title(clipped[0])} on, the field is cut at the border of this image: it may continue beyond"
 
 
 def _whole_image(rows: Sequence[LayerSummary]) -> Iterator[str]:
-    whole = next((row for row in rows if row.seen_fraction == 1.0), None)
-    if whole is None:
+    first = next((row for row in rows if row.seen_fraction == 1.0), None)
+    if first is None:
         largest = max(rows, key=lambda row: row.seen_fraction or 0.0)
-        share = largest.seen_fraction or 0.0
-        told = f"{share:.0%}" if share >= 0.01 else "less than 1%"
-        yield f"no layer sees the whole image; {_title(largest)} sees {told} of it"
+        fraction = largest.seen_fraction or 0.0
+        percentage = f"{fraction:.0%}" if fraction >= 0.01 else "less than 1%"
+        yield f"no layer sees the whole image; {_title(largest)} sees {percentage} of it"
         return
-    yield f"{_title(whole)} is the first layer of which a position sees the whole image"
+    yield f"{_title(first)} is the first layer with a position that sees the whole image"
     local = [row for row in rows if not row.is_global and row.seen_fraction == 1.0 and row.macs]
-    if beyond := [row for row in local if row.smallest_seen == row.seen]:
-        yield f"at {_title(beyond[0])} every position sees the whole image: what follows adds depth and no sight"
+    if redundant := [row for row in local if row.smallest_seen == row.seen]:
+        yield (
+            f"at {_title(redundant[0])} every position sees the whole image: later layers add depth, but no "
+            "receptive field"
+        )
 
 
-def _alignment(calls: Sequence[ModuleCall]) -> Iterator[str]:
+def _misalignment(calls: Sequence[ModuleCall]) -> Iterator[str]:
     for call in calls:
         for kind, sentence in call.notes:
             if kind == "misaligned":
@@ -54,8 +56,8 @@ def _gridding(rows: Sequence[LayerSummary]) -> Iterator[str]:
     gaps = [row for row in rows if row.lines is not None and min(row.lines) < 1 and not row.is_global]
     if gaps:
         worst = min(gaps, key=lambda row: min(row.lines or (1.0,)))
-        share = min(worst.lines or (1.0,))
-        yield f"gridding: a position of {_title(worst)} sees only {share:.0%} of the lines within its field"
+        fraction = min(worst.lines or (1.0,))
+        yield f"gridding: a position of {_title(worst)} sees only {fraction:.0%} of the lines within its field"
 
 
 def _tiling(rows: Sequence[LayerSummary]) -> Iterator[str]:
@@ -63,12 +65,11 @@ def _tiling(rows: Sequence[LayerSummary]) -> Iterator[str]:
     if any(row.is_global or row.is_clipped for row in rows) or outermost.jump is None:
         return
     overlap = max(outermost.receptive_field or (1,)) - 1
-    # Positions inside must fall on the same pixels in every tile, or they see them in another phase.
-    steps = [jump.numerator for row in rows for jump in row.jump or ()]
-    step = math.lcm(*steps)
-    places = f" and begin at multiples of {step} pixels" if step > 1 else ""
+    # Strides must sample the same pixels in every tile as in the whole image: tiles begin at multiples of all jumps.
+    step = math.lcm(*(jump.numerator for row in rows for jump in row.jump or ()))
+    starts = f" and begin at multiples of {step} pixels" if step > 1 else ""
     yield (
-        f"tiles that overlap by {overlap} pixels or more{places} give the same output as the whole image, away from "
+        f"tiles that overlap by {overlap} pixels or more{starts} give the same output as the whole image, away from "
         "their borders"
     )
 
@@ -76,10 +77,10 @@ def _tiling(rows: Sequence[LayerSummary]) -> Iterator[str]:
 def _normalization(calls: Sequence[ModuleCall]) -> Iterator[str]:
     strict = [call for call in calls if any(kind == "normalized" for kind, _ in call.notes)]
     if strict:
-        others = f" and {len(strict) - 1} more normalise by their" if len(strict) > 1 else " normalises by its"
+        subject = f" and {len(strict) - 1} more normalise by their" if len(strict) > 1 else " normalises by its"
         yield (
-            f"{strict[0].title}{others} own input's mean and deviation, which strictly depend on all of it: counted "
-            "here is what is normalised, entry by entry"
+            f"{strict[0].title}{subject} own input's mean and std, which depend on the whole image: the table counts "
+            "only the element that is normalised"
         )
 
 

@@ -1,48 +1,47 @@
-"""Follow a model over an image: every module call, and what its output sees."""
+"""Trace a model: all module calls on one image size, with the receptive fields of their outputs."""
 
 import contextlib
 import copy
-import random
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from visionlib.errors import ConfigError, ModelError, VisionlibError
 from visionlib.summary.calls import CallLog, ModuleCall, first_tensor
 from visionlib.summary.interpreter import CircularPadding, Interpreter, NeedsValuesError
-from visionlib.summary.reach import Reach, image_reach
+from visionlib.summary.model_state import preserve_state
+from visionlib.summary.receptive_fields import ReceptiveFields, fields_of_image
 
 Size: TypeAlias = tuple[int, ...]
 
 _LONGEST_SIDE = 2**20
-"""In pixels. Their numbers are kept in single precision, and some rules lift them by as much."""
+"""In pixels. Bounds are kept in single precision, and some rules add as much to them."""
 
-_WIDTHS: tuple[tuple[type[nn.Module], str, str, int], ...] = (
+_CHANNEL_ARGUMENTS: tuple[tuple[type[nn.Module], str, str, int], ...] = (
     (nn.modules.conv._ConvNd, "in_channels", "channels", 1),
     (nn.modules.batchnorm._NormBase, "num_features", "channels", 1),
     (nn.GroupNorm, "num_channels", "channels", 1),
     (nn.Linear, "in_features", "features", -1),
 )
-"""Layers that take so many channels or features, and the dimension that holds them."""
+"""Layer type, its attribute for the size of a dimension, the name of that size, the dimension."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """What is kept of what a module put out.
+    """Output of a module call.
 
     Attributes:
-        shape: of the first tensor, batch included.
-        reach: what its entries see; None if nothing of the image went into it.
-        size_bytes: memory that it would take.
+        shape: of the first returned tensor, batch included.
+        fields: its receptive fields; None if it does not depend on the image.
+        size_bytes: memory that its values would take.
     """
 
     shape: tuple[int, ...]
-    reach: Reach | None
+    fields: ReceptiveFields | None
     size_bytes: int
 
 
@@ -54,32 +53,31 @@ def follow(
     batch_size: int = 1,
     with_lines: bool = False,
 ) -> CallLog:
-    """Run a model without its arithmetic, in evaluation mode, and leave it as it was.
+    """Run a model in eval mode on shapes and receptive fields alone, and leave its state unchanged.
 
     Args:
         model: any module that runs on the inputs.
-        sizes: of the inputs, without the batch; reach is followed over the first, and over those of its height and
-            width.
-        keys: arguments of `forward` that they are given as; by default in order.
+        sizes: of the inputs, without the batch; fields are traced in the first and in all of its height and width.
+        keys: argument names of `forward` for the inputs; by default positional.
         batch_size: images in the batch.
-        with_lines: follow single rows and columns, too, besides the first and the last.
+        with_lines: trace every row and column within the bounds as well.
     Returns:
-        The calls, with an `Output` each, and sentences about what was assumed.
+        The calls, with an `Output` each, and the assumptions.
     Raises:
-        ConfigError: if a side of the image is longer than can be followed.
-        ModelError: if the model does not run, or does what is not known; the message names the layer.
+        ConfigError: if a side of the image is longer than 2^20 pixels.
+        ModelError: if the model does not run, or has an operation without a rule; the message names the layer.
     """
     if (longest := max((side for size in sizes for side in size[1:]), default=0)) > _LONGEST_SIDE:
         raise ConfigError(
             "input_size", f"{longest} pixels on one side are too many", f"no side may exceed {_LONGEST_SIDE}"
         )
-    model = _settled(model)
+    model = _unwrap(model)
     try:
         return _run(model, sizes, keys, batch_size, with_lines=with_lines, with_values=False)
     except NeedsValuesError as error:
-        told = f"{error}: the model was run on noise, and another image may take another way through it"
+        assumption = f"{error}: the model was run on noise, and another image may take another branch"
     log = _run(model, sizes, keys, batch_size, with_lines=with_lines, with_values=True)
-    log.assumptions.append(told)
+    log.assumptions.append(assumption)
     return log
 
 
@@ -100,18 +98,19 @@ def _run(
     )
 
     def keep(result: Any) -> Output | None:
-        found = first_tensor(result)
-        if found is None:
+        tensor = first_tensor(result)
+        if tensor is None:
             return None
-        return Output(tuple(found.shape), interpreter.reach_of(found), found.numel() * found.element_size())
+        return Output(tuple(tensor.shape), interpreter.fields_of(tensor), tensor.numel() * tensor.element_size())
 
     try:
         with (
-            log.watching(keep),
-            _as_it_was(model),
+            log.recording(keep),
+            preserve_state(model),
+            _unfused_kernels(),
             torch.inference_mode(False),
             torch.no_grad(),
-            CircularPadding(),
+            CircularPadding(interpreter),
             interpreter,
         ):
             images = _make_images(interpreter, sizes, batch_size, dtype, with_lines=with_lines, with_values=with_values)
@@ -121,37 +120,51 @@ def _run(
                 model(**dict(zip(keys, images, strict=True)))
     except (VisionlibError, NeedsValuesError):
         raise
-    except Exception as error:  # whatever a user's model raises
-        raise _refusal(log, error, sizes, batch_size) from error
+    except Exception as error:  # a user's model may raise anything
+        raise _run_error(log, error, sizes, batch_size) from error
     finally:
         interpreter.restore()
     return log
 
 
-def _refusal(log: CallLog, error: Exception, sizes: Sequence[Size], batch_size: int) -> ModelError:
+@contextlib.contextmanager
+def _unfused_kernels() -> Iterator[None]:
+    """Disable fused kernels, which have no receptive-field rule; their unfused equivalents have one."""
+    fast_path, onednn = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    # Not torch.backends.mkldnn.flags, which sets other things as well and warns of them.
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        torch._C._set_mkldnn_enabled(onednn)
+
+
+def _run_error(log: CallLog, error: Exception, sizes: Sequence[Size], batch_size: int) -> ModelError:
     failed = log.failed
-    took = " and ".join(map(_crossed, failed.inputs)) if failed is not None else ""
+    inputs = " and ".join(map(_format_shape, failed.inputs)) if failed is not None else ""
     text = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    told = None if failed is None else _misfit(failed)
+    mismatch = None if failed is None else _describe_mismatch(failed)
     batch = f" in a batch of {batch_size}" if batch_size > 1 else ""
     return ModelError(
         type(log.model).__name__ if failed is None else failed.title,
-        f"does not run on {took or 'this input'}: {told or f'{type(error).__name__}: {text}'}",
-        f"check the input size, which is {' and '.join(map(_crossed, sizes))}{batch}",
+        f"does not run on {inputs or 'this input'}: {mismatch or f'{type(error).__name__}: {text}'}",
+        f"check the input size, which is {' and '.join(map(_format_shape, sizes))}{batch}",
     )
 
 
-def _misfit(call: ModuleCall) -> str | None:
-    """Tell what a layer expected and what it got, where it is the number of channels or features that does not fit."""
+def _describe_mismatch(call: ModuleCall) -> str | None:
+    """Expected and actual number of channels or features; None if the error has another cause."""
     shape = call.inputs[0] if call.inputs else ()
-    for kind, attribute, what, dim in _WIDTHS:
-        if isinstance(call.module, kind) and len(shape) > abs(dim):
+    for layer_type, attribute, unit, dim in _CHANNEL_ARGUMENTS:
+        if isinstance(call.module, layer_type) and len(shape) > abs(dim):
             expected, got = getattr(call.module, attribute), shape[dim]
-            return f"it expects {expected} {what} and got {got}" if expected != got else None
+            return f"it expects {expected} {unit} and got {got}" if expected != got else None
     return None
 
 
-def _crossed(shape: Sequence[int]) -> str:
+def _format_shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
@@ -169,79 +182,18 @@ def _make_images(
     for size in sizes:
         shape = (batch_size, *size)
         if with_values:
-            stand_in = torch.rand(shape, generator=generator).to(interpreter.device, dtype)
+            inner = torch.rand(shape, generator=generator).to(interpreter.device, dtype)
         else:
-            stand_in = torch.empty(shape, dtype=dtype, device="meta")
-        is_followed = len(size) > 1 and size[1:] == sizes[0][1:]
-        images.append(interpreter.image(stand_in, image_reach(shape, with_lines=with_lines) if is_followed else None))
+            inner = torch.empty(shape, dtype=dtype, device="meta")
+        is_traced = len(size) > 1 and size[1:] == sizes[0][1:]
+        images.append(interpreter.wrap(inner, fields_of_image(shape, with_lines=with_lines) if is_traced else None))
     return images
 
 
-@contextlib.contextmanager
-def _plain_kernels() -> Iterator[None]:
-    """Do without fused kernels, which do in one opaque step what the plain ones do in several that are understood."""
-    fast_path, onednn = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    # Not torch.backends.mkldnn.flags, which sets other things as well and warns of them.
-    torch._C._set_mkldnn_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
-        torch._C._set_mkldnn_enabled(onednn)
-
-
-@contextlib.contextmanager
-def _as_it_was(model: nn.Module) -> Iterator[None]:
-    """Run in evaluation mode, and put back every mode, every attribute and every generator of random numbers."""
-    modules = list(model.modules())
-    before = [(held, copy.copy(held)) for module in modules for held in _containers(module)]
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002
-    tensors = (*model.parameters(), *model.buffers())
-    devices = {tensor.device for tensor in tensors if tensor.device.type == "cuda"}
-    with torch.random.fork_rng(list(devices)), _plain_kernels():
-        for module in modules:
-            module.training = False
-        try:
-            yield
-        finally:
-            for held, copied in before:
-                _put_back(held, copied)
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002
-
-
-def _containers(module: nn.Module) -> Iterator[Any]:
-    """Give what holds a module's attributes, and those attributes that hold several things."""
-    yield vars(module)
-    for value in vars(module).values():
-        if type(value) in (dict, OrderedDict, list, set):
-            yield value
-
-
-def _put_back(held: Any, before: Any) -> None:
-    """Let a container hold what it held before; what has not changed is not touched."""
-    if isinstance(held, dict):
-        for key in [key for key in held if key not in before]:
-            del held[key]
-        held.update((key, value) for key, value in before.items() if key not in held or held[key] is not value)
-    elif isinstance(held, list):
-        if len(held) != len(before) or any(a is not b for a, b in zip(held, before, strict=True)):
-            held[:] = before
-    elif held != before:
-        held.clear()
-        held.update(before)
-
-
-def is_lazy(tensor: Tensor) -> bool:
-    """Tell whether a weight waits for the first run to learn its shape."""
-    return isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer)
-
-
-def _settled(model: nn.Module) -> nn.Module:
-    """Take a model out of what compiles it or spreads it over devices, and copy it if a run would complete it."""
+def _unwrap(model: nn.Module) -> nn.Module:
+    """Remove wrappers that compile or distribute a model; copy a lazy model, which the first run would initialize."""
     while isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(model, "_orig_mod"):
         model = model._orig_mod if hasattr(model, "_orig_mod") else model.module  # type: ignore[assignment]
     if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
-        return copy.deepcopy(model)  # the first run gives lazy modules their weights
+        return copy.deepcopy(model)
     return model

@@ -1,7 +1,7 @@
-"""The convention of the 2020 library: kernels and strides chained in the order in which modules end.
+"""The convention of the 2020 library: kernels and strides chained in the order of forward hooks.
 
-It counts the stride of a shortcut a second time, since the shortcut ends after the path beside it. It is kept to
-compare with tables that were printed by it, and to show what is wrong with them.
+The stride of a shortcut counts a second time, because its hook runs after those of the main path. This convention is
+kept to compare with tables of that time, and to show their error.
 """
 
 from collections.abc import Sequence
@@ -27,14 +27,13 @@ _CHAINED = (
 
 
 def hook_order(summary: ModelSummary, calls: Sequence[ModuleCall]) -> ModelSummary:
-    """Order the rows as their calls end, number them, and chain their fields.
+    """Sort the rows by the end of their calls, number them, and chain their receptive fields.
 
-    As in the 2020 table, containers that only chain others have no row, and neither has what has no parameters and no
-    kernel, such as an activation or a global pool: its network called them as functions.
+    As in the 2020 table, `Sequential` and modules without parameters and kernel, such as activations, have no row.
 
     Args:
         summary: the exact table.
-        calls: the calls behind its rows.
+        calls: one per row of it.
     """
     rows: list[LayerSummary] = []
     axes = len(summary.input_size) - 1
@@ -46,7 +45,7 @@ def hook_order(summary: ModelSummary, calls: Sequence[ModuleCall]) -> ModelSumma
             is_chained or any(True for _ in module.parameters())
         ):
             continue
-        plain = LayerSummary(
+        row = LayerSummary(
             name=f"{layer.type}-{len(rows) + 1}",
             type=layer.type,
             depth=layer.depth,
@@ -57,25 +56,25 @@ def hook_order(summary: ModelSummary, calls: Sequence[ModuleCall]) -> ModelSumma
         if is_chained:
             kernel, stride, dilation = (_per_axis(module, key, axes) for key in ("kernel_size", "stride", "dilation"))
             field = [f + (k - 1) * d * j for f, k, d, j in zip(field, kernel, dilation, jump, strict=True)]
-            plain = replace(plain, receptive_field=tuple(field), jump=tuple(map(Fraction, jump)))
+            row = replace(row, receptive_field=tuple(field), jump=tuple(map(Fraction, jump)))
             jump = [j * s for j, s in zip(jump, stride, strict=True)]
-        rows.append(plain)
+        rows.append(row)
     if rows:
-        # What was computed in modules without a row is booked to the last one, which is around them all.
-        passed_over = summary.macs - sum(row.macs for row in rows)
-        rows[-1] = replace(rows[-1], macs=rows[-1].macs + passed_over)
+        # The last row is the outermost module: it takes the MACs of modules without a row.
+        without_row = summary.macs - sum(row.macs for row in rows)
+        rows[-1] = replace(rows[-1], macs=rows[-1].macs + without_row)
     return replace(summary, method="hook-order", layers=tuple(rows), findings=())
 
 
-def tell_disagreement(exact: ModelSummary, chained: ModelSummary) -> str | None:
-    """Tell in one sentence where the two conventions part; None if they end at the same figure."""
+def describe_disagreement(exact: ModelSummary, chained: ModelSummary) -> str | None:
+    """Compare the final fields of the two conventions in one sentence; None if they agree."""
     ours, theirs = exact.last_local, chained.last_local
     if ours is None or theirs is None or ours.receptive_field == theirs.receptive_field:
         return None
-    told = [" x ".join(map(str, row.receptive_field or ())) for row in (ours, theirs)]
+    exact_field, chained_field = (" x ".join(map(str, row.receptive_field or ())) for row in (ours, theirs))
     return (
-        f"chained in the order in which modules end, as the 2020 library did, the last figure would be {told[1]} and "
-        f"not {told[0]}: that counts what lies on parallel branches as if it lay on one"
+        f"in hook order, the 2020 convention, the last field would be {chained_field} and not {exact_field}: it chains "
+        "parallel branches as if they were one"
     )
 
 

@@ -1,16 +1,20 @@
-"""Run a model without its arithmetic: shapes are worked out, and what every entry sees of the image.
+"""Abstract interpreter: run a model on shapes and receptive fields instead of values.
 
-The image is a `Seen` tensor, which has a shape and a reach and no values. PyTorch hands every operation on it to the
-interpreter, which lets the operation work out the shape of its result on stand-ins without memory, and takes the
-result's reach from a rule. Operations into which nothing of the image goes run as they are.
+Requirements:
+- any `nn.Module` that runs: functional calls, views, in-place writes, einsum and attention included;
+- no arithmetic with the weights, no memory for activations;
+- an unknown operation is refused or listed, never silently wrong;
+- weights and buffers that the model writes to are restored.
+
+So the interpreter works below the modules, on the ATen operations that PyTorch dispatches. The image is a
+`TracedTensor`, which has a shape and receptive fields and no values. An operation on one infers its output shape on the
+meta device, and a rule gives the output's fields. Operations on other tensors run as they are: masks and indices keep
+their values.
 """
 
 import os
 import traceback
-import weakref
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,80 +26,43 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from visionlib.errors import ModelError
 from visionlib.summary.macs import count_macs
-from visionlib.summary.operation import Operation, Outcome
-from visionlib.summary.reach import NOTHING, Reach
-from visionlib.summary.rules.masks import find_blanks
+from visionlib.summary.meta_shapes import infer_outputs
+from visionlib.summary.operation import Operation, RuleResult
+from visionlib.summary.receptive_fields import ReceptiveFields
+from visionlib.summary.rules.masks import find_masked
 from visionlib.summary.rules.pointwise import pointwise
-from visionlib.summary.rules.shapes import found
 from visionlib.summary.rules.table import RULES
-from visionlib.summary.stand_ins import shape_result
-from visionlib.summary.windows import padded as padded_windows
+from visionlib.summary.storage_fields import StorageFields
+from visionlib.summary.traced_tensor import TracedTensor, list_tensors
+from visionlib.summary.windows import padded
 
-_NOT_THE_USERS = (
+_LIBRARY_PATHS = (
     f"{Path(torch.__file__).parent}{os.sep}",
     f"{Path(torch.__file__).parents[1] / 'jaxtyping'}{os.sep}",
     f"{Path(__file__).parent}{os.sep}",
     "<",
 )
-"""Where the files lie that are passed over when a line of the user's code is looked for."""
+"""Files that are no user code: messages name the innermost line outside of them."""
 
-_ASKS_FOR_VALUES = frozenset({"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique_dim"})
-_WRITES_UNTOLD = frozenset({("native_batch_norm", "running_mean"), ("native_batch_norm", "running_var")})
-"""Arguments that are written to, though the schema of the operation does not say so."""
+_NEEDS_VALUES = frozenset({"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique_dim"})
+_UNDECLARED_WRITES = frozenset({("native_batch_norm", "running_mean"), ("native_batch_norm", "running_var")})
+"""Arguments that an operation writes to although its schema does not say so."""
 
 
 class NeedsValuesError(Exception):
-    """The model asks for the value of something that depends on the image."""
-
-
-class Seen(Tensor):
-    """A tensor that depends on the image: a shape, and what every entry sees."""
-
-    stand_in: Tensor
-    own_reach: Reach | None
-    blanks: Tensor | None
-    interpreter: "Interpreter"
-
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
-
-    @staticmethod
-    def __new__(cls, stand_in: Tensor, reach: Reach | None, interpreter: "Interpreter") -> "Seen":
-        """Make a tensor that has a shape and no memory."""
-        seen = torch.Tensor._make_wrapper_subclass(
-            cls,
-            stand_in.shape,
-            strides=stand_in.stride(),
-            storage_offset=stand_in.storage_offset(),
-            dtype=stand_in.dtype,
-            device=interpreter.device,
-        )
-        seen.stand_in, seen.own_reach, seen.interpreter, seen.blanks = stand_in, reach, interpreter, None
-        return seen
-
-    def __init__(self, stand_in: Tensor, reach: Reach | None, interpreter: "Interpreter") -> None:
-        super().__init__()
-
-    @classmethod
-    def __torch_dispatch__(  # type: ignore[override]
-        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        seen = next(value for value in _tensors(args, kwargs or {}) if isinstance(value, Seen))
-        return seen.interpreter.call(func, args, kwargs or {})
-
-    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
-        return f"Seen({tuple(self.shape)})"
+    """The model needs the value of a tensor that depends on the image."""
 
 
 class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follow what is seen through every operation while the block runs.
+    """Trace receptive fields through every operation while the block runs.
 
     Args:
-        model: its weights and buffers are put back if the run writes to them.
-        device: where tensors claim to lie.
-        where: tells the module that runs now, for errors and notes.
+        model: its weights and buffers are backed up before the first write, for `restore`.
+        device: device that traced tensors report.
+        where: returns the module that runs now, for errors.
         count: takes the multiply-accumulates of each operation.
-        note: takes notes: a kind, a sentence.
-        with_values: run on values instead of stand-ins, for models that ask for them.
+        note: takes a kind and a sentence about the module that runs now.
+        with_values: compute values as well, for models that need them; shapes alone otherwise.
     """
 
     def __init__(
@@ -118,260 +85,212 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if not isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer)
             and tensor.device.type != "meta"
         }
-        self._before: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
-        self._alive: weakref.WeakSet[Seen] = weakref.WeakSet()
-        self._written: dict[int, tuple[tuple[Tensor, ...], Tensor, Reach]] = {}
+        self._backups: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
+        self._fields = StorageFields()
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Spare the import of torch.compile, a second, which PyTorch wants to tell to stay away from this class."""
+        """Keep PyTorch from the import of torch.compile, which takes a second."""
         return False
 
-    def image(self, stand_in: Tensor, reach: Reach | None) -> Seen:
-        """Make an input of the model."""
-        return self._wrap(stand_in, reach)
+    def wrap(self, inner: Tensor, fields: ReceptiveFields | None) -> TracedTensor:
+        """Make a traced tensor: an input of the model, or an output of an operation."""
+        traced = TracedTensor(inner, fields, self.device, self.call)
+        self._fields.add(traced)
+        return traced
 
-    def reach_of(self, tensor: Tensor) -> Reach | None:
-        """Give what a tensor sees; None if nothing of the image went into it."""
-        stand_in = tensor.stand_in if isinstance(tensor, Seen) else tensor
-        if self._written and (entry := self._written.get(stand_in.untyped_storage()._cdata)) is not None:
-            return _read(entry[0], entry[2], stand_in)
-        return tensor.own_reach if isinstance(tensor, Seen) else None
-
-    def pad_circular(self, inputs: "Seen", widths: list[int]) -> "Seen":
-        """Let dimensions, the last first, go round by so many entries before and after."""
-        padded = F.pad(inputs.stand_in, widths, mode="circular")
-        reach = self.reach_of(inputs)
-        for at in range(len(widths) // 2):
-            dim = inputs.ndim - 1 - at
-            windows = padded_windows(inputs.shape[dim], widths[2 * at], widths[2 * at + 1], "circular")
-            reach = None if reach is None else reach.look(dim, windows)
-        return self._wrap(padded, reach)
+    def fields_of(self, tensor: Tensor) -> ReceptiveFields | None:
+        """Receptive fields of a tensor; None if it does not depend on the image."""
+        return self._fields.read(tensor)
 
     def restore(self) -> None:
-        """Put back the weights and buffers that the run wrote to."""
-        for storage, before in self._before.values():
-            storage.copy_(before)
+        """Restore the weights and buffers that the run wrote to."""
+        for storage, backup in self._backups.values():
+            storage.copy_(backup)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return self.call(func, args, kwargs or {})
 
     def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Do what an operation does to the tensors that see something, and to the others what it always does."""
-        tensors = list(_tensors(args, kwargs))
-        is_seeing = [isinstance(tensor, Seen) or self._is_written(tensor) for tensor in tensors]
-        schema = func._schema
-        if not any(is_seeing) or (schema.is_mutable is False and _is_view(func) and not isinstance(tensors[0], Seen)):
-            self._remember(func, args, kwargs)
+        """Trace an operation on tensors that depend on the image; run any other as it is."""
+        tensors = list(list_tensors(args, kwargs))
+        # A view of a written plain tensor is a plain tensor, too: it finds its fields by its memory.
+        is_plain_view = _is_view(func) and not isinstance(next(iter(tensors), None), TracedTensor)
+        if is_plain_view or not any(map(self._is_traced, tensors)):
+            self._back_up(func, args, kwargs)
             return func(*args, **kwargs)
-        return self._follow(func, args, kwargs, tensors)
+        return self._trace(func, args, kwargs, tensors)
 
-    def _follow(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]) -> Any:
+    def _is_traced(self, tensor: Tensor) -> bool:
+        return isinstance(tensor, TracedTensor) or self._fields.is_written(tensor)
+
+    def _trace(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]) -> Any:
         name = func.overloadpacket.__name__
         if name == "_fused_sdp_choice":
-            return 0  # the plain way, whose parts are understood
-        if not self._with_values and (name in _ASKS_FOR_VALUES or _picks_by_mask(name, args)):
-            raise NeedsValuesError(f"{self._where()} asks for the value of what depends on the image ({_line()})")
-        stand_ins = {id(tensor): self._stand_in(tensor) for tensor in tensors}
-        origins = {id(stand_ins[id(tensor)]): tensor for tensor in tensors}
-        values = _bind(func, _replace(args, stand_ins), _replace(kwargs, stand_ins))
-        if "device" in kwargs and not self._with_values:
-            kwargs = {**kwargs, "device": torch.device("meta")}
+            return 0  # the unfused attention, whose parts have rules
+        if not self._with_values and (name in _NEEDS_VALUES or _indexes_by_mask(name, args)):
+            raise NeedsValuesError(
+                f"{self._where()} needs the value of a tensor that depends on the image ({_user_line()})"
+            )
+        inner = {id(tensor): self._inner_of(tensor) for tensor in tensors}
+        inner_args, inner_kwargs = _substitute(args, inner), _substitute(kwargs, inner)
+        values = _bind(func, inner_args, inner_kwargs)
         if self._with_values:
-            self._remember(func, args, kwargs)
-        run = func if self._with_values else partial(shape_result, func)
-        results = run(*_replace(args, stand_ins), **_replace(kwargs, stand_ins))
+            self._back_up(func, args, kwargs)
+            results = func(*inner_args, **inner_kwargs)
+        else:
+            if "device" in kwargs:
+                inner_kwargs = {**inner_kwargs, "device": torch.device("meta")}
+            results = infer_outputs(func, *inner_args, **inner_kwargs)
         outputs = list(results) if isinstance(results, list | tuple) else [results]
         are_tensors = [isinstance(output, Tensor) for output in outputs]
         if not any(are_tensors) or (self._with_values and not all(are_tensors)):
             return results
-        operation = Operation(
+        originals = {id(inner[id(tensor)]): tensor for tensor in tensors}
+        operation = self._describe(name, values, outputs, originals)
+        self._count(count_macs(operation))
+        wrapped = self._wrap_outputs(func, operation, originals)
+        return type(results)(wrapped) if isinstance(results, list | tuple) else wrapped[0]
+
+    def _describe(
+        self, name: str, values: dict[str, Any], outputs: list[Tensor], originals: dict[int, Tensor]
+    ) -> Operation:
+        """Describe an operation for the rules; `originals` maps ids of inner tensors to the tensor arguments."""
+        fields = {key: self.fields_of(tensor) for key, tensor in originals.items()}
+        return Operation(
             name=name.rstrip("_") if not name.startswith("__") else name,
             values=values,
-            reaches={
-                id(stand_ins[id(tensor)]): reach for tensor in tensors if (reach := self.reach_of(tensor)) is not None
-            },
+            fields_by_id={key: known for key, known in fields.items() if known is not None},
             constants={
-                id(stand_ins[id(t)]): t
-                for t in tensors
-                if not (isinstance(t, Seen) or t.is_meta or self._is_written(t))
+                key: tensor for key, tensor in originals.items() if not (self._is_traced(tensor) or tensor.is_meta)
             },
-            blanks={id(t.stand_in): t.blanks for t in tensors if isinstance(t, Seen) and t.blanks is not None},
+            masked={
+                key: tensor.masked
+                for key, tensor in originals.items()
+                if isinstance(tensor, TracedTensor) and tensor.masked is not None
+            },
             outputs=outputs,
             note=self._note,
         )
-        self._count(count_macs(operation))
-        outcome = self._rule(func, operation)(operation) if operation.reaches else None
-        reaches: list[Reach | None] = (
-            [outcome] * len(outputs) if outcome is None or isinstance(outcome, Reach) else list(outcome)
-        )
-        wrapped: list[Tensor] = []
-        for output, reach in zip(outputs, reaches, strict=True):
-            origin = origins.get(id(output))
-            if origin is not None:
-                self._write(origin, reach)
-                wrapped.append(origin)
-            else:
-                wrapped.append(self._wrap(output, reach))
-        if isinstance(wrapped[0], Seen):
-            wrapped[0].blanks = find_blanks(operation)
-        return type(results)(wrapped) if isinstance(results, list | tuple) else wrapped[0]
 
-    def _rule(self, func: Any, operation: Operation) -> Callable[[Operation], Outcome]:
+    def _wrap_outputs(self, func: Any, operation: Operation, originals: dict[int, Tensor]) -> list[Tensor]:
+        """Give the outputs their fields; an in-place operation returns its own argument."""
+        result = self._rule(func, operation)(operation) if operation.fields_by_id else None
+        if result is None or isinstance(result, ReceptiveFields):
+            result = [result] * len(operation.outputs)
+        wrapped: list[Tensor] = []
+        for output, fields in zip(operation.outputs, result, strict=True):
+            original = originals.get(id(output))
+            if original is not None:
+                self._fields.write(original, fields)
+            wrapped.append(self.wrap(output, fields) if original is None else original)
+        if isinstance(wrapped[0], TracedTensor):
+            wrapped[0].masked = find_masked(operation)
+        return wrapped
+
+    def _rule(self, func: Any, operation: Operation) -> Callable[[Operation], RuleResult]:
         if (rule := RULES.get(operation.name)) is not None:
             return rule
         if torch.Tag.pointwise in func.tags:
             return pointwise
         shape = operation.first.shape
         if all(output.shape == shape for output in operation.outputs):
-            self._note("assumed", f"{func.name()} was taken to work entry by entry")
+            self._note("assumed", f"{func.name()} was assumed to be elementwise")
             return pointwise
-        told = " and ".join(str(tuple(output.shape)) for output in operation.outputs)
+        shapes = " and ".join(str(tuple(output.shape)) for output in operation.outputs)
         raise ModelError(
             self._where(),
-            f"{func.name()} ({_line()}) makes {told} of {tuple(shape)} in a way that is not known",
-            "ask for a rule for it, or put known operations in its place",
+            f"{func.name()} ({_user_line()}) maps {tuple(shape)} to {shapes} and has no receptive-field rule",
+            "request a rule for it, or use known operations instead",
         )
 
-    def _wrap(self, output: Tensor, reach: Reach | None) -> Seen:
-        seen = Seen(output, reach, self)
-        self._alive.add(seen)
-        return seen
-
-    def _stand_in(self, tensor: Tensor) -> Tensor:
-        if isinstance(tensor, Seen):
-            return tensor.stand_in
+    def _inner_of(self, tensor: Tensor) -> Tensor:
+        if isinstance(tensor, TracedTensor):
+            return tensor.inner_tensor
         if self._with_values:
             return tensor.view_as(tensor) if tensor.layout == torch.strided else tensor
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
 
-    def _is_written(self, tensor: Tensor) -> bool:
-        if not self._written:
-            return False
-        stand_in = tensor.stand_in if isinstance(tensor, Seen) else tensor
-        return stand_in.untyped_storage()._cdata in self._written
-
-    def _remember(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Copy a weight or buffer before it is written to for the first time."""
+    def _back_up(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Copy a weight or buffer before the first write to it."""
         name = func.overloadpacket.__name__
-        if not func._schema.is_mutable and not any(name == operation for operation, _ in _WRITES_UNTOLD):
+        if not func._schema.is_mutable and not any(name == operation for operation, _ in _UNDECLARED_WRITES):
             return
         values = _bind(func, args, kwargs)
         for argument in func._schema.arguments:
             is_written = argument.alias_info is not None and argument.alias_info.is_write
-            if not is_written and (name, argument.name) not in _WRITES_UNTOLD:
+            if not is_written and (name, argument.name) not in _UNDECLARED_WRITES:
                 continue
-            for tensor in _tensors((values[argument.name],), {}):
+            for tensor in list_tensors((values[argument.name],), {}):
                 storage = tensor.untyped_storage()
-                if storage._cdata in self._owned and storage._cdata not in self._before:
-                    self._before[storage._cdata] = (storage, storage.clone())  # type: ignore[no-untyped-call]
-
-    def _write(self, target: Tensor, reach: Reach | None) -> None:
-        """Let a tensor, and all that share its memory, see something else from now on."""
-        stand_in = target.stand_in if isinstance(target, Seen) else target
-        key = stand_in.untyped_storage()._cdata
-        is_blank = False
-        if isinstance(target, Seen) and key not in self._written:
-            family = [seen for seen in self._alive if seen.stand_in.untyped_storage()._cdata == key]
-            if all(_geometry(seen.stand_in) == _geometry(stand_in) for seen in family):
-                for seen in family:
-                    seen.own_reach = reach
-                return
-            if reach is None:
-                reach = next((seen.own_reach for seen in family if seen.own_reach is not None), None)
-                is_blank = True
-        else:
-            family = []
-        if reach is None and key in self._written:
-            reach, is_blank = self._written[key][2], True
-        if reach is None:
-            return
-        if key not in self._written:
-            self._written[key] = self._lay_out(stand_in, reach, family)
-        for plane, source in zip(self._written[key][0], reach.planes, strict=True):
-            _window(plane, stand_in).copy_(torch.full((), NOTHING) if is_blank else source.expand(-1, *stand_in.shape))
-
-    def _lay_out(self, stand_in: Tensor, reach: Reach, family: list[Seen]) -> tuple[tuple[Tensor, ...], Tensor, Reach]:
-        """Write out what every entry of a piece of memory sees, so that views of it can be written to."""
-        entries = stand_in.untyped_storage().nbytes() // stand_in.element_size()
-        planes = tuple(torch.full((plane.shape[0], entries), NOTHING) for plane in reach.planes)
-        for seen in family:
-            if seen.own_reach is not None:
-                for plane, source in zip(planes, seen.own_reach.planes, strict=True):
-                    _window(plane, seen.stand_in).copy_(source.expand(-1, *seen.stand_in.shape))
-        return planes, stand_in, reach
+                if storage._cdata in self._owned and storage._cdata not in self._backups:
+                    self._backups[storage._cdata] = (storage, storage.clone())  # type: ignore[no-untyped-call]
 
 
 class CircularPadding(TorchFunctionMode):
-    """Take circular padding whole: PyTorch makes it of copies into slices, in which an image without border is lost."""
+    """Trace circular padding as one operation.
+
+    PyTorch composes it of copies into slices, which lose the field on an image without border.
+    """
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        super().__init__()
+        self._interpreter = interpreter
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") == "pad" and "circular" in (*args[2:], kwargs.get("mode")):
             inputs = args[0] if args else kwargs["input"]
             widths = args[1] if len(args) > 1 else kwargs["pad"]
-            if isinstance(inputs, Seen):
-                return inputs.interpreter.pad_circular(inputs, list(widths))
+            if isinstance(inputs, TracedTensor):
+                return self._pad(inputs, list(widths))
         return func(*args, **kwargs)
 
-
-def _read(planes: tuple[Tensor, ...], template: Reach, tensor: Tensor) -> Reach:
-    windows = tuple(_window(plane, tensor).clone() for plane in planes)
-    return found(replace(template, planes=windows), tensor.shape)
-
-
-def _window(plane: Tensor, tensor: Tensor) -> Tensor:
-    entries = plane.shape[1]
-    return plane.as_strided((len(plane), *tensor.shape), (entries, *tensor.stride()), tensor.storage_offset())
-
-
-def _geometry(tensor: Tensor) -> tuple[Any, ...]:
-    return tensor.shape, tensor.stride(), tensor.storage_offset()
+    def _pad(self, inputs: TracedTensor, widths: list[int]) -> TracedTensor:
+        output = F.pad(inputs.inner_tensor, widths, mode="circular")
+        fields = self._interpreter.fields_of(inputs)
+        for number, (before, after) in enumerate(zip(widths[::2], widths[1::2], strict=True)):
+            dim = inputs.ndim - 1 - number  # widths begin with the last dimension
+            windows = padded(inputs.shape[dim], before, after, "circular")
+            fields = None if fields is None else fields.apply_windows(dim, windows)
+        return self._interpreter.wrap(output, fields)
 
 
 def _is_view(func: Any) -> bool:
     returns = func._schema.returns
-    return bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
+    return (
+        bool(returns)
+        and not func._schema.is_mutable
+        and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
+    )
 
 
-def _tensors(args: Iterable[Any], kwargs: dict[str, Any]) -> Iterable[Tensor]:
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from (part for part in value if isinstance(part, Tensor))
-
-
-def _replace(values: Any, stand_ins: dict[int, Tensor]) -> Any:
+def _substitute(values: Any, replacements: dict[int, Tensor]) -> Any:
+    """Replace every tensor by the one of its id."""
     if isinstance(values, Tensor):
-        return stand_ins[id(values)]
+        return replacements[id(values)]
     if isinstance(values, dict):
-        return {key: _replace(value, stand_ins) for key, value in values.items()}
+        return {key: _substitute(value, replacements) for key, value in values.items()}
     if isinstance(values, list | tuple):
-        return type(values)(_replace(value, stand_ins) for value in values)
+        return type(values)(_substitute(value, replacements) for value in values)
     return values
 
 
 def _bind(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Give every argument its name in the schema, with defaults where it was left out."""
-    bound: dict[str, Any] = {}
-    for position, argument in enumerate(func._schema.arguments):
-        if position < len(args):
-            bound[argument.name] = args[position]
-        else:
-            bound[argument.name] = kwargs.get(argument.name, argument.default_value)
-    return bound
+    """Map the argument names of the schema to values, defaults included."""
+    named = {argument.name: kwargs.get(argument.name, argument.default_value) for argument in func._schema.arguments}
+    return {**named, **{argument.name: value for argument, value in zip(func._schema.arguments, args, strict=False)}}
 
 
-def _picks_by_mask(name: str, args: tuple[Any, ...]) -> bool:
-    """Tell whether as many entries are taken as a mask has set that depends on the image."""
+def _indexes_by_mask(name: str, args: tuple[Any, ...]) -> bool:
+    """Whether the output size depends on a mask that depends on the image."""
     masks = args[1] if name == "index" else []
-    return any(isinstance(mask, Seen) and mask.dtype in (torch.bool, torch.uint8) for mask in masks)
+    return any(isinstance(mask, TracedTensor) and mask.dtype in (torch.bool, torch.uint8) for mask in masks)
 
 
-def _line() -> str:
-    """Give the file and line of the user's code that made the call."""
+def _user_line() -> str:
+    """File and line of the user's code that called the operation."""
     for frame in reversed(traceback.extract_stack()):
-        if not frame.filename.startswith(_NOT_THE_USERS):
+        if not frame.filename.startswith(_LIBRARY_PATHS):
             return f"{Path(frame.filename).name}:{frame.lineno}"
     return "unknown"

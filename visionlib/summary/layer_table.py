@@ -8,10 +8,10 @@ from torch import nn
 
 from visionlib.errors import ConfigError
 from visionlib.summary.calls import CallLog, ModuleCall
-from visionlib.summary.findings import tell_findings
+from visionlib.summary.findings import list_findings
 from visionlib.summary.following import Output, Size, follow
-from visionlib.summary.hook_order import hook_order, tell_disagreement
-from visionlib.summary.measure import Figures, lines_of_hull, measure
+from visionlib.summary.hook_order import describe_disagreement, hook_order
+from visionlib.summary.measure import measure_fields, measure_line_coverage
 from visionlib.summary.record import LayerSummary, Method, ModelSummary
 
 InputSize: TypeAlias = Size | Sequence[Size] | Mapping[str, Size]
@@ -27,24 +27,24 @@ def summarize(
 ) -> ModelSummary:
     """Make the layer table of a model: a row per module call, with shapes, parameters and receptive fields.
 
-    The model is followed in evaluation mode without its arithmetic: nothing is computed with its weights, no memory is
-    taken for its activations, and it is left as it was.
+    The model runs in eval mode on shapes alone: nothing is computed with its weights, no memory is taken for
+    activations, and its state is unchanged afterwards.
 
     Args:
         model: any module that runs on the input.
-        input_size: size of one image without the batch, (c, h, w), or (c, l) or (c, d, h, w); of several inputs a
-            sequence of sizes, or a dict of sizes by the names of `forward`'s arguments. Receptive fields are those in
-            the first image, and in all others of the same height and width.
-        method: `exact`, or `hook-order`, the convention of the 2020 library, which is wrong for networks with branches
-            and is kept to compare with tables that were printed by it.
+        input_size: size of one image without the batch, (c, h, w), or (c, l) or (c, d, h, w). For several inputs, a
+            sequence of sizes, or a dict from argument names of `forward` to sizes. Receptive fields refer to the first
+            input, and to all others of the same height and width.
+        method: `exact`, or `hook-order`, the convention of the 2020 library. It is wrong for networks with branches and
+            kept to compare with tables of that time.
         batch_size: images in the batch, for shapes, multiply-accumulates and memory.
-        name: what to call the model; by default its class.
+        name: name of the model in the table; by default its class.
     Returns:
         The table.
     Raises:
-        ConfigError: if a size is none, or the batch is smaller than one image.
-        ModelError: if the model does not run on such an input, or does something whose reach is not known; the message
-            names the layer.
+        ConfigError: if a size is invalid, or the batch size is below 1.
+        ModelError: if the model does not run on such an input, or has an operation without a receptive-field rule; the
+            message names the layer.
     """
     sizes, keys = _read_sizes(input_size)
     if batch_size < 1:
@@ -52,11 +52,11 @@ def summarize(
     title = name or type(model).__name__
     log = follow(model, sizes, keys, batch_size=batch_size)
     layers = _rows(log)
-    if method == "exact" and any(map(_has_gaps, model.modules())):
-        # Only windows with gaps pass lines over, and following every line costs.
+    if method == "exact" and any(map(_is_dilated, model.modules())):
+        # Only dilated windows skip lines, and a trace of every line is slow.
         with_lines = follow(model, sizes, keys, batch_size=batch_size, with_lines=True)
         layers = tuple(_with_lines(row, call) for row, call in zip(layers, with_lines.calls, strict=True))
-    parameters = list(log.model.parameters())
+    parameters = list(log.model.parameters())  # a lazy model was copied
     summary = ModelSummary(
         model=title,
         input_size=sizes[0],
@@ -67,29 +67,27 @@ def summarize(
         trainable_params=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         weights_bytes=sum(tensor.numel() * tensor.element_size() for tensor in (*parameters, *log.model.buffers())),
         activations_bytes=_activations_bytes(log),
-        assumptions=(*log.assumptions, *_assumed(log)),
+        assumptions=(*log.assumptions, *_list_assumptions(log)),
     )
     chained = hook_order(summary, log.calls)
     if method == "hook-order":
         return chained
     return replace(
-        summary, findings=tuple(tell_findings(summary, log.calls)), disagreement=tell_disagreement(summary, chained)
+        summary, findings=tuple(list_findings(summary, log.calls)), disagreement=describe_disagreement(summary, chained)
     )
 
 
 def _rows(log: CallLog) -> tuple[LayerSummary, ...]:
     counted: set[int] = set()
-    figures_of: dict[int, Figures | None] = {}  # what works entry by entry hands on the reach that it got
+    measured: dict[int, dict[str, Any]] = {}  # elementwise operations pass the same object on
     rows = []
     for call in log.calls:
         own = [p for p in call.module.parameters(recurse=False) if id(p) not in counted]
         counted.update(map(id, own))
         output: Output | None = call.output
-        figures = None
-        if output is not None and output.reach is not None:
-            if id(output.reach) not in figures_of:
-                figures_of[id(output.reach)] = measure(output.reach)
-            figures = figures_of[id(output.reach)]
+        fields = None if output is None else output.fields
+        if fields is not None and id(fields) not in measured:
+            measured[id(fields)] = measure_fields(fields)
         rows.append(
             LayerSummary(
                 name=call.name,
@@ -99,14 +97,14 @@ def _rows(log: CallLog) -> tuple[LayerSummary, ...]:
                 params=sum(parameter.numel() for parameter in own),
                 macs=call.macs,
                 notes=tuple(sentence for _, sentence in call.notes),
-                **({} if figures is None else vars(figures)),
+                **({} if fields is None else measured[id(fields)]),
             )
         )
     return tuple(rows)
 
 
-def _assumed(log: CallLog) -> list[str]:
-    """List what was taken for granted, each with the module where it first was."""
+def _list_assumptions(log: CallLog) -> list[str]:
+    """Every assumption once, with the module that made it first."""
     sentences: dict[str, str] = {}
     for call in log.calls:
         for kind, sentence in call.notes:
@@ -118,20 +116,20 @@ def _assumed(log: CallLog) -> list[str]:
 def _activations_bytes(log: CallLog) -> int:
     innermost = [
         call
-        for call, following in zip(log.calls, [*log.calls[1:], None], strict=True)
-        if following is None or following.depth <= call.depth
+        for call, next_call in zip(log.calls, [*log.calls[1:], None], strict=True)
+        if next_call is None or next_call.depth <= call.depth
     ]
     return sum(call.output.size_bytes for call in innermost if call.output is not None)
 
 
 def _with_lines(row: LayerSummary, call: ModuleCall) -> LayerSummary:
-    if row.receptive_field is None or call.output is None or call.output.reach is None:
+    if row.receptive_field is None or call.output is None or call.output.fields is None:
         return row
-    return replace(row, lines=lines_of_hull(call.output.reach))
+    return replace(row, lines=measure_line_coverage(call.output.fields))
 
 
-def _has_gaps(module: nn.Module) -> bool:
-    """Tell whether a layer's windows have gaps."""
+def _is_dilated(module: nn.Module) -> bool:
+    """Whether a layer is dilated."""
     kernel, dilation = getattr(module, "kernel_size", 1), getattr(module, "dilation", 1)
     pairs = zip(_listed(kernel), _listed(dilation), strict=False)
     return any(size > 1 and step > 1 for size, step in pairs)
@@ -139,7 +137,7 @@ def _has_gaps(module: nn.Module) -> bool:
 
 def _listed(value: Any) -> list[int]:
     values = [value] * 3 if isinstance(value, int) else list(value) if isinstance(value, tuple) else []
-    return [entry for entry in values if isinstance(entry, int)]
+    return [element for element in values if isinstance(element, int)]
 
 
 def _read_sizes(input_size: InputSize) -> tuple[list[Size], list[str] | None]:

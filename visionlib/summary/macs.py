@@ -1,4 +1,4 @@
-"""Multiply-accumulates of an operation: of convolutions and matrix products, which are nearly all of a network's."""
+"""Multiply-accumulate operations (MACs) of convolutions, matrix products and attention."""
 
 import math
 
@@ -10,12 +10,12 @@ _CONVOLUTIONS = frozenset({"convolution", "_convolution", "convolution_overridea
 
 
 def count_macs(op: Operation) -> int:
-    """Count them, for the batch that runs; 0 for everything else."""
+    """Count the MACs of an operation, for the whole batch; 0 for every other kind."""
     if op.name in _CONVOLUTIONS:
         weight: Tensor = op["weight"]
-        # A transposed convolution spreads every input over its kernel, a plain one gathers every output from it.
-        places: Tensor = op["input"] if op["transposed"] else op.outputs[0]
-        return places.numel() * math.prod(weight.shape[1:])
+        # A transposed convolution applies the kernel to every input element, a plain one to every output element.
+        multiplied: Tensor = op["input"] if op["transposed"] else op.outputs[0]
+        return multiplied.numel() * math.prod(weight.shape[1:])
     if op.name in {"mm", "bmm", "addmm", "baddbmm"}:
         left: Tensor = next(op[name] for name in ("mat1", "batch1", "self") if name in op.values)
         return op.outputs[0].numel() * left.shape[-1]

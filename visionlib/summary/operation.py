@@ -1,4 +1,4 @@
-"""One call of an operation of PyTorch, as the rules see it: named arguments, their shapes, and what they see."""
+"""One call of an ATen operation as input of the rules: named arguments, their shapes and receptive fields."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,30 +6,29 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
-from visionlib.summary.reach import Reach
+from visionlib.summary.receptive_fields import ReceptiveFields
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A call.
+    """An operation and its arguments.
 
     Attributes:
         name: the operation without its overload, such as `convolution`.
-        values: every argument by the name that the schema gives it, defaults included; tensors are stand-ins of the
-            right shape, without values unless nothing of the image went into them.
-        reaches: what each tensor among the arguments sees, by `id`; those that see nothing are absent.
-        constants: the tensors among the arguments that do not depend on the image, with their values, by `id`.
-        blanks: for tensors among the arguments, by `id`, which entries a mask has blanked out: minus infinity, and
-            after a softmax exactly zero, whatever the image.
-        outputs: stand-ins for what it returns.
-        note: takes a sentence about what was assumed; it is kept with the module that made the call.
+        values: every argument under its name in the schema, defaults included; tensors have the right shape, but values
+            only when the model runs on values.
+        fields_by_id: receptive fields of the tensor arguments that depend on the image, by `id`.
+        constants: tensor arguments that do not depend on the image, with their values, by `id`.
+        masked: masked elements of tensor arguments, by `id`: minus infinity, or zero after a softmax, for any image.
+        outputs: the outputs, of the right shape.
+        note: keeps a kind and a sentence with the module that made the call, as `CallLog.note`.
     """
 
     name: str
     values: dict[str, Any]
-    reaches: dict[int, Reach]
+    fields_by_id: dict[int, ReceptiveFields]
     constants: dict[int, Tensor]
-    blanks: dict[int, Tensor]
+    masked: dict[int, Tensor]
     outputs: list[Tensor]
     note: Callable[[str, str], None]
 
@@ -37,38 +36,48 @@ class Operation:
         return self.values[argument]
 
     def get(self, argument: str, default: Any = None) -> Any:
-        """Give an argument, or a default where the operation has none of that name."""
+        """An argument, or the default where the schema has none of that name."""
         return self.values.get(argument, default)
 
     @property
     def first(self) -> Tensor:
-        """The first tensor among the arguments."""
+        """The first tensor argument."""
         return next(value for value in self.values.values() if isinstance(value, Tensor))
 
-    def reach(self, value: Any) -> Reach | None:
-        """Give what a tensor sees; None if nothing of the image went into it."""
-        return self.reaches.get(id(value))
+    @property
+    def input_fields(self) -> ReceptiveFields:
+        """Receptive fields of the only tensor argument: a rule runs only if some argument depends on the image."""
+        return self.fields_by_id[id(self.first)]
+
+    def fields(self, value: Any) -> ReceptiveFields | None:
+        """Receptive fields of an argument; None if it does not depend on the image."""
+        return self.fields_by_id.get(id(value))
 
     def constant(self, value: Any) -> Tensor | None:
-        """Give the values of a tensor that does not depend on the image."""
+        """A tensor argument with its values; None if it depends on the image."""
         return self.constants.get(id(value))
 
-    def blank(self, value: Any) -> Tensor | None:
-        """Tell which entries of a tensor a mask has blanked out; None if none has."""
-        return self.blanks.get(id(value))
+    def masked_elements(self, value: Any) -> Tensor | None:
+        """Which elements of an argument are masked; None if none is."""
+        return self.masked.get(id(value))
 
-    def seeing(self) -> list[Tensor]:
-        """Give the tensors among the arguments that see something, those in lists included."""
+    def dependences(self) -> list[ReceptiveFields]:
+        """Receptive fields of `dependent_tensors`."""
+        return [self.fields_by_id[id(tensor)] for tensor in self.dependent_tensors()]
+
+    def dependent_tensors(self) -> list[Tensor]:
+        """The tensor arguments that depend on the image, those in lists included."""
         parts = [
             part for value in self.values.values() for part in (value if isinstance(value, list | tuple) else [value])
         ]
-        return [part for part in parts if isinstance(part, Tensor) and id(part) in self.reaches]
+        return [part for part in parts if isinstance(part, Tensor) and id(part) in self.fields_by_id]
 
 
-Outcome: TypeAlias = Reach | Sequence[Reach | None] | None
-Rule: TypeAlias = Callable[[Operation], Outcome]
+RuleResult: TypeAlias = ReceptiveFields | Sequence[ReceptiveFields | None] | None
+"""Fields of all outputs alike, or of each; None where an output does not depend on the image."""
+Rule: TypeAlias = Callable[[Operation], RuleResult]
 
 
-def positive(dim: int, ndim: int) -> int:
-    """Count a dimension from the front."""
+def normalize_dim(dim: int, ndim: int) -> int:
+    """Turn a negative dimension into the same one counted from the front."""
     return dim % max(ndim, 1)

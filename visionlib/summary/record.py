@@ -1,4 +1,4 @@
-"""`ModelSummary` and `LayerSummary`: the layer table as frozen records, from which every text and picture is made."""
+"""`ModelSummary` and `LayerSummary`: the layer table as frozen records, the source of every text and plot."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,29 +10,28 @@ Extent: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One call of one module. Figures per axis come in the order of the image's axes: height, width.
+    """One call of one module. Tuples per axis follow the image axes: height, width.
 
     Attributes:
-        name: where the module hangs in the model; empty for the model itself. In hook order type and number.
+        name: qualified name of the module; empty for the model itself. In hook order: type and number.
         type: class of the module.
-        depth: how many calls it is inside of.
-        output_shape: of the first tensor that came out, batch included.
-        params: parameters that belong to the module itself, not to those inside of it; 0 in a later call.
-        macs: multiply-accumulates of the operations that it called itself, for the whole batch.
-        receptive_field: pixels that a position sees of an image without border, the largest over all positions; None if
-            nothing of the image went in, or the output has no figure in this method.
+        depth: number of calls around it.
+        output_shape: of the first returned tensor, batch included.
+        params: parameters of the module itself, without those of modules inside; 0 in a later call.
+        macs: multiply-accumulates of its own operations, for the whole batch.
+        receptive_field: field size of a position in pixels, on an image without border; the largest over all positions.
+            None if the output does not depend on the image, or has no field in this method.
         smallest_receptive_field: the smallest over all positions.
-        is_global: whether every position sees the whole image by construction: after a global pool, attention, or the
-            like. The field then is what the positions of this image size see together.
+        is_global: whether every position sees the whole image by construction, as after a global pool or attention. The
+            field is then that of all positions together, at this image size.
         jump: pixels from one position to the next; None where positions were merged.
-        start: first pixel of the field of the first position, negative where it lies beyond the border.
-        seen: pixels that a position sees of this image, the largest over all positions.
+        start: first pixel of the field of the first position, negative beyond the border.
+        seen: field size within this image, the largest over all positions.
         smallest_seen: the smallest over all positions.
-        seen_fraction: share of the image that a position sees, the largest over all positions.
-        lines: share of the rows and columns between the first and the last seen that are seen, at the position in the
-            middle; below 1 means gridding.
-        is_clipped: whether the field had to end at the border, since how it goes on there could not be told.
-        notes: what was assumed.
+        seen_fraction: fraction of the image within the field, the largest over all positions.
+        lines: fraction of the rows and columns within the field that the middle position depends on; below 1: gridding.
+        is_clipped: whether the field ends at the border because its continuation is unknown; then it is a lower bound.
+        notes: assumptions and observations.
     """
 
     name: str
@@ -54,7 +53,7 @@ class LayerSummary:
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the row for JSON; fractions of pixels become floats."""
+        """The row for JSON; fractions of pixels become floats."""
         field = None if self.receptive_field is None else list(self.receptive_field)
         return {
             "name": self.name,
@@ -82,18 +81,18 @@ class ModelSummary:
     """The layer table of a model.
 
     Attributes:
-        model: what the model is called.
+        model: name of the model.
         input_size: of one image, without the batch.
-        batch_size: images that were followed at a time; shapes, MACs and memory are for so many.
+        batch_size: images in the batch, for shapes, MACs and memory.
         method: convention of the receptive fields.
-        layers: one row per module call, in the order in which calls begin; in hook order, in which they end.
+        layers: one row per module call, sorted by the start of the calls; in hook order, by their end.
         total_params: parameters of the model.
-        trainable_params: those of them that a gradient would change.
+        trainable_params: those with `requires_grad`.
         weights_bytes: memory of parameters and buffers.
-        activations_bytes: memory of what the modules without modules inside put out, all together.
-        findings: what the figures mean at this image size, a sentence each.
-        assumptions: what was taken for granted, a sentence each.
-        disagreement: in one sentence, what chaining in hook order would say instead; None where it says the same.
+        activations_bytes: memory of the outputs of all innermost modules.
+        findings: consequences of the numbers at this image size, one sentence each.
+        assumptions: one sentence each.
+        disagreement: the result of hook order in one sentence; None where it agrees.
     """
 
     model: str
@@ -116,7 +115,7 @@ class ModelSummary:
 
     @property
     def last_local(self) -> LayerSummary | None:
-        """The last layer whose field is not global: the last word of the convolutions."""
+        """The last layer whose field is not global."""
         rows = [row for row in self.layers if row.receptive_field is not None and not row.is_global]
         return rows[-1] if rows else None
 
@@ -132,7 +131,7 @@ class ModelSummary:
         return to_html(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the table for JSON."""
+        """The table for JSON."""
         local = self.last_local
         outermost = self.layers[0] if self.method == "exact" and self.layers else local
         final = None if outermost is None else outermost.to_dict()["receptive_field"]

@@ -1,9 +1,9 @@
-"""A layer table for notebooks: HTML that needs nothing beside it, in the colours of the page around it."""
+"""Layer table for notebooks: HTML without external files, in the colours of the surrounding page."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from visionlib.summary.cells import Sheet, lay_out
+from visionlib.summary.formatted_table import FormattedTable, format_table
 from visionlib.summary.record import ModelSummary
 
 _TABLE = (
@@ -14,37 +14,37 @@ _HEAD = "border-bottom: 1px solid rgba(128, 128, 128, 0.5); text-align"
 
 
 def to_html(summary: ModelSummary, depth: int | None = None) -> str:
-    """Write a summary as one `<div>`.
+    """Render a summary as one `<div>`.
 
     Args:
         summary: of either method.
-        depth: of the deepest rows to show, see `fold`; None shows all.
+        depth: of the deepest rows to show, see `fold_layers`; None shows all.
     Raises:
-        ConfigError: as `lay_out`.
+        ConfigError: as `format_table`.
     """
-    sheet = lay_out(summary, depth)
+    formatted = format_table(summary, depth)
     parts = [
         '<div style="overflow-x: auto; color: inherit;">',
-        f"<p><strong>{escape(sheet.title)}</strong><br>{escape(sheet.convention)}</p>",
-        *_table(sheet),
-        *_list("", [f"{name}: {figure}" for name, figure in sheet.totals]),
-        f'<p style="opacity: 0.75;">{"<br>".join(map(escape, sheet.legend))}</p>',
-        *_list("findings", sheet.findings),
-        *_list("taken for granted", sheet.assumptions),
+        f"<p><strong>{escape(formatted.title)}</strong><br>{escape(formatted.convention)}</p>",
+        *_table(formatted),
+        *_list("", [f"{name}: {value}" for name, value in formatted.totals]),
+        f'<p style="opacity: 0.75;">{"<br>".join(map(escape, formatted.legend))}</p>',
+        *_list("findings", formatted.findings),
+        *_list("assumptions", formatted.assumptions),
         "</div>",
     ]
     return "\n".join(parts)
 
 
-def _table(sheet: Sheet) -> Iterator[str]:
+def _table(formatted: FormattedTable) -> Iterator[str]:
     heads = [
         f'<th scope="col" style="{_HEAD}: {"right" if position else "left"};">{escape(header)}</th>'
-        for position, header in enumerate(sheet.headers)
+        for position, header in enumerate(formatted.headers)
     ]
     yield f'<table style="{_TABLE}">\n<thead><tr>{"".join(heads)}</tr></thead>\n<tbody>'
-    for indent, (layer, *figures) in zip(sheet.indents, sheet.rows, strict=True):
+    for indent, (layer, *values) in zip(formatted.indents, formatted.rows, strict=True):
         name = f'<td style="text-align: left; padding-left: {1.2 * indent:.1f}em;">{escape(layer)}</td>'
-        yield f"<tr>{name}{''.join(f'<td>{escape(figure)}</td>' for figure in figures)}</tr>"
+        yield f"<tr>{name}{''.join(f'<td>{escape(value)}</td>' for value in values)}</tr>"
     yield "</tbody>\n</table>"
 
 

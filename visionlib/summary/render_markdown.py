@@ -1,32 +1,32 @@
-"""A layer table in GitHub's Markdown."""
+"""Layer table in GitHub Markdown."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from visionlib.summary.cells import lay_out
+from visionlib.summary.formatted_table import format_table
 from visionlib.summary.record import ModelSummary
 
 _INDENT = "&nbsp;&nbsp;"
 
 
 def to_markdown(summary: ModelSummary, depth: int | None = None) -> str:
-    """Write a summary in Markdown, with a table as GitHub reads them.
+    """Render a summary in Markdown, with a GitHub table.
 
     Args:
         summary: of either method.
-        depth: of the deepest rows to show, see `fold`; None shows all.
+        depth: of the deepest rows to show, see `fold_layers`; None shows all.
     Raises:
-        ConfigError: as `lay_out`.
+        ConfigError: as `format_table`.
     """
-    sheet = lay_out(summary, depth)
-    lines = [f"**{_escape(sheet.title)}**", "", _escape(sheet.convention), ""]
-    lines += [_row(map(_escape, sheet.headers)), _row([":--", *["--:"] * (len(sheet.headers) - 1)])]
-    for indent, (layer, *figures) in zip(sheet.indents, sheet.rows, strict=True):
-        lines.append(_row([_INDENT * indent + _escape(layer), *map(_escape, figures)]))
-    lines += ["", *(f"- {_escape(name)}: {_escape(figure)}" for name, figure in sheet.totals)]
-    lines += ["", _escape("; ".join(sheet.legend))]
-    lines += _list("findings", sheet.findings)
-    lines += _list("taken for granted", sheet.assumptions)
+    formatted = format_table(summary, depth)
+    lines = [f"**{_escape(formatted.title)}**", "", _escape(formatted.convention), ""]
+    lines += [_row(map(_escape, formatted.headers)), _row([":--", *["--:"] * (len(formatted.headers) - 1)])]
+    for indent, (layer, *values) in zip(formatted.indents, formatted.rows, strict=True):
+        lines.append(_row([_INDENT * indent + _escape(layer), *map(_escape, values)]))
+    lines += ["", *(f"- {_escape(name)}: {_escape(value)}" for name, value in formatted.totals)]
+    lines += ["", _escape("; ".join(formatted.legend))]
+    lines += _list("findings", formatted.findings)
+    lines += _list("assumptions", formatted.assumptions)
     return "\n".join(lines)
 
 

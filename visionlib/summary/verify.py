@@ -1,8 +1,8 @@
-"""Check the exact receptive fields against gradients of the model itself, in double precision.
+"""Verify the exact receptive fields by gradients of the model, in double precision.
 
-A copy of the model gets random positive weights, and what cuts gradients short is put aside: activations let everything
-through, a maximum over a window becomes a mean over it, normalisation mixes what it mixes and divides by nothing. Then
-no gradient cancels another, and a position depends on a pixel exactly if its gradient there is not zero.
+A copy of the model gets random positive weights, and operations that stop gradients are replaced: activations by the
+identity, max pools by mean pools, normalisation by a sum over the elements that it mixes. Then gradients cannot cancel:
+a position depends on a pixel exactly if its gradient there is not zero.
 """
 
 import copy
@@ -17,69 +17,70 @@ from torch.overrides import TorchFunctionMode
 
 from visionlib.summary.calls import CallLog, first_tensor
 from visionlib.summary.following import follow
-from visionlib.summary.reach import NOTHING, SEEN_HIGH, SEEN_LOW, Reach
+from visionlib.summary.receptive_fields import NOTHING, SEEN_HIGH, SEEN_LOW, ReceptiveFields
 
 _SEED = 0
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the comparison came to.
+class Verification:
+    """Result of the comparison.
 
     Attributes:
-        layers: number of module calls that were compared.
-        positions: number of positions, of all of them together.
-        differs: the first layer whose field is another by the gradient, and both; None if there is none.
+        layers: number of compared module calls.
+        positions: number of compared positions, over all layers.
+        mismatch: the first layer and position where the bounds differ, with both; None if there is none.
     """
 
     layers: int
     positions: int
-    differs: str | None
+    mismatch: str | None
 
     def __str__(self) -> str:
-        if self.differs is not None:
-            return f"differs: {self.differs}"
-        return f"verified: {self.positions:,} positions of {self.layers} layers see what their gradients reach"
+        if self.mismatch is not None:
+            return f"differs: {self.mismatch}"
+        return f"verified: {self.positions:,} positions of {self.layers} layers agree with the gradient"
 
 
 @torch.inference_mode(False)
-def verify(model: nn.Module, input_size: tuple[int, ...]) -> Verdict:
-    """Compare what every layer sees of an image with the gradient of a copy of the model.
+def verify(model: nn.Module, input_size: tuple[int, ...]) -> Verification:
+    """Compare the bounds of every layer within an image with the gradient of a copy of the model.
 
-    Of every module call the first, the middle and the last position are compared, over all channels together.
+    The first, middle and last position of every module call are compared, over all channels together.
 
     Args:
-        model: any module that takes one image; it is left as it was.
+        model: any module that takes one image; its state is unchanged afterwards.
         input_size: channels, height and width.
     Raises:
         ModelError: as `summarize`.
     """
     exact = follow(model, [input_size])
-    log, image = run_smoothly(model, input_size)
+    log, image = run_with_positive_weights(model, input_size)
     layers = positions = 0
     for ours, theirs in zip(exact.calls, log.calls, strict=True):
-        reach = None if ours.output is None else ours.output.reach
-        if reach is None or theirs.output is None:
+        fields = None if ours.output is None else ours.output.fields
+        if fields is None or theirs.output is None:
             continue
         layers += 1
-        for place in _places(reach, theirs.output.shape):
+        for position in _choose_positions(fields, theirs.output.shape):
             positions += 1
-            found = _by_gradient(theirs.output, image, place)
-            told = _by_reach(reach, place, theirs.output.shape)
-            if found != told:
-                where = ", ".join(str(at) for at in place.values())
-                return Verdict(
-                    layers, positions, f"{ours.title} at ({where}) sees {_say(told)}, by the gradient {_say(found)}"
+            by_gradient = _bounds_by_gradient(theirs.output, image, position)
+            by_table = _bounds_by_table(fields, position)
+            if by_gradient != by_table:
+                where = ", ".join(map(str, position.values()))
+                seen, reached = _format_spans(by_table), _format_spans(by_gradient)
+                return Verification(
+                    layers, positions, f"{ours.title} at ({where}) sees {seen}, by the gradient {reached}"
                 )
-    return Verdict(layers, positions, None)
+    return Verification(layers, positions, None)
 
 
 @torch.inference_mode(False)
-def run_smoothly(model: nn.Module, input_size: tuple[int, ...]) -> tuple[CallLog, Tensor]:
-    """Run a copy of the model, whose gradients reach whatever its outputs depend on, in double precision.
+def run_with_positive_weights(model: nn.Module, input_size: tuple[int, ...]) -> tuple[CallLog, Tensor]:
+    """Run a copy of the model in double precision, so that no gradient is zero where an output depends on a pixel.
 
     Returns:
-        The calls with their outputs, and the image that went in.
+        The calls with their outputs, and the image.
     """
     generator = torch.Generator().manual_seed(_SEED)
     twin = copy.deepcopy(model).to(device="cpu", dtype=torch.float64).eval()
@@ -92,73 +93,70 @@ def run_smoothly(model: nn.Module, input_size: tuple[int, ...]) -> tuple[CallLog
     image = torch.rand((1, *input_size), generator=generator, dtype=torch.float64) + 0.5
     image.requires_grad_()
     log = CallLog(twin)
-    with log.watching(_copied), _Smooth(), torch.enable_grad(), torch.random.fork_rng():
-        # Written to in place, an image that wants a gradient would refuse.
+    with log.recording(_copied), _DifferentiableOps(), torch.enable_grad(), torch.random.fork_rng():
+        # A copy: the model may not write in place to a leaf.
         twin(image * 1.0)
     return log, image
 
 
 def _copied(result: Any) -> Tensor | None:
-    """Keep what a module returned as it is now: what comes after may write to it."""
+    """Copy the output of a module: a later layer may write to it in place."""
     tensor = first_tensor(result)
     return None if tensor is None else tensor.clone()
 
 
-def _places(reach: Reach, shape: torch.Size) -> list[dict[int, int]]:
-    """Choose the first, middle and last entry along every dimension that moves over the image."""
-    moving = [dim for dim in range(len(shape)) if reach.dims[dim].axes or _moves(reach, dim)]
+def _choose_positions(fields: ReceptiveFields, shape: torch.Size) -> list[dict[int, int]]:
+    """Choose the first, middle and last index along every dimension with moving fields."""
+    # Bounds may vary without known axes; along batch and channels they are compared together.
+    varying = {dim for dim in range(2, len(shape)) for bound in fields.bounds if bound.shape[dim + 1] > 1}
+    moving = [dim for dim in range(len(shape)) if fields.dims[dim].axes or dim in varying]
     chosen = [{dim: at(shape[dim]) for dim in moving} for at in (lambda n: 0, lambda n: n // 2, lambda n: n - 1)]
-    return [place for number, place in enumerate(chosen) if place not in chosen[:number]]
+    return [position for number, position in enumerate(chosen) if position not in chosen[:number]]
 
 
-def _moves(reach: Reach, dim: int) -> bool:
-    """Tell whether positions differ along a dimension after the batch and the channels."""
-    return dim > 1 and any(plane.shape[dim + 1] > 1 for plane in reach.planes)
-
-
-def _by_gradient(output: Tensor, image: Tensor, place: dict[int, int]) -> list[tuple[int, int] | None]:
+def _bounds_by_gradient(output: Tensor, image: Tensor, position: dict[int, int]) -> list[tuple[int, int] | None]:
     part = output
-    for dim in sorted(place, reverse=True):
-        part = part.select(dim, place[dim])
+    for dim in sorted(position, reverse=True):
+        part = part.select(dim, position[dim])
     part = torch.view_as_real(part) if part.is_complex() else part
     generator = torch.Generator().manual_seed(_SEED)
     weights = torch.rand(part.shape, generator=generator, dtype=torch.float64) + 0.5
     if not part.requires_grad:
         return [None] * (image.ndim - 2)
     (gradient,) = torch.autograd.grad((part * weights).sum(), image, retain_graph=True, allow_unused=True)
-    hulls: list[tuple[int, int] | None] = []
+    spans: list[tuple[int, int] | None] = []
     for dim in range(2, image.ndim):
         others = [other for other in range(image.ndim) if other != dim]
         lines = [] if gradient is None else gradient.abs().amax(others).nonzero().flatten().tolist()
-        hulls.append((lines[0], lines[-1]) if lines else None)
-    return hulls
+        spans.append((lines[0], lines[-1]) if lines else None)
+    return spans
 
 
-def _by_reach(reach: Reach, place: dict[int, int], shape: torch.Size) -> list[tuple[int, int] | None]:
-    hulls: list[tuple[int, int] | None] = []
-    for plane in reach.planes:
-        part = plane
-        for dim in sorted(place, reverse=True):
-            part = part.select(dim + 1, min(place[dim], part.shape[dim + 1] - 1))
+def _bounds_by_table(fields: ReceptiveFields, position: dict[int, int]) -> list[tuple[int, int] | None]:
+    spans: list[tuple[int, int] | None] = []
+    for bound in fields.bounds:
+        part = bound
+        for dim in sorted(position, reverse=True):
+            part = part.select(dim + 1, min(position[dim], part.shape[dim + 1] - 1))
         low, high = (float(part[row].max()) for row in (SEEN_LOW, SEEN_HIGH))
-        hulls.append(None if low == NOTHING or high == NOTHING else (int(-low), int(high)))
-    # What sees nothing along one axis sees nothing at all.
-    return [None] * len(hulls) if None in hulls else hulls
+        spans.append(None if low == NOTHING or high == NOTHING else (int(-low), int(high)))
+    # A field that is empty along one axis is empty.
+    return [None] * len(spans) if None in spans else spans
 
 
-def _say(hulls: list[tuple[int, int] | None]) -> str:
-    return " x ".join("nothing" if hull is None else f"{hull[0]}..{hull[1]}" for hull in hulls)
+def _format_spans(spans: list[tuple[int, int] | None]) -> str:
+    return " x ".join("nothing" if span is None else f"{span[0]}..{span[1]}" for span in spans)
 
 
-class _Smooth(TorchFunctionMode):
-    """Put functions in the place of others, whose gradients reach whatever the others depend on."""
+class _DifferentiableOps(TorchFunctionMode):
+    """Replace functions by others with the same dependences, whose gradients are never zero."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         replacement = _REPLACEMENTS.get(getattr(func, "__name__", ""), func)
         return replacement(*args, **(kwargs or {}))
 
 
-def _through(inputs: Tensor, *_: Any, **__: Any) -> Tensor:
+def _identity(inputs: Tensor, *_: Any, **__: Any) -> Tensor:
     return inputs * 1.0
 
 
@@ -195,7 +193,7 @@ def _mix_groups(inputs: Tensor, groups: int, *_: Any, **__: Any) -> Tensor:
 
 
 def _mix_last(inputs: Tensor, normalized_shape: Any, *_: Any, **__: Any) -> Tensor:
-    # Of a normalisation over whole images only the channels are mixed, as the table takes it.
+    # A normalisation over whole images mixes only the channels, as the table assumes.
     return (
         inputs + inputs.mean(-1, keepdim=True) if len(normalized_shape) == 1 else inputs + inputs.mean(1, keepdim=True)
     )
@@ -209,7 +207,7 @@ _ACTIVATIONS = (
     "batch_norm instance_norm clamp clamp_ clamp_min clamp_max abs round floor ceil sign"
 )
 _REPLACEMENTS: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(_ACTIVATIONS.split(), _through),
+    **dict.fromkeys(_ACTIVATIONS.split(), _identity),
     "max_pool1d": _mean_pool(1),
     "max_pool2d": _mean_pool(2),
     "max_pool3d": _mean_pool(3),

@@ -1,1 +1,1 @@
-"""What each operation does to the reach: which entries of its input an entry of its output depends on."""
+"""Receptive-field rules, one per ATen operation: from the fields of its arguments to those of its outputs."""

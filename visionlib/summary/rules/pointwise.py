@@ -1,71 +1,68 @@
-"""What works entry by entry, and what decides between entries by a mask."""
+"""Elementwise operations, masks among them."""
 
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from visionlib.summary.operation import Operation, Outcome
-from visionlib.summary.reach import NOTHING, Reach, compact, join
+from visionlib.summary.operation import Operation, RuleResult
+from visionlib.summary.receptive_fields import NOTHING, ReceptiveFields, compact, join
 from visionlib.summary.rules.alignment import note_alignment
 from visionlib.summary.rules.masks import is_minus_infinity
 
 
-def pointwise(op: Operation) -> Outcome:
-    """Combine entry by entry: each output sees what the entries at its place saw."""
-    reaches = [reach for tensor in op.seeing() if (reach := op.reach(tensor)) is not None]
-    ndim = op.outputs[0].ndim
-    if len(reaches) > 1:
-        note_alignment(op, op.seeing())
-    return join(reaches, ndim) if reaches else None
+def pointwise(op: Operation) -> ReceptiveFields:
+    """Combine elementwise: every output sees what the elements at its index see."""
+    note_alignment(op, op.dependent_tensors())
+    return join(op.dependences(), op.outputs[0].ndim)
 
 
-def add(op: Operation) -> Outcome:
-    """Add; where a constant is minus infinity, as in the masks of attention, nothing of the other is left."""
+def add(op: Operation) -> RuleResult:
+    """Add; where a constant is minus infinity, as in attention masks, the sum does not depend on the other term."""
     joined = pointwise(op)
     for argument in ("self", "other"):
-        if isinstance(joined, Reach) and (is_hidden := is_minus_infinity(op, argument)) is not None:
-            joined = hide(joined, is_hidden)
+        if (is_infinite := is_minus_infinity(op, argument)) is not None:
+            joined = mask_out(joined, is_infinite)
     return joined
 
 
-def masked_fill(op: Operation) -> Outcome:
-    """Overwrite where a mask says so."""
+def masked_fill(op: Operation) -> RuleResult:
+    """Overwrite the elements in a mask."""
     mask = op.constant(op["mask"])
-    reach = op.reach(op["self"])
-    if mask is None or reach is None or op.reach(op["value"]) is not None:
+    fields = op.fields(op["self"])
+    if mask is None or fields is None or op.fields(op["value"]) is not None:
         return pointwise(op)
-    return hide(join([reach], op.outputs[0].ndim), mask)
+    return mask_out(join([fields], op.outputs[0].ndim), mask)
 
 
-def where(op: Operation) -> Outcome:
-    """Take from the one or the other, as a mask says."""
+def where(op: Operation) -> RuleResult:
+    """Choose elements of two tensors by a mask."""
     mask = op.constant(op["condition"])
     if mask is None:
         return pointwise(op)
     ndim = op.outputs[0].ndim
     parts = [
-        hide(join([reach], ndim), is_hidden)
-        for value, is_hidden in ((op["self"], ~mask.bool()), (op["other"], mask.bool()))
-        if isinstance(value, Tensor) and (reach := op.reach(value)) is not None
+        mask_out(join([fields], ndim), not_chosen)
+        for value, not_chosen in ((op["self"], ~mask.bool()), (op["other"], mask.bool()))
+        if isinstance(value, Tensor) and (fields := op.fields(value)) is not None
     ]
-    return join(parts, ndim) if parts else None
+    return join(parts, ndim)
 
 
-def take_over(op: Operation) -> Outcome:
-    """Take the entries of another tensor."""
-    reach = op.reach(op["src"])
-    return None if reach is None else join([reach], op.outputs[0].ndim)
+def copy(op: Operation) -> RuleResult:
+    """Overwrite by the elements of another tensor."""
+    fields = op.fields(op["src"])
+    return None if fields is None else join([fields], op.outputs[0].ndim)
 
 
-def constant(op: Operation) -> Outcome:
-    """Make something new, of which only the shape comes from the image."""
+def constant(op: Operation) -> RuleResult:
+    """Make a new tensor; only its shape comes from the image."""
     return None
 
 
-def hide(reach: Reach, is_hidden: Tensor) -> Reach:
-    """Let the entries where a mask is set see nothing."""
-    while is_hidden.ndim < reach.ndim:
-        is_hidden = is_hidden[None]
-    planes = tuple(torch.where(is_hidden.cpu(), NOTHING, plane) for plane in reach.planes)
-    return compact(replace(reach, planes=planes))
+def mask_out(fields: ReceptiveFields, mask: Tensor) -> ReceptiveFields:
+    """Empty the fields of the elements in a mask."""
+    while mask.ndim < fields.ndim:
+        mask = mask[None]
+    bounds = tuple(torch.where(mask.cpu(), NOTHING, bound) for bound in fields.bounds)
+    return compact(replace(fields, bounds=bounds))

@@ -1,10 +1,10 @@
-"""Every operation that is understood, and its rule. What is not here works entry by entry, or is refused."""
+"""The rule of every known operation. Any other is elementwise, or refused by the interpreter."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from visionlib.summary.operation import Rule
-from visionlib.summary.rules import pointwise, reductions, shapes, windows
+from visionlib.summary.rules import indexing, moves, pointwise, reductions, shapes, shuffling, spatial
 
 
 def _same(rule: Rule, names: str) -> dict[str, Rule]:
@@ -13,61 +13,61 @@ def _same(rule: Rule, names: str) -> dict[str, Rule]:
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        # What slides.
-        **_same(windows.convolution, "convolution _convolution convolution_overrideable cudnn_convolution"),
-        **_same(windows.pool(1), "max_pool1d max_pool1d_with_indices avg_pool1d"),
-        **_same(windows.pool(2), "max_pool2d max_pool2d_with_indices mkldnn_max_pool2d avg_pool2d"),
-        **_same(windows.pool(3), "max_pool3d max_pool3d_with_indices mkldnn_max_pool3d avg_pool3d"),
-        **_same(windows.adaptive_pool(1), "adaptive_avg_pool1d adaptive_max_pool1d"),
-        **_same(windows.adaptive_pool(2), "adaptive_avg_pool2d _adaptive_avg_pool2d adaptive_max_pool2d"),
-        **_same(windows.adaptive_pool(3), "adaptive_avg_pool3d _adaptive_avg_pool3d adaptive_max_pool3d"),
-        **_same(windows.constant_pad, "constant_pad_nd"),
-        **_same(windows.reflection_pad, "reflection_pad1d reflection_pad2d reflection_pad3d"),
-        **_same(windows.replication_pad, "replication_pad1d replication_pad2d replication_pad3d"),
-        **_same(windows.circular_pad, "_pad_circular"),
-        **_same(windows.upsample(1), "upsample_nearest1d _upsample_nearest_exact1d upsample_linear1d"),
+        # Sliding windows and resampling.
+        **_same(spatial.convolution, "convolution _convolution convolution_overrideable cudnn_convolution"),
+        **_same(spatial.pool(1), "max_pool1d max_pool1d_with_indices avg_pool1d"),
+        **_same(spatial.pool(2), "max_pool2d max_pool2d_with_indices mkldnn_max_pool2d avg_pool2d"),
+        **_same(spatial.pool(3), "max_pool3d max_pool3d_with_indices mkldnn_max_pool3d avg_pool3d"),
+        **_same(spatial.adaptive_pool(1), "adaptive_avg_pool1d adaptive_max_pool1d"),
+        **_same(spatial.adaptive_pool(2), "adaptive_avg_pool2d _adaptive_avg_pool2d adaptive_max_pool2d"),
+        **_same(spatial.adaptive_pool(3), "adaptive_avg_pool3d _adaptive_avg_pool3d adaptive_max_pool3d"),
+        **_same(spatial.pad("constant"), "constant_pad_nd"),
+        **_same(spatial.pad("reflect"), "reflection_pad1d reflection_pad2d reflection_pad3d"),
+        **_same(spatial.pad("replicate"), "replication_pad1d replication_pad2d replication_pad3d"),
+        **_same(spatial.pad("circular"), "_pad_circular"),
+        **_same(spatial.upsample(1), "upsample_nearest1d _upsample_nearest_exact1d upsample_linear1d"),
         **_same(
-            windows.upsample(2),
+            spatial.upsample(2),
             "upsample_nearest2d _upsample_nearest_exact2d upsample_bilinear2d upsample_bicubic2d "
             "_upsample_bilinear2d_aa _upsample_bicubic2d_aa",
         ),
-        **_same(windows.upsample(3), "upsample_nearest3d _upsample_nearest_exact3d upsample_trilinear3d"),
-        # What moves entries about.
+        **_same(spatial.upsample(3), "upsample_nearest3d _upsample_nearest_exact3d upsample_trilinear3d"),
+        # Views and moved elements.
         **_same(shapes.reshape, "view _unsafe_view reshape _reshape_alias unsqueeze squeeze flatten"),
         **_same(shapes.permute, "permute"),
         **_same(shapes.transpose, "transpose t"),
         **_same(shapes.expand, "expand"),
-        **_same(shapes.repeat, "repeat"),
-        **_same(shapes.slice_, "slice"),
-        **_same(shapes.select, "select"),
-        **_same(shapes.split, "split split_with_sizes unsafe_split unsafe_split_with_sizes"),
-        **_same(shapes.unbind, "unbind"),
-        **_same(shapes.glu, "glu"),
-        **_same(shapes.cat, "cat"),
-        **_same(shapes.stack, "stack"),
-        **_same(shapes.flip, "flip"),
-        **_same(shapes.roll, "roll"),
-        **_same(shapes.index_select, "index_select"),
-        **_same(shapes.index, "index"),
-        **_same(shapes.gather, "gather"),
-        **_same(shapes.pixel_shuffle, "pixel_shuffle"),
-        **_same(shapes.pixel_unshuffle, "pixel_unshuffle"),
-        **_same(shapes.channel_shuffle, "channel_shuffle native_channel_shuffle"),
-        **_same(shapes.diagonal, "diagonal"),
-        **_same(shapes.unfold, "unfold"),
-        **_same(shapes.im2col, "im2col"),
-        **_same(shapes.col2im, "col2im"),
-        **_same(shapes.triangle, "tril triu"),
-        **_same(shapes.put, "index_put scatter slice_scatter select_scatter"),
-        # What brings entries together.
+        **_same(indexing.repeat, "repeat"),
+        **_same(indexing.slice_, "slice"),
+        **_same(indexing.select, "select"),
+        **_same(indexing.split, "split split_with_sizes unsafe_split unsafe_split_with_sizes"),
+        **_same(indexing.unbind, "unbind"),
+        **_same(indexing.glu, "glu"),
+        **_same(indexing.cat, "cat"),
+        **_same(indexing.stack, "stack"),
+        **_same(indexing.flip, "flip"),
+        **_same(indexing.roll, "roll"),
+        **_same(indexing.index_select, "index_select"),
+        **_same(moves.index, "index"),
+        **_same(moves.gather, "gather"),
+        **_same(shuffling.pixel_shuffle, "pixel_shuffle"),
+        **_same(shuffling.pixel_unshuffle, "pixel_unshuffle"),
+        **_same(shuffling.channel_shuffle, "channel_shuffle native_channel_shuffle"),
+        **_same(moves.diagonal, "diagonal"),
+        **_same(moves.unfold, "unfold"),
+        **_same(moves.im2col, "im2col"),
+        **_same(moves.col2im, "col2im"),
+        **_same(moves.triangle, "tril triu"),
+        **_same(moves.scatter, "index_put scatter slice_scatter select_scatter"),
+        # Reductions and products.
         **_same(
             reductions.reduction,
             "sum mean amax amin max min var std var_mean std_mean prod any all argmax argmin logsumexp norm "
             "linalg_vector_norm nansum nanmean median nanmedian mode kthvalue aminmax",
         ),
-        **_same(reductions.along, "_softmax _log_softmax _safe_softmax sort topk"),
+        **_same(reductions.mix_dimension, "_softmax _log_softmax _safe_softmax sort topk"),
         **_same(reductions.cumulative, "cumsum cumprod cummax cummin logcumsumexp"),
-        **_same(reductions.product, "mm bmm addmm baddbmm"),
+        **_same(reductions.matrix_product, "mm bmm addmm baddbmm"),
         **_same(reductions.vector_product, "mv dot vdot"),
         **_same(
             reductions.batch_norm,
@@ -81,13 +81,13 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "_scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu "
             "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention",
         ),
-        **_same(reductions.everything, "grid_sampler_2d grid_sampler_3d nonzero masked_select"),
+        **_same(reductions.depend_on_all, "grid_sampler_2d grid_sampler_3d nonzero masked_select"),
         **_same(reductions.fourier, "_fft_r2c _fft_c2c _fft_c2r"),
-        # What works entry by entry, with a decision.
+        # Elementwise operations with masks, copies and constants.
         **_same(pointwise.add, "add sub"),
         **_same(pointwise.masked_fill, "masked_fill"),
         **_same(pointwise.where, "where"),
-        **_same(pointwise.take_over, "copy"),
+        **_same(pointwise.copy, "copy"),
         **_same(
             pointwise.pointwise,
             "clone detach alias _to_copy lift_fresh native_dropout view_as_real view_as_complex contiguous "

@@ -1,30 +1,29 @@
-"""The layer table as text, cell by cell: what the terminal, Markdown and HTML show is the same."""
+"""The layer table with every number formatted: the common source of terminal, Markdown and HTML tables."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from visionlib.errors import ConfigError
-from visionlib.summary.folding import fold
 from visionlib.summary.record import Extent, LayerSummary, ModelSummary
 
-NOTHING = "-"
+EMPTY = "-"
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A layer table of which only the drawing is left.
+class FormattedTable:
+    """A layer table as strings.
 
     Attributes:
-        title: model and input.
-        convention: which receptive fields these are, and what the other convention would say where it differs.
-        headers: of the columns; the first column is the layer's.
-        rows: a cell per column, the layer without its indentation.
-        indents: how deep each row is inside of others.
-        totals: name and figure.
-        legend: what the columns mean, a sentence each.
-        findings: what the figures mean at this image size, a sentence each.
-        assumptions: what was taken for granted, a sentence each.
+        title: model and input size.
+        convention: method of the receptive fields, and the disagreement of the other method.
+        headers: of the columns; the first column names the layer.
+        rows: one cell per column, the layer name without indentation.
+        indents: nesting depth of each row.
+        totals: name and value.
+        legend: meaning of the columns, one sentence each.
+        findings: one sentence each.
+        assumptions: one sentence each.
     """
 
     title: str
@@ -38,20 +37,20 @@ class Sheet:
     assumptions: tuple[str, ...]
 
 
-def lay_out(summary: ModelSummary, depth: int | None = None) -> Sheet:
-    """Put a summary into words and cells.
+def format_table(summary: ModelSummary, depth: int | None = None) -> FormattedTable:
+    """Format a summary.
 
     Args:
         summary: of either method.
-        depth: of the deepest rows to show, see `fold`; None shows all.
+        depth: of the deepest rows to show, see `fold_layers`; None shows all.
     Raises:
-        ConfigError: if the depth is negative, or one is given for rows in hook order, which are not nested.
+        ConfigError: if the depth is negative, or given for hook order, whose rows are not nested.
     """
     is_exact = summary.method == "exact"
     if depth is not None and not is_exact:
         raise ConfigError("depth", "does not go with hook order, whose rows are not nested", "leave one of them out")
-    layers = fold(summary.layers, depth)
-    return Sheet(
+    layers = fold_layers(summary.layers, depth)
+    return FormattedTable(
         title=f"{summary.model} on {_by(summary.input_size)}",
         convention=_convention(summary),
         headers=_EXACT_HEADERS if is_exact else _HOOK_ORDER_HEADERS,
@@ -62,6 +61,31 @@ def lay_out(summary: ModelSummary, depth: int | None = None) -> Sheet:
         findings=summary.findings,
         assumptions=summary.assumptions,
     )
+
+
+def fold_layers(layers: Sequence[LayerSummary], depth: int | None) -> tuple[LayerSummary, ...]:
+    """Remove the rows deeper than `depth`, and add their parameters and MACs to the row around them.
+
+    All other values of a row describe its output and stay the same.
+
+    Args:
+        layers: sorted by the start of the calls, so that a row precedes those inside it.
+        depth: of the deepest rows to keep; 0 keeps the model alone, None keeps all rows.
+    Raises:
+        ConfigError: if the depth is negative.
+    """
+    if depth is None:
+        return tuple(layers)
+    if depth < 0:
+        raise ConfigError("depth", f"{depth} is out of range", "it must be at least 0")
+    rows: list[LayerSummary] = []
+    for layer in layers:
+        if layer.depth <= depth or not rows:
+            rows.append(layer)
+        else:
+            outer = rows[-1]
+            rows[-1] = replace(outer, params=outer.params + layer.params, macs=outer.macs + layer.macs)
+    return tuple(rows)
 
 
 _EXACT_HEADERS = ("layer", "output", "params", "MACs", "receptive field", "jump", "start", "sees")
@@ -78,21 +102,21 @@ def _convention(summary: ModelSummary) -> str:
 
 
 def _exact_legend(depth: int | None) -> Iterator[str]:
-    inside = ", without the rows inside of it" if depth is None else f"; at depth {depth} with all that is inside of it"
+    inside = ", without the rows inside it" if depth is None else f"; at depth {depth} with all rows inside it"
     yield f"params, MACs: of the row itself{inside}"
     yield "jump: pixels from one position to the next"
     yield "start: the first pixel that the first position sees, negative beyond the border"
-    yield "sees: share of this image that a position sees, the largest over all positions"
+    yield "sees: fraction of this image that a position sees, the largest over all positions"
 
 
 def _totals(summary: ModelSummary) -> Iterator[tuple[str, str]]:
     frozen = summary.total_params - summary.trainable_params
     yield "parameters", f"{summary.total_params:,}, of which {summary.trainable_params:,} trainable, {frozen:,} frozen"
     if missing := summary.total_params - sum(layer.params for layer in summary.layers):
-        yield "without a row", f"{missing:,} parameters, in modules that are not called on such an input"
+        yield "without a row", f"{missing:,} parameters, in modules that are not called on this input"
     batch = f"for a batch of {summary.batch_size:,}"
-    yield "MACs", f"{in_units(summary.macs)} ({summary.macs:,}) {batch}"
-    weights, activations = in_megabytes(summary.weights_bytes), in_megabytes(summary.activations_bytes)
+    yield "MACs", f"{format_count(summary.macs)} ({summary.macs:,}) {batch}"
+    weights, activations = format_megabytes(summary.weights_bytes), format_megabytes(summary.activations_bytes)
     yield "memory", f"weights {weights}, activations {activations} {batch}"
 
 
@@ -104,12 +128,12 @@ def _exact_cells(summary: ModelSummary, layers: Sequence[LayerSummary]) -> Itera
         yield (
             _label(layer, enclosing[-1].name if enclosing else "", summary.model),
             _output(layer, summary.batch_size),
-            f"{layer.params:,}" if layer.params else NOTHING,
-            in_units(layer.macs) if layer.macs else NOTHING,
+            f"{layer.params:,}" if layer.params else EMPTY,
+            format_count(layer.macs) if layer.macs else EMPTY,
             _receptive_field(layer),
             _per_axis(layer.jump, _fraction, " x "),
-            NOTHING if layer.is_global else _per_axis(layer.start, str, ", "),
-            _share(layer.seen_fraction),
+            EMPTY if layer.is_global else _per_axis(layer.start, str, ", "),
+            _percentage(layer.seen_fraction),
         )
         enclosing.append(layer)
 
@@ -126,7 +150,7 @@ def _hook_order_cells(summary: ModelSummary, layers: Sequence[LayerSummary]) -> 
 
 
 def _label(layer: LayerSummary, enclosing_name: str, model: str) -> str:
-    """Name a layer within the row that it is inside of, and its type."""
+    """Name of a layer relative to the row around it, and its type."""
     if not layer.name:
         return layer.type if model == layer.type else f"{model} ({layer.type})"
     name = layer.name.removeprefix(f"{enclosing_name}.") if enclosing_name else layer.name
@@ -135,19 +159,19 @@ def _label(layer: LayerSummary, enclosing_name: str, model: str) -> str:
 
 def _output(layer: LayerSummary, batch_size: int) -> str:
     if layer.output_shape is None:
-        return NOTHING
+        return EMPTY
     return _by(_without_batch(layer.output_shape, batch_size)) or "scalar"
 
 
 def _published_output(layer: LayerSummary, batch_size: int) -> str:
     if layer.output_shape is None:
-        return NOTHING
+        return EMPTY
     rest = _without_batch(layer.output_shape, batch_size)
     return ",".join(map(str, layer.output_shape if rest == layer.output_shape else (-1, *rest)))
 
 
 def _without_batch(shape: tuple[int, ...], batch_size: int) -> tuple[int, ...]:
-    # An output may have lost its batch, or hold it elsewhere: then nothing is taken off.
+    # The batch may not be the first dimension of an output: then the shape is shown unchanged.
     return shape[1:] if shape and shape[0] == batch_size else shape
 
 
@@ -155,7 +179,7 @@ def _receptive_field(layer: LayerSummary) -> str:
     if layer.is_global:
         return "global"
     if layer.receptive_field is None:
-        return NOTHING
+        return EMPTY
     smallest = layer.smallest_receptive_field or layer.receptive_field
     sides = [
         str(high) if low == high else f"{low}..{high}"
@@ -165,23 +189,23 @@ def _receptive_field(layer: LayerSummary) -> str:
 
 
 def _per_axis(
-    figures: Extent | tuple[Fraction, ...] | None, say: Callable[[int | Fraction], str], separator: str
+    values: Extent | tuple[Fraction, ...] | None, format_value: Callable[[int | Fraction], str], separator: str
 ) -> str:
-    """Say the figures of all axes: one where they agree."""
-    if figures is None:
-        return NOTHING
-    told = [say(figure) for figure in figures]
-    return told[0] if len(set(told)) == 1 else separator.join(told)
+    """Format the values of all axes: a single one where they agree."""
+    if values is None:
+        return EMPTY
+    texts = [format_value(value) for value in values]
+    return texts[0] if len(set(texts)) == 1 else separator.join(texts)
 
 
-def _fraction(figure: int | Fraction) -> str:
-    return str(Fraction(figure))
+def _fraction(value: int | Fraction) -> str:
+    return str(Fraction(value))
 
 
-def _share(fraction: float | None) -> str:
-    """Say a share in per cent; 0 and 100 only where they are exact."""
+def _percentage(fraction: float | None) -> str:
+    """Format a fraction in percent; 0% and 100% only where they are exact."""
     if fraction is None:
-        return NOTHING
+        return EMPTY
     if 0 < fraction < 0.001:
         return "<0.1%"
     if 0.995 <= fraction < 1:
@@ -189,8 +213,8 @@ def _share(fraction: float | None) -> str:
     return f"{fraction:.1%}" if 0 < fraction < 0.0995 else f"{fraction:.0%}"
 
 
-def in_units(count: int) -> str:
-    """Say a count in three digits and k, M, G or T."""
+def format_count(count: int) -> str:
+    """Format a count with three digits and k, M, G or T."""
     value, units = float(count), iter(("", "k", "M", "G", "T"))
     unit = next(units)
     while (rounded := float(f"{value:.3g}")) >= 1000 and unit != "T":
@@ -201,8 +225,8 @@ def in_units(count: int) -> str:
     return f"{rounded:.{digits}f}{unit}"
 
 
-def in_megabytes(size_bytes: int) -> str:
-    """Say a size in megabytes of 10^6 bytes."""
+def format_megabytes(size_bytes: int) -> str:
+    """Format a size in megabytes of 10^6 bytes."""
     megabytes = size_bytes / 1e6
     return f"{megabytes:,.1f} MB" if megabytes >= 1 or not size_bytes else f"{megabytes:.2g} MB"
 

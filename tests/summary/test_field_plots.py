@@ -1,4 +1,4 @@
-"""Pictures show what the records say, whatever the network."""
+"""Plots show the numbers of the records, for any network."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ from visionlib.errors import ConfigError, ModelError
 from visionlib.models import build_model
 from visionlib.summary import summarize
 from visionlib.summary.effective import effective_field
-from visionlib.summary.pictures import draw_block, draw_effective, draw_growth
+from visionlib.summary.field_plots import draw_block, draw_effective, draw_growth
 
 
 def texts(figure: Figure) -> str:
     figure.draw_without_rendering()
-    found = [text.get_text() for axes in figure.axes for text in [*axes.texts, axes.title, axes._left_title]]  # type: ignore[attr-defined]
+    in_axes = [text.get_text() for axes in figure.axes for text in [*axes.texts, axes.title, axes._left_title]]  # type: ignore[attr-defined]
     labels = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-    return "\n".join([*found, *labels])
+    return "\n".join([*in_axes, *labels])
 
 
 def test_growing_fields_are_those_of_the_table() -> None:
@@ -39,18 +39,18 @@ def test_images_of_any_shape(size: tuple[int, int, int]) -> None:
     assert "1: 5 x 7" in texts(draw_growth(table, torch.zeros(size, dtype=torch.uint8)))
 
 
-def test_a_network_without_fields_is_told() -> None:
+def test_a_network_without_local_fields_is_an_error() -> None:
     table = summarize(nn.Sequential(nn.Flatten(), nn.Linear(27, 2)), (3, 3, 3))
-    with pytest.raises(ModelError, match="has no layer with a field of its own"):
+    with pytest.raises(ModelError, match="has no layer with a local receptive field"):
         draw_growth(table)
 
 
 def test_a_block_with_its_shortcut() -> None:
-    told = texts(draw_block(summarize(build_model("resnet18"), name="resnet18"), "layer2.0"))
-    assert "conv1 (Conv2d)\n128 x 16 x 16, sees 13 x 13" in told
-    assert "shortcut.0 (Conv2d)\n128 x 16 x 16, sees 11 x 11" in told
-    assert "relu2 (ReLU)\n128 x 16 x 16, sees 17 x 17" in told
-    assert "as it is" in texts(draw_block(summarize(build_model("resnet18")), "layer1.0"))
+    shown = texts(draw_block(summarize(build_model("resnet18"), name="resnet18"), "layer2.0"))
+    assert "conv1 (Conv2d)\n128 x 16 x 16, sees 13 x 13" in shown
+    assert "shortcut.0 (Conv2d)\n128 x 16 x 16, sees 11 x 11" in shown
+    assert "relu2 (ReLU)\n128 x 16 x 16, sees 17 x 17" in shown
+    assert "identity" in texts(draw_block(summarize(build_model("resnet18")), "layer1.0"))
     with pytest.raises(ModelError, match="stem: is no block of this model"):
         draw_block(summarize(build_model("resnet18")), "stem")
 

@@ -1,0 +1,104 @@
+"""Receptive fields of memory that is written to in place.
+
+Requirements: after a write through a view, every tensor that shares the memory has the new fields; a write into a plain
+tensor, such as `torch.empty`, gives it fields. Most memory is never written to through a view, so that fields belong to
+tensors at first. The first such write copies them into one table for all elements of the storage; from then on tensors
+read their fields from the table by their strides, as they read values from memory.
+"""
+
+import weakref
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from visionlib.summary.receptive_fields import NOTHING, ReceptiveFields, infer_dimensions
+from visionlib.summary.traced_tensor import TracedTensor, inner_of
+
+
+@dataclass(frozen=True, eq=False)
+class _Storage:
+    """Fields of a storage.
+
+    Attributes:
+        bounds: per image axis a tensor of shape (rows, elements of the storage).
+        tensor: holds the storage, so that its address is not given to another.
+        template: for the image size and other properties of the fields.
+    """
+
+    bounds: tuple[Tensor, ...]
+    tensor: Tensor
+    template: ReceptiveFields
+
+
+class StorageFields:
+    """Receptive fields of all traced tensors, and of plain tensors into which some were written."""
+
+    def __init__(self) -> None:
+        self._tensors: weakref.WeakSet[TracedTensor] = weakref.WeakSet()
+        self._written: dict[int, _Storage] = {}
+
+    def add(self, tensor: TracedTensor) -> None:
+        """Register a new tensor, which shares later writes to its memory."""
+        self._tensors.add(tensor)
+
+    def is_written(self, tensor: Tensor) -> bool:
+        """Whether the fields of a tensor's memory are kept per element of its storage."""
+        return bool(self._written) and _key(tensor) in self._written
+
+    def read(self, tensor: Tensor) -> ReceptiveFields | None:
+        """Receptive fields of a tensor; None if it does not depend on the image."""
+        if not self.is_written(tensor):
+            return tensor.own_fields if isinstance(tensor, TracedTensor) else None
+        storage, inner = self._written[_key(tensor)], inner_of(tensor)
+        bounds = tuple(_view_like(inner, bound).clone() for bound in storage.bounds)
+        return infer_dimensions(replace(storage.template, bounds=bounds), inner.shape)
+
+    def write(self, target: Tensor, fields: ReceptiveFields | None) -> None:
+        """Give a tensor, and all that share its memory, other fields; None for constants."""
+        key, inner = _key(target), inner_of(target)
+        template = fields
+        if key in self._written:
+            template = fields or self._written[key].template
+        else:
+            aliases = self._aliases(key) if isinstance(target, TracedTensor) else []
+            if aliases and all(_layout(alias.inner_tensor) == _layout(inner) for alias in aliases):
+                for alias in aliases:
+                    alias.own_fields = fields
+                return
+            template = fields or next((alias.own_fields for alias in aliases if alias.own_fields is not None), None)
+            if template is None:
+                return
+            self._written[key] = _allocate(inner, template, aliases)
+        assert template is not None
+        for bound, source in zip(self._written[key].bounds, template.bounds, strict=True):
+            written = torch.full((), NOTHING) if fields is None else source.expand(-1, *inner.shape)
+            _view_like(inner, bound).copy_(written)
+
+    def _aliases(self, key: int) -> list[TracedTensor]:
+        return [tensor for tensor in self._tensors if _key(tensor) == key]
+
+
+def _allocate(inner: Tensor, template: ReceptiveFields, aliases: list[TracedTensor]) -> _Storage:
+    """Make the table of a storage, filled with the fields that its tensors have so far."""
+    elements = inner.untyped_storage().nbytes() // inner.element_size()
+    bounds = tuple(torch.full((bound.shape[0], elements), NOTHING) for bound in template.bounds)
+    for alias in aliases:
+        if alias.own_fields is not None:
+            for bound, source in zip(bounds, alias.own_fields.bounds, strict=True):
+                _view_like(alias.inner_tensor, bound).copy_(source.expand(-1, *alias.inner_tensor.shape))
+    return _Storage(bounds, inner, template)
+
+
+def _key(tensor: Tensor) -> int:
+    return int(inner_of(tensor).untyped_storage()._cdata)
+
+
+def _view_like(tensor: Tensor, bound: Tensor) -> Tensor:
+    """View the bounds of a storage by the shape and strides of one of its tensors."""
+    return bound.as_strided((len(bound), *tensor.shape), (bound.shape[1], *tensor.stride()), tensor.storage_offset())
+
+
+def _layout(tensor: Tensor) -> tuple[Any, ...]:
+    return tensor.shape, tensor.stride(), tensor.storage_offset()
