@@ -1,85 +1,84 @@
-"""Which rate a range test suggests."""
+"""The rule by which a range test suggests a learning rate."""
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from statistics import median
 
-_WIDTH = 0.03
-"""Standard deviation of the smoothing, as a share of the steps; at least `_FEWEST_STEPS_WIDE`."""
-_FEWEST_STEPS_WIDE = 2.0
-_RISE = 0.1
-"""Share of what the loss has fallen by that it must rise by."""
-_NOISE = 6.0
-"""And so many standard deviations of a smoothed loss."""
-_HIGHEST = 2.0
-"""Losses above so many times the first ones count as that: one that runs away would else be seen before it does."""
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from scipy.stats import median_abs_deviation
+
+_SMOOTHING_FRACTION = 0.03
+"""Std of the Gaussian that smooths the losses, as a fraction of the steps; at least `_MIN_SMOOTHING_STEPS`."""
+_MIN_SMOOTHING_STEPS = 2.0
+_RISE_FRACTION = 0.1
+"""A rise of the loss is at least this fraction of its fall before,"""
+_RISE_STDS = 6.0
+"""and at least this number of stds of a smoothed loss."""
+_CAP_FACTOR = 2.0
+"""Losses are capped at this factor times the first ones: a divergence would smear into the steps before it."""
 
 
 def smooth_losses(losses: Sequence[float]) -> list[float]:
-    """Give the mean around each loss with the weights of a bell curve, so that nothing moves towards later steps."""
-    width = _width(len(losses))
-    reach = math.ceil(4 * width)
-    bell = [math.exp(-((offset / width) ** 2) / 2) for offset in range(-reach, reach + 1)]
-    smoothed = []
-    for step in range(len(losses)):
-        first, end = max(0, step - reach), min(len(losses), step + reach + 1)
-        weights = bell[first - step + reach : end - step + reach]
-        total = sum(weight * loss for weight, loss in zip(weights, losses[first:end], strict=True))
-        smoothed.append(total / sum(weights))
-    return smoothed
+    """Smooth losses by a Gaussian centered on each step, renormalized at both ends."""
+    std = _smoothing_steps(len(losses))
+    sums, weights = (
+        gaussian_filter1d(values, std, mode="constant", radius=math.ceil(4 * std))
+        for values in (np.asarray(losses, dtype=float), np.ones(len(losses)))
+    )
+    return [float(loss) for loss in sums / weights]
 
 
 def cap_losses(losses: Sequence[float]) -> list[float]:
-    """Cut off what has run away: all above twice the first losses."""
-    return [min(loss, _HIGHEST * median(losses[:5])) for loss in losses]
+    """Cap losses that diverge at twice the first losses."""
+    return [min(loss, _CAP_FACTOR * median(losses[:5])) for loss in losses]
 
 
 def suggest_rate(rates: Sequence[float], losses: Sequence[float]) -> tuple[float, str]:
     """Suggest a peak rate: where the loss first rises again, or higher if the network learns far beyond that.
 
-    The loss has risen where it is above its lowest so far by a tenth of what it had fallen by, and by more than the
-    noise between batches: there the network becomes unstable. One with normalisation, thrown out of its first valley,
-    finds another one at higher rates, and a schedule's warm-up, which is slower than the test, takes it some way
-    there. So if a tenth of the rate at which the last valley is lowest is higher, the suggestion is the geometric mean
-    of both. What was compared: docs/experiments.md.
+    The loss has risen where it exceeds its minimum so far by a tenth of its fall, and by more than the noise between
+    batches: there the training becomes unstable. A network with normalization leaves its first valley there and finds
+    another one at higher rates. The warm-up of a schedule, which is slower than the test, takes it some way there. So
+    if a tenth of the rate at the minimum of the last valley is higher, the suggestion is the geometric mean of both.
+    Rules that were compared: docs/experiments.md.
 
     Args:
         rates: of each step, growing.
         losses: of each step, finite.
     Returns:
-        The rate, to two digits, and the rule as a sentence that goes on after "it is".
+        The rate, to two digits, and the rule as the end of a sentence that begins with "it is".
     Source: Smith 2015, arXiv:1506.01186, section 3.3, for the first rise (the rate at which the curve "slows, becomes
         ragged, or starts to fall" is a good highest one); a tenth of the lowest is fastai's `minimum`.
     """
     capped = cap_losses(losses)
     smoothed = smooth_losses(capped)
-    noise = _NOISE * _deviation(capped) / math.sqrt(2 * math.sqrt(math.pi) * _width(len(losses)))
+    noise = _RISE_STDS * _step_std(capped) / math.sqrt(2 * math.sqrt(math.pi) * _smoothing_steps(len(losses)))
     rise = _find_rise(smoothed, noise)
     if rise is None:
         rule = "the highest rate of the test, up to which the smoothed loss did not rise: test higher ones too"
         return _round(rates[-1]), rule
     edge, last = rates[rise], rates[_find_last_valley(smoothed, noise)]
-    told = f"{edge:.2g}, at which the smoothed loss has first risen again by a tenth of its fall"
+    first_rise = f"{edge:.2g}, at which the smoothed loss has first risen again by a tenth of its fall"
     if last / 10 <= edge:
-        return _round(edge), f"the rate {told}"
-    rule = f"the geometric mean of {told}, and a tenth of {last:.2g}, at which it is lowest after that"
+        return _round(edge), f"the rate {first_rise}"
+    rule = f"the geometric mean of {first_rise}, and a tenth of {last:.2g}, at which it is lowest after that"
     return _round(math.sqrt(edge * last / 10)), rule
 
 
 def _find_rise(smoothed: Sequence[float], noise: float) -> int | None:
-    """Find the first step at which the loss has risen again by a tenth of what it had fallen by."""
+    """Return the first step at which the loss has risen again by a tenth of its fall."""
     lowest = smoothed[0]
     for step, loss in enumerate(smoothed):
         lowest = min(lowest, loss)
-        if loss > lowest + max(_RISE * (smoothed[0] - lowest), noise):
+        if loss > lowest + max(_RISE_FRACTION * (smoothed[0] - lowest), noise):
             return step
     return None
 
 
 def _find_last_valley(smoothed: Sequence[float], noise: float) -> int:
-    """Find the lowest step of the last valley: from the end backwards, until the loss rises as much as for a rise."""
-    least = max(_RISE * (smoothed[0] - min(smoothed)), noise)
+    """Return the minimum of the last valley, searched backwards from the end up to the first rise."""
+    least = max(_RISE_FRACTION * (smoothed[0] - min(smoothed)), noise)
     lowest = len(smoothed) - 1
     for step in range(len(smoothed) - 1, -1, -1):
         if smoothed[step] < smoothed[lowest]:
@@ -89,17 +88,20 @@ def _find_last_valley(smoothed: Sequence[float], noise: float) -> int:
     return lowest
 
 
-def _width(steps: int) -> float:
-    return max(_FEWEST_STEPS_WIDE, _WIDTH * steps)
+def _smoothing_steps(steps: int) -> float:
+    return max(_MIN_SMOOTHING_STEPS, _SMOOTHING_FRACTION * steps)
 
 
-def _deviation(losses: Sequence[float]) -> float:
-    """Standard deviation from step to step, by the median, which a few wild steps do not move.
+def _step_std(losses: Sequence[float]) -> float:
+    """Robust std of a loss between steps, from the median absolute change.
 
-    Steps between equal losses are left out: those that were cut off do not change any more.
+    Changes of zero are left out: capped losses do not change.
     """
-    changes = [abs(after - before) for before, after in pairwise(losses) if after != before]
-    return 1.4826 * median(changes) / math.sqrt(2) if changes else 0.0
+    changes = np.diff(losses)
+    changes = changes[changes != 0]
+    if not len(changes):
+        return 0.0
+    return float(median_abs_deviation(changes, center=lambda values, axis: 0.0, scale="normal")) / math.sqrt(2)
 
 
 def _round(rate: float) -> float:
