@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import pytest
 import torch
 from torch import Tensor, nn
-from visionlib.explanation.borrowed import borrowed
-from visionlib.inference.eval_mode import unwrap_model
+from visionlib.eval_mode import eval_mode, unwrap_model
 
 from tests.explanation.networks import Tiny
 from visionlib.errors import ModelError
@@ -131,7 +130,7 @@ def test_wrapped_networks_are_explained_by_their_inside() -> None:
 
 def test_within_the_block_it_is_in_evaluation_mode_with_frozen_weights() -> None:
     model = awkward_network()
-    with borrowed(model) as inside:
+    with eval_mode(model, has_gradients=True) as inside:
         assert not any(module.training for module in inside.modules())
         assert not any(parameter.requires_grad for parameter in inside.parameters())
 

@@ -12,9 +12,9 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from visionlib.errors import ModelError
+from visionlib.eval_mode import eval_mode
 from visionlib.summary.calls import ModuleCall, first_tensor
 from visionlib.summary.following import follow
-from visionlib.summary.model_state import preserve_state
 from visionlib.summary.receptive_fields import SEEN_HIGH, SEEN_LOW, ReceptiveFields
 
 FRACTIONS = (0.5, 0.9, 0.95, 0.99)
@@ -116,7 +116,7 @@ def _gradient(model: nn.Module, call: ModuleCall, batch: Tensor) -> Tensor:
 
     handle = call.module.register_forward_hook(keep)
     try:
-        with preserve_state(model), torch.enable_grad():
+        with eval_mode(model, has_gradients=True):
             image = batch.detach().clone().requires_grad_()
             # A copy: an in-place activation may not write to a leaf.
             model(image * 1.0)
