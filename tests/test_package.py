@@ -1,5 +1,8 @@
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -24,3 +27,19 @@ def test_every_public_name_is_there() -> None:
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="No visionlib attribute trian"):
         visionlib.trian  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_readme_docstring_and_contract_have_the_same_map(project_root: Path) -> None:
+    """The import-linter contract lists the layers from right to left."""
+    contract = tomllib.loads((project_root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    layers = [layer.replace("(", "").replace(")", "").split(" | ") for layer in reversed(contract["layers"])]
+    expected = [[name for name in layer if name not in {"version", "export"}] for layer in layers]
+    readme = (project_root / "README.md").read_text(encoding="utf-8")
+    for text in (readme, visionlib.__doc__ or ""):
+        drawn = re.search(r"errors \| progress <-.*?<- cli", text, re.DOTALL)
+        assert drawn is not None
+        assert [layer.split(" | ") for layer in " ".join(drawn[0].split()).split(" <- ")] == expected
+    table = re.findall(r"^\| `(\w+)(?:\.py|/)` \|", readme, re.MULTILINE)
+    assert sorted(table) == sorted(name for layer in expected for name in layer)
+    folders = {path.stem for path in (project_root / "visionlib").iterdir() if path.suffix in {"", ".py"}}
+    assert set(table) == folders - {"__init__", "__main__", "__pycache__", "version"}
