@@ -25,8 +25,8 @@ def test_a_config_comes_back_from_json(recipe: str) -> None:
         ({"epochs": 0}, "epochs: 0 is out of range; it must be at least 1"),
         ({"label_smoothing": 1.5}, "label_smoothing: 1.5 is out of range; it must be from 0 to 1"),
         ({"peak_learning_rate": float("nan")}, "peak_learning_rate: nan is out of range"),
-        ({"resolutions": ()}, r"resolutions: \(\) has shares outside"),
-        ({"resolutions": (0.5, 1.5)}, "resolutions: .* has shares outside"),
+        ({"resolutions": ()}, r"resolutions: \(\) has fractions outside"),
+        ({"resolutions": (0.5, 1.5)}, "resolutions: .* has fractions outside"),
     ],
 )
 def test_values_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:

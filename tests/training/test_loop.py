@@ -102,13 +102,13 @@ def test_global_random_state_is_left_alone(small_shapes: Dataset, small_config: 
 def test_held_out_images_are_scored_and_not_learned_from(
     small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
 ) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     config = small_config.replace(validation_fraction=0.25)
-    run = train(small_shapes, config, out=tmp_path / "run", log=told.append)
+    run = train(small_shapes, config, out=tmp_path / "run", log=messages.append)
     history = [json.loads(line) for line in run.history.read_text().splitlines()]
     assert all(0 <= record["validation_accuracy"] <= 1 for record in history)
-    assert any("150 images to learn from" in line for line in told)
-    assert any("held out" in line for line in told)
+    assert any("150 images to learn from" in line for line in messages)
+    assert any("held out" in line for line in messages)
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_a_remedy(
@@ -178,9 +178,9 @@ def test_parts_of_a_step_make_up_the_whole(parts: int, small_shapes: Dataset) ->
     for config in (TrainConfig(batch_size=50), TrainConfig(batch_size=50, parts=parts)):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
-        fit = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
+        job = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
         optimizer = make_optimizer(model, config)
-        take_step = TrainingStep(model, optimizer, fit)
+        take_step = TrainingStep(model, optimizer, job)
         batches = zip(torch.split(split.images, 50), torch.split(split.labels, 50), strict=True)
         told = [take_step(*batch, side_px=16, learning_rate=0.1) for batch in batches]
         found.append((told, [parameter.detach() for parameter in model.parameters()]))

@@ -90,7 +90,7 @@ def test_filters_step_as_the_formula_says(device: str, memory_format: Any, chann
     weight = torch.randn(channels[1], channels[0], 3, 3, dtype=torch.float64)
     parameter = nn.Parameter(weight.float().to(device, memory_format=memory_format))
     group = {"params": [parameter], "is_orthogonalized": True, "weight_decay": 0.01}
-    optimizer = Muon([group], momentum=0.6, others_momentum=0.9, number_format=torch.float32)
+    optimizer = Muon([group], momentum=0.6, sgd_momentum=0.9, dtype=torch.float32)
     length, momentum = weight.norm(), torch.zeros_like(weight)
     for rate in (0.1, 0.3, 0.2):
         gradient = torch.randn_like(weight)
@@ -110,7 +110,7 @@ def test_filters_that_learn_nothing_stay(number_format: torch.dtype) -> None:
     conv = nn.Conv2d(3, 8, 3, bias=False)
     before, conv.weight.grad = conv.weight.detach().clone(), torch.zeros_like(conv.weight)
     group = {"params": [conv.weight], "is_orthogonalized": True, "weight_decay": 0.0}
-    optimizer = Muon([group], momentum=0.6, others_momentum=0.9, number_format=number_format)
+    optimizer = Muon([group], momentum=0.6, sgd_momentum=0.9, dtype=number_format)
     optimizer.param_groups[0]["lr"] = 0.1
     optimizer.step()
     torch.testing.assert_close(conv.weight.detach(), before)
@@ -148,8 +148,8 @@ def test_a_parameter_without_gradient_stays() -> None:
             {"params": [conv.bias], "is_orthogonalized": False, "weight_decay": 0.0},
         ],
         momentum=0.6,
-        others_momentum=0.9,
-        number_format=torch.float32,
+        sgd_momentum=0.9,
+        dtype=torch.float32,
     )
     set_rates(optimizer, TrainConfig(), 0.1)
     before = idle.weight.detach().clone()

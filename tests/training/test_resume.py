@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tests.training.interrupting import interrupt_after, same_weights, without_times
-from tests.training.kernels import needs_kernels
+from tests.training.cpu import needs_kernels
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.runs import Run, read_json
@@ -45,14 +45,14 @@ def test_an_interrupt_after_any_step_changes_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     with monkeypatch.context() as patched:
         interrupt_after(steps, patched, lambda: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
-            train(small_shapes, small_config, out=tmp_path / "run", log=told.append)
+            train(small_shapes, small_config, out=tmp_path / "run", log=messages.append)
     assert told[-1] == f"interrupted and saved; go on with: visionlib train --resume {tmp_path / 'run'}"
-    run = resume(tmp_path / "run", dataset=small_shapes, log=told.append)
-    assert f"going on after epoch {steps // STEPS_PER_EPOCH} and {steps % STEPS_PER_EPOCH} steps" in told
+    run = resume(tmp_path / "run", dataset=small_shapes, log=messages.append)
+    assert f"going on after epoch {steps // STEPS_PER_EPOCH} and {steps % STEPS_PER_EPOCH} steps" in messages
     assert same_weights(run, finished_run)
     assert without_times(run) == without_times(finished_run)
     told_of = read_json(run.training)
