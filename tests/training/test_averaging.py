@@ -1,95 +1,141 @@
-"""Averages of weights against their formulas, step by step."""
+"""The exponential moving average of the weights equals its formula, step by step, and survives a checkpoint."""
+
+from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from visionlib.runs import Run
 from visionlib.training import TrainConfig
-from visionlib.training.averaging import LOOKAHEAD_EVERY_STEPS, WeightAverage
+from visionlib.training.averaging import WeightAverage
+from visionlib.training.checkpoint import Checkpointer, Progress, load_checkpoint
+from visionlib.training.distributed import SINGLE_PROCESS
+
+EMA = TrainConfig(averaging="ema", averaging_decay=0.9)
 
 
 def small_model() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
 
 
-def states(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.double().clone() for name, value in model.state_dict().items()}
+def state_of(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 def drift(model: nn.Module, step: int) -> None:
-    """Move every weight and statistic, as a step of training does."""
+    """Change every weight and statistic, as a training step does."""
     with torch.no_grad():
-        for place, value in enumerate(model.state_dict().values()):
-            value.add_(step + place + 1)
+        for number, value in enumerate(model.state_dict().values()):
+            value.add_(step + number + 1)
 
 
-def test_ema_is_its_formula_and_the_model_learns_on_from_its_own_weights() -> None:
+def test_the_average_equals_its_formula_and_the_model_trains_with_its_own_weights() -> None:
     model = small_model()
-    average = WeightAverage(model, TrainConfig(averaging="ema", averaging_decay=0.9), 100)
-    expected = states(model)
+    average = WeightAverage(model, EMA)
+    expected = {name: value.double() for name, value in state_of(model).items()}
     for step in range(100):
         drift(model, step)
         average.update(step)
         decay = min(0.9, 1 - 10 / (10 + step))
-        for name, value in states(model).items():
-            expected[name] = decay * expected[name] + (1 - decay) * value
-    own = states(model)
-    with average.used():
-        inside = states(model)
-    assert all(torch.equal(states(model)[name], own[name]) for name in own)
-    average.finish()
-    for name, value in states(model).items():
+        for name, value in state_of(model).items():
+            expected[name] = decay * expected[name] + (1 - decay) * value.double()
+    own = state_of(model)
+    with average.applied():
+        inside = state_of(model)
+    assert all(torch.equal(state_of(model)[name], own[name]) for name in own)
+    average.apply()
+    for name, value in state_of(model).items():
         if "num_batches" in name:
             assert value == own[name]
             continue
-        torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-3)
+        torch.testing.assert_close(value.double(), expected[name], rtol=1e-4, atol=1e-3)
         assert torch.equal(value, inside[name])
 
 
-def test_lookahead_is_its_formula_and_the_model_learns_on_from_the_average() -> None:
-    model, total = small_model(), 20
-    average = WeightAverage(model, TrainConfig(averaging="lookahead", averaging_decay=0.95), total)
-    expected, own = states(model), states(model)
-    for step in range(total):
+def test_the_bits_are_those_of_lerp() -> None:
+    """Runs of earlier versions, which had no `AveragedModel`, are resumed with the same bits."""
+    model = small_model()
+    average = WeightAverage(model, EMA)
+    expected = [value.clone() for value in model.state_dict().values() if value.is_floating_point()]
+    for step in range(30):
         drift(model, step)
         average.update(step)
-        for place, name in enumerate(own):
-            own[name] = own[name] + step + place + 1
-        if (step + 1) % LOOKAHEAD_EVERY_STEPS == 0:
-            decay = 0.95**LOOKAHEAD_EVERY_STEPS * ((step + 1) / total) ** 3
-            for name in own:
-                if "num_batches" not in name:
-                    expected[name] = decay * expected[name] + (1 - decay) * own[name]
-                    own[name] = expected[name]
-        for name, value in states(model).items():
-            torch.testing.assert_close(value, own[name], rtol=1e-5, atol=1e-4)
-    average.finish()
-    for name, value in states(model).items():
-        torch.testing.assert_close(value, own[name], rtol=1e-5, atol=1e-4)
+        weights = [value for value in model.state_dict().values() if value.is_floating_point()]
+        torch._foreach_lerp_(expected, weights, 1 - min(0.9, 1 - 10 / (10 + step)))
+    assert all(torch.equal(a, b) for a, b in zip(average.state(), expected, strict=True))
 
 
-def test_none_costs_nothing_and_changes_nothing() -> None:
+def test_the_model_has_its_own_weights_again_after_an_error() -> None:
     model = small_model()
-    average = WeightAverage(model, TrainConfig(), 10)
+    average = WeightAverage(model, EMA)
     drift(model, 0)
-    before = states(model)
-    average.update(0)
-    with average.used():
-        pass
-    average.finish()
-    assert average.state() == average.statistics() == []
-    assert all(torch.equal(value, before[name]) for name, value in states(model).items())
+    own = state_of(model)
+    with pytest.raises(KeyboardInterrupt), average.applied():
+        assert any(not torch.equal(value, own[name]) for name, value in state_of(model).items())
+        raise KeyboardInterrupt
+    assert all(torch.equal(value, own[name]) for name, value in state_of(model).items())
 
 
-def test_it_goes_on_from_what_a_checkpoint_holds_and_refuses_another_models() -> None:
-    config = TrainConfig(averaging="ema")
+def test_without_averaging_nothing_is_stored_or_changed() -> None:
     model = small_model()
-    average = WeightAverage(model, config, 10)
-    drift(model, 3)
-    average.update(50)
-    other = WeightAverage(small_model(), config, 10)
-    other.load(average.state(), average.statistics())
-    assert all(torch.equal(a, b) for a, b in zip(other.state(), average.state(), strict=True))
+    average = WeightAverage(model, TrainConfig())
+    drift(model, 0)
+    before = state_of(model)
+    average.update(0)
+    with average.applied():
+        pass
+    average.apply()
+    assert average.state() == average.statistics() == []
+    assert all(torch.equal(value, before[name]) for name, value in state_of(model).items())
+
+
+def test_the_average_of_another_model_is_refused() -> None:
+    average = WeightAverage(small_model(), EMA)
     assert len(average.statistics()) == 2
     with pytest.raises(ValueError, match="of another model"):
-        other.load([], [])
+        average.load([], [])
+
+
+@pytest.mark.parametrize("at_step", [0, 7, 15])
+def test_an_average_from_a_checkpoint_goes_on_bit_for_bit(at_step: int, tmp_path: Path) -> None:
+    run = Run(tmp_path)
+
+    def begin() -> tuple[nn.Module, torch.optim.Optimizer, WeightAverage]:
+        torch.manual_seed(0)
+        model = small_model()
+        return model, torch.optim.SGD(model.parameters()), WeightAverage(model, EMA)
+
+    model, optimizer, average = begin()
+    for step in range(20):
+        if step == at_step:
+            progress = Progress(torch.zeros(()), torch.zeros((), dtype=torch.int64))
+            Checkpointer(run, 60).save(model, optimizer, average, progress)
+        drift(model, step)
+        average.update(step)
+
+    resumed_model, resumed_optimizer, resumed = begin()
+    drift(resumed_model, 99)  # the checkpoint replaces all of it
+    resumed.update(99)
+    load_checkpoint(run, resumed_model, resumed_optimizer, resumed, "cpu", SINGLE_PROCESS)
+    for step in range(at_step, 20):
+        drift(resumed_model, step)
+        resumed.update(step)
+    for a, b in zip(resumed.state(), average.state(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_checkpoint_holds_the_average_as_a_list_of_tensors(tmp_path: Path) -> None:
+    """The format of `resume.pt`: floating-point weights and statistics, in the order of the state_dict."""
+    model = small_model()
+    average = WeightAverage(model, EMA)
+    drift(model, 0)
+    average.update(3)
+    progress = Progress(torch.zeros(()), torch.zeros((), dtype=torch.int64))
+    Checkpointer(Run(tmp_path), 60).save(model, torch.optim.SGD(model.parameters()), average, progress)
+    stored = torch.load(Run(tmp_path).resume, weights_only=True)
+    shapes = [value.shape for value in model.state_dict().values() if value.is_floating_point()]
+    assert isinstance(stored["average"], list)
+    assert [tensor.shape for tensor in stored["average"]] == shapes
+    (own,) = stored["processes"]
+    assert [tensor.shape for tensor in own["average_statistics"]] == [torch.Size([2])] * 2

@@ -28,7 +28,7 @@ def test_order_is_a_function_of_seed_and_epoch(small_shapes: Dataset) -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_an_image_is_augmented_alike_whatever_stands_beside_it(small_shapes: Dataset, recipe: str) -> None:
+def test_augmentation_does_not_depend_on_the_other_images_of_a_batch(small_shapes: Dataset, recipe: str) -> None:
     split, config = small_shapes.train, RECIPES[recipe]
     whole = augment_images(split.images, split.index, config, epoch=1)
     assert not torch.equal(whole, split.images)
@@ -37,7 +37,7 @@ def test_an_image_is_augmented_alike_whatever_stands_beside_it(small_shapes: Dat
         assert torch.equal(alone[0], whole[position])
 
 
-def test_all_magnitudes_at_zero_leave_the_images_alone(small_shapes: Dataset) -> None:
+def test_magnitudes_of_zero_change_no_image(small_shapes: Dataset) -> None:
     split = small_shapes.train
     config = TrainConfig(flip="none", crop_px=0)
     assert torch.equal(augment_images(split.images, split.index, config, epoch=0), split.images)

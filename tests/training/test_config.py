@@ -1,3 +1,5 @@
+"""Settings: their ranges and types, the way to JSON and back, and the recipes."""
+
 import dataclasses
 import json
 from typing import Any
@@ -25,8 +27,8 @@ def test_a_config_comes_back_from_json(recipe: str) -> None:
         ({"epochs": 0}, "epochs: 0 is out of range; it must be at least 1"),
         ({"label_smoothing": 1.5}, "label_smoothing: 1.5 is out of range; it must be from 0 to 1"),
         ({"peak_learning_rate": float("nan")}, "peak_learning_rate: nan is out of range"),
-        ({"resolutions": ()}, r"resolutions: \(\) has shares outside"),
-        ({"resolutions": (0.5, 1.5)}, "resolutions: .* has shares outside"),
+        ({"resolutions": ()}, r"resolutions: \(\) has fractions outside"),
+        ({"resolutions": (0.5, 1.5)}, "resolutions: .* has fractions outside"),
     ],
 )
 def test_values_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -53,7 +55,25 @@ def test_wrong_types_in_a_file_are_refused(values: dict[str, object], message: s
         TrainConfig.from_dict(values)
 
 
-def test_whole_numbers_stand_for_shares_and_rates() -> None:
+def test_removed_settings_of_stored_runs_are_accepted_where_they_changed_nothing() -> None:
+    stored = {**TrainConfig().to_dict(), "zero_init": False, "averaging": "none"}
+    assert TrainConfig.from_dict(stored) == TrainConfig()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"zero_init": True}, "zero_init: there is no such setting; "),
+        ({"averaging": "lookahead"}, "averaging: 'lookahead' is none of its values; choose from: none, ema"),
+    ],
+)
+def test_removed_settings_that_changed_a_run_are_refused_in_one_line(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        TrainConfig.from_dict({**TrainConfig().to_dict(), **values})
+    assert "\n" not in str(caught.value)
+
+
+def test_integers_are_accepted_for_fractions_and_rates() -> None:
     config = TrainConfig.from_dict({"peak_learning_rate": 1, "resolutions": [1]})
     assert config == TrainConfig(peak_learning_rate=1.0, resolutions=(1.0,))
 

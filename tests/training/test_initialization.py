@@ -1,6 +1,4 @@
-"""Weights to begin with, against their definitions."""
-
-from typing import Any
+"""Initial weights that depend on the images, against their definition."""
 
 import pytest
 import torch
@@ -9,13 +7,15 @@ from torch import nn
 
 from visionlib.data import Dataset
 from visionlib.data.random import Stream, random_order
+from visionlib.inference.device import choose_compute
 from visionlib.inference.preprocessing import prepare_inputs
 from visionlib.models import build_model
 from visionlib.training import TrainConfig, initialization
-from visionlib.training.initialization import initialize_model, whiten_stem, zero_init_blocks
+from visionlib.training.initialization import initialize_model, whiten_stem
+from visionlib.training.job import TrainingJob
 
 
-def test_a_whitened_stem_puts_out_uncorrelated_channels_of_one_variance() -> None:
+def test_a_whitened_stem_has_uncorrelated_channels_of_equal_variance() -> None:
     generator = torch.Generator().manual_seed(0)
     smooth = F.avg_pool2d(torch.randn(64, 3, 40, 40, generator=generator), 5, 1)
     stem = nn.Conv2d(3, 64, 3, padding=1, bias=False)
@@ -23,53 +23,44 @@ def test_a_whitened_stem_puts_out_uncorrelated_channels_of_one_variance() -> Non
     whiten_stem(nn.Sequential(stem), smooth)
     outputs = F.conv2d(smooth, stem.weight)[:, :27].movedim(1, -1).flatten(0, 2)
     covariance = outputs.T @ outputs / len(outputs)
-    deviations = covariance.diagonal().sqrt()
-    correlations = covariance / deviations[:, None] / deviations
-    # The components that carry more than the least variance that is allowed for.
+    stds = covariance.diagonal().sqrt()
+    correlations = covariance / stds[:, None] / stds
+    # The components whose variance is large beside the constant added to it.
     strong = correlations[:8, :8]
     assert (strong - torch.eye(8)).abs().max() < 0.12
-    assert deviations[:8].max() < 1.15 * deviations[:8].min()
+    assert stds[:8].max() < 1.15 * stds[:8].min()
     torch.testing.assert_close(stem.weight[27:54], -stem.weight[:27])
     assert torch.equal(stem.weight[54:], drawn[54:])
     assert float(stem.weight[:54].detach().norm()) == pytest.approx(float(drawn[:54].norm()), rel=1e-5)
 
 
-@pytest.mark.parametrize("model", ["resnet18", "resnet50", "resnet20"])
-def test_silent_blocks_are_their_shortcuts(model: str) -> None:
-    network = build_model(model).eval()
-    zero_init_blocks(network)
-    inputs = torch.randn(2, 3, 16, 16)
-    features = network.relu1(network.bn1(network.conv1(inputs)))  # type: ignore[operator]
-    for block in network.layer1:  # type: ignore[union-attr]
-        torch.testing.assert_close(block(features), block.shortcut(features).relu())
-        features = block(features)
+def make_small_job(dataset: Dataset, config: TrainConfig) -> TrainingJob:
+    split = dataset.train
+    return TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
 
 
-def test_by_default_nothing_is_changed_and_what_is_asked_for_is(small_shapes: Dataset) -> None:
-    split = small_shapes.train
-    fresh = build_model("resnet20")
-    asked: list[tuple[dict[str, Any], bool]] = [({}, False), ({"whiten": True}, True), ({"zero_init": True}, True)]
-    for changes, is_changed in asked:
-        model = build_model("resnet20")
-        initialize_model(model, split, TrainConfig(**changes), split.mean, split.std)
-        same = [torch.equal(a, b) for a, b in zip(model.parameters(), fresh.parameters(), strict=True)]
-        assert all(same) is not is_changed
+@pytest.mark.parametrize("whiten", [False, True])
+def test_weights_are_changed_only_if_the_settings_say_so(whiten: bool, small_shapes: Dataset) -> None:
+    fresh, model = build_model("resnet20"), build_model("resnet20")
+    initialize_model(model, make_small_job(small_shapes, TrainConfig(whiten=whiten)))
+    same = [torch.equal(a, b) for a, b in zip(model.parameters(), fresh.parameters(), strict=True)]
+    assert same == [not whiten] + [True] * (len(same) - 1)
 
 
-def test_a_network_without_a_fitting_stem_is_left_alone() -> None:
+def test_a_network_without_a_matching_stem_is_not_changed() -> None:
     for model in (nn.Linear(3, 2), nn.Conv2d(4, 8, 3)):
         before = model.weight.detach().clone()
         whiten_stem(model, torch.randn(2, 3, 8, 8))
         assert torch.equal(model.weight, before)
 
 
-def test_the_whitening_images_do_not_depend_on_the_numbers_that_crop_them(
+def test_whitening_images_have_a_random_stream_of_their_own(
     small_shapes: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     split, seen = small_shapes.train, []
     monkeypatch.setattr(initialization, "_IMAGES", 20)
     monkeypatch.setattr(initialization, "whiten_stem", lambda model, inputs: seen.append(inputs))
-    initialize_model(build_model("resnet20"), split, TrainConfig(whiten=True), split.mean, split.std)
+    initialize_model(build_model("resnet20"), make_small_job(small_shapes, TrainConfig(whiten=True)))
     cropped = random_order(TrainConfig().seed, 0, split.index, Stream.CROP_COLUMNS)[:20]
     assert len(seen[0]) == 20
     assert not torch.equal(seen[0], prepare_inputs(split.images[cropped], split.mean, split.std))

@@ -14,7 +14,7 @@ from visionlib.evaluation import evaluate
 from visionlib.inference.device import choose_compute
 from visionlib.inference.prediction import predict_logits
 from visionlib.inference.predictions import load_predictions
-from visionlib.inference.trained_model import load_model, load_record
+from visionlib.inference.trained_model import load_model
 from visionlib.runs import Run, read_json
 from visionlib.training import TrainConfig, train
 from visionlib.training.job import TrainingJob
@@ -57,12 +57,12 @@ def test_a_run_that_ends_on_shrunk_images_predicts_those(
     run = train(small_shapes, config, out=tmp_path / "run")
     model, record = load_model(run)
     assert record.input_size == (8, 8)
-    kept, _, _ = load_predictions(run, weights_hash=load_record(run).weights_sha256)
+    logits = load_predictions(run).predictions.logits
     images = small_shapes.test.images
     expected = predict_logits(model, images, mean=record.mean, std=record.std, side_px=8)
-    torch.testing.assert_close(kept.logits, expected)
+    torch.testing.assert_close(logits, expected)
     at_full_size = predict_logits(model, images, mean=record.mean, std=record.std)
-    assert not torch.allclose(kept.logits, at_full_size, atol=0.01)
+    assert not torch.allclose(logits, at_full_size, atol=0.01)
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(
@@ -77,7 +77,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(
 
 
 def test_training_learns_what_can_be_learned(small_config: TrainConfig, tmp_path: Path) -> None:
-    """Four shades of grey with some noise: the network must tell them apart after forty steps, also unseen ones."""
+    """Four shades of gray with noise: the network classifies them after eighty steps, also unseen ones."""
 
     def draw_shades(n: int) -> ImageSplit:
         labels = torch.arange(n) % 4
@@ -93,25 +93,25 @@ def test_training_learns_what_can_be_learned(small_config: TrainConfig, tmp_path
     assert read_json(run.training)["test_accuracy"] > 0.9
 
 
-def test_global_random_state_is_left_alone(small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path) -> None:
+def test_global_random_state_is_not_changed(small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
     train(small_shapes, small_config.replace(epochs=1), out=tmp_path / "run")
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_held_out_images_are_scored_and_not_learned_from(
+def test_held_out_images_are_scored_and_not_trained_on(
     small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
 ) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     config = small_config.replace(validation_fraction=0.25)
-    run = train(small_shapes, config, out=tmp_path / "run", log=told.append)
+    run = train(small_shapes, config, out=tmp_path / "run", log=messages.append)
     history = [json.loads(line) for line in run.history.read_text().splitlines()]
     assert all(0 <= record["validation_accuracy"] <= 1 for record in history)
-    assert any("150 images to learn from" in line for line in told)
-    assert any("held out" in line for line in told)
+    assert any("150 images to learn from" in line for line in messages)
+    assert any("held out" in line for line in messages)
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_a_remedy(
+def test_a_loss_that_is_nan_ends_the_run_with_a_remedy(
     small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
 ) -> None:
     config = small_config.replace(peak_learning_rate=1e30, warmup_fraction=0.0)
@@ -121,7 +121,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_remedy(
     assert not Run(tmp_path / "run").training.exists()
 
 
-def test_a_folder_that_holds_something_is_not_touched(
+def test_a_folder_that_is_not_empty_is_not_changed(
     finished_run: Run, small_shapes: Dataset, small_config: TrainConfig
 ) -> None:
     before = {path.name: path.read_bytes() for path in finished_run.path.iterdir()}
@@ -155,7 +155,7 @@ def test_bf16_trains_too(small_shapes: Dataset, small_config: TrainConfig, tmp_p
 @pytest.mark.parametrize(("channels", "side_px", "n_classes"), [(1, 28, 2), (3, 96, 1000), (1, 20, 3)])
 @pytest.mark.parametrize("recipe", ["quick", "standard"])
 def test_images_of_every_kind(recipe: str, channels: int, side_px: int, n_classes: int, tmp_path: Path) -> None:
-    """Grey or coloured, small or large, of two classes or a thousand: trained and evaluated by every recipe."""
+    """Grayscale or color, small or large, two classes or a thousand: trained and evaluated."""
     shape = (40, channels, side_px, side_px)
     images = torch.arange(math.prod(shape)).remainder(251).to(torch.uint8).reshape(shape)
     classes = tuple(f"class {k}" for k in range(n_classes))
@@ -171,27 +171,27 @@ def test_images_of_every_kind(recipe: str, channels: int, side_px: int, n_classe
 
 
 @pytest.mark.parametrize("parts", [2, 3])
-def test_parts_of_a_step_make_up_the_whole(parts: int, small_shapes: Dataset) -> None:
-    """Without normalisation by batches the gradients, and so the weights, are those of the whole to rounding."""
+def test_accumulated_gradients_equal_those_of_the_batch(parts: int, small_shapes: Dataset) -> None:
+    """Without batch normalization, to rounding."""
     split = small_shapes.train
-    found = []
+    results = []
     for config in (TrainConfig(batch_size=50), TrainConfig(batch_size=50, parts=parts)):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
-        fit = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
+        job = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
         optimizer = make_optimizer(model, config)
-        take_step = TrainingStep(model, optimizer, fit)
+        take_step = TrainingStep(model, optimizer, job)
         batches = zip(torch.split(split.images, 50), torch.split(split.labels, 50), strict=True)
-        told = [take_step(*batch, side_px=16, learning_rate=0.1) for batch in batches]
-        found.append((told, [parameter.detach() for parameter in model.parameters()]))
-    for (loss, hits), (other_loss, other_hits) in zip(found[0][0], found[1][0], strict=True):
+        steps = [take_step(*batch, side_px=16, learning_rate=0.1) for batch in batches]
+        results.append((steps, [parameter.detach() for parameter in model.parameters()]))
+    for (loss, hits), (other_loss, other_hits) in zip(results[0][0], results[1][0], strict=True):
         torch.testing.assert_close(loss, other_loss)
         assert hits == other_hits
-    for whole, made_up in zip(found[0][1], found[1][1], strict=True):
-        torch.testing.assert_close(whole, made_up, rtol=1e-4, atol=1e-6)
+    for whole, accumulated in zip(results[0][1], results[1][1], strict=True):
+        torch.testing.assert_close(whole, accumulated, rtol=1e-4, atol=1e-6)
 
 
-def test_parts_of_one_image_are_refused(small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path) -> None:
+def test_parts_of_one_image_are_an_error(small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="parts: of 40 each has less than two images of a step; take fewer"):
         train(small_shapes, small_config.replace(parts=40), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

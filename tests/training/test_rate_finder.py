@@ -1,4 +1,4 @@
-"""The range test against training by hand, and everything that it was given as it was before."""
+"""The range test against a training written out; network, data and generators keep their state."""
 
 import dataclasses
 import json
@@ -21,11 +21,12 @@ from visionlib.models import build_model
 from visionlib.training import TrainConfig
 from visionlib.training.batches import epoch_batches
 from visionlib.training.initialization import initialize_model
-from visionlib.training.rate_finder import _kept_random_state
+from visionlib.training.job import TrainingJob
+from visionlib.training.rate_finder import _seeded_generators
 
 
 class WithDropout(nn.Module):
-    """Draws from torch's generator, and has what a state_dict does not hold."""
+    """Draws from torch's generator, and has a buffer outside its state_dict."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,13 +71,13 @@ def test_every_step_is_that_of_plain_sgd(small_shapes: Dataset, plain_config: Tr
     assert not finding.has_diverged
 
 
-def test_it_begins_as_a_training_would(small_shapes: Dataset, config: TrainConfig) -> None:
-    config, split = config.replace(whiten=True, zero_init=True), small_shapes.train
+def test_the_network_is_initialized_as_in_training(small_shapes: Dataset, config: TrainConfig) -> None:
+    config, split = config.replace(whiten=True), small_shapes.train
     model = build_model("resnet20", classes=10, channels=3, seed=0).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     plain = find_learning_rate(small_shapes, config, model=model, steps=20)
-    initialize_model(model, split, config, split.mean, split.std)
-    begun = find_learning_rate(small_shapes, config, model=model, steps=20)
-    assert find_learning_rate(small_shapes, config, steps=20).losses == begun.losses != plain.losses
+    initialize_model(model, TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std))
+    initialized = find_learning_rate(small_shapes, config, model=model, steps=20)
+    assert find_learning_rate(small_shapes, config, steps=20).losses == initialized.losses != plain.losses
 
 
 @pytest.mark.parametrize("growth", ["exponential", "linear"])
@@ -91,7 +92,7 @@ def test_rates_grow_evenly_from_the_lowest_to_the_highest(
     assert gaps == pytest.approx([gaps[0]] * 19)
 
 
-def test_it_ends_when_the_loss_runs_away(small_shapes: Dataset, config: TrainConfig) -> None:
+def test_it_ends_when_the_loss_diverges(small_shapes: Dataset, config: TrainConfig) -> None:
     finding = find_learning_rate(small_shapes, config, lowest=1e-3, highest=1e6, steps=40)
     assert finding.has_diverged
     assert len(finding.rates) == len(finding.losses) == len(finding.smoothed) < 40
@@ -99,7 +100,7 @@ def test_it_ends_when_the_loss_runs_away(small_shapes: Dataset, config: TrainCon
     assert finding.rates[0] <= finding.suggestion <= finding.rates[-1]
 
 
-def test_everything_is_left_as_it_was(small_shapes: Dataset, config: TrainConfig) -> None:
+def test_network_and_generators_keep_their_state(small_shapes: Dataset, config: TrainConfig) -> None:
     model = WithDropout()
     model.norm.running_mean.fill_(0.25)  # type: ignore[union-attr]
     model.norm.eval()
@@ -115,27 +116,27 @@ def test_everything_is_left_as_it_was(small_shapes: Dataset, config: TrainConfig
     assert model.norm.weight.grad is None
     assert [p.requires_grad for p in model.parameters()] == [True, True, True, False]
     assert torch.equal(torch.get_rng_state(), state)
-    torch.manual_seed(99)  # what was drawn before does not matter either
+    torch.manual_seed(99)  # the state before does not matter either
     assert find_learning_rate(small_shapes, config, model=model, steps=20, highest=1e3) == first
 
 
-def test_all_generators_are_put_back() -> None:
-    """By itself, since the checks of annotations draw from Python's generator around every call."""
+def test_all_generators_are_restored() -> None:
+    """Tested alone, since the runtime checks of annotations draw from Python's generator around every call."""
     compute = choose_compute("cpu")
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
-    drawn = []
+    draws = []
     for _ in range(2):
-        with _kept_random_state(compute, 3):
-            drawn.append(torch.rand(1).item())
+        with _seeded_generators(compute, 3):
+            draws.append(torch.rand(1).item())
             random.random()
             np.random.rand()  # noqa: NPY002
         assert torch.equal(torch.get_rng_state(), states[0])
         assert random.getstate() == states[1]
         assert str(np.random.get_state()) == str(states[2])  # noqa: NPY002
-    assert drawn[0] == drawn[1]
+    assert draws[0] == draws[1]
 
 
-def test_nothing_is_left_behind_when_it_fails(small_shapes: Dataset, config: TrainConfig) -> None:
+def test_state_is_restored_after_an_error(small_shapes: Dataset, config: TrainConfig) -> None:
     class Failing(WithDropout):
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
             if self.calls > 2:
@@ -162,7 +163,7 @@ def test_the_record_is_plain_json(small_shapes: Dataset, config: TrainConfig) ->
     assert len(record["rates"]) == len(record["losses"]) == len(record["smoothed"])
 
 
-def test_muons_filters_keep_their_share(small_shapes: Dataset, config: TrainConfig) -> None:
+def test_the_ratio_to_muons_rate_is_kept(small_shapes: Dataset, config: TrainConfig) -> None:
     config = config.replace(optimizer="muon", muon_learning_rate=0.1, peak_learning_rate=0.2)
     finding = find_learning_rate(small_shapes, config, steps=20)
     assert finding.settings["peak_learning_rate"] == finding.suggestion
@@ -179,7 +180,7 @@ def test_muons_filters_keep_their_share(small_shapes: Dataset, config: TrainConf
         ({"steps": 19}, "steps: 19 are too few to see a curve; set at least 20"),
     ],
 )
-def test_ranges_that_are_none(
+def test_invalid_ranges_are_errors(
     arguments: dict[str, float], message: str, small_shapes: Dataset, config: TrainConfig
 ) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -1,5 +1,6 @@
-"""Interrupted and resumed is uninterrupted, bit for bit, wherever it was interrupted and by whatever."""
+"""An interrupted and resumed run equals an uninterrupted one, bit for bit, after any step and any signal."""
 
+import importlib
 import os
 import random
 import signal
@@ -15,14 +16,16 @@ import pytest
 import torch
 
 from tests.training.interrupting import interrupt_after, same_weights, without_times
-from tests.training.kernels import needs_kernels
+from tests.training.cpu import needs_kernels
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.runs import Run, read_json
-from visionlib.training import TrainConfig, device, resume, train
+from visionlib.training import TrainConfig, resume, train
 from visionlib.training.averaging import WeightAverage
 from visionlib.training.checkpoint import Checkpointer, Progress
 from visionlib.training.cpu.compile import KernelError
+
+accelerate_module = importlib.import_module("visionlib.training.cpu.accelerate")  # the package exports the function
 
 STEPS_PER_EPOCH = 4
 """Of the small configuration: 200 images in batches of 50."""
@@ -45,19 +48,19 @@ def test_an_interrupt_after_any_step_changes_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     with monkeypatch.context() as patched:
         interrupt_after(steps, patched, lambda: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
-            train(small_shapes, small_config, out=tmp_path / "run", log=told.append)
-    assert told[-1] == f"interrupted and saved; go on with: visionlib train --resume {tmp_path / 'run'}"
-    run = resume(tmp_path / "run", dataset=small_shapes, log=told.append)
-    assert f"going on after epoch {steps // STEPS_PER_EPOCH} and {steps % STEPS_PER_EPOCH} steps" in told
+            train(small_shapes, small_config, out=tmp_path / "run", log=messages.append)
+    assert messages[-1] == f"interrupted and saved; go on with: visionlib train --resume {tmp_path / 'run'}"
+    run = resume(tmp_path / "run", dataset=small_shapes, log=messages.append)
+    assert f"going on after epoch {steps // STEPS_PER_EPOCH} and {steps % STEPS_PER_EPOCH} steps" in messages
     assert same_weights(run, finished_run)
     assert without_times(run) == without_times(finished_run)
-    told_of = read_json(run.training)
-    assert told_of["seconds_total"] > told_of["seconds_training"]
-    assert told_of["test_accuracy"] == read_json(finished_run.training)["test_accuracy"]
+    outcome = read_json(run.training)
+    assert outcome["seconds_total"] > outcome["seconds_training"]
+    assert outcome["test_accuracy"] == read_json(finished_run.training)["test_accuracy"]
     assert run.predictions.read_bytes() == finished_run.predictions.read_bytes()
 
 
@@ -66,14 +69,14 @@ def test_an_interrupt_after_any_step_changes_nothing(
     [
         {},
         {"averaging": "ema", "averaging_decay": 0.8, "whiten": True},
-        {"averaging": "lookahead", "zero_init": True, "norm_bias_factor": 8.0},
-        {"averaging": "lookahead", "optimizer": "muon", "norm_bias_factor": 8.0},
+        {"norm_bias_factor": 8.0},
+        {"averaging": "ema", "optimizer": "muon", "norm_bias_factor": 8.0},
         {"precision": "bf16", "optimizer": "muon"},
         {"sam_radius": 0.05, "sam_start": 0.4, "optimizer": "muon", "parts": 2},
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
-def test_interrupted_again_and_again(
+def test_repeated_interruptions_change_nothing(
     settings: dict[str, Any],
     small_shapes: Dataset,
     small_config: TrainConfig,
@@ -83,7 +86,7 @@ def test_interrupted_again_and_again(
     config = small_config.replace(
         epochs=3, batch_size=30, flip="random", cutout_px=4, validation_fraction=0.1, **settings
     )
-    whole = train(small_shapes, config, out=tmp_path / "whole")
+    uninterrupted = train(small_shapes, config, out=tmp_path / "whole")
     dice = random.Random(0)
     go: Callable[[], Run] = lambda: train(small_shapes, config, out=tmp_path / "parts")  # noqa: E731
     interruptions = 0
@@ -101,13 +104,13 @@ def test_interrupted_again_and_again(
         interruptions += 1
         go = lambda: resume(tmp_path / "parts", dataset=small_shapes)  # noqa: E731
     assert interruptions >= 3
-    assert same_weights(parts, whole)
-    assert without_times(parts) == without_times(whole)
+    assert same_weights(parts, uninterrupted)
+    assert without_times(parts) == without_times(uninterrupted)
 
 
 @needs_kernels
 @pytest.mark.parametrize("had_kernels", [True, False])
-def test_a_run_goes_on_with_the_kernels_that_it_began_with(
+def test_a_run_is_resumed_with_the_kernels_that_it_began_with(
     had_kernels: bool,
     small_shapes: Dataset,
     small_config: TrainConfig,
@@ -120,7 +123,7 @@ def test_a_run_goes_on_with_the_kernels_that_it_began_with(
     def with_kernels(are_there: bool, act: Callable[[], Run]) -> Run:
         with monkeypatch.context() as patched:
             if not are_there:
-                patched.setattr(device, "load_kernels", fail)
+                patched.setattr(accelerate_module, "load_kernels", fail)
             return act()
 
     config = small_config.replace(precision="bf16")
@@ -138,13 +141,13 @@ def test_a_run_goes_on_with_the_kernels_that_it_began_with(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
-def test_a_process_that_was_killed_goes_on_from_its_last_checkpoint(finished_run: Run, tmp_path: Path) -> None:
-    """Killed without a word, at some moment: what lies in the folder is enough."""
+def test_a_killed_process_is_resumed_from_its_last_checkpoint(finished_run: Run, tmp_path: Path) -> None:
+    """By SIGKILL, at an arbitrary moment."""
     script = (
         "import sys; from visionlib.data import load_shapes; from visionlib.training import TrainConfig, train\n"
         "config = TrainConfig(model='resnet20', epochs=2, batch_size=64, device='cpu', precision='fp32', "
         "checkpoint_s=0.001, threads=int(sys.argv[2]))\n"
-        "import visionlib.training.checkpoint as c; c._LARGEST_COST = 1.0\n"
+        "import visionlib.training.checkpoint as c; c._MAX_TIME_FRACTION = 1.0\n"
         "train(load_shapes(n_train=200, n_test=70, image_size=16), config, out=sys.argv[1])\n"
     )
     process = subprocess.Popen(
@@ -178,7 +181,7 @@ def test_a_second_interrupt_ends_at_once(
     assert not (tmp_path / "run" / "resume.pt").exists()
 
 
-def test_handlers_are_put_back_and_other_threads_train_without(
+def test_handlers_are_restored_and_other_threads_train_without_them(
     small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
 ) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
@@ -197,7 +200,7 @@ def test_without_checkpoints_there_is_no_file(small_shapes: Dataset, small_confi
     assert not run.resume.exists()
 
 
-def test_what_cannot_be_resumed_is_told(finished_run: Run, small_shapes: Dataset, tmp_path: Path) -> None:
+def test_runs_that_cannot_be_resumed_are_errors(finished_run: Run, small_shapes: Dataset, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is finished; test it with: visionlib test"):
         resume(finished_run)
     (tmp_path / "run").mkdir()
@@ -229,7 +232,7 @@ def test_a_checkpoint_runs_no_code(finished_run: Run, small_shapes: Dataset, tmp
     assert not (tmp_path / "made").exists()
 
 
-def test_checkpoints_are_rarer_where_they_cost_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoints_are_rarer_where_they_take_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("visionlib.training.checkpoint.time.perf_counter", lambda: now[0])
     model = torch.nn.Linear(1, 1)
@@ -243,11 +246,11 @@ def test_checkpoints_are_rarer_where_they_cost_much(tmp_path: Path, monkeypatch:
     real = torch.save
 
     def slow(*arguments: object) -> None:
-        now[0] += 3  # of which 1 % is 300 seconds
+        now[0] += 3  # which is 1 % of 300 seconds
         real(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(torch, "save", slow)
-    checkpointer.save(model, optimizer, WeightAverage(model, TrainConfig(), 1), progress)
+    checkpointer.save(model, optimizer, WeightAverage(model, TrainConfig()), progress)
     now[0] += 299
     assert not checkpointer.is_due()
     now[0] += 1

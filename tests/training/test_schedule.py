@@ -135,7 +135,7 @@ def test_an_unknown_schedule_and_no_cycle_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "shares", "expected"),
+    ("steps", "fractions", "expected"),
     [
         (6, (0.5, 0.5, 0.5, 0.75, 0.75, 1.0), [16, 16, 16, 24, 24, 32]),
         (4, (0.5, 1.0), [16, 16, 32, 32]),
@@ -145,30 +145,30 @@ def test_an_unknown_schedule_and_no_cycle_are_refused() -> None:
         (2, (0.3, 0.7), [8, 24]),
     ],
 )
-def test_resolutions_spread_over_the_steps(steps: int, shares: tuple[float, ...], expected: list[int]) -> None:
-    assert [resolution_px(step, steps, shares, 32) for step in range(steps)] == expected
+def test_resolutions_spread_over_the_steps(steps: int, fractions: tuple[float, ...], expected: list[int]) -> None:
+    assert [resolution_px(step, steps, fractions, 32) for step in range(steps)] == expected
 
 
 @given(st.integers(1, 30), st.lists(st.floats(0.01, 1), min_size=1, max_size=8), st.integers(1, 224))
-def test_resolutions_stay_within_the_image(steps: int, shares: list[float], side_px: int) -> None:
+def test_resolutions_stay_within_the_image(steps: int, fractions: list[float], side_px: int) -> None:
     for step in range(steps):
-        assert min(8, side_px) <= resolution_px(step, steps, tuple(shares), side_px) <= side_px
+        assert min(8, side_px) <= resolution_px(step, steps, tuple(fractions), side_px) <= side_px
 
 
 @given(st.integers(1, 300), st.integers(1, 8))
-def test_each_resolution_has_its_share_of_the_steps(steps: int, count: int) -> None:
-    shares = tuple(round(0.25 + 0.125 * at / count, 6) for at in range(count))
-    sides = [resolution_px(step, steps, shares, 3200) for step in range(steps)]
+def test_each_resolution_has_an_equal_part_of_the_steps(steps: int, count: int) -> None:
+    fractions = tuple(round(0.25 + 0.125 * at / count, 6) for at in range(count))
+    sides = [resolution_px(step, steps, fractions, 3200) for step in range(steps)]
     assert sides == sorted(sides)
-    for share in shares:
-        assert abs(sides.count(scale_side(share, 3200)) - steps / count) <= 1
+    for fraction in fractions:
+        assert abs(sides.count(scale_side(fraction, 3200)) - steps / count) <= 1
 
 
-def test_a_whole_side_stays_itself() -> None:
+def test_the_full_resolution_is_not_rounded() -> None:
     assert resolution_px(0, 1, (1.0,), 29) == 29
 
 
-def test_the_last_steps_learn_from_uphill() -> None:
+def test_the_last_steps_are_those_of_sam() -> None:
     config = TrainConfig(sam_radius=0.02, sam_start=0.8)
     assert [step for step in range(10) if is_sam_step(step, 10, config)] == [8, 9]
     assert all(is_sam_step(step, 10, config.replace(sam_start=0.0)) for step in range(10))
@@ -176,7 +176,7 @@ def test_the_last_steps_learn_from_uphill() -> None:
     assert not any(is_sam_step(step, 10, TrainConfig(sam_start=0.0)) for step in range(10))
 
 
-def test_shares_of_steps_by_hand() -> None:
+def test_step_fractions_by_hand() -> None:
     config = TrainConfig(resolutions=(0.5, 0.5, 0.75, 1.0), sam_radius=0.02, sam_start=0.6)
     expected = {(16, False): 0.5, (24, False): 0.1, (24, True): 0.15, (32, True): 0.25}
     assert step_fractions(config, 32) == pytest.approx(expected)
@@ -193,15 +193,15 @@ def test_shares_of_steps_by_hand() -> None:
     st.sampled_from([0.0, 0.02]),
     st.floats(0, 1),
 )
-def test_shares_of_steps_are_those_that_the_steps_come_to(
-    total: int, shares: list[float], radius: float, start: float
+def test_step_fractions_agree_with_the_steps(
+    total: int, fractions: list[float], radius: float, start: float
 ) -> None:
-    config = TrainConfig(resolutions=tuple(shares), sam_radius=radius, sam_start=start)
-    told = step_fractions(config, 32)
-    assert sum(told.values()) == pytest.approx(1)
+    config = TrainConfig(resolutions=tuple(fractions), sam_radius=radius, sam_start=start)
+    predicted = step_fractions(config, 32)
+    assert sum(predicted.values()) == pytest.approx(1)
     steps = [
         (resolution_px(step, total, config.resolutions, 32), is_sam_step(step, total, config)) for step in range(total)
     ]
-    for kind in {*told, *steps}:
-        # Each stretch of one kind is off by less than a step; there are at most as many stretches as shares.
-        assert abs(steps.count(kind) - total * told.get(kind, 0)) <= len(shares) + 1e-6
+    for kind in {*predicted, *steps}:
+        # Each stretch of one kind is off by less than a step; there are at most as many stretches as fractions.
+        assert abs(steps.count(kind) - total * predicted.get(kind, 0)) <= len(fractions) + 1e-6

@@ -1,4 +1,4 @@
-"""A step learns what its formula says, and a recorded one leaves the same bits as one that goes kernel by kernel."""
+"""A step equals its formula, and a step replayed as a CUDA graph leaves the same bits as one that is not."""
 
 import signal
 from pathlib import Path
@@ -18,6 +18,7 @@ from visionlib.models import MODELS, build_model
 from visionlib.training import TrainConfig, recipe_config, resume, train
 from visionlib.training.batches import augmented_batches, epoch_batches
 from visionlib.training.budget import fit_time_budget
+from visionlib.training.cuda_graphs import StepKind
 from visionlib.training.job import TrainingJob
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.step import TrainingStep
@@ -31,8 +32,8 @@ def test_a_step_is_gradient_descent_on_the_smoothed_loss(small_shapes: Dataset) 
     split, config = small_shapes.train, TrainConfig(momentum=0.0, weight_decay=0.0, label_smoothing=0.1)
     model = small_net()
     before = [parameter.detach().clone().requires_grad_() for parameter in model.parameters()]
-    fit = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
-    take_step = TrainingStep(model, make_optimizer(model, config), fit)
+    job = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
+    take_step = TrainingStep(model, make_optimizer(model, config), job)
     loss, hits = take_step(split.images[:50], split.labels[:50], side_px=12, learning_rate=0.3)
 
     inputs = prepare_inputs(split.images[:50], split.mean, split.std, 12)
@@ -48,62 +49,62 @@ def test_a_step_is_gradient_descent_on_the_smoothed_loss(small_shapes: Dataset) 
         torch.testing.assert_close(parameter.detach(), (old - 0.3 * old.grad).detach())
 
 
-def test_a_step_from_uphill_goes_down_the_slope_that_is_there(small_shapes: Dataset) -> None:
-    """The first 13 of 50 images tell the way: what one process and several take, rounded up."""
+def test_a_sam_step_takes_the_gradient_at_perturbed_weights(small_shapes: Dataset) -> None:
+    """The perturbation comes from the first 13 of 50 images: a quarter, rounded up."""
     split = small_shapes.train
     config = TrainConfig(momentum=0.0, weight_decay=0.0, label_smoothing=0.0, sam_radius=0.1, sam_fraction=0.25)
     model = small_net()
     weights = [parameter.detach().clone().requires_grad_() for parameter in model.parameters()]
-    fit = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
-    take_step = TrainingStep(model, make_optimizer(model, config), fit)
-    loss, _ = take_step(split.images[:50], split.labels[:50], side_px=12, learning_rate=0.3, uphill=True)
+    job = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
+    take_step = TrainingStep(model, make_optimizer(model, config), job)
+    loss, _ = take_step(split.images[:50], split.labels[:50], side_px=12, learning_rate=0.3, is_sam=True)
 
     def loss_of(at: list[torch.Tensor], n: int) -> torch.Tensor:
         inputs = prepare_inputs(split.images[:n], split.mean, split.std, 12)
         features = F.relu(F.conv2d(inputs, at[0], at[1])).mean((2, 3))
         return F.cross_entropy(features @ at[2].T + at[3], split.labels[:n])
 
-    slopes = torch.autograd.grad(loss_of(weights, 13), weights)
-    steepness = sum((weights[at].norm() * slopes[at].norm()) ** 2 for at in (0, 2)) ** 0.5
-    moved = [
-        (weight + 0.1 * weight.norm() ** 2 * slope / steepness if weight.ndim > 1 else weight).detach().requires_grad_()
-        for weight, slope in zip(weights, slopes, strict=True)
+    gradients = torch.autograd.grad(loss_of(weights, 13), weights)
+    norm = sum((weights[at].norm() * gradients[at].norm()) ** 2 for at in (0, 2)) ** 0.5
+    perturbed = [
+        (weight + 0.1 * weight.norm() ** 2 * gradient / norm if weight.ndim > 1 else weight).detach().requires_grad_()
+        for weight, gradient in zip(weights, gradients, strict=True)
     ]
-    expected = loss_of(moved, 50)
+    expected = loss_of(perturbed, 50)
     torch.testing.assert_close(loss, expected.detach())
     assert loss > loss_of(weights, 50) + 0.001
-    gradients = torch.autograd.grad(expected, moved)
-    for parameter, old, gradient in zip(model.parameters(), weights, gradients, strict=True):
+    there = torch.autograd.grad(expected, perturbed)
+    for parameter, old, gradient in zip(model.parameters(), weights, there, strict=True):
         torch.testing.assert_close(parameter.detach(), (old - 0.3 * gradient).detach())
 
 
 @pytest.mark.parametrize("changes", [{"parts": 3}, {"parts": 3, "sam_fraction": 0.5}, {"sam_fraction": 0.01}])
-def test_a_step_from_uphill_in_parts_is_one_in_whole(changes: dict[str, Any], small_shapes: Dataset) -> None:
+def test_a_sam_step_with_accumulated_gradients_equals_one_without(changes: dict[str, Any], small_shapes: Dataset) -> None:
     split = small_shapes.train
-    found = []
+    results = []
     for parts in (changes.get("parts", 1), 1):
         torch.manual_seed(0)
         model, config = small_net(), TrainConfig(sam_radius=0.1, **{**changes, "parts": parts})
-        fit = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
-        take_step = TrainingStep(model, make_optimizer(model, config), fit)
-        take_step(split.images[:50], split.labels[:50], side_px=12, learning_rate=0.3, uphill=True)
-        found.append([parameter.detach() for parameter in model.parameters()])
-    for ours, theirs in zip(*found, strict=True):
+        job = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
+        take_step = TrainingStep(model, make_optimizer(model, config), job)
+        take_step(split.images[:50], split.labels[:50], side_px=12, learning_rate=0.3, is_sam=True)
+        results.append([parameter.detach() for parameter in model.parameters()])
+    for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_nothing_is_recorded_on_a_processor(small_shapes: Dataset, small_config: TrainConfig) -> None:
+def test_nothing_is_recorded_on_a_cpu(small_shapes: Dataset, small_config: TrainConfig) -> None:
     split = small_shapes.train
     model = build_model("resnet20")
-    fit = TrainingJob(split, small_config, choose_compute("cpu", "fp32"), split.mean, split.std)
+    job = TrainingJob(split, small_config, choose_compute("cpu", "fp32"), split.mean, split.std)
     optimizer = make_optimizer(model, small_config)
-    take_step = TrainingStep(model, optimizer, fit)
-    assert take_step.capture([(50, 16, False)]) is None
+    take_step = TrainingStep(model, optimizer, job)
+    assert take_step.record([StepKind(50, 16, False)]) is None
     assert not optimizer.state
     assert isinstance(optimizer.param_groups[0]["lr"], float)
 
 
-def test_what_is_made_for_gpus_is_refused_elsewhere(
+def test_compile_is_refused_without_a_gpu(
     small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="compile: it is made for GPUs, and this trains on cpu; leave it out"):
@@ -116,9 +117,9 @@ CONFIGS = {
     "sgd": GPU_CONFIG,
     "muon": GPU_CONFIG.replace(optimizer="muon"),
     "parts": GPU_CONFIG.replace(optimizer="muon", parts=2, norm_bias_factor=4.0),
-    "ema": GPU_CONFIG.replace(averaging="ema", whiten=True, zero_init=True),
-    "lookahead": GPU_CONFIG.replace(averaging="lookahead", averaging_decay=0.9, cutout_px=4, flip="random"),
-    "uphill": GPU_CONFIG.replace(optimizer="muon", parts=2, sam_radius=0.02, sam_start=0.6),
+    "ema": GPU_CONFIG.replace(averaging="ema", whiten=True),
+    "ema and cutout": GPU_CONFIG.replace(averaging="ema", averaging_decay=0.9, cutout_px=4, flip="random"),
+    "sam": GPU_CONFIG.replace(optimizer="muon", parts=2, sam_radius=0.02, sam_start=0.6),
     "fp32": GPU_CONFIG.replace(precision="fp32"),
     "compiled": GPU_CONFIG.replace(compile=True),
     "deep": GPU_CONFIG.replace(model="resnet18", epochs=2, optimizer="muon"),
@@ -127,11 +128,11 @@ CONFIGS = {
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", CONFIGS)
-def test_recorded_steps_leave_the_bits_of_steps_that_are_not(name: str, small_shapes: Dataset, tmp_path: Path) -> None:
+def test_recorded_steps_leave_the_bits_of_unrecorded_ones(name: str, small_shapes: Dataset, tmp_path: Path) -> None:
     config = CONFIGS[name]
-    told: list[str] = []
-    recorded = train(small_shapes, config, out=tmp_path / "recorded", log=told.append)
-    assert not [line for line in told if "cannot be recorded" in line]
+    messages: list[str] = []
+    recorded = train(small_shapes, config, out=tmp_path / "recorded", log=messages.append)
+    assert not [line for line in messages if "cannot be recorded" in line]
     plain = train(small_shapes, config.replace(cuda_graphs="off"), out=tmp_path / "plain")
     assert same_weights(recorded, plain)
     assert without_times(recorded) == without_times(plain)
@@ -154,72 +155,72 @@ def test_interrupted_and_resumed_on_a_gpu_is_uninterrupted(
 
 
 @pytest.mark.gpu
-def test_recording_changes_neither_weights_nor_draws(small_shapes: Dataset) -> None:
+def test_recording_changes_neither_weights_nor_random_states(small_shapes: Dataset) -> None:
     split, config = small_shapes.train.to("cuda"), GPU_CONFIG.replace(optimizer="muon", sam_radius=0.02)
     model = build_model("resnet20").to("cuda", memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    draws = torch.cuda.get_rng_state()
-    fit = TrainingJob(split, config, choose_compute("cuda"), split.mean, split.std)
-    optimizer = make_optimizer(model, config, fit.number_format)
-    take_step = TrainingStep(model, optimizer, fit)
-    assert take_step.capture([(50, 16, False), (50, 12, True)]) is None
+    state = torch.cuda.get_rng_state()
+    job = TrainingJob(split, config, choose_compute("cuda"), split.mean, split.std)
+    optimizer = make_optimizer(model, config, job.compute.dtype)
+    take_step = TrainingStep(model, optimizer, job)
+    assert take_step.record([StepKind(50, 16, False), StepKind(50, 12, True)]) is None
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert torch.equal(torch.cuda.get_rng_state(), draws)
-    assert all(not state["momentum_buffer"].any() for state in optimizer.state.values())
+    assert torch.equal(torch.cuda.get_rng_state(), state)
+    assert all(not entry["momentum_buffer"].any() for entry in optimizer.state.values())
 
 
 @pytest.mark.gpu
-def test_a_gpu_shows_what_a_processor_shows(small_shapes: Dataset) -> None:
+def test_augmentation_on_a_gpu_equals_that_on_a_cpu(small_shapes: Dataset) -> None:
     config = recipe_config("course2020", crop_px=2, cutout_px=4)
     split = small_shapes.train
     batches = epoch_batches(split, 48, seed=1, epoch=2)
     on_gpu = epoch_batches(split.to("cuda"), 48, seed=1, epoch=2)
     assert [batch.tolist() for batch in batches] == [batch.tolist() for batch in on_gpu]
-    shown = augmented_batches(split, batches, config, 2)
+    augmented = augmented_batches(split, batches, config, 2)
     for (images, labels), (theirs, their_labels) in zip(
-        shown, augmented_batches(split.to("cuda"), on_gpu, config, 2), strict=True
+        augmented, augmented_batches(split.to("cuda"), on_gpu, config, 2), strict=True
     ):
-        # Sines and products round otherwise there; a value on the edge between two pixels may fall to either side.
+        # Sines and products round differently there; a value between two pixel values may be rounded either way.
         assert (images.int() - theirs.cpu().int()).abs().max() <= 1
         assert torch.equal(labels, their_labels.cpu())
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("model", ["resnet9", "resnet50", "resnet20"])
-def test_known_networks_can_be_recorded(model: str, small_shapes: Dataset, tmp_path: Path) -> None:
+def test_built_in_networks_can_be_recorded(model: str, small_shapes: Dataset, tmp_path: Path) -> None:
     assert model in MODELS
-    told: list[str] = []
-    train(small_shapes, GPU_CONFIG.replace(model=model, epochs=1), out=tmp_path / "run", log=told.append)
-    assert not [line for line in told if "cannot be recorded" in line]
+    messages: list[str] = []
+    train(small_shapes, GPU_CONFIG.replace(model=model, epochs=1), out=tmp_path / "run", log=messages.append)
+    assert not [line for line in messages if "cannot be recorded" in line]
 
 
 @pytest.mark.gpu
-def test_a_network_that_asks_the_processor_goes_unrecorded(
+def test_a_network_that_reads_values_is_not_recorded(
     small_shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "asking.py").write_text(
+    (tmp_path / "reading.py").write_text(
         "from torch import nn\n"
-        "class Asking(nn.Module):\n"
+        "class Reading(nn.Module):\n"
         "    def __init__(self):\n"
         "        super().__init__()\n"
         "        self.net = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 10))\n"
         "    def forward(self, x):\n"
         "        return self.net(x) if x.mean().item() < 9 else self.net(-x)\n"
         "def build():\n"
-        "    return Asking()\n"
+        "    return Reading()\n"
     )
     monkeypatch.chdir(tmp_path)
-    told: list[str] = []
-    config = GPU_CONFIG.replace(model="asking:build", epochs=1)
-    quiet = train(small_shapes, config, out=tmp_path / "quiet", log=told.append)
-    assert not [line for line in told if "cannot be recorded" in line]
-    asked = train(small_shapes, config.replace(cuda_graphs="on"), out=tmp_path / "asked", log=told.append)
-    assert [line for line in told if "cannot be recorded" in line]
-    assert same_weights(quiet, asked)
+    messages: list[str] = []
+    config = GPU_CONFIG.replace(model="reading:build", epochs=1)
+    automatic = train(small_shapes, config, out=tmp_path / "automatic", log=messages.append)
+    assert not [line for line in messages if "cannot be recorded" in line]
+    recorded = train(small_shapes, config.replace(cuda_graphs="on"), out=tmp_path / "recorded", log=messages.append)
+    assert [line for line in messages if "cannot be recorded" in line]
+    assert same_weights(automatic, recorded)
 
 
 @pytest.mark.gpu
 def test_a_budget_is_measured_on_a_gpu(small_shapes: Dataset) -> None:
     split = small_shapes.train.to("cuda")
-    fit = TrainingJob(split, GPU_CONFIG, choose_compute("cuda"), split.mean, split.std)
-    assert fit_time_budget(fit, 10, 20.0).epochs >= 1
+    job = TrainingJob(split, GPU_CONFIG, choose_compute("cuda"), split.mean, split.std)
+    assert fit_time_budget(job, 20.0).epochs >= 1

@@ -1,4 +1,4 @@
-"""What is left for people who watch a training: test accuracy along the way, TensorBoard's files, and a picture."""
+"""Records for people who watch a training: test accuracy during it, TensorBoard's files, and the history."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ def scalars(run: Run) -> dict[str, dict[int, float]]:
     return {name: {e.step: e.value for e in events.Scalars(name)} for name in events.Tags()["scalars"]}
 
 
-def test_the_test_split_is_scored_every_so_many_epochs_and_at_the_end(
+def test_the_test_split_is_scored_at_an_interval_and_at_the_end(
     small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
 ) -> None:
     run = train(small_shapes, small_config.replace(epochs=5, test_every=2), out=tmp_path / "run")
@@ -29,7 +29,7 @@ def test_the_test_split_is_scored_every_so_many_epochs_and_at_the_end(
     assert [record["test_n"] for record in history] == [None, 70, None, 70, 70]
     assert [record["test_accuracy"] is not None for record in history] == [False, True, False, True, True]
     assert history[-1]["test_accuracy"] == read_json(run.training)["test_accuracy"]
-    # What is scored on the way is what a run that ends there ends with.
+    # The accuracy after two epochs is that of a run of two epochs.
     constant = small_config.replace(epochs=4, schedule="constant", warmup_fraction=0.0, test_every=2)
     middle = train(small_shapes, constant, out=tmp_path / "long")
     short = train(small_shapes, constant.replace(epochs=2), out=tmp_path / "short")
@@ -41,7 +41,7 @@ def test_by_default_it_is_scored_at_the_end_only(finished_run: Run) -> None:
     assert [(record["test_accuracy"] is None, record["test_n"]) for record in history] == [(True, None), (False, 70)]
 
 
-def test_scoring_along_the_way_changes_no_weight(
+def test_scoring_during_training_changes_no_weight(
     finished_run: Run, small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
 ) -> None:
     run = train(small_shapes, small_config.replace(test_every=1), out=tmp_path / "run")
@@ -56,13 +56,13 @@ def test_without_test_images_nothing_is_scored(
     assert all(record["test_accuracy"] is record["test_n"] is None for record in read_json_lines(run.history))
 
 
-def test_tensorboard_shows_what_the_history_says(
+def test_tensorboard_and_history_agree(
     small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
 ) -> None:
     pytest.importorskip("tensorboard")
     config = small_config.replace(tensorboard=True, validation_fraction=0.2, epochs=3, test_every=1)
     run = train(small_shapes, config, out=tmp_path / "run")
-    found, history = scalars(run), read_json_lines(run.history)
+    charts, history = scalars(run), read_json_lines(run.history)
     for name, field in {
         "loss/training": "loss",
         "accuracy/training": "training_accuracy",
@@ -71,11 +71,11 @@ def test_tensorboard_shows_what_the_history_says(
         "schedule/resolution in pixels": "resolution_px",
         "speed/images per second": "images_per_second",
     }.items():
-        assert found[name] == pytest.approx({record["epoch"]: record[field] for record in history}, rel=1e-6)
-    assert found["accuracy/test"] == pytest.approx({r["epoch"]: r["test_accuracy"] for r in history[:2]}, rel=1e-6)
+        assert charts[name] == pytest.approx({record["epoch"]: record[field] for record in history}, rel=1e-6)
+    assert charts["accuracy/test"] == pytest.approx({r["epoch"]: r["test_accuracy"] for r in history[:2]}, rel=1e-6)
 
 
-def test_a_resumed_run_takes_back_what_was_lost(tmp_path: Path) -> None:
+def test_a_resumed_run_removes_the_records_of_later_epochs(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     run = Run(tmp_path)
     with scalar_writer(run, 0, is_wanted=True) as write:
@@ -90,7 +90,7 @@ def test_without_the_setting_there_is_no_folder(finished_run: Run) -> None:
     assert not finished_run.tensorboard.exists()
 
 
-def test_the_package_is_asked_for_before_anything_is_made(
+def test_a_missing_package_is_reported_before_the_run_is_made(
     small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
@@ -112,7 +112,7 @@ def test_a_notebook_shows_the_picture_once_it_is_drawn(tmp_path: Path) -> None:
     assert run._repr_png_() == b"picture"
 
 
-def test_history_lines_that_cannot_be_read(tmp_path: Path) -> None:
+def test_damaged_history_lines_are_errors(tmp_path: Path) -> None:
     run = Run(tmp_path)
     with pytest.raises(RunError, match=r"history\.jsonl: the run lacks this file; no epoch of it is finished"):
         read_json_lines(run.history)

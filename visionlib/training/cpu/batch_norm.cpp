@@ -1,9 +1,13 @@
-// Batch normalisation with what stands around it in a residual network, in one go each way: normalise, add the shortcut,
-// rectify; and on the way back add the gradients of two readers, pass the rectifier, give the gradients of all.
+// Batch normalization with the operations around it in a residual network, fused. Forward pass: normalize, add the
+// shortcut, apply the ReLU. Backward pass: add the gradients of two readers, pass the ReLU, compute all gradients.
 //
-// Images are rows of channels: m pixels of c channels, channels last, bfloat16. Figures of channels are float. The pixels
-// are parted into kBlocks blocks whatever the number of threads, and the sums of blocks are added up in their order in
-// double: the same bits for any number of threads. c is a multiple of 16. For processors with AVX512-BF16.
+// Requirements:
+// - The same bits for any number of threads: pixels are divided into kBlocks blocks in any case, and the sums of the
+//   blocks are added in their order, in double.
+// - As few passes over an activation as possible: two in each direction.
+//
+// Activations are bfloat16, channels last: m rows (pixels) of c channels. Parameters and statistics are float. c is a
+// multiple of 16. For CPUs with AVX512-BF16.
 //
 // Source of the formulas: Ioffe and Szegedy 2015, arXiv:1502.03167, section 3.
 
@@ -20,7 +24,7 @@ using bfloat16 = uint16_t;
 
 constexpr int kLanes = 16;
 constexpr int64_t kBlocks = 64;
-constexpr int64_t kRows = 64;  // worked on at once, so that all their channels stay in the cache
+constexpr int64_t kRows = 64;  // of a tile, so that all its channels stay in the cache
 
 float widen(bfloat16 value) {
     const uint32_t bits = static_cast<uint32_t>(value) << 16;
@@ -41,7 +45,7 @@ inline void store(bfloat16* to, __m512 values) {
 inline __m512 load(const float* from) { return _mm512_loadu_ps(from); }
 inline void store(float* to, __m512 values) { _mm512_storeu_ps(to, values); }
 
-// Calls work(block, first row, end, first channel) for every tile of rows and T vectors of channels.
+// Calls work(block, first row, end, first channel) for every tile of rows and T vectors of channels, in parallel.
 template <int T, class Work>
 void for_tiles(int64_t m, int64_t c, int threads, Work work) {
 #pragma omp parallel for schedule(static) num_threads(threads)
@@ -53,7 +57,7 @@ void for_tiles(int64_t m, int64_t c, int threads, Work work) {
     }
 }
 
-// Adds up two figures of each channel over the blocks, and hands over both sums of each channel.
+// Adds up two values of each channel over the blocks, and calls take(channel, first sum, second sum).
 template <class Take>
 void add_up(const std::vector<float>& sums, int64_t c, Take take) {
     for (int64_t channel = 0; channel < c; ++channel) {
@@ -70,14 +74,14 @@ struct Forward {
     const bfloat16 *inputs, *shortcut;  // shortcut: null for none
     bfloat16* outputs;
     const float *weight, *bias;
-    float *mean, *variance, *scale;  // of each channel; scale: 1 / deviation
+    float *mean, *variance, *scale;  // per channel; scale: 1 / std
     int64_t m, c;
     float epsilon;
     bool rectifies;
     int threads;
 };
 
-// What a normalisation does to a channel: times a factor, plus an offset.
+// The normalization of a channel as a linear function: factor times input plus offset.
 template <int T>
 struct Line {
     __m512 factor[T], offset[T];
@@ -95,8 +99,8 @@ struct Line {
 
 template <int T>
 void measure(const Forward& f) {
-    // Sums of differences from each channel's first pixel: sums of the values themselves would lose the digits of a
-    // deviation that is small beside the mean.
+    // Sums of differences from each channel's first pixel: sums of the values themselves would cancel where the std is
+    // small beside the mean.
     std::vector<float> sums(2 * kBlocks * f.c, 0.0f);
     for_tiles<T>(f.m, f.c, f.threads, [&](int64_t block, int64_t row, int64_t end, int64_t channel) {
         float* to = &sums[2 * block * f.c + channel];
@@ -134,7 +138,7 @@ void normalize(const Forward& f) {
                 const int64_t at = row * f.c + channel + t * kLanes;
                 __m512 value = line.value(t, load(f.inputs + at));
                 if (HasShortcut) value = _mm512_add_ps(value, load(f.shortcut + at));
-                // In this order what is no number goes through, as in torch.
+                // max returns its second operand for NaN: in this order NaN is passed on, as in torch.
                 if (Rectifies) value = _mm512_max_ps(_mm512_setzero_ps(), value);
                 store(f.outputs + at, value);
             }
@@ -151,9 +155,9 @@ void run(const Forward& f) {
 }
 
 struct Backward {
-    const bfloat16 *inputs, *outputs;           // outputs: null where they need not be looked at
-    const bfloat16 *gradient, *other_gradient;  // of the outputs; other: of a second reader, null for none
-    bfloat16 *of_inputs, *of_shortcut;          // of_shortcut: null where there is none
+    const bfloat16 *inputs, *outputs;           // outputs: null where the ReLU needs none
+    const bfloat16 *gradient, *other_gradient;  // of the outputs; other_gradient: of a second reader, or null
+    bfloat16 *of_inputs, *of_shortcut;          // of_shortcut: null without a shortcut
     const float *weight, *bias, *mean, *scale;
     float *of_weight, *of_bias;
     int64_t m, c;
@@ -161,11 +165,11 @@ struct Backward {
     int threads;
 };
 
-// How it is told which outputs the rectifier let through: not at all where there was none; by working them out again,
-// which reads less; or by the outputs, which a shortcut has gone into.
+// The source of the ReLU's mask: kNot without a ReLU; kByInputs computes the outputs again, which reads less memory;
+// kByOutputs reads the outputs, since they contain the shortcut.
 enum class Told { kNot, kByInputs, kByOutputs };
 
-// The gradient behind the rectifier, of both readers.
+// The gradient of the ReLU's input, summed over both readers.
 template <int T, Told Shown, bool HasOther>
 inline __m512 arriving(const Backward& b, const Line<T>& line, int t, int64_t at, __m512 input) {
     __m512 gradient = load(b.gradient + at);
@@ -203,7 +207,8 @@ void go_back(const Backward& b) {
             store(to + b.c + t * kLanes, products[t]);
         }
     });
-    // The gradient of an input is a sum of three: of the one that arrives, the input, and what is the same for all.
+    // The gradient of an input is a sum of three terms: proportional to the gradient of its output, proportional to its
+    // distance from the mean, and a constant of the channel.
     add_up(sums, b.c, [&](int64_t channel, double sum, double products) {
         const double scale = b.scale[channel], factor = b.weight[channel] * scale;
         const double slope = -factor * scale * scale * products / b.m;

@@ -1,4 +1,4 @@
-"""Batch normalisation of a batch, with the sum with a shortcut and the rectifier behind it, as one operation."""
+"""Batch normalization, the addition of a shortcut and the ReLU behind it as one operation."""
 
 from typing import Any
 
@@ -9,50 +9,51 @@ from torch import Tensor, nn
 from visionlib.training.cpu.compile import address, load_kernels
 
 _LANES = 16
-"""Channels that a processor works on at once: numbers of channels must be multiples of it."""
+"""Channels per vector register: the number of channels must be a multiple of it."""
 
 
 class FusedNorm(nn.Module):
-    """A normalisation by batches with what follows it; the figures are torch's to rounding.
+    """A batch normalization with a shortcut and a ReLU; results equal torch's to rounding.
 
-    What the kernel is not made for goes through torch: other number formats and layouts, odd numbers of channels, a
-    network that does not learn.
+    Other dtypes, memory formats and numbers of channels than the kernel's, and eval mode, are computed by torch.
 
     Args:
-        norm: whose weights, statistics and mode are used.
-        rectifies: whether a ReLU follows.
-        forks: whether two read the outputs: they are then given twice, and the gradients of both come back apart.
+        norm: its weights, statistics and mode are used.
+        has_relu: whether a ReLU follows.
+        has_two_readers: whether two operations read the outputs. The outputs are then returned twice, and the kernel
+            adds the two gradients.
     """
 
-    def __init__(self, norm: nn.BatchNorm2d, *, rectifies: bool, forks: bool = False) -> None:
+    def __init__(self, norm: nn.BatchNorm2d, *, has_relu: bool, has_two_readers: bool = False) -> None:
         super().__init__()
-        self.norm, self.rectifies, self.forks = norm, rectifies, forks
+        self.norm, self.has_relu, self.has_two_readers = norm, has_relu, has_two_readers
 
     def forward(self, inputs: Tensor, shortcut: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        """Normalise, add the shortcut if there is one, rectify if so asked.
+        """Normalize, add the shortcut if there is one, and apply the ReLU if there is one.
 
         Args:
             inputs: n c h w.
-            shortcut: of the same shape.
+            shortcut: of the same shape, or of one that broadcasts to it.
         """
         norm = self.norm
-        if not (norm.training and norm.weight.dtype == torch.float32 and _suit(inputs, shortcut)):
+        if not (norm.training and norm.weight.dtype == torch.float32 and _is_supported(inputs, shortcut)):
             outputs = norm(inputs) if shortcut is None else norm(inputs) + shortcut
-            outputs = F.relu(outputs) if self.rectifies else outputs
-            return (outputs, outputs) if self.forks else outputs
-        outputs, twin, mean, variance = _Normalize.apply(  # type: ignore[no-untyped-call]
-            inputs, shortcut, norm.weight, norm.bias, norm.eps, self.rectifies, self.forks
+            outputs = F.relu(outputs) if self.has_relu else outputs
+            return (outputs, outputs) if self.has_two_readers else outputs
+        outputs, alias, mean, variance = _Normalize.apply(  # type: ignore[no-untyped-call]
+            inputs, shortcut, norm.weight, norm.bias, norm.eps, self.has_relu, self.has_two_readers
         )
-        _follow(norm, mean, variance, inputs.numel() // inputs.shape[1])
-        return (outputs, twin) if self.forks else outputs
+        _update_statistics(norm, mean, variance, inputs.numel() // inputs.shape[1])
+        return (outputs, alias) if self.has_two_readers else outputs
 
 
-def _suit(inputs: Tensor, shortcut: Tensor | None) -> bool:
-    """Tell whether the kernel is made for both, the shortcut being of the same shape: it is not spread."""
-    return _suits(inputs) and (shortcut is None or (shortcut.shape == inputs.shape and _suits(shortcut)))
+def _is_supported(inputs: Tensor, shortcut: Tensor | None) -> bool:
+    """Whether the kernel can compute both; it does not broadcast the shortcut."""
+    has_shape = shortcut is None or shortcut.shape == inputs.shape
+    return has_shape and all(_has_format(tensor) for tensor in (inputs, shortcut) if tensor is not None)
 
 
-def _suits(images: Tensor) -> bool:
+def _has_format(images: Tensor) -> bool:
     return (
         images.dtype == torch.bfloat16
         and images.device.type == "cpu"
@@ -64,8 +65,8 @@ def _suits(images: Tensor) -> bool:
 
 
 @torch.no_grad()
-def _follow(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, n: int) -> None:
-    """Let the running statistics follow, as torch does: the variance as that of the images behind the batch."""
+def _update_statistics(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, n: int) -> None:
+    """Update the running statistics as torch does, with the unbiased variance."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
@@ -76,7 +77,7 @@ def _follow(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, n: int) -> Non
 
 
 class _Normalize(torch.autograd.Function):
-    """The kernel's two ways, with the tensors that they read and write laid out for it."""
+    """The kernel's forward and backward pass."""
 
     @staticmethod
     def forward(
@@ -86,41 +87,41 @@ class _Normalize(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor,
         epsilon: float,
-        rectifies: bool,
-        forks: bool,
+        has_relu: bool,
+        has_two_readers: bool,
     ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
         channels = inputs.shape[1]
         outputs = torch.empty_like(inputs)
         mean, variance, scale = torch.empty(3, channels)
         load_kernels().normalize_forward(
             *map(address, (inputs, shortcut, outputs, weight, bias, mean, variance, scale)),
-            *(inputs.numel() // channels, channels, epsilon, rectifies, torch.get_num_threads()),
+            *(inputs.numel() // channels, channels, epsilon, has_relu, torch.get_num_threads()),
         )
         has_shortcut = shortcut is not None
         context.save_for_backward(inputs, outputs if has_shortcut else None, weight, bias, mean, scale)
-        context.rectified, context.has_shortcut = rectifies, has_shortcut
+        context.has_relu, context.has_shortcut = has_relu, has_shortcut
         context.mark_non_differentiable(mean, variance)
         context.set_materialize_grads(False)
-        return outputs, outputs.detach() if forks else None, mean, variance
+        return outputs, outputs.detach() if has_two_readers else None, mean, variance
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         inputs, outputs, weight, bias, mean, scale = context.saved_tensors
         channels = inputs.shape[1]
-        arriving = [_laid_out(gradient) for gradient in gradients[:2] if gradient is not None]
-        if not arriving:
+        output_gradients = [_as_kernel_format(gradient) for gradient in gradients[:2] if gradient is not None]
+        if not output_gradients:
             return (None,) * 7
-        gradient, other = arriving if len(arriving) == 2 else (arriving[0], None)
-        of_inputs = torch.empty_like(inputs)
-        of_shortcut = torch.empty_like(inputs) if context.has_shortcut else None
-        of_weight, of_bias = torch.empty(2, channels)
+        gradient, other = output_gradients if len(output_gradients) == 2 else (output_gradients[0], None)
+        input_gradient = torch.empty_like(inputs)
+        shortcut_gradient = torch.empty_like(inputs) if context.has_shortcut else None
+        weight_gradient, bias_gradient = torch.empty(2, channels)
         load_kernels().normalize_backward(
-            *map(address, (inputs, outputs, gradient, other, of_inputs, of_shortcut)),
-            *map(address, (weight, bias, mean, scale, of_weight, of_bias)),
-            *(inputs.numel() // channels, channels, context.rectified, torch.get_num_threads()),
+            *map(address, (inputs, outputs, gradient, other, input_gradient, shortcut_gradient)),
+            *map(address, (weight, bias, mean, scale, weight_gradient, bias_gradient)),
+            *(inputs.numel() // channels, channels, context.has_relu, torch.get_num_threads()),
         )
-        return of_inputs, of_shortcut, of_weight, of_bias, None, None, None
+        return input_gradient, shortcut_gradient, weight_gradient, bias_gradient, None, None, None
 
 
-def _laid_out(gradient: Tensor) -> Tensor:
+def _as_kernel_format(gradient: Tensor) -> Tensor:
     return gradient.to(torch.bfloat16).contiguous(memory_format=torch.channels_last)

@@ -17,19 +17,19 @@ _SOURCES = tuple(Path(__file__).parent / name for name in ("batch_norm.cpp", "fi
 _INSTRUCTIONS = ("avx512f", "avx512bw", "avx512vl", "avx512bf16", "amx-tile", "amx-bf16")
 _FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fopenmp", *(f"-m{name}" for name in _INSTRUCTIONS))
 _COMPILERS = ("g++", "c++", "clang++")
-_PATIENCE_S = 120.0
+_TIMEOUT_S = 120.0
 
 
 class KernelError(Exception):
-    """The kernels cannot be had on this machine; the text says why."""
+    """The kernels cannot be compiled or loaded on this machine; the message says why."""
 
 
 @functools.cache
 def load_kernels() -> ctypes.CDLL:
-    """Give the kernels, compiled now if this machine has not compiled them yet, which takes about three seconds.
+    """Return the kernels, compiled now if this machine has not compiled them yet, which takes about three seconds.
 
     Raises:
-        KernelError: if there is no C++ compiler, or it cannot compile them, or what it made cannot be loaded.
+        KernelError: if there is no C++ compiler, it fails, or its library cannot be loaded.
     """
     compiler = find_compiler()
     try:
@@ -47,35 +47,36 @@ def load_kernels() -> ctypes.CDLL:
 
 
 def find_compiler() -> str:
-    """Give the C++ compiler: what the variable CXX names, or one of the usual names.
+    """Find the C++ compiler: that of the variable CXX, or one of the usual names.
 
     Raises:
         KernelError: if there is none.
     """
-    wanted = os.environ.get("CXX")
-    for name in [wanted] if wanted else _COMPILERS:
-        if found := shutil.which(name):
-            return found
-    raise KernelError(f"there is no C++ compiler ({wanted or ', '.join(_COMPILERS)})")
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else _COMPILERS
+    for name in names:
+        if path := shutil.which(name):
+            return path
+    raise KernelError(f"there is no C++ compiler ({', '.join(names)})")
 
 
 def _compile(compiler: str, library: Path) -> None:
-    """Compile into the cache, under another name until it is whole: others may be at it as well."""
+    """Compile into the cache, in a temporary folder first: another process may compile at the same time."""
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        objects, whole = [str(Path(folder) / f"{source.stem}.o") for source in _SOURCES], Path(folder) / "kernels.so"
-        for source, of_source in zip(_SOURCES, objects, strict=True):
-            _run([compiler, *_FLAGS, "-c", str(source), "-o", of_source])
-        # Without a library for threads: the names are found in torch's, whose threads are shared.
-        _run([compiler, "-shared", *objects, "-o", str(whole)])
-        whole.replace(library)
+        objects = [str(Path(folder) / f"{source.stem}.o") for source in _SOURCES]
+        for source, path in zip(_SOURCES, objects, strict=True):
+            _run([compiler, *_FLAGS, "-c", str(source), "-o", path])
+        linked = Path(folder) / "kernels.so"
+        # Not linked to an OpenMP library: its symbols are found in torch's, whose thread pool is shared.
+        _run([compiler, "-shared", *objects, "-o", str(linked)])
+        linked.replace(library)
 
 
 def _run(command: list[str]) -> str:
-    """Run a compiler; give what it says."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)  # noqa: S603  by whoever set CXX
+    """Run a compiler and return its output."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)  # noqa: S603  the user sets CXX
     if done.returncode:
-        told = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip())
-        raise KernelError(f"{command[0]} failed: {told[:200]}")
+        message = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip())
+        raise KernelError(f"{command[0]} failed: {message[:200]}")
     return done.stdout
 
 
@@ -92,8 +93,8 @@ def _load(path: Path) -> ctypes.CDLL:
             function = getattr(library, name)
             function.argtypes, function.restype = types, None
     except (OSError, AttributeError) as error:
-        raise KernelError(f"what the compiler made cannot be loaded: {_first_line(error)}") from error
-    library.allow_matrix_units()  # where there are any; whoever multiplies asks the processor first
+        raise KernelError(f"the compiled library cannot be loaded: {_first_line(error)}") from error
+    library.allow_matrix_units()  # without AMX nothing happens, and no filter gradient is computed here
     return library
 
 
@@ -102,5 +103,5 @@ def _first_line(error: Exception) -> str:
 
 
 def address(tensor: torch.Tensor | None) -> int | None:
-    """Give where a tensor's figures lie; None for none."""
+    """Return the address of a tensor's data; None for none."""
     return None if tensor is None else tensor.data_ptr()

@@ -1,14 +1,14 @@
-// The gradient of the filters of a convolution of 3 x 3 with a border of one zero and a stride of one, on the matrix
-// units (AMX) of a processor: the sum, over all pixels, of the outputs' gradients times the inputs of each of nine taps.
+// The gradient of the filters of a 3 x 3 convolution with zero padding of 1 and stride 1, on AMX, the matrix unit of
+// Intel CPUs: for each of the nine taps, the sum over all pixels of the outputs' gradients times the shifted inputs.
 //
-// Images are rows of channels: n images of h x w pixels of c or k channels, channels last, bfloat16. Sums are float. Each
-// thread takes a share of the images; the sums of threads are added in their order, so that the same number of threads
-// gives the same bits. w is even, c and k are multiples of 32.
+// Activations are bfloat16, channels last: n images of h x w pixels of c or k channels. Sums are float. Each thread
+// takes a part of the images; the threads' sums are added in their order, so that the same number of threads gives the
+// same bits. w is even, c and k are multiples of 32.
 //
-// A matrix unit multiplies a tile of 16 rows of 32 numbers with one of 32 rows of 16, which lies in memory as 16 rows of
-// 16 pairs. The numbers that are summed over are pixels here: the gradients of 16 channels at 32 pixels make the first,
-// the inputs of 32 pixels and 16 channels the second. Inputs are laid out three times, shifted by a column each; a tap
-// above or below is then the same tiles a row of the image further on.
+// AMX multiplies a tile of 16 rows of 32 numbers by one of 32 rows of 16, which is stored as 16 rows of 16 pairs. The
+// inner dimension is the pixels: the first tile holds the gradients of 16 channels at 32 pixels, the second the inputs
+// of 32 pixels and 16 channels. Inputs are laid out three times, each shifted by a column. A tap in the row above or
+// below then reads the same tiles at an offset of one row of the image.
 //
 // Source of the instructions: Intel Architecture Instruction Set Extensions Reference, chapter 3.
 
@@ -37,7 +37,7 @@ struct Task {
     int64_t n, h, w, c, k;
     int threads;
 
-    int64_t pairs() const { return (h + 2) * w / 2; }                            // of pixels of an image, with its border
+    int64_t pairs() const { return (h + 2) * w / 2; }                            // of pixels of a padded image
     int64_t tiles() const { return (h * w + kPixels - 1) / kPixels; }            // of pixels of an image
     int64_t reach() const { return std::max(pairs(), w + tiles() * kSide); }     // pairs that the last tap's tiles touch
 };
@@ -48,7 +48,7 @@ inline __m512i pair(__m256i even, __m256i odd) {
 
 inline __m256i pixel(const bfloat16* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
 
-// Lays out one image's inputs: for each shift and each 16 channels, pairs of pixels, row after row of the image.
+// Lays out one image's inputs: for each shift and each 16 channels, pairs of pixels, row by row.
 void lay_out_inputs(const Task& task, const bfloat16* image, bfloat16* to, int64_t room) {
     const __m256i zero = _mm256_setzero_si256();
     const int64_t c = task.c, w = task.w, width = c / kSide;
@@ -90,7 +90,7 @@ inline void transpose(__m512i (&rows)[kSide]) {
     }
 }
 
-// Lays out one image's gradients: for each 16 channels, tiles of a row for each channel.
+// Lays out one image's gradients: for each 16 channels, tiles with a row per channel.
 void lay_out_gradient(const Task& task, const bfloat16* image, bfloat16* to, int64_t room) {
     const int64_t pixels = task.h * task.w;
     const __m256i zero = _mm256_setzero_si256();
@@ -108,7 +108,7 @@ void lay_out_gradient(const Task& task, const bfloat16* image, bfloat16* to, int
         }
 }
 
-// Numbers that begin where a line of the cache does, so that no row of a tile lies in two; zeros at first.
+// An array of zeros aligned to cache lines, so that no row of a tile spans two.
 template <class Number>
 class Lines {
   public:
@@ -123,7 +123,7 @@ class Lines {
     std::vector<Number> room_;
 };
 
-// Memory that is wanted soon, fetched part by part while there is something else to do.
+// Memory that is needed soon, prefetched in parts during the products.
 struct Ahead {
     const char* at;
     const char* end;
@@ -134,7 +134,7 @@ struct Ahead {
     }
 };
 
-// Adds to the sums what some images that are laid out give: two by two tiles of sums at a time.
+// Adds the products of the images that are laid out to the sums, two by two tiles of sums at a time.
 void multiply(const Task& task, const bfloat16* gradient, const bfloat16* inputs, int64_t images, int64_t room,
               float* sums, Ahead next_gradient, Ahead next_inputs) {
     const int64_t width = task.c / kSide, tiles = task.tiles(), rounds = 9 * task.k * task.c / (4 * kSums);
@@ -186,7 +186,7 @@ void learn_images(const Task& task, int64_t first, int64_t end, float* sums) {
     std::fill_n(shapes.rows, 8, uint8_t{kSide});
     _tile_loadconfig(&shapes);
     const int64_t pixels = task.h * task.w, room = std::max<int64_t>(1, kPixelsAtOnce / pixels);
-    // Zeros: the borders above and below stay as they are, and what lies behind an image meets gradients of zero.
+    // Zeros: the padding above and below is never written, and memory behind an image is multiplied by zero gradients.
     Lines<bfloat16> inputs(3 * task.c * room * task.reach() * 2), gradient(task.k * room * task.tiles() * kPixels);
     for (int64_t at = first; at < end; at += room) {
         const int64_t images = std::min(room, end - at);
@@ -215,7 +215,7 @@ bfloat16 narrow(float value) {
 
 }  // namespace
 
-// Asks the system for the matrix units, which a process may not use before; tells whether it may now.
+// Requests AMX from the kernel, which a process must do before its first use; returns whether it was granted.
 extern "C" int allow_matrix_units() {
     constexpr int kRequestPermission = 0x1023, kTileData = 18;
     return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;

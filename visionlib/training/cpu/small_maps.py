@@ -1,8 +1,8 @@
-"""Convolutions of maps of two by two pixels or fewer, as one product.
+"""Convolutions of maps of at most 2 x 2 pixels, as one matrix product.
 
-In such maps every pixel meets every other one, and more than half of a 3 x 3 kernel's places meet the border's zeros.
-Libraries for processors work all of them out. As a linear layer of the flattened map nothing is left to skip. Networks
-come to such maps where they are trained on shrunk images: a ResNet-18 at 16 px. How much faster: docs/experiments.md.
+In such a map every output depends on every pixel, and more than half of a 3 x 3 filter covers the zero padding, which
+CPU libraries multiply as well. A linear layer of the flattened map computes the rest alone. Networks reach such maps
+where they are trained on shrunk images: a ResNet-18 at 16 px. How much faster: docs/experiments.md.
 """
 
 import torch
@@ -12,11 +12,11 @@ from torch import Tensor
 
 
 def convolve_small_map(inputs: Float[Tensor, "n c h w"], filters: Float[Tensor, "k c 3 3"]) -> Float[Tensor, "n k h w"]:
-    """Convolve with a border of one zero, by a matrix with a row for each channel and place of the output.
+    """Convolve with zero padding of 1, by a matrix with a row for each channel and position of the output.
 
     Args:
-        inputs: at most two by two pixels; best in channels-last order, in which nothing of them is copied.
-        filters: best in channels-last order, too.
+        inputs: at most 2 x 2 pixels; best channels-last, which needs no copy.
+        filters: best channels-last.
     """
     n, _, height, width = inputs.shape
     taps = filters.permute(0, 2, 3, 1)

@@ -1,5 +1,6 @@
-"""The kernels are compiled once, and where they cannot be had a run says why and goes on without."""
+"""The kernels are compiled once; without them a run reports the reason and uses torch's."""
 
+import importlib
 import os
 import stat
 import sys
@@ -9,11 +10,14 @@ from typing import Literal
 
 import pytest
 
-from tests.training.kernels import needs_kernels
+from tests.training.cpu import needs_kernels
 from visionlib.errors import ConfigError
+from visionlib.inference import device
 from visionlib.inference.device import choose_compute
-from visionlib.training import device as device_module
+from visionlib.training.cpu import choose_kernels
 from visionlib.training.cpu.compile import KernelError, find_compiler, load_kernels
+
+accelerate_module = importlib.import_module("visionlib.training.cpu.accelerate")  # the package exports the function
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +30,7 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 
 
 def write_compiler(folder: Path, body: str) -> str:
-    """Write a program that stands for a compiler; give its path."""
+    """Write a program that stands in for a compiler, and return its path."""
     path = folder / "compiler"
     path.write_text(f"#!{sys.executable}\nimport sys\nif '--version' in sys.argv: raise SystemExit\n{body}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -34,7 +38,7 @@ def write_compiler(folder: Path, body: str) -> str:
 
 
 @needs_kernels
-def test_they_are_compiled_once(fresh_cache: Path) -> None:
+def test_kernels_are_compiled_once(fresh_cache: Path) -> None:
     first = load_kernels()
     (library,) = fresh_cache.iterdir()
     compiled = library.stat().st_mtime_ns
@@ -43,7 +47,7 @@ def test_they_are_compiled_once(fresh_cache: Path) -> None:
     assert [path.stat().st_mtime_ns for path in fresh_cache.iterdir()] == [compiled]
 
 
-def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_compiler_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(KernelError, match=r"there is no C\+\+ compiler \(g\+\+, c\+\+, clang\+\+\)"):
         load_kernels()
@@ -57,11 +61,11 @@ def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path
     [
         ("print('a.cpp:1: error: no such option', file=sys.stderr); sys.exit(1)", "failed: a.cpp:1: error: no such"),
         ("sys.exit(3)", "failed: "),
-        ("open(sys.argv[-1], 'w').write('no library')", "what the compiler made cannot be loaded"),
+        ("open(sys.argv[-1], 'w').write('no library')", "the compiled library cannot be loaded"),
         ("", "No such file"),
     ],
 )
-def test_what_a_compiler_cannot_do_is_told_in_a_line(
+def test_a_failing_compiler_is_reported_in_one_line(
     body: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CXX", write_compiler(tmp_path, body))
@@ -70,7 +74,7 @@ def test_what_a_compiler_cannot_do_is_told_in_a_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("VISIONLIB_CACHE", str(tmp_path / "file"))
     monkeypatch.setenv("CXX", write_compiler(tmp_path, "sys.exit(1)"))
@@ -78,35 +82,37 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyt
         load_kernels()
 
 
-def test_the_choice_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(device_module, "has_cpu_feature", lambda name: name == "avx512_bf16")
-    monkeypatch.setattr(device_module, "_hardware_name", lambda _: "AMD EPYC")
+def test_the_compute_line_reports_the_missing_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for module in (device, accelerate_module):
+        monkeypatch.setattr(module, "has_cpu_feature", lambda name: name == "avx512_bf16")
+    monkeypatch.setattr(device, "_hardware_name", lambda _: "AMD EPYC")
     monkeypatch.setenv("PATH", os.fspath(tmp_path))
-    compute = choose_compute("cpu", kernels="auto")
+    compute = choose_kernels(choose_compute("cpu"), "auto")
     assert (compute.precision, compute.kernels) == ("bf16", "torch")
-    assert "bf16: the processor has avx512_bf16; no kernels of our own: there is no C++ compiler" in str(compute)
+    assert "bf16: the CPU has avx512_bf16; no own kernels: there is no C++ compiler" in str(compute)
     with pytest.raises(
         ConfigError, match=r"kernels: this library's own cannot be had: there is no C\+\+ compiler .*; "
     ):
-        choose_compute("cpu", kernels="on")
-    assert "own" not in str(choose_compute("cpu", kernels="off"))
+        choose_kernels(choose_compute("cpu"), "on")
+    assert "own" not in str(choose_kernels(choose_compute("cpu"), "off"))
 
 
 @pytest.mark.parametrize(
-    ("case", "fix"), [("old processor", "leave it at auto"), ("fp32", "add --precision bf16, or leave it at auto")]
+    ("case", "fix"), [("old CPU", "leave it at auto"), ("fp32", "add --precision bf16, or leave it at auto")]
 )
-def test_they_are_for_some_processors_and_bf16_alone(case: str, fix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_module, "has_cpu_feature", lambda name: case == "fp32")
+def test_kernels_need_avx512_bf16_and_bf16(case: str, fix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerate_module, "has_cpu_feature", lambda name: case == "fp32")
     precision: Literal["fp32", "bf16"] = "fp32" if case == "fp32" else "bf16"
-    compute = choose_compute("cpu", precision, kernels="auto")
-    assert compute.kernels == "torch"
-    with pytest.raises(ConfigError, match=f"they are for processors with AVX512-BF16, in bf16; {fix}"):
-        choose_compute("cpu", precision, kernels="on")
+    compute = choose_compute("cpu", precision)
+    assert choose_kernels(compute, "auto").kernels == "torch"
+    with pytest.raises(ConfigError, match=f"they are for CPUs with AVX512-BF16, in bf16; {fix}"):
+        choose_kernels(compute, "on")
 
 
 @needs_kernels
-def test_the_choice_is_own_where_they_can_be_had() -> None:
-    assert choose_compute("cpu", kernels="auto").kernels == choose_compute("cpu", kernels="on").kernels == "own"
-    feature = "amx_bf16" if device_module.has_cpu_feature("amx_bf16") else "avx512_bf16"
-    assert f"bf16 with own kernels: the processor has {feature}" in str(choose_compute("cpu", kernels="auto"))
-    assert choose_compute("cpu", kernels="off").kernels == choose_compute("cpu", "fp32").kernels == "torch"
+def test_own_kernels_are_chosen_where_possible() -> None:
+    compute = choose_compute("cpu", "bf16")
+    assert choose_kernels(compute, "auto").kernels == choose_kernels(compute, "on").kernels == "own"
+    feature = "amx_bf16" if device.has_cpu_feature("amx_bf16") else "avx512_bf16"
+    assert f"bf16 with own kernels: the CPU has {feature}" in str(choose_kernels(choose_compute("cpu"), "auto"))
+    assert choose_kernels(compute, "off").kernels == choose_compute("cpu", "fp32").kernels == "torch"

@@ -1,4 +1,4 @@
-"""Several processes train as one does, tell nothing twice, and end together."""
+"""Several processes train as one does, report everything once, and end together."""
 
 import json
 import os
@@ -35,11 +35,11 @@ def normalized(classes, channels):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with networks, and 90 pictures in it."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a module of networks, and 78 images."""
     from PIL import Image
 
-    folder = tmp_path_factory.mktemp("place")
+    folder = tmp_path_factory.mktemp("folder")
     (folder / "networks.py").write_text(NETWORKS)
     noise = torch.Generator().manual_seed(0)
     for split, n in (("train", 31), ("test", 8)):
@@ -51,14 +51,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(place: Path, *arguments: object) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "visionlib", "train", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=place,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{place}", "OMP_NUM_THREADS": "1"},
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "OMP_NUM_THREADS": "1"},
     )
 
 
@@ -74,13 +74,13 @@ def settings(model: str, **changes: object) -> list[object]:
     return ["pictures", *(word for key, value in given.items() for word in (f"--{key.replace('_', '-')}", value))]
 
 
-def train_as(place: Path, processes: int, out: str, *arguments: object) -> Path:
-    process = start(place, *arguments, "--out", out, "--devices", processes)
+def train_as(folder: Path, processes: int, out: str, *arguments: object) -> Path:
+    process = start(folder, *arguments, "--out", out, "--devices", processes)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert output.count("next: visionlib test") == 1
     assert errors.count("epoch 3/3") == 1
-    return place / out
+    return folder / out
 
 
 def history(run: Path) -> list[dict[str, float]]:
@@ -88,13 +88,13 @@ def history(run: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"parts": 2}, {"sam_radius": 0.05, "sam_start": 0.5, "sam_fraction": 0.5}], ids=["parts", "uphill"]
+    "changes", [{"parts": 2}, {"sam_radius": 0.05, "sam_start": 0.5, "sam_fraction": 0.5}], ids=["parts", "sam"]
 )
-def test_two_processes_train_as_one(changes: dict[str, object], place: Path) -> None:
-    """62 images in batches of ten, one of them odd, over three epochs, with another rule for filters."""
+def test_two_processes_train_as_one(changes: dict[str, object], folder: Path) -> None:
+    """62 images, a tenth of them held out, in batches of nine and ten, over three epochs, with Muon."""
     arguments = settings("plain", optimizer="muon", validation_fraction=0.1, **changes)
     name = "-".join(changes)
-    one, two = (train_as(place, count, f"{name}{count}", *arguments) for count in (1, 2))
+    one, two = (train_as(folder, count, f"{name}{count}", *arguments) for count in (1, 2))
     ours, theirs = (load_file(run / "model.safetensors") for run in (one, two))
     for name, weights in ours.items():
         torch.testing.assert_close(weights, theirs[name], atol=1e-5, rtol=1e-4)
@@ -105,27 +105,27 @@ def test_two_processes_train_as_one(changes: dict[str, object], place: Path) -> 
     assert json.loads((two / "config.json").read_text())["compute"]["processes"] == 2
 
 
-def test_the_statistics_of_all_are_averaged(place: Path) -> None:
-    """One step without momentum of its own: the mean over both halves is the mean over the batch."""
+def test_normalization_statistics_are_averaged(folder: Path) -> None:
+    """At a learning rate of 0 the average over both shards is the statistic of the whole batch."""
     arguments = settings("normalized", epochs=3, batch_size=62, peak_learning_rate=0)
-    one, two = (train_as(place, count, f"statistics{count}", *arguments) for count in (1, 2))
+    one, two = (train_as(folder, count, f"statistics{count}", *arguments) for count in (1, 2))
     ours, theirs = (load_file(run / "model.safetensors") for run in (one, two))
     torch.testing.assert_close(ours["1.running_mean"], theirs["1.running_mean"])
 
 
-def test_a_process_of_several_ends_before_the_interpreter_is_finalized(place: Path) -> None:
-    """gloo's threads live until then, and abort a process now and then; this network makes it every time."""
-    (place / "aborting.py").write_text(f"import atexit, os\n{NETWORKS}\natexit.register(os.abort)\n")
-    run = train_as(place, 2, "aborting", *settings("plain")[:1], "--model", "aborting:plain", *settings("plain")[3:])
+def test_a_process_of_several_ends_before_the_interpreter_finalizes(folder: Path) -> None:
+    """gloo's threads live until then, and sometimes abort the process; this network's module always does."""
+    (folder / "aborting.py").write_text(f"import atexit, os\n{NETWORKS}\natexit.register(os.abort)\n")
+    run = train_as(folder, 2, "aborting", *settings("plain")[:1], "--model", "aborting:plain", *settings("plain")[3:])
     assert (run / "training.json").is_file()
 
 
 @pytest.fixture
-def slow_run(place: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """Two processes that have come past their first checkpoint."""
+def slow_run(folder: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Two processes that have written their first checkpoint."""
     out = tmp_path / "run"
     # More epochs than can pass meanwhile; a checkpoint whenever it costs little.
-    process = start(place, *settings("normalized", epochs=2000, checkpoint_s=0.01), "--out", out, "--devices", 2)
+    process = start(folder, *settings("normalized", epochs=2000, checkpoint_s=0.01), "--out", out, "--devices", 2)
     deadline = time.monotonic() + 60
     while not (out / "resume.pt").exists():
         assert process.poll() is None, process.communicate()
@@ -140,11 +140,11 @@ def slow_run(place: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str
 def children(process: subprocess.Popen[str]) -> list[int]:
     listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     if not listed.exists():
-        pytest.skip("the kernel does not tell a process's children")
+        pytest.skip("the kernel does not list a process's children")
     return [int(word) for word in listed.read_text().split()]
 
 
-def test_one_that_dies_ends_the_others_with_one_message(slow_run: tuple[subprocess.Popen[str], Path]) -> None:
+def test_the_death_of_one_process_ends_the_others_with_one_message(slow_run: tuple[subprocess.Popen[str], Path]) -> None:
     process, _ = slow_run
     victim = children(process)[-1]
     os.kill(victim, signal.SIGKILL)
@@ -156,13 +156,13 @@ def test_one_that_dies_ends_the_others_with_one_message(slow_run: tuple[subproce
     assert "Traceback" not in errors
 
 
-def test_interrupted_and_resumed_is_uninterrupted(place: Path, tmp_path: Path) -> None:
-    """Interrupted at whatever step it has come to: the statistics of each process are its own again."""
+def test_interrupted_and_resumed_is_uninterrupted(folder: Path, tmp_path: Path) -> None:
+    """Interrupted at any step: each process restores its own statistics."""
     arguments = settings("normalized", epochs=40, flip="random")
-    whole = start(place, *arguments, "--out", tmp_path / "whole", "--devices", 2)
+    whole = start(folder, *arguments, "--out", tmp_path / "whole", "--devices", 2)
     _, errors = whole.communicate(timeout=120)
     assert whole.returncode == 0, errors
-    parts = start(place, *arguments, "--out", tmp_path / "parts", "--devices", 2)
+    parts = start(folder, *arguments, "--out", tmp_path / "parts", "--devices", 2)
     deadline = time.monotonic() + 60
     while not (tmp_path / "parts" / "history.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -170,52 +170,52 @@ def test_interrupted_and_resumed_is_uninterrupted(place: Path, tmp_path: Path) -
     _, errors = parts.communicate(timeout=60)
     assert parts.returncode == 130, errors
     assert errors.count(f"go on with: visionlib train --resume {tmp_path / 'parts'} --devices 2") == 1
-    alone = start(place, "--resume", tmp_path / "parts")
+    alone = start(folder, "--resume", tmp_path / "parts")
     _, errors = alone.communicate(timeout=60)
     assert alone.returncode == 2
     assert "was begun by 2 processes and cannot go on in one process; resume it with --devices 2" in errors
-    resumed = start(place, "--resume", tmp_path / "parts", "--devices", 2)
+    resumed = start(folder, "--resume", tmp_path / "parts", "--devices", 2)
     _, errors = resumed.communicate(timeout=120)
     assert resumed.returncode == 0, errors
     ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     assert all(torch.equal(weights, theirs[name]) for name, weights in ours.items())
 
 
-def test_what_is_wrong_is_said_once(place: Path) -> None:
-    process = start(place, "nowhere", "--devices", 2, "--device", "cpu")
+def test_an_error_is_reported_once(folder: Path) -> None:
+    process = start(folder, "nowhere", "--devices", 2, "--device", "cpu")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert errors.count("error: ") == 1
     assert "error: nowhere: is no dataset" in errors
-    process = start(place, *settings("plain", batch_size=3), "--devices", 2)
+    process = start(folder, *settings("plain", batch_size=3), "--devices", 2)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert errors.count("error: batch_size: batches of 2 images are less than two for each of 2 processes") == 1
-    process = start(place, *settings("plain", parts=3), "--devices", 2)
+    process = start(folder, *settings("plain", parts=3), "--devices", 2)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert errors.count("error: parts: 3 are more than the 2 processes that part a step; take fewer") == 1
-    process = start(place, "pictures", "--devices", 0)
+    process = start(folder, "pictures", "--devices", 0)
     assert "error: --devices: 0 cannot train; set at least 1" in process.communicate(timeout=60)[1]
     assert process.returncode == 2
 
 
-def test_every_image_of_a_batch_has_one_process() -> None:
+def test_every_image_of_a_batch_is_in_one_shard() -> None:
     positions = torch.arange(11)
-    shares = [ProcessGroup(rank, 3).share(positions) for rank in range(3)]
-    assert sorted(torch.cat(shares).tolist()) == positions.tolist()
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
-    assert torch.equal(SINGLE_PROCESS.share(positions), positions)
+    shards = [ProcessGroup(rank, 3).shard(positions) for rank in range(3)]
+    assert sorted(torch.cat(shards).tolist()) == positions.tolist()
+    assert max(map(len, shards)) - min(map(len, shards)) <= 1
+    assert torch.equal(SINGLE_PROCESS.shard(positions), positions)
 
 
-def test_weights_of_parts_make_up_the_mean_of_the_batch() -> None:
+def test_scaled_losses_of_shards_average_to_the_mean_of_the_batch() -> None:
     losses = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0])
-    parts = [ProcessGroup(rank, 2).share(losses.long()).float() for rank in range(2)]
-    weighed = [ProcessGroup(rank, 2).weigh(part.mean(), len(part), 5) for rank, part in enumerate(parts)]
-    assert float(sum(weighed)) / 2 == pytest.approx(float(losses.mean()))
+    shards = [ProcessGroup(rank, 2).shard(losses.long()).float() for rank in range(2)]
+    scaled = [ProcessGroup(rank, 2).scale_loss(shard.mean(), len(shard), 5) for rank, shard in enumerate(shards)]
+    assert float(sum(scaled)) / 2 == pytest.approx(float(losses.mean()))
 
 
-def test_the_environment_tells_which_process_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_group_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_process_group() == SINGLE_PROCESS
     for name, value in {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}.items():
         monkeypatch.setenv(name, value)

@@ -20,11 +20,11 @@ def test_threads_are_counted_in_words(threads: int, said: str) -> None:
 @pytest.mark.parametrize(
     ("name", "features", "precision", "reason"),
     [
-        ("Intel Xeon", ["avx512_bf16", "amx_bf16"], "bf16", "the processor has amx_bf16"),
-        ("Intel Xeon", ["avx512_bf16"], "fp32", "Intel's bf16 is slower where the processor has no AMX"),
-        ("Intel Xeon", [], "fp32", "the processor has no bf16"),
-        ("AMD EPYC", ["avx512_bf16"], "bf16", "the processor has avx512_bf16"),
-        ("AMD EPYC", [], "fp32", "the processor has no bf16"),
+        ("Intel Xeon", ["avx512_bf16", "amx_bf16"], "bf16", "the CPU has amx_bf16"),
+        ("Intel Xeon", ["avx512_bf16"], "fp32", "Intel's bf16 is slower where the CPU has no AMX"),
+        ("Intel Xeon", [], "fp32", "the CPU has no bf16"),
+        ("AMD EPYC", ["avx512_bf16"], "bf16", "the CPU has avx512_bf16"),
+        ("AMD EPYC", [], "fp32", "the CPU has no bf16"),
     ],
 )
 def test_auto_follows_from_what_the_processor_reports(
