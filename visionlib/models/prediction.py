@@ -1,4 +1,4 @@
-"""What a network says of images, without changing the network."""
+"""Predictions of a network, without changing the network."""
 
 import itertools
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ from visionlib.models.normalize import prepare_inputs
 from visionlib.progress import progress_bar
 
 FEWEST_ROWS = 16
-"""Images that go through a model at a time at least, see `fill_batch`."""
+"""Smallest batch that a model processes, see `fill_batch`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a network says of each image, in the images' order.
+    """Outputs of a network for each image, in the images' order.
 
     Attributes:
         logits: one per class.
-        embeddings: what goes into the last linear layer that runs; None for a network without one, or one whose last
-            linear layer takes something else than a row per image. What is beyond 65504 becomes infinite.
+        embeddings: inputs of the last linear layer that runs; None for a network without one, or if those are not one
+            row per image. Values beyond 65504 become infinite.
     """
 
     logits: Float32[Tensor, "n k"]
@@ -43,20 +43,20 @@ def predict(
     precision: Literal["fp32", "bf16"] = "fp32",
     mirror: bool = False,
 ) -> Predictions:
-    """Predict images in evaluation mode, on the device of the model's weights.
+    """Predict images in eval mode, on the device of the model's weights.
 
-    Afterwards the model is as it was, even if it raised: the mode of every module, the statistics of its
-    normalisations, its gradients. On a processor the built-in networks give the same figures, bit for bit, for every
-    batch size. On a GPU the algorithm may depend on the shape of the batch, and with it the last digits.
+    Mode, statistics and gradients of the model are unchanged afterwards, even if it raised. On a CPU the built-in
+    networks give the same figures, bit for bit, for every batch size. On a GPU the algorithm, and with it
+    the last digits, may depend on the batch size.
 
     Args:
         model: gives logits, a row per image.
-        images: pixels as stored, on any device; the results lie on the same.
+        images: pixels as stored, on any device; the results are on the same device.
         mean: per channel, as fractions of 255.
         std: per channel, as fractions of 255.
-        side_px: height of the images that the network takes in, if it works on shrunk ones.
-        batch_size: images that go through the model at a time; at least 1.
-        precision: format of the convolutions and products; weights stay float32.
+        side_px: height of the inputs in pixels, if the network works on shrunk images.
+        batch_size: images per forward pass; at least 1.
+        precision: dtype of the convolutions and matrix products; weights stay float32.
         mirror: average the logits of every image and of its mirror image; the embeddings are those of the image.
     Raises:
         ModelError: if the model returns anything but a row of logits per image; the message names it.
@@ -69,7 +69,7 @@ def predict(
     logits: list[Tensor] = []
     embeddings: list[Tensor | None] = []
     with ExitStack() as stack:
-        stack.enter_context(_evaluation_mode(model))
+        stack.enter_context(_eval_mode(model))
         inputs_of_last_linear = stack.enter_context(_last_linear_watched(model))
         stack.enter_context(torch.no_grad())
         # No cache: within a caller's own autocast, a torch that keeps casts made without gradients (not 2.13) would
@@ -78,7 +78,7 @@ def predict(
             torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
         )
         advance = stack.enter_context(progress_bar("predicting", n, "images"))
-        # Of no images the network still has to say how many logits it would give: it is shown a black one.
+        # Without images, a black one determines the number of logits.
         source = images if n else images.new_zeros(1, *images.shape[1:])
         for chunk in torch.split(source, batch_size):
             inputs = prepare_inputs(chunk.to(device), mean, std, side_px)
@@ -88,9 +88,9 @@ def predict(
                 rows = (rows + _run(model, inputs.flip(3))) / 2
             logits.append(rows.to(images.device))
             advance(sum(map(len, logits)))
-    found = [embedding for embedding in embeddings if embedding is not None]
-    # Joined first and narrowed afterwards: within a caller's autocast torch cannot join float16 on a processor.
-    joined = torch.cat(found)[:n].to(torch.float16) if len(found) == len(embeddings) else None
+    present = [embedding for embedding in embeddings if embedding is not None]
+    # Concatenated first and converted afterwards: within a caller's autocast torch cannot concatenate float16 on a CPU.
+    joined = torch.cat(present)[:n].to(torch.float16) if len(present) == len(embeddings) else None
     return Predictions(torch.cat(logits)[:n], joined)
 
 
@@ -105,7 +105,7 @@ def predict_logits(
     precision: Literal["fp32", "bf16"] = "fp32",
     mirror: bool = False,
 ) -> Float32[Tensor, "n k"]:
-    """Give the logits of `predict`, whose arguments and errors are the same."""
+    """Return the logits of `predict`, whose arguments and errors are the same."""
     return predict(
         model,
         images,
@@ -119,10 +119,10 @@ def predict_logits(
 
 
 def fill_batch(inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "_m c h w"]:
-    """Fill a small batch up with its own images, over and over, so that each gets the figures of a large batch.
+    """Pad a small batch by repeating its images, so that each gets the same result as in a large batch.
 
-    Libraries multiply matrices of few rows by other code than larger ones, which rounds differently: below 2 everywhere
-    (a matrix times a vector), below 16 on Intel's processors.
+    Libraries use other kernels for matrices of few rows, which round differently: below 2 everywhere (a matrix times a
+    vector), below 16 on Intel CPUs.
     """
     n = len(inputs)
     return inputs if n == 0 or n >= FEWEST_ROWS else inputs[torch.arange(FEWEST_ROWS, device=inputs.device) % n]
@@ -152,8 +152,8 @@ def _as_embeddings(watched: list[Any], *, rows: int, device: torch.device) -> Fl
 
 
 @contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put every module in evaluation mode, and back in the mode that each of them had."""
+def _eval_mode(model: nn.Module) -> Iterator[None]:
+    """Put every module in eval mode, and restore the mode of each afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -165,7 +165,7 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _last_linear_watched(model: nn.Module) -> Iterator[list[Any]]:
-    """Give a list that holds the input of the linear layer that ran last, while the block runs."""
+    """Yield a list that holds the input of the linear layer that ran last."""
     watched: list[Any] = []
 
     def watch(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
