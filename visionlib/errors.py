@@ -1,13 +1,13 @@
-"""One family of errors: what is wrong, with which file or value, and how to mend it, in one line."""
+"""One family of errors: what is wrong, with which file or value, and how to fix it, in one line."""
 
 
 class VisionlibError(Exception):
-    """Base of every error that visionlib raises on purpose; its text is fit to be shown to a user as it is.
+    """Base of every error that visionlib raises on purpose; the text is a message for users.
 
     Args:
         what: the file, value or thing that is wrong.
         problem: what is wrong with it.
-        remedy: how to mend it.
+        remedy: how to fix it.
     """
 
     def __init__(self, what: object, problem: str, remedy: str) -> None:
@@ -16,7 +16,7 @@ class VisionlibError(Exception):
 
 
 class DataError(VisionlibError):
-    """A dataset is absent, damaged, or not what its container promises."""
+    """A dataset is absent, damaged, or of another format than its container says."""
 
 
 class ModelError(VisionlibError):
@@ -28,8 +28,8 @@ class ConfigError(VisionlibError):
 
 
 class RunError(VisionlibError):
-    """A run folder is absent, incomplete, damaged, or does not fit what it is asked for."""
+    """A run folder is absent, incomplete, damaged, or does not fit the request."""
 
 
 class TrainingError(VisionlibError):
-    """Training cannot go on: the loss is not a number any more, or the machine lacks what it needs."""
+    """Training cannot continue: the loss is not finite, or the machine lacks a requirement."""

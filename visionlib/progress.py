@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 _NOTEBOOK_PAUSE_S = 0.2
-"""Least time between two pictures of a bar in a notebook, each of which is a message to the browser."""
+"""Shortest time between two updates of a bar in a notebook: each is a message to the browser."""
 _NOTEBOOK_COLUMNS = 110
 
 
 @runtime_checkable
 class Progress(Protocol):
-    """What long work calls to tell how far it is."""
+    """Callback of long work that reports progress."""
 
     def __call__(self, done: int, note: str = "") -> None:
-        """Tell that `done` units of the total are finished, with an optional short note beside the bar."""
+        """Report that `done` units of the total are finished, with an optional short note beside the bar."""
 
 
 def is_interactive() -> bool:
-    """Tell whether stderr is a terminal that a person watches."""
-    is_watched = os.environ.get("TERM") != "dumb" and os.environ.get("RANK", "0") == "0"  # the first of several speaks
+    """Return whether stderr is a terminal that a person watches."""
+    is_watched = os.environ.get("TERM") != "dumb" and os.environ.get("RANK", "0") == "0"  # only rank 0 prints
     return is_watched and sys.stderr.isatty()
 
 
 def is_notebook() -> bool:
-    """Tell whether this process is the kernel of a notebook."""
+    """Return whether this process is the kernel of a notebook."""
     ipython: Any = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return getattr(shell, "kernel", None) is not None
@@ -44,7 +44,7 @@ def is_notebook() -> bool:
 
 @contextmanager
 def progress_bar(description: str, total: int, unit: str) -> Iterator[Progress]:
-    """Show a bar with rate and time left while the block runs, or nothing where nobody watches.
+    """Show a bar with rate and time left while the block runs, or nothing without a terminal or notebook.
 
     Args:
         description: what is being done, such as "decoding train".
@@ -52,7 +52,7 @@ def progress_bar(description: str, total: int, unit: str) -> Iterator[Progress]:
         unit: plural name of what is counted, such as "images".
     """
     if is_interactive():
-        # rich costs 0.1 s to import: only those who see a bar pay for it.
+        # rich takes 0.1 s to import: only where a bar is shown.
         from rich.console import Console
 
         with _make_bar(Console(stderr=True), unit) as bar:
@@ -66,7 +66,7 @@ def progress_bar(description: str, total: int, unit: str) -> Iterator[Progress]:
 
 @contextmanager
 def _notebook_bar(description: str, total: int, unit: str) -> Iterator[Progress]:
-    """Show the same bar as HTML. rich's own way into a notebook needs ipywidgets, which many kernels lack."""
+    """Show the same bar as HTML: rich itself needs ipywidgets in a notebook, which many kernels lack."""
     from rich.console import Console
 
     display: Any = importlib.import_module("IPython.display").display

@@ -86,10 +86,10 @@ def test_what_fits_stays_in_memory(no_memory: Path, monkeypatch: pytest.MonkeyPa
     assert memory_limit() > 100 * np.prod(SHAPE)
 
 
-@pytest.mark.parametrize("told", ["half", "2", "-0.1", "nan"])
-def test_a_share_that_is_none_is_refused(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VISIONLIB_MEMORY_FRACTION", told)
-    with pytest.raises(ConfigError, match=f"VISIONLIB_MEMORY_FRACTION: '{told}' is no share of the memory"):
+@pytest.mark.parametrize("value", ["half", "2", "-0.1", "nan"])
+def test_an_invalid_fraction_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISIONLIB_MEMORY_FRACTION", value)
+    with pytest.raises(ConfigError, match=f"VISIONLIB_MEMORY_FRACTION: '{value}' is not a fraction of the memory"):
         memory_limit()
 
 

@@ -18,12 +18,14 @@ def encode(image: Image.Image, kind: str = "PNG", **options: object) -> Picture:
 
 
 def decode(*pictures: Picture, image_size: int | None = None) -> tuple[torch.Tensor, list[str]]:
-    images, _, told = decode_pictures(pictures, image_size=image_size, description="decoding", describe=lambda: "here")
-    return images, told
+    images, _, messages = decode_pictures(
+        pictures, image_size=image_size, description="decoding", describe=lambda: "here"
+    )
+    return images, messages
 
 
 def slope(width: int, height: int) -> Image.Image:
-    """Red grows to the right and green downwards, so that every place can be told."""
+    """Red grows to the right and green downwards, so that every position is identifiable."""
     rows, columns = np.mgrid[0:height, 0:width]
     pixels = np.stack([columns * 255 // width, rows * 255 // height, np.zeros_like(rows)], axis=-1)
     return Image.fromarray(pixels.astype(np.uint8))
@@ -65,10 +67,10 @@ def test_a_huge_jpeg_at_reduced_scale_is_nearly_the_full_decoding() -> None:
     assert (images[0].float() - images[1].float()).abs().mean() < 2
 
 
-def test_grey_only_if_every_picture_is() -> None:
-    grey, colour = encode(slope(8, 8).convert("L")), encode(slope(8, 8))
-    assert decode(grey, grey)[0].shape == (2, 1, 8, 8)
-    mixed, _ = decode(grey, colour)
+def test_grayscale_only_if_every_picture_is() -> None:
+    gray, colour = encode(slope(8, 8).convert("L")), encode(slope(8, 8))
+    assert decode(gray, gray)[0].shape == (2, 1, 8, 8)
+    mixed, _ = decode(gray, colour)
     assert mixed.shape == (2, 3, 8, 8)
     assert torch.equal(mixed[0, 0], mixed[0, 1])
 

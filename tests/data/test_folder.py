@@ -47,7 +47,7 @@ def test_files_that_are_no_pictures_are_passed_over_and_counted(tmp_path: Path) 
     for name in ("a.txt", "b.txt", "c.gif"):
         (tmp_path / "train" / "cat" / name).touch()
     (warning,) = load_dataset(tmp_path).warnings
-    assert warning.endswith("3 files that are no pictures were passed over (2 .txt, 1 .gif)")
+    assert warning.endswith("3 files that are not pictures were skipped (2 .txt, 1 .gif)")
 
 
 def test_a_class_that_train_lacks_is_refused(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ COLOUR_CONTAINERS: dict[str, Callable[[containers.Splits, Path], Path]] = {
     "parquet of plain bytes": lambda s, p: containers.write_parquet(s, p / "hub", is_struct=False),
     "image folder": lambda s, p: containers.write_folder(s, p / "pictures"),
 }
-GREY_CONTAINERS: dict[str, Callable[[containers.Splits, Path], Path]] = {
+GRAYSCALE_CONTAINERS: dict[str, Callable[[containers.Splits, Path], Path]] = {
     "idx": lambda s, p: containers.write_idx(s, p / "idx"),
     "idx packed": lambda s, p: containers.write_idx(s, p / "idx", is_packed=True),
     "parquet": lambda s, p: containers.write_parquet(s, p / "hub"),
@@ -51,10 +51,10 @@ def test_colour_pictures_are_the_same_from_every_container(container: str, tmp_p
     assert dataset.classes == containers.CIFAR10_CLASSES
 
 
-@pytest.mark.parametrize("container", GREY_CONTAINERS)
-def test_grey_pictures_are_the_same_from_every_container(container: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("container", GRAYSCALE_CONTAINERS)
+def test_grayscale_pictures_are_the_same_from_every_container(container: str, tmp_path: Path) -> None:
     splits = {"train": containers.draw_noise(1, 2, seed=1), "test": containers.draw_noise(1, 1, seed=2)}
-    dataset = load_dataset(GREY_CONTAINERS[container](splits, tmp_path))
+    dataset = load_dataset(GRAYSCALE_CONTAINERS[container](splits, tmp_path))
     check_same(dataset, splits)
     names = containers.CIFAR10_CLASSES if "idx" not in container else tuple("0123456789")
     assert dataset.classes == names

@@ -11,8 +11,8 @@ from PIL import Image
 from tests.data import containers
 from tests.data.test_decode import encode, slope
 from visionlib.data import load_dataset, load_shapes
+from visionlib.data.dataset import Originals
 from visionlib.data.decode import Picture, decode_pictures
-from visionlib.data.originals import Originals
 
 
 def read(*pictures: Picture) -> Originals:

@@ -71,15 +71,15 @@ def test_pictures_in_structs_of_either_width(tmp_path: Path, kind: pa.DataType) 
 
 
 @pytest.mark.parametrize(
-    "told",
+    "metadata",
     [
         "[" * 100_000,
         '{"info": {"features": {"label": {"names": {"a": "cat"}}}}}',
         '{"info": {"features": {"label": {"names": 3}}}}',
     ],
 )
-def test_metadata_without_sense_is_passed_over(tmp_path: Path, told: str) -> None:
-    table = pa.table({"img": [PICTURE] * 4, "label": [0, 1, 0, 1]}).replace_schema_metadata({"huggingface": told})
+def test_metadata_without_sense_is_passed_over(tmp_path: Path, metadata: str) -> None:
+    table = pa.table({"img": [PICTURE] * 4, "label": [0, 1, 0, 1]}).replace_schema_metadata({"huggingface": metadata})
     pq.write_table(table, tmp_path / "train.parquet")
     assert load_dataset(tmp_path / "train.parquet").classes == ("0", "1")
 

@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 import pytest
 import torch
 from torch import Tensor, nn
-from visionlib.eval_mode import eval_mode, unwrap_model
 
 from tests.explanation.networks import Tiny
 from visionlib.errors import ModelError
+from visionlib.eval_mode import eval_mode, unwrap_model
 from visionlib.explanation import METHODS, make_map_maker
 from visionlib.explanation.activation_maps import divide_by_peak
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from visionlib.data import Dataset, ImageSplit
-from visionlib.data.originals import Originals
+from visionlib.data.dataset import Originals
 from visionlib.inspection import find_odd_images, odd_images
 
 CLASSES = ("cat", "dog")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from visionlib.data import ImageSplit
-from visionlib.data.originals import Originals
+from visionlib.data.dataset import Originals
 from visionlib.inspection import statistics
 from visionlib.inspection.statistics import measure_split
 

@@ -1,4 +1,4 @@
-"""Files of a folder or of a tar archive by name, streamed: nothing is extracted, links and giants are refused."""
+"""Read files by name from a folder or a tar stream: nothing is extracted, links and huge files are refused."""
 
 import contextlib
 import gzip
@@ -12,18 +12,18 @@ from visionlib.errors import DataError
 
 _MAX_BYTES = 512 * 2**20
 _MAX_MEMBERS = 10_000
-"""Official CIFAR archives hold a dozen members of 184 MB in all; these bounds only stop what was made to harm."""
+"""Official CIFAR archives hold a dozen members of 184 MB in all; these bounds only stop malicious archives."""
 
 _GZIP_START = b"\x1f\x8b"
 _CHUNK_BYTES = 2**20
 
-# Damaged headers bring more out of tarfile than its own errors: numbers that are none, sizes that fit no index, and
-# headers upon headers, which it follows by recursion.
+# Damaged headers make tarfile raise more than its own errors: invalid numbers, sizes beyond any index, and chains of
+# headers, which it follows by recursion.
 _TAR_ERRORS = (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError, RecursionError)
 
 
 class _Bounded(io.BufferedIOBase):
-    """A stream that ends in an error after so many bytes: tarfile itself reads headers of any claimed size whole."""
+    """A stream that raises after `_MAX_BYTES`: tarfile itself reads headers of any claimed size into memory."""
 
     def __init__(self, stream: io.BufferedIOBase, source: Path) -> None:
         super().__init__()
@@ -38,16 +38,16 @@ class _Bounded(io.BufferedIOBase):
 
 
 def read_members(source: Path, names: Collection[str]) -> dict[str, bytes]:
-    """Read files by their base name out of a folder or a `.tar.gz`, as far as they are there.
+    """Read those files of a folder or a `.tar.gz` that have one of the base names.
 
     Args:
         source: a folder, whose files are read, or an archive, which is streamed once from start to end, so that a
-            gzip's checksum is compared, too.
-        names: base names that are wanted; everything else is passed over.
+            gzip's checksum is verified too.
+        names: wanted base names; other files are skipped.
     Returns:
-        Base name -> content, for those that are there.
+        Base name -> content, for the files that exist.
     Raises:
-        DataError: if the archive is damaged, holds a wanted name twice, as a link, or is of absurd size; or a file
+        DataError: if the archive is damaged, holds a wanted name twice, as a link, or is too large; or a file
             cannot be read.
     """
     if source.is_dir():
@@ -58,25 +58,25 @@ def read_members(source: Path, names: Collection[str]) -> dict[str, bytes]:
             is_packed = file.read(len(_GZIP_START)) == _GZIP_START
             file.seek(0)
             stream = _Bounded(opened.enter_context(gzip.open(file)) if is_packed else file, source)
-            found = _read_archive(stream, source, names)
-            # tarfile takes a damaged header for the end, and gzip compares its checksum at the end alone.
+            members = _read_archive(stream, source, names)
+            # tarfile takes a damaged header for the end, and gzip verifies its checksum only at the end.
             while stream.read(_CHUNK_BYTES):
                 pass
     except _TAR_ERRORS as error:
         raise DataError(source, f"is no whole tar archive ({error})", "get it again") from error
-    return found
+    return members
 
 
 def _read_archive(stream: _Bounded, source: Path, names: Collection[str]) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
+    members: dict[str, bytes] = {}
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for count, member in enumerate(archive):
             if count >= _MAX_MEMBERS:
                 raise DataError(source, f"holds more than {_MAX_MEMBERS:,} members", "name an official archive")
             name = member.name.rsplit("/", 1)[-1]
             if name in names and not member.isdir():
-                found[name] = _read_member(archive, member, source, is_second=name in found)
-    return found
+                members[name] = _read_member(archive, member, source, is_second=name in members)
+    return members
 
 
 def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, source: Path, *, is_second: bool) -> bytes:
@@ -100,4 +100,4 @@ def _read_file(path: Path) -> bytes:
             raise DataError(path, f"has {size:,} bytes, more than any batch has", "name an official folder")
         return path.read_bytes()
     except OSError as error:
-        raise DataError(path, f"cannot be read ({error.strerror})", "let it be read, or get it again") from error
+        raise DataError(path, f"cannot be read ({error.strerror})", "allow reading it, or get it again") from error

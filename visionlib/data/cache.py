@@ -1,4 +1,4 @@
-"""Where decoded images are kept: in memory, or beyond a stated part of it in a file that all processes share."""
+"""Storage of decoded images: in memory, or, if too large, in a memory-mapped file that all processes share."""
 
 import hashlib
 import os
@@ -17,20 +17,20 @@ from visionlib.runs import replacing
 
 _DEFAULT_FRACTION = 0.25
 _FALLBACK_MEMORY = 8 * 2**30
-"""Where the system does not tell its memory, as on Windows: 8 GiB."""
+"""8 GiB, where the system does not report its memory, as on Windows."""
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def cache_folder() -> Path:
-    """Give the folder for downloads and decoded images: $VISIONLIB_CACHE, or the system's place for caches."""
+    """Return the folder for downloads and decoded images: $VISIONLIB_CACHE, or the system's cache folder."""
     if folder := os.environ.get("VISIONLIB_CACHE"):
         return Path(folder)
     return Path(import_pooch().os_cache("visionlib"))
 
 
 def import_pooch() -> Any:
-    """Import pooch, which only downloads need, without the warning of a bar that its tqdm lacks in a notebook."""
+    """Import pooch, which only downloads need, without the warning that tqdm lacks ipywidgets in a notebook."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pooch
@@ -40,15 +40,15 @@ def import_pooch() -> Any:
 def build_images(
     shape: tuple[int, int, int, int], fill: Callable[[Pixels], None], describe: Callable[[], str]
 ) -> UInt8[Tensor, "n c h w"]:
-    """Make a tensor of images, in memory or, if it is too large for that, in a file built once and mapped from then on.
+    """Make a tensor of images in memory or, if it is too large, in a memory-mapped file that is built once.
 
-    Too large is more than a quarter of the machine's memory; $VISIONLIB_MEMORY_FRACTION sets another share. The file is
-    written beside its place and renamed when it is whole; who builds it at the same time builds the same.
+    Too large is more than a quarter of the machine's memory; $VISIONLIB_MEMORY_FRACTION sets another fraction. The file
+    is written beside its final path and renamed when complete; processes that build it at the same time write the same.
 
     Args:
         shape: n, c, h, w.
         fill: writes every pixel.
-        describe: tells everything that the pixels depend on; the file is found by its hash.
+        describe: returns a text of everything that the pixels depend on; its hash names the file.
     """
     if np.prod(shape, dtype=np.int64) <= memory_limit():
         images = np.empty(shape, dtype=np.uint8)
@@ -63,12 +63,12 @@ def build_images(
             fill(mapped)
             mapped.flush()
             del mapped
-    # Copy-on-write: torch wants memory that it may write to, and the file must stay as it is.
+    # Copy-on-write: torch needs writable memory, and the file must not change.
     return torch.from_numpy(np.load(path, mmap_mode="c"))
 
 
 def _is_whole(path: Path, shape: tuple[int, int, int, int]) -> bool:
-    """Tell whether a file was built before, and nothing has damaged it since."""
+    """Return whether a complete, undamaged file exists."""
     try:
         images = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
@@ -77,18 +77,18 @@ def _is_whole(path: Path, shape: tuple[int, int, int, int]) -> bool:
 
 
 def memory_limit() -> int:
-    """Give how many bytes of images are kept in memory.
+    """Return the number of bytes up to which images are kept in memory.
 
     Raises:
-        ConfigError: if $VISIONLIB_MEMORY_FRACTION is no share.
+        ConfigError: if $VISIONLIB_MEMORY_FRACTION is not a fraction.
     """
-    told = os.environ.get("VISIONLIB_MEMORY_FRACTION", str(_DEFAULT_FRACTION))
+    value = os.environ.get("VISIONLIB_MEMORY_FRACTION", str(_DEFAULT_FRACTION))
     try:
-        fraction = float(told)
+        fraction = float(value)
     except ValueError:
         fraction = -1.0
     if not 0 <= fraction <= 1:
-        raise ConfigError("VISIONLIB_MEMORY_FRACTION", f"{told!r} is no share of the memory", "set it from 0 to 1")
+        raise ConfigError("VISIONLIB_MEMORY_FRACTION", f"{value!r} is not a fraction of the memory", "set 0 to 1")
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

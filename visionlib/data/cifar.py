@@ -31,9 +31,9 @@ class CifarLayout:
     Attributes:
         batches: split -> the files that hold it, in order.
         names_file: the file that holds the class names.
-        names_key: where they stand in it, for the python layout.
-        labels_key: where the labels stand in a batch, for the python layout.
-        label_bytes: how many bytes come before the pixels of a record, the class last, for the binary layout.
+        names_key: key of the class names in it, for the python layout.
+        labels_key: key of the labels in a batch, for the python layout.
+        label_bytes: number of bytes before the pixels of a record, the class last, for the binary layout.
     """
 
     batches: Mapping[str, tuple[str, ...]]
@@ -44,12 +44,12 @@ class CifarLayout:
 
     @property
     def is_binary(self) -> bool:
-        """Tell the binary layout from the python one."""
+        """Whether this is the binary layout; else it is the python layout."""
         return self.label_bytes > 0
 
     @property
     def files(self) -> set[str]:
-        """Every file that must be there."""
+        """All required files."""
         return {self.names_file, *(name for names in self.batches.values() for name in names)}
 
 
@@ -76,8 +76,8 @@ LAYOUTS: tuple[CifarLayout, ...] = (
 
 
 def is_cifar_folder(folder: Path) -> bool:
-    """Tell whether a folder holds the names file and the first batch of an official layout."""
-    return any(all((folder / name).is_file() for name in _marks(layout)) for layout in LAYOUTS)
+    """Return whether a folder holds the names file and the first batch of an official layout."""
+    return any(all((folder / name).is_file() for name in _identifying_files(layout)) for layout in LAYOUTS)
 
 
 def load_cifar(source: Path, name: str) -> Dataset:
@@ -85,12 +85,12 @@ def load_cifar(source: Path, name: str) -> Dataset:
 
     Args:
         source: the archive, or the folder that holds the batch files.
-        name: what the user called it.
+        name: name of the dataset, as the user wrote it.
     Raises:
         DataError: if the layout is none of CIFAR's, or a file is absent, damaged or of another shape.
     """
     members = read_members(source, {file for layout in LAYOUTS for file in layout.files})
-    layout = next((layout for layout in LAYOUTS if _marks(layout) <= members.keys()), None)
+    layout = next((layout for layout in LAYOUTS if _identifying_files(layout) <= members.keys()), None)
     if layout is None:
         raise DataError(source, "holds none of CIFAR's official layouts", "name a CIFAR archive or its unpacked folder")
     if missing := sorted(layout.files - members.keys()):
@@ -107,8 +107,8 @@ def load_cifar(source: Path, name: str) -> Dataset:
     return Dataset(name, splits, classes)
 
 
-def _marks(layout: CifarLayout) -> set[str]:
-    """The files by which a layout is known: those that no other has together."""
+def _identifying_files(layout: CifarLayout) -> set[str]:
+    """The files that identify a layout: no other has both."""
     return {layout.names_file, layout.batches["train"][0]}
 
 

@@ -1,6 +1,7 @@
-"""`ImageSplit` and `Dataset`: images as uint8 tensors with labels, class names, a stable index and a content hash."""
+"""`Dataset` and its splits: images as uint8 tensors with labels, class names, stable ids and a content hash."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,21 +11,46 @@ import torch
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
-from visionlib.data.originals import Originals
 from visionlib.errors import DataError
+
+SPLIT_NAMES = {"train": "train", "test": "test"} | dict.fromkeys(("validation", "valid", "val"), "validation")
+"""Name of a folder or file -> split."""
+
+
+@dataclass(frozen=True, eq=False)
+class Originals:
+    """Size and mode of each picture of a split, as its file has them.
+
+    Attributes:
+        sizes: height and width in pixels, after EXIF orientation.
+        modes: mode of each picture in Pillow's words, such as `RGB`, `L` for grayscale and `P` for a palette; with
+            `+transparency` if a palette or colour key makes pixels transparent.
+    """
+
+    sizes: Int64[Tensor, "n 2"]
+    modes: tuple[str, ...]
+
+    def count_modes(self) -> dict[str, int]:
+        """Count the pictures of each mode, the most common first."""
+        return dict(Counter(self.modes).most_common())
+
+    def subset(self, positions: Int64[Tensor, "k"]) -> "Originals":
+        """Take the entries at `positions`, in that order."""
+        positions = positions.cpu()
+        return replace(self, sizes=self.sizes[positions], modes=tuple(self.modes[at] for at in positions.tolist()))
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSplit:
-    """One split of a dataset, whole, on one device.
+    """One complete split of a dataset, on one device.
 
     Attributes:
-        images: pixels as they are, nothing normalised; one or three channels.
+        images: pixels, not normalized; one or three channels.
         labels: class of each image, as a position in `classes`.
         classes: class names.
-        index: what an image is called for good, its position in the source; a subset keeps the indices it had.
-        masks: which pixels belong to the object, where the source knows.
-        originals: what the pictures were before decoding, where they came as pictures.
+        index: stable image id: its position in the source; subsets keep it.
+        masks: pixels of the object, where the source has masks.
+        originals: size and mode of the encoded pictures, where the source has encoded pictures.
     """
 
     images: UInt8[Tensor, "n c h w"]
@@ -52,14 +78,14 @@ class ImageSplit:
 
     @property
     def channels(self) -> int:
-        """1 for grey images, 3 for colour."""
+        """1 for grayscale images, 3 for colour."""
         return self.images.shape[1]
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over shape, labels and pixels in order: the same pictures have the same hash whatever held them.
+        """SHA-256 over shape, labels and pixels in order: the same pictures have the same hash in every container.
 
-        Class names and masks are left out, since not every container can carry them.
+        Class names and masks are left out: not every container can hold them.
         """
         digest = hashlib.sha256(f"visionlib-split-1 {tuple(self.images.shape)}".encode())
         digest.update(self.labels.cpu().numpy().astype("<i8").tobytes())
@@ -70,7 +96,7 @@ class ImageSplit:
 
     @cached_property
     def _value_counts(self) -> Int64[Tensor, "c 256"]:
-        """How often each channel takes each of the 256 values: exact in integers at any size of the split."""
+        """Histogram of each channel over the 256 values: integers, exact for a split of any size."""
         counts = torch.zeros(self.channels, 256, dtype=torch.int64)
         for start in range(0, len(self), 4096):
             for channel, pixels in enumerate(self.images[start : start + 4096].transpose(0, 1)):
@@ -86,7 +112,7 @@ class ImageSplit:
 
     @property
     def std(self) -> tuple[float, ...]:
-        """Standard deviation of each channel over all pixels, as fractions of 255; zeros for an empty split."""
+        """Std (standard deviation) of each channel over all pixels, as fractions of 255; zeros for an empty split."""
         counts = self._value_counts.to(torch.float64)
         totals = counts.sum(1).clamp(min=1)
         mean = (counts * torch.arange(256)).sum(1, keepdim=True) / totals[:, None]
@@ -94,12 +120,12 @@ class ImageSplit:
 
     @property
     def per_class(self) -> dict[str, int]:
-        """Number of images of each class, in the order of `classes`; 0 where there are none."""
+        """Number of images of each class, in the order of `classes`."""
         counts = torch.bincount(self.labels.cpu(), minlength=len(self.classes)).tolist()
         return dict(zip(self.classes, counts, strict=True))
 
     def subset(self, positions: Int64[Tensor, "k"]) -> "ImageSplit":
-        """Take the images at `positions`, in that order, with the indices they had."""
+        """Take the images at `positions`, in that order, with their stable ids."""
         masks = None if self.masks is None else self.masks[positions]
         return replace(
             self,
@@ -111,7 +137,7 @@ class ImageSplit:
         )
 
     def to(self, device: torch.device | str) -> "ImageSplit":
-        """Give the same split on another device."""
+        """Return the same split on another device."""
         masks = None if self.masks is None else self.masks.to(device)
         return replace(
             self,
@@ -127,10 +153,10 @@ class Dataset:
     """The splits of one source.
 
     Attributes:
-        name: what the user called it: a name such as `cifar10`, or the path.
-        splits: `train`, `test` and whatever else the source has.
+        name: as the user wrote it: a name such as `cifar10`, or a path.
+        splits: `train`, `test` and any others of the source.
         classes: class names, the same for every split.
-        warnings: what the user should know, a sentence each: a split made by us, images resized, and so on.
+        warnings: sentences for the user: a split was held out, images were resized, and so on.
         options: the arguments of `load_dataset`, besides the name, that load the same again.
     """
 
@@ -142,19 +168,19 @@ class Dataset:
 
     @property
     def train(self) -> ImageSplit:
-        """The split to learn from."""
+        """The training split."""
         return self.split("train")
 
     @property
     def test(self) -> ImageSplit:
-        """The split to report on."""
+        """The test split, for reporting only."""
         return self.split("test")
 
     def split(self, name: str) -> ImageSplit:
-        """Give one split by name.
+        """Return one split by name.
 
         Raises:
-            DataError: if there is none of that name; the message lists those there are.
+            DataError: if there is no such split; the message lists the existing ones.
         """
         if name not in self.splits:
             raise DataError(self.name, f"has no split {name!r}", f"it has: {', '.join(self.splits)}")

@@ -1,4 +1,4 @@
-"""From encoded pictures of any mix to one tensor of pixels, on all cores where that is faster, by one stated rule."""
+"""Decode pictures of mixed formats and sizes into one tensor of pixels, on all cores where that is faster."""
 
 import io
 import os
@@ -16,25 +16,25 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from visionlib.data.cache import Pixels, build_images
-from visionlib.data.originals import Originals
+from visionlib.data.dataset import Originals
 from visionlib.errors import DataError
 from visionlib.progress import progress_bar
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-"""The decoders that are let near the bytes; Pillow has sixty, and each is a way in."""
+"""The allowed decoders; Pillow has sixty, and each adds attack surface."""
 
 DEFAULT_SIZE_PX = 32
 LARGEST_KEPT_PX = 128
-"""Images of one common size up to this side are taken as they are."""
+"""Images of one common size up to this side are not resized."""
 
 _MAX_PIXELS = 64 * 2**20
 _CHUNK = 256
 
 _SMALL_PX = 64
-"""Up to this side one thread decodes faster than several, which then mostly wait for the interpreter: measured in
+"""Up to this side one thread decodes faster than several, which then mostly wait for the GIL: measured in
 docs/experiments.md."""
 
-_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B"})
+_GRAYSCALE_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B"})
 _TURNED_ORIENTATIONS = frozenset({5, 6, 7, 8})
 _ORIENTATION_TAG = 0x0112
 
@@ -46,8 +46,8 @@ class Picture:
     """An encoded picture.
 
     Attributes:
-        name: what to call it in an error: its path, or its file and row.
-        content: its bytes, or the file that holds them.
+        name: for error messages: its path, or its file and row.
+        content: its bytes, or the path of its file.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class _Header:
-    """What a picture says of itself before it is decoded."""
+    """Metadata of a picture, read without decoding it."""
 
     width: int
     height: int
-    is_grey: bool
+    is_grayscale: bool
     mode: str
 
 
@@ -69,25 +69,24 @@ def decode_pictures(
 ) -> tuple[UInt8[Tensor, "n c h w"], Originals, list[str]]:
     """Decode pictures of any format and mode into one tensor.
 
-    The rule: if all have one size of at most 128 px and no `image_size` is asked for, they are taken as they are.
-    Otherwise the largest centred square of each is resized to `image_size` (32 if not told), by Lanczos, which is
+    The rule: if all have one size of at most 128 px and no `image_size` is asked for, they are not resized.
+    Otherwise the largest centred square of each is resized to `image_size` (default 32), by Lanczos, which is
     antialiased; JPEGs more than four times as large are decoded at a reduced scale of at least twice the size. EXIF
     orientation is applied, transparent pixels are laid over white, 16 bits become 8. One channel if every picture is
-    grey by its format, else three.
+    grayscale by its format, else three.
 
     Args:
         pictures: what to decode.
         image_size: side of the result in pixels.
         description: for the progress bar.
-        describe: tells what the pixels depend on besides size and channels; see `build_images`.
+        describe: returns a text of what the pixels depend on besides size and channels; see `build_images`.
     Returns:
-        The images, what they were before, and a warning for each thing that was done to them and that a user should
-        know.
+        The images, the metadata of their files, and warnings for the user.
     Raises:
         DataError: if a picture is damaged or of another format, or too large; the message names it.
     """
     with warnings.catch_warnings():
-        # Pillow warns of oddities inside files; what matters of them comes as an error that names the picture.
+        # Pillow warns of oddities inside files; the serious ones raise an error that names the picture.
         warnings.simplefilter("ignore")
         return _decode_pictures(pictures, image_size, description, describe)
 
@@ -97,17 +96,17 @@ def _decode_pictures(
 ) -> tuple[UInt8[Tensor, "n c h w"], Originals, list[str]]:
     headers = _map_chunks(lambda at: _read_header(pictures[at]), len(pictures), f"{description}: sizes", workers=1)
     sizes = {(header.height, header.width) for header in headers}
-    told = []
+    messages = []
     is_kept = image_size is None and len(sizes) == 1 and max(next(iter(sizes))) <= LARGEST_KEPT_PX
     side = image_size or DEFAULT_SIZE_PX
     height, width = next(iter(sizes)) if is_kept else (side, side)
     if not is_kept and sizes != {(side, side)}:
         smallest, largest = min(sizes), max(sizes)
-        told.append(
+        messages.append(
             f"images of {smallest[1]} x {smallest[0]} to {largest[1]} x {largest[0]} pixels were cut to their largest "
             f"centred square and resized to {side} x {side}; --image-size chooses another size"
         )
-    channels = 1 if all(header.is_grey for header in headers) else 3
+    channels = 1 if all(header.is_grayscale for header in headers) else 3
 
     def fill(images: Pixels) -> None:
         def decode(at: int) -> None:
@@ -122,11 +121,11 @@ def _decode_pictures(
         sizes=torch.tensor([(header.height, header.width) for header in headers], dtype=torch.int64).view(-1, 2),
         modes=tuple(header.mode for header in headers),
     )
-    return build_images(shape, fill, describe), originals, told
+    return build_images(shape, fill, describe), originals, messages
 
 
 def _map_chunks(work: Callable[[int], Result], count: int, description: str, workers: int | None) -> list[Result]:
-    """Do the work for 0, 1, ... count - 1 in threads; Pillow lets go of the interpreter while it decodes."""
+    """Call `work` for 0, 1, ... count - 1 in threads; Pillow releases the GIL while it decodes."""
     results: list[Result] = []
     with progress_bar(description, count, "images") as show, ThreadPoolExecutor(workers) as pool:
         chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
@@ -160,15 +159,15 @@ def _read_header(picture: Picture) -> _Header:
             if _orientation(image) in _TURNED_ORIENTATIONS:
                 width, height = height, width
             mode = f"{image.mode}+transparency" if "transparency" in image.info else image.mode
-            return _Header(width, height, image.mode in _GREY_MODES, mode)
+            return _Header(width, height, image.mode in _GRAYSCALE_MODES, mode)
     except DataError:
         raise
-    except Exception as error:  # damaged bytes bring errors of a dozen kinds out of decoders, with no common base
+    except Exception as error:  # decoders raise a dozen exception types on damaged bytes, with no common base
         raise _damaged(picture, error) from error
 
 
 def _decode(picture: Picture, size: tuple[int, int], channels: int) -> Pixels:
-    """Give the pixels as rows of the wanted height and width, with a last axis for colour if there are three."""
+    """Return pixels of shape (height, width) or (height, width, 3)."""
     height, width = size
     try:
         with _open(picture) as image:
@@ -181,12 +180,12 @@ def _decode(picture: Picture, size: tuple[int, int], channels: int) -> Pixels:
             return np.asarray(flat)
     except DataError:
         raise
-    except Exception as error:  # damaged bytes bring errors of a dozen kinds out of decoders, with no common base
+    except Exception as error:  # decoders raise a dozen exception types on damaged bytes, with no common base
         raise _damaged(picture, error) from error
 
 
 def _flatten(image: Image.Image, mode: str) -> Image.Image:
-    """Give the image in mode L or RGB: transparency over white, 16 bits by their upper 8."""
+    """Return the image in mode L or RGB: transparency over white, 16 bits by their upper 8 bits."""
     if image.mode == mode and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):
@@ -198,7 +197,7 @@ def _flatten(image: Image.Image, mode: str) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    # Asking a PNG without EXIF for its EXIF decodes all of it.
+    # getexif() of a PNG without EXIF decodes the whole picture.
     return int(image.getexif().get(_ORIENTATION_TAG, 1)) if "exif" in image.info else 1
 
 

@@ -1,4 +1,4 @@
-"""The official archives: where they are looked for, how they are verified, and how they are fetched."""
+"""Find, verify and fetch the official archives."""
 
 import os
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ class Archive:
     """An official archive.
 
     Attributes:
-        url: where it is served.
+        url: its address.
         size: in bytes.
-        sha256: of the whole file; gzip and tar notice little by themselves.
+        sha256: of the whole file; gzip and tar detect little damage themselves.
     """
 
     url: str
@@ -28,17 +28,17 @@ class Archive:
 
     @property
     def name(self) -> str:
-        """The file's name, by which it is looked for."""
+        """The file's name."""
         return self.url.rsplit("/", 1)[-1]
 
 
 @dataclass(frozen=True)
 class Official:
-    """A dataset that is known by name.
+    """A dataset with a built-in name.
 
     Attributes:
-        archives: any of them will do; the first is the one to fetch.
-        folders: names of the folders that they unpack to.
+        archives: alternatives; the first is fetched.
+        folders: names of their unpacked folders.
     """
 
     archives: tuple[Archive, ...]
@@ -84,20 +84,20 @@ OFFICIAL: Mapping[str, Official] = MappingProxyType(
 
 
 def search_folders() -> list[Path]:
-    """Give the folders where data is looked for, in order: $VISIONLIB_DATA, ./data, and the cache."""
-    told = os.environ.get("VISIONLIB_DATA")
-    return [*([Path(told)] if told else []), Path("data"), cache_folder()]
+    """Return the folders that are searched for data, in order: $VISIONLIB_DATA, ./data, and the cache."""
+    data_folder = os.environ.get("VISIONLIB_DATA")
+    return [*([Path(data_folder)] if data_folder else []), Path("data"), cache_folder()]
 
 
 def find_official(official: Official, *, download: bool) -> Path:
-    """Give an archive or unpacked folder of a dataset that is known by name; fetch it if there is none.
+    """Return the path of an archive or unpacked folder of an official dataset; fetch the archive if there is none.
 
     Args:
-        official: what to look for.
+        official: the dataset.
         download: fetch the first archive into the cache if nothing is found.
     Raises:
         DataError: if an archive that was found is not the official one, or none is found and none can be fetched; the
-            message names the archive, its URL, and where to put it.
+            message names the archive, its URL and the folder for it.
     """
     for folder in search_folders():
         for name in official.folders:
@@ -118,21 +118,21 @@ def find_official(official: Official, *, download: bool) -> Path:
 
 
 def _verify(path: Path, archive: Archive) -> Path:
-    found = hash_file(path)
-    if found != archive.sha256:
+    sha256 = hash_file(path)
+    if sha256 != archive.sha256:
         raise DataError(
             path,
-            f"is damaged or incomplete: its SHA-256 is {found[:12]}..., the official one {archive.sha256[:12]}...",
+            f"is damaged or incomplete: its SHA-256 is {sha256[:12]}..., the official one {archive.sha256[:12]}...",
             "delete it and try again",
         )
     return path
 
 
 def _fetch(archive: Archive) -> str | None:
-    """Fetch an archive into the cache, verified; give what went wrong, if something did."""
+    """Fetch an archive into the cache and verify it; return the problem, or None."""
     pooch = import_pooch()
     downloader = pooch.HTTPDownloader(progressbar=is_interactive(), timeout=30)
-    # Without a logger of its own pooch tells of its steps on stderr, in the middle of ours.
+    # pooch logs its steps to stderr by default, among our own messages.
     pooch.get_logger().setLevel("WARNING")
     try:
         pooch.retrieve(

@@ -5,52 +5,51 @@ from pathlib import Path
 
 import torch
 
-from visionlib.data.dataset import ImageSplit
+from visionlib.data.dataset import SPLIT_NAMES, ImageSplit
 from visionlib.data.decode import Picture, decode_pictures
 from visionlib.errors import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
-_SPLITS = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
 
 
 def is_image_folder(folder: Path) -> bool:
-    """Tell whether a folder has a `train` folder, or folders with pictures in them."""
+    """Return whether a folder has a `train` folder or class folders."""
     return (folder / "train").is_dir() or any(_list_pictures(entry) for entry in _list_folders(folder))
 
 
 def load_folder(folder: Path, image_size: int | None) -> tuple[dict[str, ImageSplit], list[str]]:
     """Read every split of an image folder.
 
-    Classes are the folders of `train`, sorted by name; pictures are sorted by path, those in deeper folders included.
+    Classes are the folders of `train`, sorted by name; pictures, nested ones included, are sorted by path.
 
     Args:
         folder: with `train/CLASS/*`, and perhaps `test` and `validation` likewise; or with `CLASS/*`.
         image_size: as in `decode_pictures`, over all splits together.
     Returns:
-        The splits, and warnings: of files that are no pictures, of classes without any.
+        The splits, and warnings: of files that are not pictures, of empty classes.
     Raises:
         DataError: if there is no picture, or a split has a class that train lacks, or a picture is damaged.
     """
     homes = {"train": folder}
     if (folder / "train").is_dir():
-        homes = {_SPLITS[entry.name]: entry for entry in _list_folders(folder) if entry.name in _SPLITS}
+        homes = {SPLIT_NAMES[entry.name]: entry for entry in _list_folders(folder) if entry.name in SPLIT_NAMES}
     classes = tuple(entry.name for entry in _list_folders(homes["train"]))
     warnings: list[str] = []
-    found = {split: _find_pictures(home, classes, warnings) for split, home in homes.items()}
-    if not found["train"]:
+    pictures_of = {split: _find_pictures(home, classes, warnings) for split, home in homes.items()}
+    if not pictures_of["train"]:
         raise DataError(homes["train"], "holds no PNG, JPEG, WebP or BMP picture", "put some into a folder per class")
 
-    pictures = [Picture(str(path), path) for members in found.values() for path, _ in members]
+    pictures = [Picture(str(path), path) for members in pictures_of.values() for path, _ in members]
 
     def describe() -> str:
         stats = ((p.content, p.content.stat()) for p in pictures if isinstance(p.content, Path))
         return " ".join(f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}" for path, stat in stats)
 
-    images, originals, told = decode_pictures(
+    images, originals, messages = decode_pictures(
         pictures, image_size=image_size, description=f"decoding {folder.name}", describe=describe
     )
     splits, start = {}, 0
-    for split, members in found.items():
+    for split, members in pictures_of.items():
         labels = torch.tensor([label for _, label in members], dtype=torch.int64)
         end = start + len(members)
         splits[split] = ImageSplit(
@@ -61,7 +60,7 @@ def load_folder(folder: Path, image_size: int | None) -> tuple[dict[str, ImageSp
             originals=originals.subset(torch.arange(start, end)),
         )
         start = end
-    return splits, warnings + told
+    return splits, warnings + messages
 
 
 def _find_pictures(home: Path, classes: tuple[str, ...], warnings: list[str]) -> list[tuple[Path, int]]:
@@ -74,15 +73,15 @@ def _find_pictures(home: Path, classes: tuple[str, ...], warnings: list[str]) ->
         if not of_class:
             warnings.append(f"{home / name} holds no picture")
         members += [(path, label) for path in of_class]
-    passed_over = Counter(
+    skipped = Counter(
         path.suffix.lower() or path.name
         for name in classes
         for path in _list_files(home / name)
         if path.suffix.lower() not in SUFFIXES
     )
-    if passed_over:
-        told = ", ".join(f"{count} {suffix}" for suffix, count in passed_over.most_common(5))
-        warnings.append(f"{home}: {passed_over.total()} files that are no pictures were passed over ({told})")
+    if skipped:
+        suffixes = ", ".join(f"{count} {suffix}" for suffix, count in skipped.most_common(5))
+        warnings.append(f"{home}: {skipped.total()} files that are not pictures were skipped ({suffixes})")
     return members
 
 
@@ -95,9 +94,9 @@ def _list_pictures(folder: Path) -> list[Path]:
 
 
 def _list_files(folder: Path) -> list[Path]:
-    """List files at any depth, sorted by path with `/` on every system, without hidden ones."""
+    """List files at any depth without hidden ones, sorted by POSIX path on every system."""
     if not folder.is_dir():
         return []
     files = (path for path in folder.rglob("*") if path.is_file())
-    seen = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    return sorted(seen, key=lambda path: path.relative_to(folder).as_posix())
+    visible = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    return sorted(visible, key=lambda path: path.relative_to(folder).as_posix())

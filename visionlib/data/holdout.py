@@ -1,4 +1,4 @@
-"""Hold a part of a split out, class by class, as a pure function of the seed."""
+"""Hold out a stratified part of a split, as a pure function of the seed."""
 
 import torch
 
@@ -7,15 +7,15 @@ from visionlib.data.random import Stream, random_bits
 
 
 def hold_out(split: ImageSplit, fraction: float, seed: int) -> tuple[ImageSplit, ImageSplit]:
-    """Part a split in two with the same mix of classes; both keep the order and the indices they had.
+    """Divide a split into two with the same class proportions; both keep the order and the stable image ids.
 
     Args:
-        split: what to part.
-        fraction: share of each class to hold out, above 0 and below 1, rounded; of a class with two images or more at
-            least one lands on either side, and the only image of a class is kept.
-        seed: another seed holds out others.
+        split: the split to divide.
+        fraction: of each class to hold out, above 0 and below 1, rounded; a class with two images or more has at least
+            one in both parts, and the only image of a class is kept.
+        seed: decides which images.
     Returns:
-        What is kept, and what is held out.
+        The kept part and the held-out part.
     Raises:
         ValueError: if `fraction` is not between 0 and 1.
     """

@@ -1,4 +1,4 @@
-"""IDX files, the layout of MNIST and Fashion-MNIST: images and labels apart, each with a header of its sizes.
+"""IDX files, the layout of MNIST and Fashion-MNIST: images and labels in separate files, each with a size header.
 
 Source: the format as described at the end of http://yann.lecun.com/exdb/mnist/.
 """
@@ -21,7 +21,7 @@ from visionlib.errors import DataError
 _PREFIXES = {"train": "train", "test": "t10k"}
 _UNSIGNED_BYTE = 0x08
 _MAX_BYTES = 4 * 2**30
-"""Of the pixels of a file; MNIST has 47 MB."""
+"""Limit for one file; MNIST has 47 MB."""
 
 FASHION_MNIST_CLASSES = (
     "T-shirt/top",
@@ -38,19 +38,19 @@ FASHION_MNIST_CLASSES = (
 
 
 def is_idx_folder(folder: Path) -> bool:
-    """Tell whether a folder holds the training images of an IDX set, packed or not."""
+    """Return whether a folder holds the training images of an IDX set, with or without `.gz`."""
     return _find(folder, "train", "images-idx3-ubyte") is not None
 
 
 def load_idx(folder: Path, name: str, classes: tuple[str, ...] | None = None) -> Dataset:
-    """Read the four files of a folder, each as it is or with `.gz`; there may be no test files.
+    """Read the four files of a folder, each with or without `.gz`; the test files are optional.
 
     Args:
         folder: holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and `t10k-` likewise.
-        name: what the user called it.
+        name: name of the dataset, as the user wrote it.
         classes: class names; by default the labels as text, from "0" to the largest.
     Raises:
-        DataError: if a file is absent, damaged, or of another kind than its name says.
+        DataError: if a file is absent, damaged, or of another format than its name says.
     """
     arrays = {
         split: (_read(folder, prefix, "images-idx3-ubyte", 3), _read(folder, prefix, "labels-idx1-ubyte", 1))
@@ -102,12 +102,12 @@ def _read_array(file: io.BufferedIOBase, path: Path, dimensions: int) -> UInt8[T
         raise DataError(path, f"is no IDX file of bytes in {dimensions} dimensions", "get it again")
     shape = [int.from_bytes(header[at : at + 4], "big") for at in range(4, len(header), 4)]
     size = math.prod(shape)
-    told = f"its header says {' x '.join(map(str, shape))} = {size:,}"
+    header_size = f"its header says {' x '.join(map(str, shape))} = {size:,}"
     if size > _MAX_BYTES:
-        raise DataError(path, f"{told} bytes, more than the limit of {_MAX_BYTES:,}", "name a smaller set")
-    # One byte more than there should be tells of a longer file, and brings gzip to compare its checksum.
+        raise DataError(path, f"{header_size} bytes, more than the limit of {_MAX_BYTES:,}", "name a smaller set")
+    # One byte more detects a longer file, and makes gzip verify its checksum.
     content = file.read(size + 1)
     if len(content) != size:
-        held = f"more than {size:,}" if len(content) > size else f"{len(content):,}"
-        raise DataError(path, f"holds {held} bytes and {told}", "get it again")
+        actual = f"more than {size:,}" if len(content) > size else f"{len(content):,}"
+        raise DataError(path, f"holds {actual} bytes and {header_size}", "get it again")
     return torch.from_numpy(np.frombuffer(content, dtype=np.uint8).reshape(shape).copy())

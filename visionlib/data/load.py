@@ -1,4 +1,4 @@
-"""`load_dataset`: from a name or a path to a `Dataset`, whatever the container."""
+"""`load_dataset`: load a `Dataset` by name or from a path, in any container."""
 
 import dataclasses
 import difflib
@@ -19,7 +19,7 @@ from visionlib.data.shapes import load_shapes
 from visionlib.errors import ConfigError, DataError
 
 _ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
-_FASHION_MNIST_PLACES = ("fashion-mnist", "FashionMNIST/raw")
+_FASHION_MNIST_FOLDERS = ("fashion-mnist", "FashionMNIST/raw")
 _DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
@@ -37,16 +37,17 @@ def load_dataset(
         name_or_path: `shapes`, `cifar10`, `cifar100` or `fashion-mnist`; or a path (write `./cifar10` for a folder of
             that name): an image folder, a parquet file or folder, an official CIFAR archive or its unpacked folder, a
             folder of IDX files.
-        image_size: side to resize pictures to, in pixels; by default as they are, if all are alike. Sets of fixed size
-            refuse another.
-        holdout_fraction: share of each class that becomes the test split of a source that has none.
-        seed: decides which images those are.
+        image_size: side to resize pictures to, in pixels; by default they keep a common size. Sets of fixed size refuse
+            another.
+        holdout_fraction: fraction of each class that becomes the test split of a source without one.
+        seed: decides which images.
         download: fetch an official archive that is not on this machine.
     Returns:
-        Splits `train` and `test`, and `validation` if the source has one; warnings tell what was done to make them.
+        Splits `train` and `test`, and `validation` if the source has one; warnings report how they were made.
     Raises:
         DataError: if there is no such dataset, or it is damaged, or it cannot be fetched.
-        ConfigError: if `image_size` is below 1, or does not fit a set of fixed size, or `holdout_fraction` is no share.
+        ConfigError: if `image_size` is below 1, or does not fit a set of fixed size, or `holdout_fraction` is not
+            between 0 and 1.
     """
     if image_size is not None and image_size < 1:
         raise ConfigError("image_size", f"{image_size} is out of range", "it must be at least 1 pixel")
@@ -73,14 +74,14 @@ def _load_official(name: str) -> Callable[[int | None, bool], Dataset]:
 
 
 def _load_fashion_mnist(image_size: int | None, download: bool) -> Dataset:
-    places = [folder / place for folder in search_folders() for place in _FASHION_MNIST_PLACES]
-    for place in [*places, _DEBIAN_FASHION_MNIST]:
-        if place.is_dir() and is_idx_folder(place):
-            return load_idx(place, "fashion-mnist", FASHION_MNIST_CLASSES)
+    folders = [folder / name for folder in search_folders() for name in _FASHION_MNIST_FOLDERS]
+    for folder in [*folders, _DEBIAN_FASHION_MNIST]:
+        if folder.is_dir() and is_idx_folder(folder):
+            return load_idx(folder, "fashion-mnist", FASHION_MNIST_CLASSES)
     raise DataError(
         "fashion-mnist",
         "its four IDX files are not on this machine",
-        f"get them from https://github.com/zalandoresearch/fashion-mnist into {places[0].resolve()}, "
+        f"get them from https://github.com/zalandoresearch/fashion-mnist into {folders[0].resolve()}, "
         "or install Debian's package dataset-fashion-mnist",
     )
 
@@ -93,7 +94,7 @@ NAMES: Mapping[str, Callable[[int | None, bool], Dataset]] = MappingProxyType(
         "fashion-mnist": _load_fashion_mnist,
     }
 )
-"""Datasets by name: what loads them, given the image size and whether to fetch what is absent."""
+"""Datasets by name -> loader, called with the image size and whether to download."""
 
 
 def _load_path(name: str, image_size: int | None) -> Dataset:
@@ -105,13 +106,13 @@ def _load_path(name: str, image_size: int | None) -> Dataset:
     try:
         return _read_path(path, name, image_size)
     except OSError as error:
-        # Doors that are closed, disks that are full, files that vanish: wherever it happens, it is told here.
+        # Permissions, full disks, vanished files: reported here wherever they occur.
         where = error.filename or path
         raise DataError(where, f"cannot be read or written ({error.strerror})", "see to it, and try again") from error
 
 
 def _read_path(path: Path, name: str, image_size: int | None) -> Dataset:
-    """Tell the container by what is there, and read it."""
+    """Detect the container by its files, and read it."""
     if path.is_file() and path.name.endswith(_ARCHIVE_SUFFIXES):
         return load_cifar(path, name)
     if is_parquet(path):
@@ -133,7 +134,7 @@ def _read_path(path: Path, name: str, image_size: int | None) -> Dataset:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # longer than any path may be, or behind a closed door
+    except OSError:  # too long a path, or no permission
         return False
 
 
@@ -142,7 +143,7 @@ def _assemble(name: str, splits: dict[str, ImageSplit], warnings: list[str]) -> 
 
 
 def _check_classes(dataset: Dataset) -> None:
-    """Refuse what would be counted wrong: two classes of one name, or nothing to learn from."""
+    """Refuse two classes of one name, and an empty training split."""
     name, count = Counter(dataset.classes).most_common(1)[0]
     if count > 1:
         raise DataError(dataset.name, f"has {count} classes called {name!r}", "give every class a name of its own")
@@ -151,7 +152,7 @@ def _check_classes(dataset: Dataset) -> None:
 
 
 def _with_test_split(dataset: Dataset, fraction: float, seed: int) -> Dataset:
-    """Hold a test split out of train where the source has none, and say so."""
+    """Hold a test split out of train where the source has none, with a warning."""
     if "test" in dataset.splits:
         return dataset
     train, test = hold_out(dataset.train, fraction, seed)
@@ -171,5 +172,5 @@ def _check_size(dataset: Dataset, image_size: int | None) -> None:
             "image_size", f"{dataset.name} has images of {width} x {height} pixels", "leave --image-size out"
         )
     if len(sizes) > 1:
-        told = ", ".join(f"{name} {split.image_size}" for name, split in dataset.splits.items())
-        raise DataError(dataset.name, f"its splits have images of different sizes ({told})", "give one --image-size")
+        shown = ", ".join(f"{name} {split.image_size}" for name, split in dataset.splits.items())
+        raise DataError(dataset.name, f"its splits have images of different sizes ({shown})", "give one --image-size")

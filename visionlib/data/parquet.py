@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +11,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from visionlib.data.dataset import ImageSplit
+from visionlib.data.dataset import SPLIT_NAMES, ImageSplit
 from visionlib.data.decode import Picture, decode_pictures
 from visionlib.errors import DataError
 
 _IMAGE_COLUMNS = ("img", "image")
 _LABEL_COLUMNS = ("label", "fine_label")
-_SPLITS = {"train": "train", "test": "test", "validation": "validation", "valid": "validation", "val": "validation"}
 _LARGEST_CLASS = 100_000
 
 
 def is_parquet(source: Path) -> bool:
-    """Tell whether a path is a parquet file, or a folder that holds some."""
+    """Return whether a path is a parquet file, or a folder with parquet files."""
     return source.suffix == ".parquet" if source.is_file() else bool(_list_files(source))
 
 
 def _split_of(path: Path) -> str | None:
-    return _SPLITS.get(re.split(r"[-_.]", path.name, maxsplit=1)[0].lower())
+    return SPLIT_NAMES.get(re.split(r"[-_.]", path.name, maxsplit=1)[0].lower())
 
 
 def load_parquet(source: Path, image_size: int | None) -> tuple[dict[str, ImageSplit], list[str]]:
@@ -48,16 +49,16 @@ def load_parquet(source: Path, image_size: int | None) -> tuple[dict[str, ImageS
     names = _read_class_names([path for paths in files.values() for path in paths])
     splits, warnings = {}, []
     for split, paths in files.items():
-        splits[split], told = _load_split(split, paths, names, image_size)
-        warnings += told
-    # Arrow keeps what it has read for its next reading; a training can use it better.
+        splits[split], messages = _load_split(split, paths, names, image_size)
+        warnings += messages
+    # Arrow keeps freed memory for its next read; training needs it.
     pa.default_memory_pool().release_unused()
     return splits, warnings
 
 
 def _list_files(folder: Path) -> list[Path]:
     for pattern in ("*.parquet", "data/*.parquet"):
-        # A named pipe would keep whoever opens it waiting.
+        # Opening a named pipe would block.
         if files := sorted(path for path in folder.glob(pattern) if path.is_file()):
             return files
     files = sorted(path for path in folder.glob("*/*.parquet") if path.is_file() and _split_of(path))
@@ -86,14 +87,20 @@ def _load_split(
     return ImageSplit(images, torch.tensor(labels), names, index, originals=originals), warnings
 
 
-def _read_table(path: Path) -> pa.Table:
+@contextmanager
+def _reporting_damage(path: Path) -> Iterator[None]:
     try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(path, f"is no whole parquet file ({error})", "get it again") from error
+
+
+def _read_table(path: Path) -> pa.Table:
+    with _reporting_damage(path):
         schema = pq.read_schema(path)
         columns = [_choose(schema, _IMAGE_COLUMNS, path), _choose(schema, _LABEL_COLUMNS, path)]
         # Without this a folder called `label=3` becomes a column.
         return pq.read_table(path, columns=columns, partitioning=None)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(path, f"is no whole parquet file ({error})", "get it again") from error
 
 
 def _choose(schema: pa.Schema, candidates: tuple[str, ...], path: Path) -> str:
@@ -106,7 +113,7 @@ def _choose(schema: pa.Schema, candidates: tuple[str, ...], path: Path) -> str:
 
 
 def _read_pictures(table: pa.Table, path: Path) -> list[Picture]:
-    """Take the bytes of every row, whether they stand alone or in a struct of bytes and path."""
+    """Take the bytes of every row, from a column of bytes or of structs of bytes and path."""
     column = table.column(0)
     if pa.types.is_struct(column.type):
         if "bytes" not in [column.type.field(at).name for at in range(column.type.num_fields)]:
@@ -130,28 +137,21 @@ def _read_labels(table: pa.Table, path: Path, classes: int) -> list[int]:
     labels: list[Any] = column.to_pylist()
     for row, label in enumerate(labels):
         if label is None or not 0 <= label < classes:
-            raise DataError(
-                f"{path}: row {row}", f"has label {label} with {classes} classes", "mend it or drop the row"
-            )
+            raise DataError(f"{path}: row {row}", f"has label {label} with {classes} classes", "fix it or drop the row")
     return labels
 
 
 def _read_class_names(paths: list[Path]) -> tuple[str, ...]:
-    """Take the names from the first file that has some; without any, the labels as text up to the largest."""
+    """Take the names from the first file that has some; else the labels as text, up to the largest."""
     largest = 0
     for path in paths:
-        try:
+        with _reporting_damage(path):
             schema = pq.read_schema(path)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(path, f"is no whole parquet file ({error})", "get it again") from error
-        label = _choose(schema, _LABEL_COLUMNS, path)
-        if names := _names_in(schema, label):
-            return names
-        try:
-            found = pq.read_table(path, columns=[label], partitioning=None).column(0).to_pylist()
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(path, f"is no whole parquet file ({error})", "get it again") from error
-        largest = max([largest, *(value for value in found if isinstance(value, int))])
+            label = _choose(schema, _LABEL_COLUMNS, path)
+            if names := _names_in(schema, label):
+                return names
+            values = pq.read_table(path, columns=[label], partitioning=None).column(0).to_pylist()
+        largest = max([largest, *(value for value in values if isinstance(value, int))])
     if largest >= _LARGEST_CLASS:
         raise DataError(paths[0], f"has label {largest}", f"number the classes from 0, below {_LARGEST_CLASS}")
     return tuple(str(label) for label in range(largest + 1))
@@ -159,8 +159,8 @@ def _read_class_names(paths: list[Path]) -> tuple[str, ...]:
 
 def _names_in(schema: pa.Schema, label: str) -> tuple[str, ...]:
     try:
-        told = json.loads((schema.metadata or {})[b"huggingface"])
-        names = told["info"]["features"][label]["names"]
+        metadata = json.loads((schema.metadata or {})[b"huggingface"])
+        names = metadata["info"]["features"][label]["names"]
         if isinstance(names, dict):  # as some versions of the hub's library write them: {"0": "cat"}
             names = [names[key] for key in sorted(names, key=int)]
     except (KeyError, TypeError, ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""Random numbers as a pure function of (seed, epoch, index): nothing here has a state.
+"""Random numbers as a pure function of (seed, epoch, index): there is no state.
 
-A counter-based generator: every draw hashes its own coordinates. So any image's numbers can be computed alone, in any
-order, on any device, by any number of processes, and a resumed run draws exactly what the interrupted one would have.
+A counter-based generator: every draw hashes its own coordinates. Any image's numbers can be computed alone, in any
+order, on any device, by any number of processes; a resumed run draws the same numbers as an uninterrupted one.
 """
 
 from enum import IntEnum, unique
@@ -57,7 +57,7 @@ _MULTIPLIER_2 = -7723592293110705685  # 0x94D049BB133111EB
 
 
 def _shift_right(bits: Tensor, count: int) -> Tensor:
-    """Shift logically: torch's own shift of signed integers carries the sign in."""
+    """Shift logically: torch's own shift of signed integers is arithmetic."""
     return (bits >> count) & ((1 << (64 - count)) - 1)
 
 
@@ -68,12 +68,12 @@ def _mix(bits: Tensor) -> Tensor:
 
 
 def random_bits(seed: int, epoch: int, index: Int64[Tensor, "*shape"], stream: Stream) -> Int64[Tensor, "*shape"]:
-    """Give 64 random bits for every index.
+    """Return 64 random bits for every index.
 
     Args:
         seed: the run's seed.
-        epoch: the epoch; 0 for what does not change between epochs.
-        index: the stable index of each image.
+        epoch: the epoch; 0 for draws that do not change between epochs.
+        index: stable id of each image.
         stream: what the numbers are used for.
     Source: the finaliser of SplitMix64, Steele, Lea and Flood 2014, doi 10.1145/2660193.2660195.
     """
@@ -84,20 +84,20 @@ def random_bits(seed: int, epoch: int, index: Int64[Tensor, "*shape"], stream: S
 
 
 def random_uniform(seed: int, epoch: int, index: Int64[Tensor, "*shape"], stream: Stream) -> Float32[Tensor, "*shape"]:
-    """Give a number of [0, 1) for every index; the arguments are those of `random_bits`."""
+    """Return a number of [0, 1) for every index; the arguments are those of `random_bits`."""
     return _shift_right(random_bits(seed, epoch, index, stream), 40).to(torch.float32) * 2.0**-24
 
 
 def random_integers(
     seed: int, epoch: int, index: Int64[Tensor, "*shape"], stream: Stream, count: int
 ) -> Int64[Tensor, "*shape"]:
-    """Give an integer of [0, count) for every index; the other arguments are those of `random_bits`."""
+    """Return an integer of [0, count) for every index; the other arguments are those of `random_bits`."""
     return _shift_right(random_bits(seed, epoch, index, stream), 1) % count
 
 
 def random_order(seed: int, epoch: int, index: Int64[Tensor, "n"], stream: Stream) -> Int64[Tensor, "n"]:
-    """Give the positions of `index` in random order, every position once.
+    """Return the positions of `index` in random order, every position once.
 
-    The order depends on the indices and not on where they stand, so that it is the same however they are sliced.
+    The order depends on the indices and not on their positions, so it does not depend on slicing.
     """
     return torch.argsort(random_bits(seed, epoch, index, stream), stable=True)

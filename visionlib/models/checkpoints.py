@@ -1,4 +1,4 @@
-"""Weights from a file into a network: all of them, or none."""
+"""Load weights from a file into a network: all of them, or none."""
 
 import os
 import pickle
@@ -14,21 +14,21 @@ from torch import Tensor, nn
 from visionlib.errors import ModelError
 
 _WRAPPERS = ("net", "state_dict", "model", "model_state_dict")
-"""Where training scripts put the weights among other things; the first is kuangliu's, the second akamaster's."""
+"""Keys under which training scripts store the weights; the first is kuangliu's, the second akamaster's."""
 
 _PREFIXES = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put before every name."""
+"""Prefixes that DataParallel and torch.compile add to every name."""
 
 
 def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Copy the weights of a file into the model; nothing has changed if this raises.
+    """Copy the weights of a file into the model; the model is unchanged if this raises.
 
-    The file is safetensors, or what `torch.save` wrote of tensors alone; nothing is unpickled that could run code. The
+    The file is safetensors, or tensors alone from `torch.save`; nothing is unpickled that could run code. The
     weights may stand under `net`, `state_dict`, `model` or `model_state_dict`, and every name may begin with `module.`.
     Counters, such as BatchNorm's `num_batches_tracked`, may be absent: old files lack them.
 
     Args:
-        model: takes the weights, in its own number format and on its own device.
+        model: the weights are converted to its dtype and device.
         path: the file.
     Raises:
         ModelError: if the file is absent, damaged, no weight file, or needs unpickling; if names or shapes differ from
@@ -47,7 +47,7 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
 
 
 def _read_file(file: Path) -> object:
-    """Read whatever a weight file holds, by its first bytes and not by its name."""
+    """Read a weight file, recognized by its first bytes and not by its name."""
     convert = "have its tensors saved with safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
     try:
         with file.open("rb") as opened:
@@ -56,7 +56,7 @@ def _read_file(file: Path) -> object:
             return load_file(file, device="cpu")
         if head[:4] == b"PK\x03\x04" or head[:1] == b"\x80":
             with warnings.catch_warnings():
-                # What follows from it is told by our error, or does not matter.
+                # Our own error reports the consequences, if there are any.
                 warnings.filterwarnings("ignore", "Detected pickle protocol")
                 return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -64,12 +64,12 @@ def _read_file(file: Path) -> object:
     except OSError as error:
         raise ModelError(file, f"cannot be read ({error.strerror or error})", "name a weight file") from error
     except pickle.UnpicklingError:
-        # From None: torch's own message advises to unpickle the file all the same.
+        # From None: torch's own message advises to unpickle the file anyway.
         problem = "holds more than tensors, and files that need unpickling are refused, since they can run code"
         raise ModelError(file, problem, convert) from None
     except SafetensorError as error:
         raise ModelError(file, f"is a damaged safetensors file ({error})", "fetch or save it again") from error
-    except Exception as error:  # a damaged archive makes torch raise whatever its first bad byte leads to
+    except Exception as error:  # torch raises many exception types on a damaged archive
         raise ModelError(
             file, "is a damaged torch checkpoint, or none at all", f"fetch it again, or {convert}"
         ) from error
@@ -77,7 +77,7 @@ def _read_file(file: Path) -> object:
 
 
 def _find_weights(file: Path, content: object) -> dict[str, Tensor]:
-    """Take the named tensors out of what surrounds them."""
+    """Return the named tensors, unwrapped."""
     while isinstance(content, Mapping):
         inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:
@@ -97,12 +97,12 @@ def _is_dense(value: object) -> bool:
 
 
 def _is_counter(value: Tensor) -> bool:
-    """Tell whether a model's entry counts something, and is no weight."""
+    """Return whether an entry of a model is a counter, not a weight."""
     return value.ndim == 0 and value.dtype == torch.int64
 
 
 def _without_prefixes(names: Iterable[str]) -> dict[str, str]:
-    """Map every name, without the prefixes that all of them share, to the name itself."""
+    """Map every name without the common prefixes to the name itself."""
     bare = {name: name for name in names}
     while prefix := next((p for p in _PREFIXES if bare and all(name.startswith(p) for name in bare)), None):
         bare = {name.removeprefix(prefix): original for name, original in bare.items()}
@@ -132,7 +132,7 @@ def _check_shapes(file: Path, stored: Mapping[str, Tensor], own: Mapping[str, Te
 
 
 def _check_numbers(file: Path, name: str, value: Tensor, own: Tensor) -> None:
-    """Check that a weight is a number of the model's kind, and finite in the model's format."""
+    """Check that a weight is of the model's kind of number, and finite in the model's dtype."""
     if _is_counter(own):
         return
     if (value.is_floating_point(), value.is_complex()) != (own.is_floating_point(), own.is_complex()):

@@ -14,8 +14,7 @@ from torch.nn import functional as F
 class SubsampleShortcut(nn.Module):
     """Option A of the paper: take every second row and column, and fill the new channels with zeros.
 
-    The zeros are split evenly before and after the old channels: which side they take is free for a new network, but
-    fixed for the published weights.
+    The zeros are split evenly before and after the old channels, as the published weights require.
     """
 
     def __init__(self, in_width: int, out_width: int) -> None:
@@ -42,7 +41,7 @@ class CifarBasicBlock(nn.Module):
         self.relu2 = nn.ReLU()
 
     def forward(self, inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c_out h_out w_out"]:
-        """Add what the two convolutions make of `inputs` to the shortcut."""
+        """Add the output of the two convolutions to the shortcut."""
         features = self.relu1(self.bn1(self.conv1(inputs)))
         features = self.bn2(self.conv2(features))
         outputs: Tensor = self.relu2(features + self.shortcut(inputs))
@@ -71,7 +70,7 @@ class CifarResNet(nn.Module):
         self.apply(_initialize)
 
     def forward(self, inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """Give the logits of normalised images."""
+        """Return the logits of normalized images."""
         features = self.relu1(self.bn1(self.conv1(inputs)))
         features = self.layer3(self.layer2(self.layer1(features)))
         logits: Tensor = self.linear(torch.flatten(self.pool(features), 1))
@@ -85,7 +84,7 @@ def _make_stage(in_width: int, width: int, depth: int, *, stride: int) -> nn.Seq
 
 
 def _initialize(module: nn.Module) -> None:
-    """Draw weights as the paper does: torch's own, smaller by a factor of 2.4, starves the deep ones."""
+    """Draw weights as the paper does: torch's default, smaller by a factor of 2.4, is too small for deep networks."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(module.weight)
 

@@ -1,4 +1,4 @@
-"""The names of the built-in networks, in a file of their own so that `visionlib --help` reads them without torch."""
+"""The names of the built-in networks, in a file of their own so that `visionlib --help` needs no torch."""
 
 MODEL_NAMES: tuple[str, ...] = (
     "resnet18",
@@ -14,4 +14,4 @@ MODEL_NAMES: tuple[str, ...] = (
     "resnet1202",
     "resnet9",
 )
-"""In the order of the registry: `tests/models/test_registry.py` holds the two together."""
+"""In the order of the registry; `tests/models/test_registry.py` compares the two."""

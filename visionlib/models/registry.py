@@ -1,4 +1,4 @@
-"""Every built-in network by name, and `build_model`, which builds one of them or the user's own."""
+"""The built-in networks by name, and `build_model`, which builds one of them or a user-defined model."""
 
 import difflib
 from typing import Protocol
@@ -14,7 +14,7 @@ from visionlib.models.user_model import call_builder, import_builder
 
 
 class ModelBuilder(Protocol):
-    """What builds a network."""
+    """A function that builds a network."""
 
     def __call__(self, classes: int = 10, channels: int = 3) -> nn.Module:
         """Build it with weights drawn from torch's global generator."""
@@ -34,15 +34,15 @@ MODELS: dict[str, ModelBuilder] = {
     "resnet1202": resnet1202,
     "resnet9": resnet9,
 }
-"""Every built-in network; `visionlib.models.names` repeats the names for those who must not wait for torch."""
+"""Every built-in network; `visionlib.models.names` repeats the names, without torch."""
 
 
 def build_model(name: str, *, classes: int = 10, channels: int = 3, seed: int = 0) -> nn.Module:
-    """Build a network with weights that depend on `seed` alone; torch's global generator is left as it was.
+    """Build a network with weights that depend on `seed` alone; torch's global generator does not change.
 
     Args:
-        name: one of `MODELS`, or the user's own `package.module:function`, imported with the current directory on the
-            path and called with the keywords `classes` and `channels` as far as it takes them.
+        name: one of `MODELS`, or a user-defined `package.module:function`, imported with the current directory on the
+            path and called with those of the keywords `classes` and `channels` that it takes.
         classes: number of logits; at least 1.
         channels: channels of the images; at least 1.
         seed: of the weights.
@@ -59,10 +59,10 @@ def build_model(name: str, *, classes: int = 10, channels: int = 3, seed: int = 
         raise ModelError(name, "there is no built-in model of this name", remedy)
     with torch.random.fork_rng(devices=[]):
         if name in MODELS:
-            # Not torch.manual_seed: it would seed the generators of GPUs too, which are not put back.
+            # Not torch.manual_seed: it would seed the generators of GPUs too, which are not restored.
             torch.default_generator.manual_seed(seed)
             return MODELS[name](classes=classes, channels=channels)
         builder = import_builder(name)
-        # After the import, which draws what it likes the first time and nothing the second.
+        # After the import, which may draw random numbers the first time only.
         torch.default_generator.manual_seed(seed)
         return call_builder(name, builder, classes=classes, channels=channels)

@@ -1,7 +1,7 @@
 """The ResNets of ImageNet with a stem for small images: ResNet-18, 34, 50, 101 and 152.
 
 The names of modules are those of kuangliu/pytorch-cifar, so that its checkpoints load. Modules are called in the
-order of its layer table: in a block the main path first, the shortcut after the last normalisation, the block last.
+order of its layer table: in a block the main path first, the shortcut after the last normalization, the block last.
 
 Source: He et al. 2015, arXiv:1512.03385, table 1; the 3x3 stem without pooling is kuangliu's.
 """
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 def _make_shortcut(in_width: int, out_width: int, stride: int) -> nn.Sequential:
-    """Project where the shape changes, and do nothing where it does not."""
+    """Project where the shape changes; else the identity."""
     if stride == 1 and in_width == out_width:
         return nn.Sequential()
     projection = nn.Conv2d(in_width, out_width, kernel_size=1, stride=stride, bias=False)
@@ -36,7 +36,7 @@ class BasicBlock(nn.Module):
         self.relu2 = nn.ReLU()
 
     def forward(self, inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c_out h_out w_out"]:
-        """Add what the two convolutions make of `inputs` to the shortcut."""
+        """Add the output of the two convolutions to the shortcut."""
         features = self.relu1(self.bn1(self.conv1(inputs)))
         features = self.bn2(self.conv2(features))
         outputs: Tensor = self.relu2(features + self.shortcut(inputs))
@@ -44,7 +44,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A 3x3 convolution between two of 1x1, the last four times as wide, and a shortcut, for ResNet-50 and deeper."""
+    """A 3x3 convolution between two 1x1 convolutions, and a shortcut, for ResNet-50 and deeper."""
 
     expansion = 4
     """Channels out of the block per `width`."""
@@ -64,7 +64,7 @@ class Bottleneck(nn.Module):
         self.relu3 = nn.ReLU()
 
     def forward(self, inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c_out h_out w_out"]:
-        """Add what the three convolutions make of `inputs` to the shortcut."""
+        """Add the output of the three convolutions to the shortcut."""
         features = self.relu1(self.bn1(self.conv1(inputs)))
         features = self.relu2(self.bn2(self.conv2(features)))
         features = self.bn3(self.conv3(features))
@@ -76,7 +76,7 @@ class ResNet(nn.Module):
     """Stem, four stages of 64, 128, 256 and 512, global average, linear; for images of any size.
 
     Args:
-        block: what the stages are made of.
+        block: type of the residual blocks.
         depths: number of blocks in each stage.
         classes: number of logits.
         channels: channels of the images.
@@ -102,7 +102,7 @@ class ResNet(nn.Module):
         self.linear = nn.Linear(512 * block.expansion, classes)
 
     def forward(self, inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """Give the logits of normalised images."""
+        """Return the logits of normalized images."""
         features = self.relu1(self.bn1(self.conv1(inputs)))
         features = self.layer4(self.layer3(self.layer2(self.layer1(features))))
         logits: Tensor = self.linear(torch.flatten(self.pool(features), 1))

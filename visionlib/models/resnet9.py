@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class ConvBlock(nn.Module):
-    """A 3x3 convolution, normalised, through a ReLU."""
+    """A 3x3 convolution, normalized, through a ReLU."""
 
     def __init__(self, in_width: int, width: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class ResNet9(nn.Module):
         self.linear = nn.Linear(512, classes, bias=False)
 
     def forward(self, inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """Give the logits of normalised images."""
+        """Return the logits of normalized images."""
         features = self.layer3(self.layer2(self.layer1(self.prep(inputs))))
         logits: Tensor = self.linear(torch.flatten(self.pool(features), 1))
         return logits * self.logit_scale

@@ -1,4 +1,4 @@
-"""A user's own network, named `package.module:function` and imported from where the user stands."""
+"""A user-defined model, named `package.module:function` and imported with the current directory on the path."""
 
 import contextlib
 import difflib
@@ -37,19 +37,19 @@ def import_builder(name: str) -> Callable[..., object]:
 
 
 def call_builder(name: str, builder: Callable[..., object], *, classes: int, channels: int) -> nn.Module:
-    """Call a user's function with `classes` and `channels`, as far as it takes them.
+    """Call a user's function with those of `classes` and `channels` that it takes.
 
     Raises:
-        ModelError: if it raised, or returned something that is no `nn.Module`.
+        ModelError: if it raised, or did not return an `nn.Module`.
     """
     arguments = _accepted_arguments(builder, {"classes": classes, "channels": channels})
     call = f"{name.partition(':')[2]}({', '.join(f'{key}={value}' for key, value in arguments.items())})"
     try:
         with _current_directory_on_path():
             model = builder(**arguments)
-    except Exception as error:  # whatever a user's code raises
+    except Exception as error:  # a user's code can raise anything
         problem = f"{call} raised {type(error).__name__}: {error}"
-        raise ModelError(name, problem, "mend the function; --debug shows where it raised") from error
+        raise ModelError(name, problem, "fix the function; --debug shows where it raised") from error
     if not isinstance(model, nn.Module):
         raise ModelError(name, f"{call} returned a {type(model).__name__}", "it must return a torch.nn.Module")
     return model
@@ -59,13 +59,13 @@ def _import_module(name: str, module_name: str) -> ModuleType:
     try:
         with _current_directory_on_path():
             return importlib.import_module(module_name)
-    except Exception as error:  # whatever a user's code raises while it is imported
+    except Exception as error:  # a user's code can raise anything while it is imported
         absent = error.name if isinstance(error, ModuleNotFoundError) else None
         if absent is not None and f"{module_name}.".startswith(f"{absent}."):
             remedy = f"run from the folder that holds it (this is {Path.cwd()}), or install it"
             raise ModelError(name, f"there is no module {absent}", remedy) from error
         problem = f"importing {module_name} raised {type(error).__name__}: {error}"
-        raise ModelError(name, problem, "mend the module; --debug shows where it raised") from error
+        raise ModelError(name, problem, "fix the module; --debug shows where it raised") from error
 
 
 def _accepted_arguments(builder: Callable[..., object], offered: dict[str, int]) -> dict[str, int]:
@@ -84,10 +84,10 @@ def _accepted_arguments(builder: Callable[..., object], offered: dict[str, int])
 def _current_directory_on_path() -> Iterator[None]:
     here = str(Path.cwd())
     sys.path.insert(0, here)
-    # Finders remember what a folder held: a file that was written a moment ago would be missed.
+    # Import finders cache folder listings: a file written a moment ago would be missed.
     importlib.invalidate_caches()
     try:
         yield
     finally:
-        with contextlib.suppress(ValueError):  # the user's code may have taken it off
+        with contextlib.suppress(ValueError):  # the user's code may have removed it
             sys.path.remove(here)

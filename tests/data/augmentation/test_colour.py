@@ -14,13 +14,13 @@ from visionlib.data.random import Stream, random_uniform
 def make_images(n: int, channels: int, height: int, width: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (n, channels, height, width), dtype=torch.uint8, generator=generator)
-    images[0] = images[0, :1]  # a grey picture among them: no hue
+    images[0] = images[0, :1]  # a grayscale picture among them: no hue
     images[1, :, 0] = 0
     images[1, :, 1] = 255
     return images
 
 
-def grey_of(image: np.ndarray) -> np.ndarray:
+def gray_of(image: np.ndarray) -> np.ndarray:
     if len(image) == 1:
         return np.asarray(image[0])
     return np.asarray(0.299 * image[0] + 0.587 * image[1] + 0.114 * image[2])
@@ -31,11 +31,11 @@ def change_in_a_loop(
 ) -> np.ndarray:
     """Do what the docstring says, image by image and for the hue pixel by pixel, with Python's own HSV."""
     values = np.clip(image / 255 * brightness, 0, 1)
-    mean = grey_of(values).mean()
+    mean = gray_of(values).mean()
     values = np.clip(mean + (values - mean) * contrast, 0, 1)
     if len(image) == 3:
-        grey = grey_of(values)
-        values = np.clip(grey + (values - grey) * saturation, 0, 1)
+        gray = gray_of(values)
+        values = np.clip(gray + (values - gray) * saturation, 0, 1)
         pixels = starmap(colorsys.rgb_to_hsv, values.reshape(3, -1).T)
         turned = [colorsys.hsv_to_rgb((h + hue) % 1, s, v) for h, s, v in pixels]
         values = np.array(turned).T.reshape(image.shape)
@@ -67,7 +67,7 @@ def test_each_change_by_hand() -> None:
     one, none = numbers(1.0), numbers(0.0)
     assert change_colours(images, one, one, one, none).flatten().tolist() == [100, 50, 0]
     assert change_colours(images, numbers(1.1), one, one, none).flatten().tolist() == [110, 55, 0]
-    # The grey of the only pixel, 0.299 * 100 + 0.587 * 50 = 59.25, is also the mean.
+    # The gray of the only pixel, 0.299 * 100 + 0.587 * 50 = 59.25, is also the mean.
     assert change_colours(images, one, none, one, none).flatten().tolist() == [59, 59, 59]
     assert change_colours(images, one, one, none, none).flatten().tolist() == [59, 59, 59]
     assert change_colours(images, one, one, one, numbers(1 / 3)).flatten().tolist() == [0, 100, 50]
@@ -79,10 +79,10 @@ def test_hue_goes_around_the_circle_and_comes_back() -> None:
     assert colours == [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1], [1, 0, 0]]
 
 
-def test_grey_pictures_ignore_saturation_and_hue() -> None:
-    grey = make_images(20, 1, 6, 7)
-    as_colour = grey.expand(-1, 3, -1, -1)
-    for images in (grey, as_colour):
+def test_grayscale_pictures_ignore_saturation_and_hue() -> None:
+    gray = make_images(20, 1, 6, 7)
+    as_colour = gray.expand(-1, 3, -1, -1)
+    for images in (gray, as_colour):
         changed = jitter_colours(
             images, torch.arange(20), seed=1, epoch=2, brightness=0, contrast=0, saturation=0.9, hue=0.5
         )
@@ -96,11 +96,11 @@ def test_no_amounts_leave_the_images_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("brightness", "saturation", "hue", "told"),
+    ("brightness", "saturation", "hue", "message"),
     [(-0.1, 0.1, 0.1, "'brightness': -0.1"), (0.1, -1.0, 0.1, "'saturation': -1.0"), (0.1, 0.1, 0.6, "'hue': 0.6")],
 )
-def test_impossible_amounts_are_refused(brightness: float, saturation: float, hue: float, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_impossible_amounts_are_refused(brightness: float, saturation: float, hue: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         jitter_colours(
             make_images(2, 3, 4, 4),
             torch.arange(2),

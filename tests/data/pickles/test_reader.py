@@ -77,7 +77,7 @@ def test_a_hostile_pickle_is_refused_by_name_and_does_not_run(protocol: int, tmp
         (b"\x80\x02.", "a value is missing"),
         (b"\x80\x02]]e.", "a mark is missing"),
         (b"\x80\x02K\x01(K\x02e.", "entries for what is no list"),
-        (b"\x80\x02h\x05.", "object 5 was never remembered"),
+        (b"\x80\x02h\x05.", "object 5 was never memoized"),
         (b"\x80\x02cnumpy\nload\n)R.", r"it names numpy\.load"),
         (b"\x80\x02cnumpy\nndarray\n)R.", r"a call of numpy\.ndarray"),
         (b"\x80\x02}(]K\x01u.", "a key that is neither text nor number"),
@@ -108,7 +108,7 @@ def test_a_small_pickle_that_would_unfold_into_a_giant_does_not() -> None:
         (b"\x80\x02)q\x00" + b"h\x00h\x00\x86q\x00" * 40 + b"h\x00h\x00\x93.", "a name that is no text"),
         (
             b"\x80\x02c_codecs\nencode\nX\x64\x00\x00\x00" + b"x" * 100 + b"h\x07\x86R.",
-            "object 7 was never remembered",
+            "object 7 was never memoized",
         ),
         # One text of a hundred letters, encoded a thousand times.
         (
@@ -119,7 +119,7 @@ def test_a_small_pickle_that_would_unfold_into_a_giant_does_not() -> None:
         (b"\x80\x02}(" + b"".join(b"M" + i.to_bytes(2, "little") + b"N" for i in range(101)) + b"u.", "more than 100"),
         (b"\x80\x02N.N.", "it ends at byte 3 of 6"),
         (b"\x80\x02NP-1\n.", "opcode PERSID"),
-        (b"\x80\x02Np-1\n.", "an object remembered at no place"),
+        (b"\x80\x02Np-1\n.", "an object memoized at an invalid key"),
     ],
     ids=["nested name", "no encoding", "many encodings", "many keys", "a second pickle", "persid", "no place"],
 )

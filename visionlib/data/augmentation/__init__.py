@@ -1,4 +1,4 @@
-"""Augmentation as pure batch functions of (seed, epoch, index): what stands beside an image does not matter."""
+"""Augmentation as pure batch functions of (seed, epoch, index): independent of the other images of the batch."""
 
 from visionlib.data.augmentation.affine import transform_images as transform_images
 from visionlib.data.augmentation.colour import jitter_colours as jitter_colours

@@ -8,7 +8,7 @@ from torch import Tensor
 from visionlib.data.random import Stream, random_uniform
 
 _CHUNK = 1024
-"""Images resampled at a time: in float they take four times their size, and their grid eight bytes a pixel."""
+"""Images resampled at a time: in float they take four times their size, and the grid eight bytes a pixel."""
 
 
 def transform_images(
@@ -24,13 +24,13 @@ def transform_images(
     """Rotate each image about its centre, scale it and shift it, each by its own random amount; the border is black.
 
     Args:
-        images: pixels; they are left as they are.
-        index: the stable index of each image.
+        images: uint8 pixels; not modified.
+        index: stable id of each image.
         seed: the run's seed.
         epoch: the epoch.
         rotate_degrees: largest rotation, either way.
-        translate_fraction: largest shift along each axis, as a share of the side, either way.
-        scale_range: smallest and largest scale; above 1 things look larger.
+        translate_fraction: largest shift along each axis, as a fraction of the side, either way.
+        scale_range: smallest and largest scale; above 1 magnifies.
     Raises:
         ValueError: if an amount is negative or the range is not in order above 0.
     """
@@ -62,7 +62,7 @@ def inverse_matrices(
     height: int,
     width: int,
 ) -> Float32[Tensor, "n 2 3"]:
-    """Give the matrices that lead from places in the result to places in the image, both from -1 to 1 per axis.
+    """Return the matrices that map positions in the result to positions in the image, both from -1 to 1 per axis.
 
     Args:
         angles: rotation of the content in radians, clockwise as rows run down.
@@ -73,7 +73,7 @@ def inverse_matrices(
         width: of the images, in pixels.
     """
     cosine, sine = torch.cos(angles) / scales, torch.sin(angles) / scales
-    # In pixels from the centre the inverse is rotation back over scale; half the sides turn it into shares of them.
+    # In pixels from the centre the inverse is the opposite rotation over scale; half the sides make it relative.
     right, down = 2 * right_px / width, 2 * down_px / height
     across, along = cosine, sine * height / width
     aside, below = -sine * width / height, cosine
@@ -83,7 +83,7 @@ def inverse_matrices(
 
 
 def resample_images(images: UInt8[Tensor, "n c h w"], matrices: Float32[Tensor, "n 2 3"]) -> UInt8[Tensor, "n c h w"]:
-    """Fetch every pixel of the result from where its matrix says, bilinearly, black outside."""
+    """Sample every pixel of the result bilinearly at the position its matrix gives, black outside."""
     grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
     moved = F.grid_sample(images.to(torch.float32), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return moved.round_().clamp_(0, 255).to(torch.uint8)

@@ -7,10 +7,10 @@ from torch import Tensor
 from visionlib.data.random import Stream, random_uniform
 
 _CHUNK = 512
-"""Images at a time, so that their dozen intermediate planes stay in a processor's cache."""
+"""Images at a time, so that their dozen intermediate planes stay in the CPU's cache."""
 
 _LUMA = (0.299, 0.587, 0.114)
-"""How bright red, green and blue look: ITU-R BT.601."""
+"""Luma weights of red, green and blue: ITU-R BT.601."""
 
 
 def jitter_colours(
@@ -26,17 +26,17 @@ def jitter_colours(
 ) -> UInt8[Tensor, "n c h w"]:
     """Change brightness, contrast, saturation and hue of each image by its own random amounts, in this order.
 
-    Values are kept within [0, 1] after each change and rounded to pixels once, at the end. Grey images have no
-    saturation and no hue to change.
+    Values are kept within [0, 1] after each change and rounded to pixels once, at the end. Grayscale images have
+    no saturation and no hue.
 
     Args:
         images: pixels, of one or three channels; they are left as they are.
-        index: the stable index of each image.
+        index: stable id of each image.
         seed: the run's seed.
         epoch: the epoch.
         brightness: the factor is drawn from [1 - brightness, 1 + brightness].
-        contrast: likewise, about the mean of the grey image.
-        saturation: likewise, about the grey of each pixel.
+        contrast: likewise, about the mean of the grayscale image.
+        saturation: likewise, about the gray of each pixel.
         hue: the shift is drawn from [-hue, hue], in turns around the colour circle.
     Raises:
         ValueError: if an amount is out of range: at least 0, for hue at most 0.5.
@@ -71,12 +71,12 @@ def change_colours(
 ) -> UInt8[Tensor, "n c h w"]:
     """Change each image by given factors and a given hue shift in turns; see `jitter_colours`."""
     values = (images.to(torch.float32) / 255 * brightness).clamp_(0, 1)
-    # In double precision: threads split the sum of a single image otherwise than that of a batch.
-    mean = _to_grey(values).mean((1, 2, 3), keepdim=True, dtype=torch.float64).to(torch.float32)
+    # In float64: threads split the sum of a single image differently from that of a batch.
+    mean = _to_grayscale(values).mean((1, 2, 3), keepdim=True, dtype=torch.float64).to(torch.float32)
     values = (mean + (values - mean) * contrast).clamp_(0, 1)
     if images.shape[1] == 3:
-        grey = _to_grey(values)
-        values = (grey + (values - grey) * saturation).clamp_(0, 1)
+        gray = _to_grayscale(values)
+        values = (gray + (values - gray) * saturation).clamp_(0, 1)
         values = shift_hue(values, hue)
     return (values * 255).round_().clamp_(0, 255).to(torch.uint8)
 
@@ -102,12 +102,12 @@ def shift_hue(values: Float32[Tensor, "n 3 h w"], turns: Float32[Tensor, "n 1 1 
     # Each channel falls from the highest value by the chroma times a trapezoid of the hue.
     channels = []
     for offset in (5.0, 3.0, 1.0):
-        place = torch.remainder(sixths + offset, 6)
-        channels.append(highest - chroma * torch.minimum(place, 4 - place).clamp(0, 1))
+        phase = torch.remainder(sixths + offset, 6)
+        channels.append(highest - chroma * torch.minimum(phase, 4 - phase).clamp(0, 1))
     return torch.stack(channels, dim=1)
 
 
-def _to_grey(values: Float32[Tensor, "n c h w"]) -> Float32[Tensor, "n 1 h w"]:
+def _to_grayscale(values: Float32[Tensor, "n c h w"]) -> Float32[Tensor, "n 1 h w"]:
     if values.shape[1] == 1:
         return values
     red, green, blue = torch.split(values, 1, dim=1)

@@ -1,4 +1,4 @@
-"""Crop at random out of an image padded by reflection, which is to shift it and mirror what is missing."""
+"""Random crops of images padded by reflection: shift each image and reflect at the border."""
 
 import torch
 from jaxtyping import Int64, UInt8
@@ -16,8 +16,8 @@ def crop_images(
     """Shift every image by its own random offset, the same for all its channels.
 
     Args:
-        images: pixels; they are left as they are.
-        index: the stable index of each image.
+        images: uint8 pixels; not modified.
+        index: stable id of each image.
         seed: the run's seed.
         epoch: the epoch.
         max_shift_px: largest shift along either axis, either way; 0 returns `images` itself.
@@ -39,8 +39,8 @@ def shift_images(
     """Move the window on every image by its own offset, reflecting at the border without repeating it.
 
     Args:
-        images: pixels; they are left as they are.
-        offsets: rows down and columns right that each window moves by, in pixels.
+        images: uint8 pixels; not modified.
+        offsets: shift of each window in rows down and columns right, in pixels.
         max_shift_px: the largest of them, either way.
     Raises:
         ValueError: unless 0 <= max_shift_px < min(h, w).
@@ -58,11 +58,11 @@ def shift_images(
 def _gather_windows(
     images: UInt8[Tensor, "n c h w"], offsets: Int64[Tensor, "n 2"], channels: int, height: int, width: int
 ) -> UInt8[Tensor, "n c h w"]:
-    """Fetch every pixel by its place in the image: a third of the time of windows cut one by one."""
+    """Gather every pixel by its flat position: a third of the time of slicing windows one by one."""
     rows = _reflect(torch.arange(height, device=images.device) + offsets[:, :1], height)
     columns = _reflect(torch.arange(width, device=images.device) + offsets[:, 1:], width)
-    places = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)[:, None]
-    return images.flatten(2).gather(2, places.expand(-1, channels, -1)).view_as(images)
+    positions = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)[:, None]
+    return images.flatten(2).gather(2, positions.expand(-1, channels, -1)).view_as(images)
 
 
 def _reflect(positions: Int64[Tensor, "n p"], size: int) -> Int64[Tensor, "n p"]:

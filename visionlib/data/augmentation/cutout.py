@@ -19,14 +19,14 @@ def cut_out_images(
     """Fill a square of every image, centred on a random pixel and clipped at the border.
 
     Args:
-        images: pixels; they are left as they are.
-        index: the stable index of each image.
+        images: uint8 pixels; not modified.
+        index: stable id of each image.
         seed: the run's seed.
         epoch: the epoch.
-        size_px: side of the square; an even one reaches one pixel farther up and left. 0 returns `images` itself.
-        fill: the value of every hidden pixel and channel, 0 to 255; middle grey is near 0 after normalisation.
+        size_px: side of the square; an even one extends one pixel further up and left. 0 returns `images` itself.
+        fill: the value of every hidden pixel and channel, 0 to 255; middle gray is near 0 after normalization.
     Raises:
-        ValueError: if size_px is negative or `fill` is no pixel value.
+        ValueError: if size_px is negative or `fill` is not a pixel value.
     Source: DeVries and Taylor 2017, arXiv:1708.04552.
     """
     if size_px < 0 or not 0 <= fill <= 255:

@@ -15,11 +15,11 @@ def mirror_images(images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
 def flip_images(
     images: UInt8[Tensor, "n c h w"], index: Int64[Tensor, "n"], *, seed: int, epoch: int
 ) -> UInt8[Tensor, "n c h w"]:
-    """Mirror each image with probability one half, anew in every epoch.
+    """Mirror each image with probability one half, independently in every epoch.
 
     Args:
-        images: pixels; they are left as they are.
-        index: the stable index of each image.
+        images: uint8 pixels; not modified.
+        index: stable id of each image.
         seed: the run's seed.
         epoch: the epoch.
     """
@@ -29,10 +29,10 @@ def flip_images(
 def flip_images_alternating(
     images: UInt8[Tensor, "n c h w"], index: Int64[Tensor, "n"], *, seed: int, epoch: int
 ) -> UInt8[Tensor, "n c h w"]:
-    """Mirror a random half of the images in epoch 0, the other half in epoch 1, and so on by turns.
+    """Mirror a random half of the images in even epochs, and the other half in odd epochs.
 
-    So every pair of epochs shows each image once either way, where a coin would repeat half of them. The arguments are
-    those of `flip_images`.
+    Every pair of epochs has each image once in either orientation; independent flips would repeat half of them. The
+    arguments are those of `flip_images`.
     Source: Jordan 2024, arXiv:2404.00498, section 3.6.
     """
     is_first = random_integers(seed, 0, index, Stream.FLIP, 2) == 1

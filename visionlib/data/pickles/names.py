@@ -1,7 +1,7 @@
-"""What stands in for the few names that NumPy's own pickles import: nothing is imported, nothing is called.
+"""Stand-ins for the few names that NumPy's pickles import: nothing is imported, nothing is called.
 
 An array of bytes is pickled as a call of NumPy's array maker, whose state is filled in by a later opcode, or, from
-protocol 5 on, as a call that reads a buffer. Both are understood here by their names and built from the bytes alone.
+protocol 5 on, as a call that reads a buffer. Both are recognized here by their names and built from the bytes alone.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ _KNOWN = _ARRAY_MAKERS | _BUFFER_READERS | _BYTES | {"numpy ndarray", "numpy dty
 
 
 class MalformedError(Exception):
-    """The pickle makes no sense, or would need what is refused; told to the user as a `DataError`."""
+    """The pickle is invalid, or needs something that is refused; users see a `DataError`."""
 
 
 @dataclass(frozen=True)
 class Name:
-    """Something that the pickle would import; it stays a name.
+    """A name that the pickle would import; nothing is imported.
 
     Attributes:
         text: module and name with a space between, as the opcodes have it.
@@ -39,23 +39,23 @@ class Name:
 
 @dataclass(frozen=True)
 class Dtype:
-    """The kind of an array's entries, by NumPy's code."""
+    """The dtype of an array, by NumPy's code."""
 
     code: str
 
 
 @dataclass
 class Array:
-    """An array, perhaps still without its content."""
+    """An array; without content until its state is read."""
 
     value: np.ndarray[Any, np.dtype[np.uint8]] | None = None
 
 
 def stand_in_for_call(function: Any, arguments: Any) -> Any:
-    """Give what a known call would have given, without making it.
+    """Return the result of a known call, without calling anything.
 
     Raises:
-        MalformedError: if it is no known call with the arguments that NumPy writes.
+        MalformedError: if it is not a known call with the arguments that NumPy writes.
     """
     if not isinstance(function, Name) or not isinstance(arguments, tuple):
         raise MalformedError("a call of what is no name")
@@ -67,7 +67,7 @@ def stand_in_for_call(function: Any, arguments: Any) -> Any:
     if function.text == "numpy dtype" and arguments and isinstance(arguments[0], str | bytes):
         code = arguments[0]
         return Dtype(code if isinstance(code, str) else code.decode("latin-1"))
-    # How Python 3 writes bytes in the protocols of Python 2.
+    # The form in which Python 3 writes bytes in the protocols of Python 2.
     if function.text == "_codecs encode" and [type(part) for part in arguments] == [str, str]:
         if arguments[1] != "latin1":
             raise MalformedError(f"an encoding {arguments[1]!r}")
@@ -78,7 +78,7 @@ def stand_in_for_call(function: Any, arguments: Any) -> Any:
 
 
 def fill_in(target: Any, state: Any) -> None:
-    """Fill an array in from the state that NumPy gives it: version, shape, dtype, is it Fortran's order, bytes.
+    """Fill an array from its NumPy state: version, shape, dtype, whether in Fortran order, bytes.
 
     Raises:
         MalformedError: if the target takes no state, or the state is not that of an array of bytes.

@@ -1,8 +1,8 @@
-"""Read pickles that hold plain data and byte arrays, by walking their opcodes and calling nothing that they name.
+"""Read pickles of plain data and byte arrays: interpret their opcodes, and call nothing that they name.
 
-CIFAR's python batches are pickles, and a pickle is a program: unpickling one runs whatever it says. Here a small
-machine builds integers, strings, lists, tuples, dicts and NumPy's arrays of bytes, and every other thing is refused by
-name. So a file can be damaged or hostile, and the worst it can do is to raise `DataError`.
+CIFAR's python batches are pickles, and unpickling can run arbitrary code. Here a small stack machine builds integers,
+strings, lists, tuples, dicts and NumPy's arrays of bytes; everything else is refused by name. Requirement: a damaged or
+malicious file can do no more than raise `DataError`, in bounded time and memory.
 
 Source: the opcodes as documented in the standard library's `pickletools`.
 """
@@ -17,10 +17,10 @@ from visionlib.data.pickles.names import Array, Dtype, MalformedError, Name, fil
 from visionlib.errors import DataError
 
 _MAX_STEPS = 2_000_000
-_MAX_PLACE = 2**32
+_MAX_MEMO_KEY = 2**32
 _MAX_ENTRIES = 100
-"""CIFAR's largest batch takes two hundred thousand steps, and none has ten entries. Bounded, they keep time and memory
-in bounds, too: numbers can be chosen so that a dict of them takes the square of its size in time."""
+"""CIFAR's largest batch takes two hundred thousand steps, and none has ten entries. The bounds limit time and memory:
+keys can be chosen to collide, so that a dict takes quadratic time."""
 
 _LONGEST_PROBLEM = 200
 
@@ -34,9 +34,9 @@ class _Machine:
     bytes_left_to_encode: int = 0
 
     def pop(self) -> Any:
-        if not self.stack or self.stack[-1] is _MARK:
-            raise MalformedError("a value is missing")
-        return self.stack.pop()
+        value = self.top()
+        self.stack.pop()
+        return value
 
     def pop_to_mark(self) -> list[Any]:
         values: list[Any] = []
@@ -52,14 +52,14 @@ class _Machine:
             raise MalformedError("a value is missing")
         return self.stack[-1]
 
-    def remember(self, place: int) -> None:
-        if not 0 <= place < _MAX_PLACE:
-            raise MalformedError("an object remembered at no place")
-        self.memo[place] = self.top()
+    def memoize(self, key: int) -> None:
+        if not 0 <= key < _MAX_MEMO_KEY:
+            raise MalformedError("an object memoized at an invalid key")
+        self.memo[key] = self.top()
 
 
 def read_pickle(content: bytes, what: str) -> Any:
-    """Build what a pickle describes, out of plain values and arrays of bytes alone.
+    """Build the value of a pickle, from plain values and arrays of bytes alone.
 
     Args:
         content: the pickle, of any protocol, from Python 2 or 3; text of Python 2 is read as Latin-1 bytes.
@@ -67,24 +67,24 @@ def read_pickle(content: bytes, what: str) -> Any:
     Returns:
         Integers, floats, strings, bytes, lists, tuples, dicts, None, booleans and uint8 arrays, nested.
     Raises:
-        DataError: if it is damaged, or would need anything else; the message names it.
+        DataError: if it is damaged, or needs anything else; the message names it.
     """
     machine = _Machine(bytes_left_to_encode=len(content))
     try:
         return _run(machine, content)
     except MalformedError as error:
         problem = str(error)
-    # What genops raises on damaged bytes, and what absurd but well-formed ones come to.
+    # genops raises these on damaged bytes; well-formed nonsense leads to the others.
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, MemoryError) as error:
         problem = f"{type(error).__name__}: {error}"
-    told = problem if len(problem) <= _LONGEST_PROBLEM else f"{problem[:_LONGEST_PROBLEM]}..."
-    raise DataError(what, f"is no pickle of plain data ({told})", "get the official file again")
+    shortened = problem if len(problem) <= _LONGEST_PROBLEM else f"{problem[:_LONGEST_PROBLEM]}..."
+    raise DataError(what, f"is no pickle of plain data ({shortened})", "get the official file again")
 
 
 def _run(machine: _Machine, content: bytes) -> Any:
-    """Follow the opcodes to the end, and give what is left on the stack."""
+    """Execute the opcodes to the end, and return the value on the stack."""
     with warnings.catch_warnings():
-        # Damaged text may hold escapes that Python warns of, which would only puzzle whoever waits for the error.
+        # Damaged text may hold invalid escapes, of which Python warns.
         warnings.simplefilter("ignore")
         for count, (opcode, argument, position) in enumerate(pickletools.genops(content)):
             if opcode.name == "STOP":
@@ -100,9 +100,9 @@ def _run(machine: _Machine, content: bytes) -> Any:
 
 
 def _finish(value: Any) -> Any:
-    """Put the arrays in their places: at the top or one level below, where batches have them.
+    """Replace stand-ins by their arrays: at the top level or one below, where batches have them.
 
-    Not deeper: a pickle of a few bytes can nest a dict in itself, or share one a million times over.
+    Not deeper: a pickle of a few bytes can nest a dict in itself, or reference one a million times.
     """
     if isinstance(value, dict):
         return {key: _settle(entry) for key, entry in value.items()}
@@ -119,10 +119,6 @@ def _settle(value: Any) -> Any:
     return value
 
 
-def _name(machine: _Machine, text: str) -> None:
-    machine.stack.append(Name(text))
-
-
 def _stack_global(machine: _Machine, _: Any) -> None:
     name, module = machine.pop(), machine.pop()
     if type(name) is not str or type(module) is not str:
@@ -134,7 +130,7 @@ def _reduce(machine: _Machine, _: Any) -> None:
     arguments, function = machine.pop(), machine.pop()
     value = stand_in_for_call(function, arguments)
     if isinstance(value, bytes):
-        # One long text can be remembered and encoded again and again, by eight bytes of pickle each time.
+        # One long text can be memoized and encoded repeatedly, by eight bytes of pickle each time.
         machine.bytes_left_to_encode -= len(value)
         if machine.bytes_left_to_encode < 0:
             raise MalformedError("it unfolds to more bytes than it has")
@@ -170,12 +166,8 @@ def _push(machine: _Machine, value: Any) -> None:
 
 
 def _push_python2_text(machine: _Machine, value: str) -> None:
-    """Python 2 does not tell bytes from text; genops has decoded them as Latin-1, or as ASCII where they are quoted."""
+    """Python 2 does not distinguish bytes and text; genops decoded them as Latin-1, or as ASCII where quoted."""
     machine.stack.append(value.encode("latin-1"))
-
-
-def _drop(machine: _Machine) -> None:
-    machine.pop()
 
 
 def _tuple_of(count: int) -> Callable[[_Machine, Any], None]:
@@ -186,27 +178,15 @@ def _tuple_of(count: int) -> Callable[[_Machine, Any], None]:
     return step
 
 
-def _recall(machine: _Machine, place: int) -> None:
-    if place not in machine.memo:
-        raise MalformedError(f"object {place} was never remembered")
-    machine.stack.append(machine.memo[place])
+def _get_memo(machine: _Machine, key: int) -> None:
+    if key not in machine.memo:
+        raise MalformedError(f"object {key} was never memoized")
+    machine.stack.append(machine.memo[key])
 
 
 def _set_pair(machine: _Machine, _: Any) -> None:
     value, key = machine.pop(), machine.pop()
     _set_items(machine, [key, value])
-
-
-def _set_marked(machine: _Machine, _: Any) -> None:
-    _set_items(machine, machine.pop_to_mark())
-
-
-def _append_one(machine: _Machine, _: Any) -> None:
-    _append(machine, [machine.pop()])
-
-
-def _append_marked(machine: _Machine, _: Any) -> None:
-    _append(machine, machine.pop_to_mark())
 
 
 def _make_dict(machine: _Machine, _: Any) -> None:
@@ -216,7 +196,7 @@ def _make_dict(machine: _Machine, _: Any) -> None:
 
 
 def _ignore(machine: _Machine, argument: Any) -> None:
-    """Framing and protocol change nothing that is built."""
+    """Framing and protocol do not affect the value."""
 
 
 _PUSHES = (
@@ -227,9 +207,9 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     **dict.fromkeys(_PUSHES.split(), _push),
     **dict.fromkeys(["STRING", "BINSTRING", "SHORT_BINSTRING"], _push_python2_text),
     **dict.fromkeys(["PROTO", "FRAME"], _ignore),
-    **dict.fromkeys(["PUT", "BINPUT", "LONG_BINPUT"], lambda machine, place: machine.remember(place)),
-    **dict.fromkeys(["GET", "BINGET", "LONG_BINGET"], _recall),
-    "MEMOIZE": lambda machine, _: machine.remember(len(machine.memo)),
+    **dict.fromkeys(["PUT", "BINPUT", "LONG_BINPUT"], _Machine.memoize),
+    **dict.fromkeys(["GET", "BINGET", "LONG_BINGET"], _get_memo),
+    "MEMOIZE": lambda machine, _: machine.memoize(len(machine.memo)),
     "NONE": lambda machine, _: _push(machine, None),
     "NEWTRUE": lambda machine, _: _push(machine, True),
     "NEWFALSE": lambda machine, _: _push(machine, False),
@@ -243,14 +223,14 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "TUPLE2": _tuple_of(2),
     "TUPLE3": _tuple_of(3),
     "DICT": _make_dict,
-    "POP": lambda machine, _: _drop(machine),
+    "POP": lambda machine, _: machine.pop(),
     "SETITEM": _set_pair,
-    "SETITEMS": _set_marked,
-    "APPEND": _append_one,
-    "APPENDS": _append_marked,
-    "GLOBAL": _name,
+    "SETITEMS": lambda machine, _: _set_items(machine, machine.pop_to_mark()),
+    "APPEND": lambda machine, _: _append(machine, [machine.pop()]),
+    "APPENDS": lambda machine, _: _append(machine, machine.pop_to_mark()),
+    "GLOBAL": lambda machine, text: _push(machine, Name(text)),
     "STACK_GLOBAL": _stack_global,
     "REDUCE": _reduce,
     "BUILD": _build,
 }
-"""Opcode -> what it does to the machine. What is not here is refused."""
+"""Opcode -> its effect on the machine. Other opcodes are refused."""

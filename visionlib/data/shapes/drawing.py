@@ -11,17 +11,17 @@ from visionlib.data.shapes.outlines import OUTLINES
 from visionlib.data.shapes.scenery import Columns, Rows, draw_background, draw_distractors, draw_stroke, paint
 
 _CHUNK = 500
-"""Images drawn at a time, so that a plane of them stays in a processor's cache."""
+"""Images drawn at a time, so that a plane of them stays in the CPU's cache."""
 
 
 def load_shapes(*, image_size: int = 32, n_train: int = 10_000, n_test: int = 2_000, seed: int = 0) -> Dataset:
-    """Draw the whole set: a training and a test split that share nothing.
+    """Draw the whole set: an independent training and test split.
 
     Args:
         image_size: side in pixels, at least 16.
-        n_train: images to learn from, at least 1.
-        n_test: images to test on, at least 1.
-        seed: another seed is another set.
+        n_train: training images, at least 1.
+        n_test: test images, at least 1.
+        seed: each seed gives another set.
     Raises:
         ValueError: if an argument is too small.
     """
@@ -35,13 +35,13 @@ def load_shapes(*, image_size: int = 32, n_train: int = 10_000, n_test: int = 2_
 def draw_shapes(n: int, *, seed: int = 0, image_size: int = 32, part: int = 0) -> ImageSplit:
     """Draw `n` images; each is a pure function of (seed, part, its index, image_size), so fewer are the first of more.
 
-    Classes take turns in random order: among any ten images from a multiple of ten on, each appears once.
+    Classes are balanced: each appears once among ten images from a multiple of ten on, in random order.
 
     Args:
-        n: how many, at least 1.
-        seed: another seed is another set.
+        n: number of images, at least 1.
+        seed: each seed gives another set.
         image_size: side in pixels, at least 16; all lengths scale with it.
-        part: images of different parts share nothing: 0 is for training, 1 for testing.
+        part: images of different parts are independent: 0 is training, 1 is test.
     Raises:
         ValueError: if `n` or `image_size` is too small.
     """
@@ -67,7 +67,7 @@ def _draw_labels(n: int, seed: int, part: int) -> Int64[Tensor, "n"]:
 def _draw_chunk(
     draws: Draws, labels: Int64[Tensor, "n"], size: int
 ) -> tuple[UInt8[Tensor, "n 3 s s"], Bool[Tensor, "n s s"]]:
-    """Draw background, distractors and object, in that order, a stroke across some, and noise over all."""
+    """Draw background, distractors and object, in that order, a stroke across some objects, and noise."""
     centres = torch.arange(size) + 0.5
     x, y = centres[None, None, :], centres[None, :, None]
     canvas = draw_background(draws, x, y, size)
@@ -83,7 +83,7 @@ def _draw_chunk(
 def _object_distance(
     draws: Draws, labels: Int64[Tensor, "n"], x: Columns, y: Rows, size: int
 ) -> Float32[Tensor, "n s s"]:
-    """Place every object within the image, turn it, and give the distance of each pixel from its outline, in pixels."""
+    """Place and rotate every object within the image; return the distance of each pixel from its outline, in pixels."""
     radius = draws.uniform(0.155, 0.31) * size
     shift_x, shift_y = (x - radius - draws.uniform(0, 1) * (size - 2 * radius) for x in (x, y))
     angle = draws.uniform(0, 2 * torch.pi)
@@ -99,7 +99,7 @@ def _object_distance(
 def _object_colour(
     draws: Draws, canvas: Float32[Tensor, "n 3 s s"], coverage: Float32[Tensor, "n s s"]
 ) -> Float32[Tensor, "n 3 1 1"]:
-    """Choose a colour at a random distance from what the object covers: some objects shine, some hide."""
+    """Choose a colour at a random distance from the covered background: objects differ in contrast."""
     weights = coverage[:, None]
     beneath = (canvas * weights).sum((2, 3), keepdim=True) / weights.sum((2, 3), keepdim=True)
     away = draws.colour() - beneath

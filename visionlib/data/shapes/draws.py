@@ -1,4 +1,4 @@
-"""The random numbers of drawn images: a row of them per image, handed out in the order of asking."""
+"""The random numbers of drawn images: one row per image, consumed in call order."""
 
 import torch
 from jaxtyping import Float32, Int64
@@ -7,38 +7,38 @@ from torch import Tensor
 from visionlib.data.random import Stream, random_uniform
 
 _NUMBERS = 128
-"""Numbers kept for each image; a picture takes fewer, and the rest are there for what may be drawn one day."""
+"""Numbers per image; a drawing takes fewer. Another number would change the data."""
 
 _GRAIN = 2**18
-"""Length of the band of noise out of which every image cuts its own piece."""
+"""Length of the noise band from which every image takes its own segment."""
 
 
 class Draws:
-    """Hands out numbers for a batch of images, the next ones at each call: so the calls' order is part of the set.
+    """Random numbers for a batch of images, the next ones at each call: the order of calls is part of the data.
 
     Args:
         seed: of the whole set.
-        part: 0 for the training images, 1 for the test images; they share no number.
+        part: 0 for the training images, 1 for the test images; they are independent.
         index: of each image within its part.
     """
 
     def __init__(self, seed: int, part: int, index: Int64[Tensor, "n"]) -> None:
-        places = index[:, None] * _NUMBERS + torch.arange(_NUMBERS)
-        self._numbers = random_uniform(seed, part, places, Stream.SHAPES_NUMBERS)
+        positions = index[:, None] * _NUMBERS + torch.arange(_NUMBERS)
+        self._numbers = random_uniform(seed, part, positions, Stream.SHAPES_NUMBERS)
         self._band = 2 * random_uniform(seed, part, torch.arange(_GRAIN), Stream.SHAPES_GRAIN) - 1
         self._taken = 0
 
     def uniform(self, low: float, high: float) -> Float32[Tensor, "n 1 1"]:
-        """Give a number of [low, high) for each image."""
+        """Return a number of [low, high) for each image."""
         self._taken += 1
         return low + (high - low) * self._numbers[:, self._taken - 1, None, None]
 
     def colour(self) -> Float32[Tensor, "n 3 1 1"]:
-        """Give a colour for each image, any of the cube."""
+        """Return a colour for each image, uniform in the RGB cube."""
         return torch.stack([self.uniform(0, 1) for _ in range(3)], dim=1)
 
     def grain(self, size: int) -> Float32[Tensor, "n 3 s s"]:
-        """Give a number of [-1, 1) for every pixel and channel."""
+        """Return a number of [-1, 1) for every pixel and channel."""
         count = 3 * size * size
         starts = (self.uniform(0, 1) * _GRAIN).to(torch.int64).flatten(1)
         return self._band[(starts + torch.arange(count)) % _GRAIN].view(-1, 3, size, size)

@@ -1,7 +1,7 @@
 """Signed distances to the ten outlines, in units of the object's radius: below 0 inside, above 0 outside.
 
-Every function takes coordinates already moved, turned and scaled into the object's own frame, where its outline fits
-into the unit circle. Distances are exact, or close enough near the outline for an edge that is one pixel soft.
+Every function takes coordinates in the object's own frame, where its outline fits into the unit circle. Distances are
+exact, or close enough near the outline for an antialiased edge of one pixel.
 Source: the constructions of Quilez, "2D distance functions", re-derived.
 """
 

@@ -1,4 +1,4 @@
-"""What is not the object: cluttered backgrounds, and distractors that are no object of any class."""
+"""Cluttered backgrounds, and distractors that belong to no class."""
 
 import torch
 from jaxtyping import Float32
@@ -13,12 +13,12 @@ Canvas = Float32[Tensor, "n 3 s s"]
 
 
 def paint(canvas: Canvas, coverage: Plane, colour: Float32[Tensor, "n 3 1 1"]) -> Canvas:
-    """Lay a colour over the canvas where and as far as it covers."""
+    """Blend a colour over the canvas by its coverage."""
     return torch.lerp(canvas, colour.expand_as(canvas), coverage[:, None].expand_as(canvas))
 
 
 def draw_background(draws: Draws, x: Columns, y: Rows, size: int) -> Canvas:
-    """Draw a slope between two colours, with soft blobs of others on it.
+    """Draw a gradient between two colours, with soft blobs of others on it.
 
     Args:
         draws: the images' numbers.
@@ -39,7 +39,7 @@ def draw_background(draws: Draws, x: Columns, y: Rows, size: int) -> Canvas:
 
 
 def draw_distractors(canvas: Canvas, draws: Draws, x: Columns, y: Rows, size: int) -> Canvas:
-    """Draw strokes, arcs and dots over the canvas, each present in some of the images; arguments as above."""
+    """Draw strokes, arcs and dots over the canvas, each in some of the images; arguments as above."""
     for _ in range(2):
         canvas = draw_stroke(canvas, draws, x, y, size, presence=0.7)
     for _ in range(2):
@@ -52,7 +52,7 @@ def draw_distractors(canvas: Canvas, draws: Draws, x: Columns, y: Rows, size: in
 
 
 def draw_stroke(canvas: Canvas, draws: Draws, x: Columns, y: Rows, size: int, presence: float) -> Canvas:
-    """Draw a straight stroke with round ends in a share `presence` of the images."""
+    """Draw a straight stroke with round ends in a fraction `presence` of the images."""
     start_x, start_y = draws.uniform(0, size), draws.uniform(0, size)
     angle, length = draws.uniform(0, 2 * torch.pi), draws.uniform(0.2, 0.7) * size
     along_x, along_y = torch.cos(angle), torch.sin(angle)
@@ -64,7 +64,7 @@ def draw_stroke(canvas: Canvas, draws: Draws, x: Columns, y: Rows, size: int, pr
 
 
 def _draw_arc(canvas: Canvas, draws: Draws, x: Columns, y: Rows, size: int) -> Canvas:
-    """Draw less than half of a thin circle, which no class shows."""
+    """Draw less than half of a thin circle, which belongs to no class."""
     from_x, from_y = x - draws.uniform(0, size), y - draws.uniform(0, size)
     angle = draws.uniform(0, 2 * torch.pi)
     radius, width = draws.uniform(0.1, 0.3) * size, draws.uniform(0.01, 0.03) * size
@@ -75,10 +75,10 @@ def _draw_arc(canvas: Canvas, draws: Draws, x: Columns, y: Rows, size: int) -> C
 
 
 def _cover(distance_px: Plane) -> Plane:
-    """Share of each pixel that is inside, for an edge one pixel soft."""
+    """Fraction of each pixel that is inside: an antialiased edge of one pixel."""
     return (0.5 - distance_px).clamp(0, 1)
 
 
-def _present(draws: Draws, share: float) -> Float32[Tensor, "n 1 1"]:
-    """1 in a share of the images, 0 in the others."""
-    return (draws.uniform(0, 1) < share).to(torch.float32)
+def _present(draws: Draws, fraction: float) -> Float32[Tensor, "n 1 1"]:
+    """1 in a fraction of the images, 0 in the others."""
+    return (draws.uniform(0, 1) < fraction).to(torch.float32)
