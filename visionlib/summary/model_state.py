@@ -1,7 +1,7 @@
 """Restore everything that a forward pass can change in a model: modes, attributes, containers, random generators.
 
 `visionlib.eval_mode` leaves attributes to the model, which may record what its user wants. Here the model runs on
-tensors without values, of which nothing may stay behind. Weights and buffers that are written to in place are restored by
+tensors without values, of which nothing may stay behind. Weights and buffers written to in place are restored by
 `Interpreter.restore`: a copy of all would cost memory.
 """
 
