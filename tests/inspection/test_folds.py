@@ -1,4 +1,4 @@
-"""Folds are dealt evenly, no network scores what it has learned, and what is done is not done again."""
+"""Folds are assigned evenly, no network scores what it has learned, and what is done is not done again."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.trained_model import load_model
 from visionlib.inspection import cross_validate, find_candidates
-from visionlib.inspection.folds import deal_folds
-from visionlib.runs import Run
+from visionlib.inspection.folds import assign_folds
+from visionlib.runs import Run, read_json, write_json
 from visionlib.training import TrainConfig, train_run
 from visionlib.training.train_run import train
 
@@ -31,8 +31,8 @@ def split_of(labels: list[int], k: int = 3) -> ImageSplit:
 @pytest.mark.parametrize("folds", [2, 3, 5, 7])
 @pytest.mark.parametrize("labels", [[0] * 20 + [1] * 11 + [2] * 3, [0, 1, 2] * 9, [2] * 13, [0] * 19 + [1]])
 def test_every_class_is_spread_evenly_and_so_is_the_whole(labels: list[int], folds: int) -> None:
-    dealt = deal_folds(split_of(labels), folds, seed=0)
-    for chosen in [dealt, *(dealt[torch.tensor(labels) == label] for label in set(labels))]:
+    assigned = assign_folds(split_of(labels), folds, seed=0)
+    for chosen in [assigned, *(assigned[torch.tensor(labels) == label] for label in set(labels))]:
         counts = torch.bincount(chosen, minlength=folds)
         assert len(counts) == folds
         assert int(counts.max() - counts.min()) <= 1
@@ -40,17 +40,17 @@ def test_every_class_is_spread_evenly_and_so_is_the_whole(labels: list[int], fol
 
 def test_folds_are_a_function_of_seed_and_index() -> None:
     split = split_of([0, 1, 2] * 20)
-    dealt = deal_folds(split, 5, seed=0)
-    assert dealt.equal(deal_folds(split, 5, seed=0))
-    assert not dealt.equal(deal_folds(split, 5, seed=1))
+    assigned = assign_folds(split, 5, seed=0)
+    assert assigned.equal(assign_folds(split, 5, seed=0))
+    assert not assigned.equal(assign_folds(split, 5, seed=1))
     shuffled = torch.randperm(60)
-    assert deal_folds(split.subset(shuffled), 5, seed=0).equal(dealt[shuffled])
+    assert assign_folds(split.subset(shuffled), 5, seed=0).equal(assigned[shuffled])
 
 
 @pytest.mark.parametrize("folds", [-1, 0, 1, 61])
 def test_impossible_numbers_of_folds_are_told(folds: int) -> None:
     with pytest.raises(ConfigError, match=f"folds: {folds} is out of range; ask for 2 to 60"):
-        deal_folds(split_of([0, 1, 2] * 20), folds, seed=0)
+        assign_folds(split_of([0, 1, 2] * 20), folds, seed=0)
 
 
 @pytest.fixture
@@ -114,6 +114,37 @@ def test_folds_that_are_done_are_not_trained_again(copied_run: Run, stripes: Dat
     assert len(trained_parts) == 3
     cross_validate(copied_run, 2, epochs=2, dataset=stripes)
     assert len(trained_parts) == 5
+
+
+def test_folds_of_the_previous_version_count_if_their_settings_mean_the_same(
+    copied_run: Run, stripes: Dataset, trained_parts: Parts
+) -> None:
+    """It stored settings that exist no longer."""
+    first = cross_validate(copied_run, 2, epochs=1, dataset=stripes)
+    path = copied_run.inspection / "folds" / "2-folds-1-epochs" / "fold-1.json"
+    record = read_json(path)
+    write_json(path, {**record, "settings": {**record["settings"], "zero_init": False}})
+    assert cross_validate(copied_run, 2, epochs=1, dataset=stripes).probabilities.equal(first.probabilities)
+    assert len(trained_parts) == 2
+    for removed in ({"zero_init": True}, {"averaging": "lookahead"}):
+        write_json(path, {**record, "settings": {**record["settings"], **removed}})
+        cross_validate(copied_run, 2, epochs=1, dataset=stripes)
+        assert read_json(path)["settings"] == record["settings"]
+    assert len(trained_parts) == 4
+
+
+def test_an_interrupted_fold_of_the_previous_version_goes_on(
+    copied_run: Run, stripes: Dataset, trained_parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(train_run, "save_model", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            cross_validate(copied_run, 2, epochs=1, dataset=stripes)
+    path = copied_run.inspection / "folds" / "2-folds-1-epochs" / "fold-1.run" / "config.json"
+    record = read_json(path)
+    write_json(path, {**record, "config": {**record["config"], "zero_init": False}})
+    cross_validate(copied_run, 2, epochs=1, dataset=stripes)
+    assert [out.name for _, _, out in trained_parts] == ["fold-1.run", "fold-2.run"]
 
 
 def test_an_interrupted_fold_goes_on_where_it_was(

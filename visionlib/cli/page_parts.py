@@ -91,16 +91,15 @@ def _make_neighbours(run: Run, dataset: "Dataset", device: str) -> None:
 
 
 def _make_candidates(run: Run, dataset: "Dataset", device: str) -> None:
-    from visionlib.inspection import find_candidates, save_candidates, score_test
+    from visionlib.inspection import find_candidates, score_test
 
-    save_candidates(run, find_candidates(score_test(run)))
+    find_candidates(score_test(run)).save(run)
 
 
 def _make_duplicates(run: Run, dataset: "Dataset", device: str) -> None:
     from visionlib.inspection import find_duplicates
-    from visionlib.inspection.kept_duplicates import save_duplicates
 
-    save_duplicates(run, find_duplicates(dataset))
+    find_duplicates(dataset).save(run)
 
 
 _PARTS: dict[str, Callable[[Run, "Dataset", str], None]] = {

@@ -12,9 +12,16 @@ from visionlib.explanation.kept import KeptExplanations, load_explanations
 from visionlib.explanation.quality.kept import load_quality
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import load_record
-from visionlib.inspection import Duplicates, EmbeddingMap, LabelCandidates, Neighbours, load_candidates, load_map
-from visionlib.inspection.kept_duplicates import load_duplicates
-from visionlib.inspection.neighbours import load_neighbours
+from visionlib.inspection import (
+    Duplicates,
+    EmbeddingMap,
+    LabelCandidates,
+    Neighbours,
+    load_candidates,
+    load_duplicates,
+    load_map,
+    load_neighbours,
+)
 from visionlib.runs import Run, read_json, read_json_lines
 
 Part = TypeVar("Part")

@@ -95,7 +95,7 @@ class ImageData:
         for pair in (*parts.pairs, *(parts.by_embeddings or ())):
             if sorted(pair.splits) == ["test", "train"]:
                 test, train = (0, 1) if pair.splits[0] == "test" else (1, 0)
-                found.append((pair.index[test], pair.index[train], pair.labels[train], pair.kind, pair.whole))
+                found.append((pair.index[test], pair.index[train], pair.labels[train], pair.kind, pair.correlation))
         return found
 
     def _records(self) -> dict[str, Any]:
