@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from visionlib.cli.explain import explain_images
 from visionlib.errors import VisionlibError
 from visionlib.runs import Run
 
@@ -56,20 +55,19 @@ def _make_summary(run: Run, dataset: "Dataset", device: str) -> None:
 
 def _make_explanations(run: Run, dataset: "Dataset", device: str) -> None:
     """Make maps by the methods, and by LayerCAM those of each stage for itself."""
-    from visionlib.explanation.explain import load_subject
-    from visionlib.explanation.map_layers import list_map_layers
+    from visionlib.explanation import explain_run, list_map_layers
     from visionlib.explanation.stages import choose_stages
-    from visionlib.inference.trained_model import load_record
+    from visionlib.inference.trained_model import load_model
 
-    record = load_record(run)
+    network, record = load_model(run)
     size = (record.channels, *record.input_size)
-    stages = choose_stages(list_map_layers(load_subject(run, device=device).model, size), size)
-    asked = [
+    stages = choose_stages(list_map_layers(network, size), size)
+    methods: list[tuple[str, list[str] | None]] = [
         ("layercam-fused", None),
         *(("layercam", [stage.name]) for stage in stages),
         *(("grad-cam", None), ("hirescam", None)),
     ]
-    explain_images(run, asked, n=_EXPLAINED, dataset=dataset, device=device)
+    explain_run(run, methods, n=_EXPLAINED, dataset=dataset, device=device)
 
 
 def _make_quality(run: Run, dataset: "Dataset", device: str) -> None:
