@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from visionlib.eval_mode import eval_mode, input_format, unwrap_model
+from visionlib.eval_mode import Precision, eval_mode, input_format, unwrap_model
 
 INPUTS = torch.randn(4, 3, 12, 12, generator=torch.Generator().manual_seed(1))
 CONTEXTS = [nullcontext, torch.no_grad, torch.inference_mode, torch.enable_grad]
@@ -62,14 +62,20 @@ def has_gradients(request: pytest.FixtureRequest) -> bool:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_everything_is_restored(
-    context: Callable[[], AbstractContextManager[object]], precision: str, has_gradients: bool
+    context: Callable[[], AbstractContextManager[object]], precision: Precision, has_gradients: bool
 ) -> None:
     model = Mixed()
     with context():
         before = state_of(model)
-        with eval_mode(model, precision=precision, has_gradients=has_gradients) as network:  # type: ignore[arg-type]
+        with eval_mode(model, precision=precision, has_gradients=has_gradients) as network:
             network(INPUTS.clone())
         assert state_of(model) == before
+
+
+def fail_halfway(model: nn.Module, has_gradients: bool) -> None:
+    with eval_mode(model, has_gradients=has_gradients) as network:
+        network(INPUTS.clone())
+        raise OverflowError("halfway")
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
@@ -79,9 +85,8 @@ def test_everything_is_restored_if_the_block_raises_halfway(
     model = Mixed()
     with context():
         before = state_of(model)
-        with pytest.raises(OverflowError, match="halfway"), eval_mode(model, has_gradients=has_gradients) as network:
-            network(INPUTS.clone())
-            raise OverflowError("halfway")
+        with pytest.raises(OverflowError, match="halfway"):
+            fail_halfway(model, has_gradients)
         assert state_of(model) == before
 
 
@@ -132,10 +137,11 @@ def test_gradients_of_inputs_within_any_context_of_the_caller(
 def test_the_precision_does_not_depend_on_the_callers_autocast(callers: str, has_gradients: bool) -> None:
     model, dtypes, outputs = Mixed(), [], []
     handle = model.conv1.register_forward_hook(lambda module, args, output: dtypes.append(output.dtype))
-    for precision in ("fp32", "bf16"):
+    precisions: tuple[Precision, ...] = ("fp32", "bf16")
+    for precision in precisions:
         with (
             torch.autocast("cpu", torch.bfloat16, enabled=callers == "bf16"),
-            eval_mode(model, precision=precision, has_gradients=has_gradients) as network,  # type: ignore[arg-type]
+            eval_mode(model, precision=precision, has_gradients=has_gradients) as network,
         ):
             outputs.append(network(INPUTS).float())
     handle.remove()

@@ -1,5 +1,6 @@
 """A result that a run keeps is read back whole, or refused."""
 
+import contextlib
 import io
 from pathlib import Path
 from typing import Any
@@ -103,23 +104,21 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         save_result(tmp_path / "inspection" / "thing.json", {}, arrays=ARRAYS)
 
 
-def test_every_damaged_byte_of_an_array_file_is_an_error_of_one_line(tmp_path: Path) -> None:
+def test_a_damaged_byte_of_an_array_file_raises_nothing_but_a_run_error(tmp_path: Path) -> None:
     """Without a SHA-256: whatever numpy and zipfile raise, of headers above all."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, n=np.arange(3))
     content, file = buffer.getvalue(), tmp_path / "arrays.npz"
-    refused = 0
+    undetected = 0
     for position in range(len(content)):
         for mask in (0x01, 0x20, 0xFF):
             damaged = bytearray(content)
             damaged[position] ^= mask
             file.write_bytes(damaged)
-            try:
+            with contextlib.suppress(RunError):
                 read_arrays(file, remedy=REMEDY)
-            except RunError as error:
-                refused += 1
-                assert "\n" not in str(error)
-    assert refused > len(content)
+                undetected += 1
+    assert undetected < len(content)
 
 
 def test_objects_are_not_unpickled(tmp_path: Path) -> None:

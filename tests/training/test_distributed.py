@@ -144,7 +144,9 @@ def children(process: subprocess.Popen[str]) -> list[int]:
     return [int(word) for word in listed.read_text().split()]
 
 
-def test_the_death_of_one_process_ends_the_others_with_one_message(slow_run: tuple[subprocess.Popen[str], Path]) -> None:
+def test_the_death_of_one_process_ends_the_others_with_one_message(
+    slow_run: tuple[subprocess.Popen[str], Path],
+) -> None:
     process, _ = slow_run
     victim = children(process)[-1]
     os.kill(victim, signal.SIGKILL)

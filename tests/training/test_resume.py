@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.interrupting import interrupt_after, same_weights, without_times
 from tests.training.cpu import needs_kernels
+from tests.training.interrupting import interrupt_after, same_weights, without_times
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.runs import Run, read_json

@@ -193,9 +193,7 @@ def test_step_fractions_by_hand() -> None:
     st.sampled_from([0.0, 0.02]),
     st.floats(0, 1),
 )
-def test_step_fractions_agree_with_the_steps(
-    total: int, fractions: list[float], radius: float, start: float
-) -> None:
+def test_step_fractions_agree_with_the_steps(total: int, fractions: list[float], radius: float, start: float) -> None:
     config = TrainConfig(resolutions=tuple(fractions), sam_radius=radius, sam_start=start)
     predicted = step_fractions(config, 32)
     assert sum(predicted.values()) == pytest.approx(1)

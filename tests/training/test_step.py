@@ -79,7 +79,9 @@ def test_a_sam_step_takes_the_gradient_at_perturbed_weights(small_shapes: Datase
 
 
 @pytest.mark.parametrize("changes", [{"parts": 3}, {"parts": 3, "sam_fraction": 0.5}, {"sam_fraction": 0.01}])
-def test_a_sam_step_with_accumulated_gradients_equals_one_without(changes: dict[str, Any], small_shapes: Dataset) -> None:
+def test_a_sam_step_with_accumulated_gradients_equals_one_without(
+    changes: dict[str, Any], small_shapes: Dataset
+) -> None:
     split = small_shapes.train
     results = []
     for parts in (changes.get("parts", 1), 1):
@@ -104,9 +106,7 @@ def test_nothing_is_recorded_on_a_cpu(small_shapes: Dataset, small_config: Train
     assert isinstance(optimizer.param_groups[0]["lr"], float)
 
 
-def test_compile_is_refused_without_a_gpu(
-    small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
-) -> None:
+def test_compile_is_refused_without_a_gpu(small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="compile: it is made for GPUs, and this trains on cpu; leave it out"):
         train(small_shapes, small_config.replace(compile=True), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

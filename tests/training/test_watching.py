@@ -55,9 +55,7 @@ def test_without_test_images_nothing_is_scored(
     assert all(record["test_accuracy"] is record["test_n"] is None for record in read_json_lines(run.history))
 
 
-def test_tensorboard_and_history_agree(
-    small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
-) -> None:
+def test_tensorboard_and_history_agree(small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     config = small_config.replace(tensorboard=True, validation_fraction=0.2, epochs=3, test_every=1)
     run = train(small_shapes, config, out=tmp_path / "run")

@@ -44,7 +44,9 @@ def test_outputs_and_gradients_equal_the_formulas(
     fused = FusedNorm(norm, has_relu=has_relu, has_two_readers=has_two_readers)
     arguments = (inputs, shortcut) if has_shortcut else (inputs,)
     outputs = fused(*arguments)
-    gradients = torch.autograd.grad(outputs, (*arguments, norm.weight, norm.bias), upstream if has_two_readers else upstream[0])
+    gradients = torch.autograd.grad(
+        outputs, (*arguments, norm.weight, norm.bias), upstream if has_two_readers else upstream[0]
+    )
 
     doubles = [in_double(tensor) for tensor in arguments]
     mean = doubles[0].mean((0, 2, 3), keepdim=True)

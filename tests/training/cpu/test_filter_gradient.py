@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.training.cpu import needs_kernels, needs_amx
+from tests.training.cpu import needs_amx, needs_kernels
 from visionlib.training.cpu.filter_gradient import filter_gradient, suits_kernel
 
 SHAPES = [
