@@ -154,7 +154,7 @@ from visionlib.explanation import extract_feature_maps, find_exciting_images, re
 from visionlib.explanation.exciting_pictures import draw_exciting_images
 from visionlib.explanation.feature_pictures import draw_feature_maps
 from visionlib.explanation.filter_pictures import draw_filters
-from visionlib.inference.trained_model import load_model
+from visionlib.inference import load_model
 
 trained, record = load_model(run)
 inputs = {"mean": record.mean, "std": record.std, "side_px": record.input_size[0]}

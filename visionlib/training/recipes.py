@@ -10,7 +10,7 @@ from visionlib.training.config import TrainConfig
 
 RECIPES: Mapping[str, TrainConfig] = MappingProxyType(
     {
-        # A first result on two cores: few steps at high learning rates, on shrunk images; it predicts shrunk images as well.
+        # A first result on two cores: few steps at high rates, on shrunk images; it predicts shrunk images as well.
         "quick": TrainConfig(
             epochs=5,
             batch_size=512,
