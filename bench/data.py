@@ -1,4 +1,4 @@
-"""Measure the data station: seconds to draw, load and augment, the median of five.
+"""Measure the data package: seconds to draw, load and augment, the median of five.
 
 .venv/bin/python bench/data.py [DATASET...]
 """
@@ -7,6 +7,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -22,15 +23,15 @@ from visionlib.inference.device import choose_compute
 
 
 def measure(name: str, work: Callable[[], object], repeats: int = 5) -> None:
-    """Print the median, lowest and highest seconds that the work takes, after one time that does not count."""
+    """Print the median, lowest and highest seconds that the work takes, after one run that is not counted."""
     work()
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - start)
-    told = f"{statistics.median(seconds):8.3f} {min(seconds):8.3f} {max(seconds):8.3f}"
-    sys.stdout.write(f"{name:<44} {told}\n")
+    columns = f"{statistics.median(seconds):8.3f} {min(seconds):8.3f} {max(seconds):8.3f}"
+    sys.stdout.write(f"{name:<44} {columns}\n")
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def main() -> None:
     sys.stdout.write(f"{choose_compute()}; torch {torch.__version__}\n{'seconds':<44}   median      low     high\n")
     images = torch.randint(0, 256, (50_000, 3, 32, 32), dtype=torch.uint8)
     index = torch.arange(50_000)
-    draw = {"seed": 0, "epoch": 1}
+    draw: dict[str, Any] = {"seed": 0, "epoch": 1}
     measure("crop", lambda: crop_images(images, index, max_shift_px=4, **draw))
     measure("alternating flip", lambda: flip_images_alternating(images, index, **draw))
     measure(

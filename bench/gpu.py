@@ -1,4 +1,4 @@
-"""Measure what a GPU reaches in how many seconds of training, from the fewest to the most; start-up is told apart.
+"""Measure a GPU's accuracy and seconds of training, from short to long trainings; start-up is listed separately.
 
 .venv/bin/python bench/gpu.py DATASET [SEEDS] [NAME...] [SETTING=VALUE...]
 
@@ -6,10 +6,9 @@
     .venv/bin/python bench/gpu.py cifar10 0,1,2 best compile=true
     .venv/bin/python bench/gpu.py shapes 0 quick device=cpu model=resnet20 epochs=1     # does it run here?
 
-All training images are learned from, and the test images are read for the figures alone. Start-up is what a run takes
-before its first step: kernels are loaded, steps recorded and, with compile=true, compiled. One short training before
-all others pays for what happens once in a process. Runs stay in runs/bench/; those that are there already are not
-trained again.
+All training images are used, and the test images for the figures alone. Start-up is the time of a run before its first
+step: kernels are loaded, steps recorded and, with compile=true, compiled. One short training before all others does
+what happens once in a process. Runs stay in runs/bench/; those that are there already are not trained again.
 """
 
 import statistics
@@ -40,50 +39,50 @@ WARM_UP_IMAGES = 5_000
 
 
 def measure(data: Dataset, config: TrainConfig, name: str) -> tuple[float, float, float, float]:
-    """Train; give accuracy, with mirror averaging, the seconds of the training, and those before its first step.
+    """Train; return accuracy, with mirror averaging, the seconds of the training, and those before its first step.
 
     Args:
         data: all of it.
         config: the settings.
-        name: of the run: whatever tells it from others.
+        name: of the run, with every change of the settings.
     """
     path = Path("runs/bench") / f"{Path(data.name).stem}-gpu-{name}-seed{config.seed}".replace(" ", "-").replace(
         "/", "_"
     )
     if not (path / "training.json").is_file():
         train(data, config, out=path)
-    evaluation, told = evaluate(open_run(path)), read_json(path / "training.json")
+    evaluation, training = evaluate(open_run(path)), read_json(path / "training.json")
     assert evaluation.accuracy is not None
     assert evaluation.mirror_accuracy is not None
-    return evaluation.accuracy, evaluation.mirror_accuracy, told["seconds_training"], told["seconds_startup"]
+    return evaluation.accuracy, evaluation.mirror_accuracy, training["seconds_training"], training["seconds_startup"]
 
 
 def warm_up(data: Dataset, config: TrainConfig) -> None:
     """Train on a few images, so that the kernels of an epoch are loaded."""
     few = data.train.subset(torch.arange(min(len(data.train), WARM_UP_IMAGES)))
-    with tempfile.TemporaryDirectory() as place:
-        train(Dataset(data.name, {"train": few}, data.classes), config.replace(epochs=1), out=Path(place) / "run")
+    with tempfile.TemporaryDirectory() as folder:
+        train(Dataset(data.name, {"train": few}, data.classes), config.replace(epochs=1), out=Path(folder) / "run")
 
 
 def main() -> None:
     """Measure every line that is asked for, and print it."""
     words = [word for word in sys.argv[1:] if "=" not in word]
-    place, seeds = (*words, *("cifar10", "0,1,2")[len(words) :])[:2]
+    source, seeds = (*words, *("cifar10", "0,1,2")[len(words) :])[:2]
     pairs = [word.partition("=")[::2] for word in sys.argv[1:] if "=" in word]
     changes: dict[str, Any] = {name: read_setting(name, text) for name, text in pairs}
-    data = load_dataset(place)
+    data = load_dataset(source)
     sys.stdout.write(f"{choose_compute(changes.get('device', 'auto'))}; torch {torch.__version__}; seeds {seeds}\n")
-    headers = ("", "epochs", "accuracy, %", "deviation", "with mirror, %", "training, s", "start-up, s")
+    headers = ("", "epochs", "accuracy, %", "std", "with mirror, %", "training, s", "start-up, s")
     sys.stdout.write("".join(f"{header:>16}" for header in headers) + "\n")
     warm_up(data, LINES["quick"].replace(**{**changes, "compile": False}))
     for name in words[2:] or LINES:
         config = LINES[name].replace(**changes)
-        words = "-".join([name, *(f"{key}={value}" for key, value in changes.items())])
-        rows = [measure(data, config.replace(seed=int(seed)), words) for seed in seeds.split(",")]
+        label = "-".join([name, *(f"{key}={value}" for key, value in changes.items())])
+        rows = [measure(data, config.replace(seed=int(seed)), label) for seed in seeds.split(",")]
         accuracies, mirrored, seconds, startups = zip(*rows, strict=True)
-        deviation = statistics.stdev(accuracies) if len(rows) > 1 else 0.0
-        percentages = (statistics.mean(accuracies), deviation, statistics.mean(mirrored))
-        figures = (*(100 * share for share in percentages), statistics.mean(seconds), statistics.mean(startups))
+        std = statistics.stdev(accuracies) if len(rows) > 1 else 0.0
+        fractions = (statistics.mean(accuracies), std, statistics.mean(mirrored))
+        figures = (*(100 * fraction for fraction in fractions), statistics.mean(seconds), statistics.mean(startups))
         sys.stdout.write(f"{name:>16}{config.epochs:>16}" + "".join(f"{figure:>16.2f}" for figure in figures) + "\n")
         sys.stdout.flush()
 

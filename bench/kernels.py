@@ -1,9 +1,9 @@
-"""Measure this library's kernels for processors beside torch's: normalisations, convolutions, whole steps; and Muon.
+"""Measure this library's CPU kernels beside torch's: normalizations, convolutions, whole steps; and Muon.
 
 .venv/bin/python bench/kernels.py [ROUNDS]
 
-Each takes turns with what it stands for, on tensors that are not in the cache. For processors with AVX512-BF16;
-convolutions are measured where there is AMX.
+Each takes turns with torch's, on tensors that are not in the cache. For CPUs with AVX512-BF16; convolutions are
+measured where there is AMX.
 """
 
 import functools
@@ -15,7 +15,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from visionlib.training.cpu.accelerated import fast_convolutions
 
 from visionlib.errors import ConfigError
 from visionlib.inference.device import choose_compute, compute_environment, has_cpu_feature
@@ -23,9 +22,10 @@ from visionlib.models import build_model
 from visionlib.training import recipe_config
 from visionlib.training.batches import augmented_batches, epoch_batches
 from visionlib.training.config import Kernels
+from visionlib.training.cpu import choose_kernels
 from visionlib.training.cpu.batch_norm import FusedNorm
 from visionlib.training.cpu.filter_gradient import filter_gradient, suits_kernel
-from visionlib.training.cpu.im2col import convolve_patches, patch_filter_gradient, patch_input_gradient
+from visionlib.training.cpu.im2col import im2col_convolution, im2col_filter_gradient, im2col_input_gradient
 from visionlib.training.job import TrainingJob
 from visionlib.training.optimizer import make_optimizer, set_rates
 from visionlib.training.step import TrainingStep
@@ -47,43 +47,43 @@ COLD = 8
 
 
 def bf16(*shape: int) -> Tensor:
-    """Draw a tensor as a network in training has it."""
+    """Draw a tensor in the dtype and memory format of a training."""
     return torch.randn(shape).bfloat16().to(memory_format=torch.channels_last)
 
 
-def time_in_turn(ways: dict[str, Callable[[int], object]], rounds: int) -> dict[str, float]:
-    """Median milliseconds of each way; a way is given a number that counts up to `COLD`."""
-    found: dict[str, list[float]] = {name: [] for name in ways}
+def time_in_turn(functions: dict[str, Callable[[int], object]], rounds: int) -> dict[str, float]:
+    """Median milliseconds of each function; its argument is the number of the tensor to use, below `COLD`."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(rounds * COLD + COLD):
-        for name, way in ways.items():
+        for name, function in functions.items():
             started = time.perf_counter()
-            way(turn % COLD)
+            function(turn % COLD)
             if turn >= COLD:
-                found[name].append((time.perf_counter() - started) * 1e3)
-    return {name: statistics.median(times) for name, times in found.items()}
+                times[name].append((time.perf_counter() - started) * 1e3)
+    return {name: statistics.median(milliseconds) for name, milliseconds in times.items()}
 
 
 def measure_norms(channels: int, side_px: int, rounds: int) -> dict[str, float]:
-    """A normalisation, a sum with a shortcut and a rectifier, there and back."""
+    """A normalization, the addition of a shortcut and a ReLU, forward and backward."""
     shape = (IMAGES, channels, side_px, side_px)
     inputs, shortcuts, gradients = ([bf16(*shape) for _ in range(COLD)] for _ in range(3))
     leaves = [tensor.requires_grad_() for tensor in inputs]
-    norm, fused = nn.BatchNorm2d(channels), FusedNorm(nn.BatchNorm2d(channels), rectifies=True)
-    kept: dict[str, Tensor] = {}
+    norm, fused = nn.BatchNorm2d(channels), FusedNorm(nn.BatchNorm2d(channels), has_relu=True)
+    outputs: dict[str, Tensor] = {}
 
-    def ahead(name: str, at: int) -> None:
-        kept[name] = (
+    def forward(name: str, at: int) -> None:
+        outputs[name] = (
             fused(leaves[at], shortcuts[at]) if name == "kernel" else torch.relu(norm(leaves[at]) + shortcuts[at])
         )
 
-    def back(name: str, at: int) -> None:
-        torch.autograd.grad(kept[name], leaves[at], gradients[at])
+    def backward(name: str, at: int) -> None:
+        torch.autograd.grad(outputs[name], leaves[at], gradients[at])
 
-    ways: dict[str, Callable[[int], object]] = {}
+    functions: dict[str, Callable[[int], object]] = {}
     for name in ("torch", "kernel"):
-        ways[f"{name}, ahead"] = functools.partial(ahead, name)
-        ways[f"{name}, back"] = functools.partial(back, name)
-    return time_in_turn(ways, rounds)
+        functions[f"{name}, forward"] = functools.partial(forward, name)
+        functions[f"{name}, backward"] = functools.partial(backward, name)
+    return time_in_turn(functions, rounds)
 
 
 def measure_convolution(
@@ -94,23 +94,23 @@ def measure_convolution(
     gradients = [bf16(IMAGES, width, -(-side_px // stride), -(-side_px // stride)) for _ in range(COLD)]
     filters = bf16(width, channels, size, size)
 
-    def by_torch(wanted: list[bool], at: int) -> None:
+    def by_torch(outputs: list[bool], at: int) -> None:
         torch.ops.aten.convolution_backward(
             *(gradients[at], inputs[at], filters, None),
-            *([stride] * 2, [size // 2] * 2, [1, 1], False, [0, 0], 1, wanted),
+            *([stride] * 2, [size // 2] * 2, [1, 1], False, [0, 0], 1, outputs),
         )
 
-    ways: dict[str, Callable[[int], object]] = {
+    functions: dict[str, Callable[[int], object]] = {
         "outputs": lambda at: torch.conv2d(inputs[at], filters, stride=stride, padding=size // 2),
-        "by patches": lambda at: convolve_patches(inputs[at], filters, stride),
+        "by im2col": lambda at: im2col_convolution(inputs[at], filters, stride),
         "of inputs": functools.partial(by_torch, [True, False, False]),
-        "by patches ": lambda at: patch_input_gradient(gradients[at], filters, stride, inputs[at].shape[-2:]),
+        "by im2col ": lambda at: im2col_input_gradient(gradients[at], filters, stride, inputs[at].shape[-2:]),
         "of filters": functools.partial(by_torch, [False, True, False]),
-        "by patches  ": lambda at: patch_filter_gradient(inputs[at], gradients[at], size, stride),
+        "by im2col  ": lambda at: im2col_filter_gradient(inputs[at], gradients[at], size, stride),
     }
     if stride == 1 and suits_kernel(inputs[0].shape, filters.shape):
-        ways["by our kernel"] = lambda at: filter_gradient(inputs[at], gradients[at])
-    return time_in_turn(ways, rounds)
+        functions["by kernel"] = lambda at: filter_gradient(inputs[at], gradients[at])
+    return time_in_turn(functions, rounds)
 
 
 def measure_steps(side_px: int, rounds: int) -> dict[str, float]:
@@ -119,24 +119,23 @@ def measure_steps(side_px: int, rounds: int) -> dict[str, float]:
     batches = epoch_batches(split, config.batch_size, seed=0, epoch=0)
 
     def stepper(kernels: Kernels) -> Callable[[int], object]:
-        compute = choose_compute("cpu", "bf16", kernels=kernels)
-        fit = TrainingJob(split, config, compute, split.mean, split.std)
+        compute = choose_kernels(choose_compute("cpu", "bf16"), kernels)
+        job = TrainingJob(split, config, compute, split.mean, split.std)
         model = build_model("resnet18").to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        take_step = TrainingStep(model, make_optimizer(model, config, fit.number_format), fit)
+        take_step = TrainingStep(model, make_optimizer(model, config, compute.dtype), job)
 
         def step(turn: int) -> None:
             ((images, labels),) = augmented_batches(split, batches[turn : turn + 1], config, 0)
-            with fast_convolutions(model, compute):
-                take_step(images, labels, side_px=side_px, learning_rate=0.01)
+            take_step(images, labels, side_px=side_px, learning_rate=0.01)
 
         return step
 
-    times = time_in_turn({"torch's kernels": stepper("off"), "our own": stepper("on")}, rounds)
+    times = time_in_turn({"torch's kernels": stepper("off"), "own kernels": stepper("on")}, rounds)
     return {name: 1e3 * config.batch_size / ms for name, ms in times.items()}
 
 
 def measure_optimizer(rounds: int) -> dict[str, float]:
-    """A step of `standard`'s optimiser alone, in milliseconds."""
+    """A step of `standard`'s optimizer alone, in milliseconds."""
     config = recipe_config("standard")
     model = build_model("resnet18").to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(model, config, torch.bfloat16)
@@ -164,14 +163,14 @@ def main() -> None:
     """Measure all of them, and print a table of each."""
     rounds = int(sys.argv[1]) if sys.argv[1:] else 3
     try:
-        compute = choose_compute("cpu", "bf16", kernels="on")
+        compute = choose_kernels(choose_compute("cpu", "bf16"), "on")
     except ConfigError as error:
         sys.stdout.write(f"not measured: {error}\n")
         return
     sys.stdout.write(f"{compute}; torch {torch.__version__}; {IMAGES} images; medians\n")
     with compute_environment(compute):
         norms = {f"{c} channels, {side} x {side}": measure_norms(c, side, rounds) for c, side in STAGES}
-        show("normalisation, ms", norms)
+        show("normalization, ms", norms)
         if has_cpu_feature("amx_bf16"):
             convolutions = {
                 f"{c} to {k}, {side} x {side}, {size} x {size} / {stride}": measure_convolution(
@@ -180,7 +179,7 @@ def main() -> None:
                 for c, k, side, size, stride in CONVOLUTIONS
             }
             show("convolution, ms", convolutions)
-        show("a step of the optimiser, ms", {"ResNet-18": measure_optimizer(rounds)})
+        show("a step of the optimizer, ms", {"ResNet-18": measure_optimizer(rounds)})
         show("a step, images per second", {f"{side} px": measure_steps(side, 1) for side in (32, 24, 16)})
 
 

@@ -1,4 +1,4 @@
-"""Compare rules for a learning rate: what each makes of a range test, and what training at that rate comes to.
+"""Compare rules for a learning rate: the suggestion of each from a range test, and the accuracy at that rate.
 
 .venv/bin/python bench/learning_rate.py CIFAR-10 [SETTING...]
 
@@ -31,7 +31,7 @@ Rule = Callable[[Sequence[float], Sequence[float]], float]
 
 
 def plain_network(classes: int, channels: int) -> nn.Module:
-    """Build a small network without normalisation."""
+    """Build a small network without normalization."""
     return nn.Sequential(
         nn.Conv2d(channels, 32, 3, padding=1),
         nn.ReLU(),
@@ -54,7 +54,7 @@ SETTINGS: Mapping[str, tuple[TrainConfig, int, int]] = {
     "batch 32": (BASE.replace(epochs=5, batch_size=32), 3000, 2000),
     "no momentum": (BASE.replace(momentum=0.0), 4000, 2000),
     "resnet9": (BASE.replace(model="resnet9", epochs=2, batch_size=64), 2500, 1000),
-    "no normalisation": (BASE.replace(model="learning_rate:plain_network"), 5000, 2000),
+    "no normalization": (BASE.replace(model="learning_rate:plain_network"), 5000, 2000),
 }
 """Name -> settings, images to learn from, images to score."""
 
@@ -86,21 +86,21 @@ def steep(rates: Sequence[float], losses: Sequence[float]) -> float:
     return rates[int(np.gradient(smooth_exponentially(losses, 0.98), np.log(rates)).argmin())]
 
 
-def share_of_lowest(divisor: float, memory: float) -> Rule:
-    """A share of the rate at which the smoothed loss is lowest; a tenth is fastai's `minimum`."""
+def fraction_of_lowest(divisor: float, memory: float) -> Rule:
+    """A fraction of the rate at which the smoothed loss is lowest; a tenth is fastai's `minimum`."""
     return lambda rates, losses: rates[int(np.argmin(smooth_exponentially(losses, memory)))] / divisor
 
 
 RULES: Mapping[str, Rule] = {
     "fastai's valley": valley,
     "fastai's steep": steep,
-    "a tenth of the lowest": share_of_lowest(10, 0.98),
-    "a third of the lowest": share_of_lowest(3, 0.95),
+    "a tenth of the lowest": fraction_of_lowest(10, 0.98),
+    "a third of the lowest": fraction_of_lowest(3, 0.95),
 }
 
 
 def load(name: str, cifar: str, n_train: int, n_held_out: int) -> Dataset:
-    """Give the setting's images: `shapes` at 24 px, or a part of CIFAR-10's training split at 16 px."""
+    """Load the setting's images: `shapes` at 24 px, or a part of CIFAR-10's training split at 16 px."""
     if name == "shapes":
         drawn = load_shapes(n_train=n_train + n_held_out, n_test=10, image_size=24)
         order, split = torch.arange(len(drawn.train)), drawn.train
@@ -108,7 +108,7 @@ def load(name: str, cifar: str, n_train: int, n_held_out: int) -> Dataset:
         split = load_dataset(cifar).train
         order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
     parts = {"train": order[:n_train], "test": order[n_train : n_train + n_held_out]}
-    chosen = {part: split.subset(places.sort().values) for part, places in parts.items()}
+    chosen = {part: split.subset(positions.sort().values) for part, positions in parts.items()}
     if name != "shapes":
         chosen = {
             part: dataclasses.replace(s, images=F.avg_pool2d(s.images.float(), 2).round().to(torch.uint8))
@@ -118,7 +118,7 @@ def load(name: str, cifar: str, n_train: int, n_held_out: int) -> Dataset:
 
 
 def score(dataset: Dataset, config: TrainConfig) -> float:
-    """Train, and give the accuracy on the images that were kept apart; chance if it ends in no number."""
+    """Train, and return the accuracy on the held-out images; that of chance if the loss becomes NaN."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             return float(read_json(train(dataset, config, out=Path(folder) / "run").training)["test_accuracy"])
@@ -127,13 +127,13 @@ def score(dataset: Dataset, config: TrainConfig) -> float:
 
 
 def suggestions(finding: RateFinding) -> dict[str, float]:
-    """Give what each rule suggests, the library's own last."""
-    found = {name: rule(finding.rates, finding.losses) for name, rule in RULES.items()}
-    return {**found, "visionlib's": finding.suggestion}
+    """Return the suggestion of each rule, the library's own last."""
+    rates = {name: rule(finding.rates, finding.losses) for name, rule in RULES.items()}
+    return {**rates, "visionlib's": finding.suggestion}
 
 
 def main() -> None:
-    """Print accuracy by peak rate, then by rule what it suggests and how far that lies below the best."""
+    """Print the accuracy by peak rate, then each rule's suggestion and its distance from the best."""
     cifar, *named = sys.argv[1:]
     for name in named or SETTINGS:
         config, n_train, n_held_out = SETTINGS[name]
@@ -142,8 +142,8 @@ def main() -> None:
             peak: statistics.mean(score(dataset, config.replace(peak_learning_rate=peak, seed=seed)) for seed in SEEDS)
             for peak in PEAKS
         }
-        told = "  ".join(f"{peak:g}: {accuracy:.1%}" for peak, accuracy in by_peak.items())
-        sys.stdout.write(f"{name}\n  accuracy by peak rate, mean of {len(SEEDS)} seeds: {told}\n")
+        accuracies = "  ".join(f"{peak:g}: {accuracy:.1%}" for peak, accuracy in by_peak.items())
+        sys.stdout.write(f"{name}\n  accuracy by peak rate, mean of {len(SEEDS)} seeds: {accuracies}\n")
         for seed in SEEDS:
             for rule, rate in suggestions(find_learning_rate(dataset, config.replace(seed=seed))).items():
                 reached = np.interp(math.log(rate), np.log(PEAKS), list(by_peak.values()))

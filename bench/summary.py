@@ -37,15 +37,15 @@ def compare(model: str, size: tuple[int, int, int], repeats: int) -> None:
         theirs.append(seconds(lambda: torchinfo.summary(network, (1, *size), verbose=0)))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     a, b = statistics.median(ours), statistics.median(theirs)
-    told = f"{first:8.3f} {a:10.3f} {b:10.3f} {a / b:7.2f} {memory:9.2f}"
-    sys.stdout.write(f"{f'{model} at {size[1]} px':<24}{told}\n")
+    columns = f"{first:8.3f} {a:10.3f} {b:10.3f} {a / b:7.2f} {memory:9.2f}"
+    sys.stdout.write(f"{f'{model} at {size[1]} px':<24}{columns}\n")
 
 
 def main() -> None:
     """Measure the network of the 2020 library, and a deep one on large images."""
     sys.stdout.write(f"{choose_compute()}; torch {torch.__version__}, torchinfo {torchinfo.__version__}\n")
     sys.stdout.write(f"{'seconds':<24}   first  visionlib  torchinfo   ratio   peak GB\n")
-    # The peak of a process never falls: so the one that takes more memory comes last.
+    # The peak memory of a process never falls, so the network that needs more comes last.
     compare("resnet18", (3, 32, 32), _REPEATS)
     compare("resnet152", (3, 224, 224), 3)
 

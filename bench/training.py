@@ -3,7 +3,7 @@
 .venv/bin/python bench/training.py [ROUNDS]
 
 The step at 32 px is that of the recipe `standard`, those below are those of `quick`. Every figure comes from a process
-of its own, and they take turns, so that neither is warmed up by the other.
+of its own; they take turns, so that neither warms up the other.
 """
 
 import json
@@ -21,19 +21,17 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
-from visionlib.training.cpu.accelerated import fast_convolutions
 
 from visionlib.data import ImageSplit
 from visionlib.data.augmentation import mirror_images
 from visionlib.inference.device import choose_compute, compute_environment
 from visionlib.inference.prediction import predict_logits
 from visionlib.models import build_model
-from visionlib.training import TrainConfig
+from visionlib.training import TrainConfig, recipe_config
 from visionlib.training.batches import augmented_batches, epoch_batches
 from visionlib.training.config import Precision
-from visionlib.training.job import TrainingJob
+from visionlib.training.job import TrainingJob, choose_training_compute
 from visionlib.training.optimizer import make_optimizer
-from visionlib.training.recipes import RECIPES
 from visionlib.training.step import TrainingStep
 
 N_IMAGES = 50_000
@@ -43,13 +41,13 @@ MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
 def noise_split() -> ImageSplit:
-    """As many images as CIFAR-10 has to learn from, of noise: what they show costs nothing."""
+    """Draw noise images, as many as CIFAR-10 has for training: the time does not depend on their content."""
     images = torch.randint(0, 256, (N_IMAGES, 3, 32, 32), dtype=torch.uint8)
     return ImageSplit(images, torch.arange(N_IMAGES) % 10, tuple("abcdefghij"), torch.arange(N_IMAGES))
 
 
 class TutorialDataset(TorchDataset[tuple[Tensor, int]]):
-    """One image at a time: cropped, mirrored and normalised by PIL and torch, at the side asked for."""
+    """One image at a time: cropped, mirrored and normalized by PIL and torch, at a given side."""
 
     def __init__(self, split: ImageSplit, side_px: int) -> None:
         self.pixels = split.images.permute(0, 2, 3, 1).contiguous().numpy()
@@ -75,7 +73,7 @@ class TutorialDataset(TorchDataset[tuple[Tensor, int]]):
 
 
 def plain_steps(split: ImageSplit, side_px: int) -> Iterator[int]:
-    """Train as tutorials do: fp32, channels first, two workers, batches of 128; give the images of each step."""
+    """Train as tutorials do: fp32, channels first, two workers, batches of 128; yield the images of each step."""
     model = build_model("resnet18").train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     loader = DataLoader(TutorialDataset(split, side_px), batch_size=128, shuffle=True, num_workers=2)
@@ -88,14 +86,14 @@ def plain_steps(split: ImageSplit, side_px: int) -> Iterator[int]:
 
 
 def visionlib_steps(split: ImageSplit, side_px: int, precision: Precision = "auto") -> Iterator[int]:
-    """Train as the recipe does that trains at such a size; give the images of each step."""
-    config: TrainConfig = RECIPES["standard" if side_px == split.images.shape[-1] else "quick"]
-    compute = choose_compute(precision=precision, kernels=config.kernels)
-    fit = TrainingJob(split, config, compute, split.mean, split.std)
+    """Train with the recipe that trains at this resolution; yield the images of each step."""
+    config = recipe_config("standard" if side_px == split.images.shape[-1] else "quick", precision=precision)
+    compute = choose_training_compute(config)
+    job = TrainingJob(split, config, compute, split.mean, split.std)
     model = build_model("resnet18").to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimizer = make_optimizer(model, config, fit.number_format)
-    take_step = TrainingStep(model, optimizer, fit)
-    with compute_environment(compute), fast_convolutions(model, compute):
+    optimizer = make_optimizer(model, config, compute.dtype)
+    take_step = TrainingStep(model, optimizer, job)
+    with compute_environment(compute):
         batches = epoch_batches(split, config.batch_size, seed=0, epoch=0)
         for images, labels in augmented_batches(split, batches, config, 0):
             take_step(images, labels, side_px=side_px, learning_rate=0.01)
@@ -103,12 +101,12 @@ def visionlib_steps(split: ImageSplit, side_px: int, precision: Precision = "aut
 
 
 def visionlib_fp32_steps(split: ImageSplit, side_px: int) -> Iterator[int]:
-    """Train as a processor must that does not compute in bf16."""
+    """Train in fp32, as on a CPU without bf16."""
     return visionlib_steps(split, side_px, "fp32")
 
 
 def plain_evaluation(split: ImageSplit, side_px: int) -> Iterator[int]:
-    """Predict as tutorials do, in fp32, channels first; give the images of each step."""
+    """Predict as tutorials do, in fp32, channels first; yield the images of each step."""
     model = build_model("resnet18").eval()
     loader = DataLoader(TutorialDataset(split, side_px), batch_size=128, num_workers=2)
     with torch.no_grad():
@@ -118,11 +116,11 @@ def plain_evaluation(split: ImageSplit, side_px: int) -> Iterator[int]:
 
 
 def visionlib_evaluation(split: ImageSplit, side_px: int) -> Iterator[int]:
-    """Predict images as `visionlib test --predict` does, each as it is; give the images of each step."""
+    """Predict images as `visionlib test --predict` does, without mirror images; yield the images of each step."""
     compute = choose_compute()
     model = build_model("resnet18").to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with compute_environment(compute):
-        for chunk in mirror_images(split.images).split(1000):
+        for chunk in torch.split(mirror_images(split.images), 1000):
             predict_logits(model, chunk, mean=MEAN, std=STD, precision=compute.precision)
             yield len(chunk)
 
@@ -137,7 +135,7 @@ TASKS = [("train", 32), ("train", 24), ("train", 16), ("train, fp32", 32), ("pre
 
 
 def measure(task: str, is_visionlib: bool, side_px: int) -> dict[str, float]:
-    """Run one contender for some seconds; give its images per second and the most memory that it had."""
+    """Run one contender for some seconds; return its images per second and its peak memory."""
     steps = CONTENDERS[task][is_visionlib](noise_split(), side_px)
     for _ in range(WARM_UP_STEPS):
         next(steps)
@@ -155,18 +153,18 @@ def main() -> None:
         return
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     sys.stdout.write(
-        f"{choose_compute(kernels='auto')}; torch {torch.__version__}; median of {rounds}, images per second\n"
+        f"{choose_training_compute(TrainConfig())}; torch {torch.__version__}; median of {rounds}, images per second\n"
     )
     sys.stdout.write(f"{'':<20}{'plain loop':>12}{'visionlib':>12}{'times':>8}{'peak memory, GB':>24}\n")
     for task, side_px in TASKS:
-        found: dict[str, list[dict[str, Any]]] = {"plain": [], "visionlib": []}
+        results: dict[str, list[dict[str, Any]]] = {"plain": [], "visionlib": []}
         for _ in range(rounds):
-            for kind, results in found.items():
+            for kind, measured in results.items():
                 command = [sys.executable, __file__, "--one", task, kind, str(side_px)]
                 output = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603  itself
-                results.append(json.loads(output))
+                measured.append(json.loads(output))
         speeds, peaks = (
-            {kind: statistics.median(result[key] for result in results) for kind, results in found.items()}
+            {kind: statistics.median(each[key] for each in measured) for kind, measured in results.items()}
             for key in ("images_per_second", "peak_gb")
         )
         sys.stdout.write(

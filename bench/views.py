@@ -1,4 +1,4 @@
-"""Measure what test-time averaging is worth to runs: the image alone, with its mirror image, and six views.
+"""Measure the gain of test-time augmentation for runs: the image alone, with its mirror image, and six views.
 
 .venv/bin/python bench/views.py RUN...
 
@@ -9,42 +9,40 @@ of a shifted pair the weight is a quarter, of the others a half. Source: Jordan 
 import statistics
 import sys
 import time
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from visionlib import open_run, predict_logits
+from visionlib import open_run
 from visionlib.data.augmentation import mirror_images
 from visionlib.inference.device import choose_compute, compute_environment
 from visionlib.inference.run_data import load_run_data
-from visionlib.inference.trained_model import load_model
+from visionlib.inference.trained_model import TrainedModel
 
 
 def shift(images: Tensor, by: int) -> Tensor:
-    """Shift images down and right by so many pixels, mirrored at the border."""
+    """Shift images down and right by a number of pixels, mirrored at the border."""
     padded = F.pad(images.float(), (1, 1, 1, 1), mode="reflect").to(torch.uint8)
     height, width = images.shape[2:]
     return padded[:, :, 1 - by : 1 - by + height, 1 - by : 1 - by + width]
 
 
 def measure(path: str) -> dict[str, tuple[float, float]]:
-    """Give accuracy and seconds of each kind of averaging."""
+    """Return accuracy and seconds of each kind of averaging."""
     run = open_run(path)
-    model, record = load_model(run)
-    split, compute = load_run_data(run).test, choose_compute()
-    options: dict[str, Any] = {"mean": record.mean, "std": record.std, "side_px": record.input_size[0]}
-    found, logits, started = {}, torch.zeros(len(split), len(record.classes)), time.perf_counter()
+    compute, split = choose_compute(), load_run_data(run).test
+    model = TrainedModel.from_run(run, device=compute.device, precision=compute.precision)
+    results, logits, started = {}, torch.zeros(len(split), len(model.classes)), time.perf_counter()
     with compute_environment(compute):
         for name, weight, by in (("image", 1.0, 0), ("mirror", 1.0, 0), ("six views", 0.5, 1), ("six views", 0.5, -1)):
             views = [mirror_images(split.images)] if name == "mirror" else [shift(split.images, by)]
             views += [mirror_images(views[0])] if name == "six views" else []
             for view in views:
-                logits += weight * predict_logits(model, view, precision=compute.precision, **options)
+                logits += weight * model.predict(view).logits
             is_right = logits.argmax(1) == split.labels
-            found[name] = (is_right.float().mean().item(), time.perf_counter() - started)
-    return found
+            results[name] = (is_right.float().mean().item(), time.perf_counter() - started)
+    return results
 
 
 def main() -> None:

@@ -1,20 +1,22 @@
+"""The choice of device, precision and threads, and the environment of a computation."""
+
 import pytest
 import torch
 
 from visionlib.errors import ConfigError
+from visionlib.inference import device
 from visionlib.inference.device import check_device, choose_compute, compute_environment
-from visionlib.training import device
 
 
-def test_the_choice_is_what_was_asked_and_says_so() -> None:
+def test_an_explicit_choice_is_kept() -> None:
     compute = choose_compute("cpu", "fp32")
     assert (compute.device, compute.precision, compute.reason) == ("cpu", "fp32", "as asked")
     assert compute.threads == torch.get_num_threads()
 
 
-@pytest.mark.parametrize(("threads", "said"), [(1, "(cpu, 1 thread), fp32"), (2, "(cpu, 2 threads), fp32")])
-def test_threads_are_counted_in_words(threads: int, said: str) -> None:
-    assert said in str(choose_compute("cpu", "fp32", threads))
+@pytest.mark.parametrize(("threads", "text"), [(1, "(cpu, 1 thread), fp32"), (2, "(cpu, 2 threads), fp32")])
+def test_the_number_of_threads_is_reported(threads: int, text: str) -> None:
+    assert text in str(choose_compute("cpu", "fp32", threads))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +29,7 @@ def test_threads_are_counted_in_words(threads: int, said: str) -> None:
         ("AMD EPYC", [], "fp32", "the CPU has no bf16"),
     ],
 )
-def test_auto_follows_from_what_the_processor_reports(
+def test_auto_follows_from_the_features_of_the_cpu(
     name: str, features: list[str], precision: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device, "has_cpu_feature", features.__contains__)
@@ -36,7 +38,7 @@ def test_auto_follows_from_what_the_processor_reports(
 
 
 @pytest.mark.parametrize("was_flushing", [False, True])
-def test_the_process_is_prepared_while_the_block_runs_and_left_as_it_was(was_flushing: bool) -> None:
+def test_the_environment_is_set_up_in_the_block_and_restored(was_flushing: bool) -> None:
     def is_flushing() -> bool:
         return bool((torch.tensor(1e-38) / 10 == 0).item())
 
@@ -61,6 +63,6 @@ def test_the_process_is_prepared_while_the_block_runs_and_left_as_it_was(was_flu
         ("meta", "device: meta is not on this machine"),
     ],
 )
-def test_devices_that_are_not_there_are_refused(name: str, message: str) -> None:
+def test_absent_devices_are_errors(name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check_device(name)

@@ -1,4 +1,4 @@
-"""Memory that is freed and wanted again; in a process of its own, whose memory nothing else has cut to pieces."""
+"""Freed memory is kept for the next allocation; tested in a fresh process, whose heap is not fragmented."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ if not sys.platform.startswith("linux"):
     pytest.skip("glibc's alone", allow_module_level=True)
 
 PAGES = 10_000
-"""About as many, of 4,096 bytes, as the smallest tensor has."""
+"""Of 4,096 bytes, in the smallest tensor."""
 PROGRAM = """
 import resource, torch
 from visionlib.inference.memory import kept_memory
@@ -22,7 +22,7 @@ def count_faults(elements):
         torch.ones(elements)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-# Larger each time, since a hole in the heap that is large enough is filled, whatever the settings are.
+# Larger each time, since a free block that is large enough is used again in any case.
 print(count_faults(10_000_000))
 with kept_memory():
     print(count_faults(10_000_000))
@@ -35,16 +35,16 @@ except OSError:
 """
 
 
-def test_freed_memory_is_used_again_and_given_back_afterwards() -> None:
+def test_freed_memory_is_used_again_in_the_block_and_returned_after_it() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    before, meanwhile, afterwards, after_an_error = map(int, done.stdout.split())
+    before, inside, afterwards, after_an_error = map(int, done.stdout.split())
     assert before > 5 * PAGES
-    assert meanwhile < PAGES / 10
+    assert inside < PAGES / 10
     assert afterwards > 5 * PAGES
     assert after_an_error > 5 * PAGES
 
 
-GIVING_BACK = """
+RELEASE = """
 import torch
 from visionlib.inference.memory import release_memory, kept_memory
 
@@ -61,8 +61,8 @@ with kept_memory():
 """
 
 
-def test_kept_memory_is_given_back_when_asked() -> None:
-    done = subprocess.run([sys.executable, "-c", GIVING_BACK], capture_output=True, text=True, check=True)
-    used, kept, given_back = map(int, done.stdout.split())
+def test_release_memory_returns_kept_memory() -> None:
+    done = subprocess.run([sys.executable, "-c", RELEASE], capture_output=True, text=True, check=True)
+    used, kept, released = map(int, done.stdout.split())
     assert kept > used - 10_000
-    assert given_back < kept - 190_000
+    assert released < kept - 190_000

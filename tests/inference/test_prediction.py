@@ -1,3 +1,5 @@
+"""Logits and embeddings are the network's own, for every batch size, and the network is restored."""
+
 from typing import Any, Literal
 
 import pytest
@@ -23,7 +25,7 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def model() -> nn.Module:
-    """A network whose normalisations have seen images."""
+    """A network whose normalization statistics are those of images."""
     net = build_model("resnet20")
     with torch.no_grad():
         net(normalize_images(draw_images(64), MEAN, STD))
@@ -51,7 +53,7 @@ def test_logits_and_embeddings_are_those_of_the_model(model: nn.Module) -> None:
 @pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(("name", "side_px"), [("resnet18", 8), ("resnet20", 16), ("resnet9", 16)])
-def test_figures_are_the_same_for_every_batch_size(
+def test_every_batch_size_gives_the_same_bits(
     name: str, side_px: int, precision: Literal["fp32", "bf16"], memory_format: torch.memory_format
 ) -> None:
     images = draw_images(7, side_px)
@@ -82,13 +84,13 @@ def test_bf16_is_close_to_fp32_and_comes_as_float32(model: nn.Module) -> None:
     torch.testing.assert_close(half.logits, full.logits, rtol=0.05, atol=0.3)
 
 
-def test_fp32_is_fp32_within_someone_elses_autocast(model: nn.Module) -> None:
+def test_fp32_is_fp32_within_a_callers_autocast(model: nn.Module) -> None:
     expected = predict_logits(model, draw_images(3), mean=MEAN, std=STD)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(predict_logits(model, draw_images(3), mean=MEAN, std=STD), expected)
 
 
-def test_training_goes_on_within_someone_elses_autocast() -> None:
+def test_training_goes_on_within_a_callers_autocast() -> None:
     net = build_model("resnet20")
     with torch.autocast("cpu", torch.bfloat16):
         predict(net, draw_images(3), mean=MEAN, std=STD, precision="bf16")
@@ -115,7 +117,7 @@ def test_no_images_give_no_rows(model: nn.Module) -> None:
     assert predictions.embeddings.shape == (0, 64)
 
 
-def test_the_model_is_left_as_it_was(model: nn.Module) -> None:
+def test_the_model_is_restored(model: nn.Module) -> None:
     model.train()
     model.get_submodule("layer2").eval()
     frozen = model.get_submodule("layer3.0.bn1").eval()
@@ -131,26 +133,26 @@ def test_the_model_is_left_as_it_was(model: nn.Module) -> None:
     model.train()
 
 
-class Answering(nn.Module):
-    """Gives what it was told to give, and notes in which mode it was asked."""
+class Returning(nn.Module):
+    """Returns the value of a function of its linear layer and its inputs, and records its mode."""
 
-    def __init__(self, answer: Any) -> None:
+    def __init__(self, output: Any) -> None:
         super().__init__()
-        self.answer = answer
+        self.output = output
         self.linear = nn.Linear(3, 4)
         self.norm = nn.BatchNorm2d(3)
         self.was_training: list[bool] = []
 
     def forward(self, inputs: Tensor) -> Any:
         self.was_training.append(self.training or self.norm.training)
-        return self.answer(self.linear, self.norm(inputs))
+        return self.output(self.linear, self.norm(inputs))
 
 
 def test_everything_is_restored_after_an_exception() -> None:
     def fail(linear: nn.Linear, inputs: Tensor) -> Tensor:
         raise OverflowError("the user's own")
 
-    net = Answering(fail)
+    net = Returning(fail)
     net.norm.eval()
     before = snapshot(net)
     with pytest.raises(OverflowError, match="the user's own"):
@@ -164,22 +166,22 @@ def test_everything_is_restored_after_an_exception() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("output", "message"),
     [
-        (lambda linear, x: {"logits": x}, r"Answering: returned a dict, not a tensor; its forward must return"),
+        (lambda linear, x: {"logits": x}, r"Returning: returned a dict, not a tensor; its forward must return"),
         (lambda linear, x: x, r"returned a float32 tensor of shape \(16, 3, 16, 16\).* \(16, classes\) for 16 images"),
         (lambda linear, x: x[:, :, 0, 0].sum(0), r"returned a float32 tensor of shape \(3,\)"),
         (lambda linear, x: x[:1, :, 0, 0], r"returned a float32 tensor of shape \(1, 3\)"),
         (lambda linear, x: x[:, :, 0, 0].argmax(1, keepdim=True), r"returned a int64 tensor of shape \(16, 1\)"),
     ],
 )
-def test_what_is_no_logits_is_refused(answer: Any, message: str) -> None:
+def test_outputs_that_are_not_logits_are_errors(output: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        predict(Answering(answer), draw_images(4), mean=MEAN, std=STD)
+        predict(Returning(output), draw_images(4), mean=MEAN, std=STD)
 
 
-def test_embeddings_are_what_the_linear_layer_that_ran_last_took() -> None:
-    net = Answering(lambda linear, x: linear(linear(x.mean((2, 3)))[:, 1:]))
+def test_embeddings_are_the_inputs_of_the_linear_layer_that_ran_last() -> None:
+    net = Returning(lambda linear, x: linear(linear(x.mean((2, 3)))[:, 1:]))
     predictions = predict(net, draw_images(5), mean=MEAN, std=STD, batch_size=2)
     assert predictions.embeddings is not None
     with torch.no_grad():
@@ -187,14 +189,14 @@ def test_embeddings_are_what_the_linear_layer_that_ran_last_took() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "output",
     [
-        lambda linear, x: x.mean((2, 3)),  # it has a linear layer that does not run
-        lambda linear, x: linear(x.permute(0, 2, 3, 1)).mean((1, 2)),  # and here one that runs on every pixel
+        lambda linear, x: x.mean((2, 3)),  # its linear layer does not run
+        lambda linear, x: linear(x.permute(0, 2, 3, 1)).mean((1, 2)),  # its linear layer runs on every pixel
     ],
 )
-def test_no_row_per_image_means_no_embeddings(answer: Any) -> None:
-    predictions = predict(Answering(answer), draw_images(5), mean=MEAN, std=STD)
+def test_without_a_row_per_image_there_are_no_embeddings(output: Any) -> None:
+    predictions = predict(Returning(output), draw_images(5), mean=MEAN, std=STD)
     assert predictions.embeddings is None
     assert len(predictions.logits) == 5
 

@@ -1,3 +1,5 @@
+"""Normalization and resizing of images, against hand-made values and double precision."""
+
 import pytest
 import torch
 
@@ -21,18 +23,18 @@ def test_all_pixel_values_agree_with_double_precision() -> None:
     assert inputs.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_images_stay_as_they_are_and_alone_they_give_the_same() -> None:
+def test_images_are_not_changed_and_inputs_do_not_depend_on_the_batch() -> None:
     images = torch.randint(0, 256, (33, 3, 9, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    kept = images.clone()
+    before = images.clone()
     inputs = normalize_images(images, MEAN, STD)
-    assert torch.equal(images, kept)
+    assert torch.equal(images, before)
     for i in range(33):
         assert torch.equal(normalize_images(images[i : i + 1], MEAN, STD), inputs[i : i + 1])
     assert torch.equal(normalize_images(images.contiguous(memory_format=torch.channels_last), MEAN, STD), inputs)
     assert normalize_images(images[:0], MEAN, STD).shape == (0, 3, 9, 7)
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_means_and_stds_that_do_not_fit_are_errors() -> None:
     images = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
     with pytest.raises(ValueError, match="3 channels need as many means and stds, not 1 and 3"):
         normalize_images(images, (0.5,), STD)

@@ -1,17 +1,18 @@
+"""Files are written whole or not at all, and records that cannot be trusted are refused."""
+
 import json
 import os
 from pathlib import Path
 
 import pytest
 
-from visionlib.errors import RunError
+from visionlib.errors import ConfigError, RunError
 from visionlib.runs import (
     SCHEMA_VERSION,
-    Run,
-    create_run,
+    check_file_place,
     hash_file,
-    open_run,
     read_json,
+    read_json_lines,
     replacing,
     write_bytes,
     write_json,
@@ -28,6 +29,7 @@ def test_records_stand_one_to_a_line(tmp_path: Path) -> None:
     write_json_lines(tmp_path / "history.jsonl", [{"epoch": 1}, {"epoch": 2}])
     lines = (tmp_path / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    assert [record["epoch"] for record in read_json_lines(tmp_path / "history.jsonl")] == [1, 2]
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -85,24 +87,14 @@ def test_records_that_cannot_be_trusted_are_refused(tmp_path: Path, content: byt
     assert "\n" not in str(caught.value)
 
 
-def test_a_run_opens_only_where_one_is(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="there is no such run folder"):
-        open_run(tmp_path / "absent")
-    with pytest.raises(RunError, match=r"is no run, it has no config\.json"):
-        open_run(tmp_path)
-    write_json(Run(tmp_path).config, {})
-    assert open_run(tmp_path) == Run(tmp_path)
-
-
-def test_a_new_run_takes_no_folder_that_holds_something(tmp_path: Path) -> None:
-    assert create_run(tmp_path / "deep" / "run").path.is_dir()
-    (tmp_path / "deep" / "run" / "mine.txt").touch()
-    with pytest.raises(RunError, match="exists and is not empty; choose another folder with --out"):
-        create_run(tmp_path / "deep" / "run")
-    with pytest.raises(RunError, match="cannot be made"):
-        create_run(tmp_path / "deep" / "run" / "mine.txt" / "run")
-
-
 def test_hash_of_a_file_is_sha256(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     assert hash_file(tmp_path / "abc").startswith("ba7816bf8f01cfea414140de5dae2223")
+
+
+def test_a_place_where_no_file_can_be_written_is_an_error(tmp_path: Path) -> None:
+    check_file_place(tmp_path / "table.csv")
+    with pytest.raises(ConfigError, match="is a folder; name a file to write"):
+        check_file_place(tmp_path)
+    with pytest.raises(ConfigError, match=r"there is no folder .*absent; make it first"):
+        check_file_place(tmp_path / "absent" / "table.csv")

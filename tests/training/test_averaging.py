@@ -71,9 +71,14 @@ def test_the_model_has_its_own_weights_again_after_an_error() -> None:
     average = WeightAverage(model, EMA)
     drift(model, 0)
     own = state_of(model)
-    with pytest.raises(KeyboardInterrupt), average.applied():
-        assert any(not torch.equal(value, own[name]) for name, value in state_of(model).items())
-        raise KeyboardInterrupt
+
+    def fail_with_the_average() -> None:
+        with average.applied():
+            assert any(not torch.equal(value, own[name]) for name, value in state_of(model).items())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail_with_the_average()
     assert all(torch.equal(value, own[name]) for name, value in state_of(model).items())
 
 

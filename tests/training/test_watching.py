@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -101,13 +100,6 @@ def test_a_missing_package_is_reported_before_the_run_is_made(
     run = train(small_shapes, small_config.replace(epochs=1), out=tmp_path / "without")
     with pytest.raises(RunError, match="is finished"):
         resume(run)
-
-
-def test_a_notebook_shows_the_picture_once_it_is_drawn(tmp_path: Path) -> None:
-    run: Any = Run(tmp_path)
-    assert run._repr_png_() is None
-    run.history_picture.write_bytes(b"picture")
-    assert run._repr_png_() == b"picture"
 
 
 def test_damaged_history_lines_are_errors(tmp_path: Path) -> None:

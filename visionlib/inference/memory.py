@@ -1,4 +1,4 @@
-"""Freed memory is kept, since the next batch wants the same again."""
+"""Freed memory is kept, since the next batch needs the same amount again."""
 
 import ctypes
 import sys
@@ -17,7 +17,7 @@ def kept_memory() -> Iterator[None]:
 
     By default glibc returns each block over 32 MB to the system when it is freed. The next step then gets new pages,
     which the system zeroes, one page fault each: hundreds of thousands in a step with large batches.
-    Other C libraries are left alone.
+    Other C libraries are not changed.
 
     Source: mallopt(3); measured in docs/experiments.md.
     """
@@ -25,7 +25,7 @@ def kept_memory() -> Iterator[None]:
     if library is None:
         yield
         return
-    # The leftovers of loading and decoding go first.
+    # Memory freed after loading and decoding is returned first.
     library.malloc_trim(0)
     for name, value in _KEEP_ALL.items():
         library.mallopt(name, value)
@@ -38,7 +38,7 @@ def kept_memory() -> Iterator[None]:
 
 
 def release_memory() -> None:
-    """Return freed memory to the system, where that is glibc: the next batches have other sizes."""
+    """Return freed memory to the system, with glibc, before batches of another size."""
     library = _find_glibc()
     if library is not None:
         library.malloc_trim(0)

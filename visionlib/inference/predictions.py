@@ -124,6 +124,12 @@ def load_predictions(run: Run | str | os.PathLike[str], *, file: Path | None = N
     try:
         if str(arrays["weights_sha256"]) != record.weights_sha256:
             raise RunError(file, "was made with other weights", _REMEDY)
+        lengths = {len(arrays[name]) for name in ("logits", "mirror_logits", "labels", "index")}
+        lengths |= {len(arrays["embeddings"])} if "embeddings" in arrays else set()
+        if len(lengths) > 1:
+            raise RunError(file, f"is damaged (its arrays have lengths {sorted(lengths)})", _REMEDY)
+        if {arrays["logits"].ndim, arrays["mirror_logits"].ndim} != {2}:
+            raise RunError(file, "is damaged (its logits are no table)", _REMEDY)
         predictions = SplitPredictions(
             torch.from_numpy(arrays["logits"]),
             torch.from_numpy(arrays["mirror_logits"]),
@@ -139,9 +145,6 @@ def load_predictions(run: Run | str | os.PathLike[str], *, file: Path | None = N
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(file, f"is damaged ({error})", _REMEDY) from error
-    lengths = {len(predictions.logits), len(predictions.mirror_logits), len(stored.labels), len(stored.index)}
-    if len(lengths) > 1:
-        raise RunError(file, f"is damaged (its arrays have lengths {sorted(lengths)})", _REMEDY)
     for logits in (predictions.logits, predictions.mirror_logits):
         check_predictions(logits, stored.labels, record.classes)
     return stored

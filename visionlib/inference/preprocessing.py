@@ -1,4 +1,4 @@
-"""From stored pixels to the inputs of a network."""
+"""From stored pixels to a network's inputs."""
 
 import functools
 
@@ -11,7 +11,7 @@ from torch import Tensor
 def normalize_images(
     images: UInt8[Tensor, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float32[Tensor, "n c h w"]:
-    """Return (pixel / 255 - mean) / std, channel by channel, in channels-last memory order on the same device.
+    """Compute (pixel / 255 - mean) / std, channel by channel, in channels-last memory order on the same device.
 
     Args:
         images: pixels as stored.
@@ -27,7 +27,7 @@ def normalize_images(
         raise ValueError(f"every std must be above 0, and they are {std}")
 
     scale, shift = _scale_and_shift(tuple(mean), tuple(std), *images.shape[2:], images.device)
-    # Reordering bytes and converting them afterwards is faster than both in one step.
+    # Changing the memory format of bytes first is faster than changing it and the dtype in one step.
     inputs = images.contiguous(memory_format=torch.channels_last).to(torch.float32)
     return torch.addcmul(shift, inputs, scale, out=inputs)
 
@@ -36,39 +36,39 @@ def normalize_images(
 def _scale_and_shift(
     mean: tuple[float, ...], std: tuple[float, ...], height: int, width: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return factor and offset of the pixels; cached, since creating them synchronizes with a GPU."""
+    """Return factor and summand of each pixel value; cached, since a copy to a GPU waits for it."""
 
-    def spread(values: list[float]) -> Tensor:
-        # One value per pixel of an image: the inner loop then runs along whole images, not along 3 channels.
+    def expand(values: list[float]) -> Tensor:
+        # One value per pixel of an image: the inner loop over a batch is then a whole image, not its 3 channels.
         row = torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1)
         return row.expand(1, -1, height, width).contiguous(memory_format=torch.channels_last)
 
     with torch.inference_mode(False):
-        scale = spread([1 / (255 * channel_std) for channel_std in std])
-        shift = spread([-channel_mean / channel_std for channel_mean, channel_std in zip(mean, std, strict=True)])
+        scale = expand([1 / (255 * value) for value in std])
+        shift = expand([-center / value for center, value in zip(mean, std, strict=True)])
     return scale, shift
 
 
 def prepare_inputs(
     images: UInt8[Tensor, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...], side_px: int | None = None
 ) -> Float32[Tensor, "n c _h _w"]:
-    """Normalize, and shrink to the input resolution of a network, antialiased.
+    """Normalize, and shrink to a network's input size, antialiased.
 
     Args:
         images: pixels as stored.
         mean: per channel, as fractions of 255.
         std: per channel, as fractions of 255.
-        side_px: height of the inputs, in pixels, the width in proportion; None does not resize.
+        side_px: height of the inputs, the width in proportion; None for the size of the images.
     """
     inputs = normalize_images(images, mean, std)
     height, width = inputs.shape[-2:]
     if side_px is None or side_px == height:
         return inputs
     size = (side_px, scale_width(height, width, side_px))
-    small = F.interpolate(inputs, size=size, mode="bilinear", antialias=True, align_corners=False)
-    return small.contiguous(memory_format=torch.channels_last)
+    resized = F.interpolate(inputs, size=size, mode="bilinear", antialias=True, align_corners=False)
+    return resized.contiguous(memory_format=torch.channels_last)
 
 
 def scale_width(height: int, width: int, side_px: int) -> int:
-    """Return the width of an image that is shrunk to a height of `side_px` pixels, at least 1."""
+    """Return the width of an image that is shrunk to a height of `side_px`, at least 1."""
     return max(1, round(width * side_px / height))

@@ -1,4 +1,4 @@
-"""The data that a run was trained with, found again and made sure of."""
+"""The data that a run was trained with, loaded again and checked."""
 
 from pathlib import Path
 
@@ -8,18 +8,18 @@ from visionlib.runs import Run, read_json
 
 
 def load_run_data(run: Run, dataset: str | Path | Dataset | None = None) -> Dataset:
-    """Load a run's data from where it lay or lies now, and make sure that it is the same.
+    """Load a run's data from its old or new path, and check by content hash that it is the same.
 
     Args:
-        run: the run.
-        dataset: where the data lies now, if it has moved since.
+        run: that was trained with it.
+        dataset: where the data is now, if it has moved since.
     Raises:
         RunError: if the data is not what the run was trained with.
         DataError: if it cannot be read.
     """
     trained_on = read_json(run.config)["dataset"]
-    place = dataset if dataset is not None else trained_on["path"] or trained_on["name"]
-    source = place if isinstance(place, Dataset) else load_dataset(place, **trained_on.get("options", {}))
+    path = dataset if dataset is not None else trained_on["path"] or trained_on["name"]
+    source = path if isinstance(path, Dataset) else load_dataset(path, **trained_on.get("options", {}))
     if source.content_hash != trained_on["content_hash"]:
         raise RunError(
             run.path,

@@ -1,4 +1,4 @@
-"""Networks for small images, their weights, and what they predict.
+"""Networks for small images, and their weights.
 
 The list of exports is `__init__.pyi`; each is imported on first use, so that the names of networks need no torch.
 """

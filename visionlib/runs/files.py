@@ -37,7 +37,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read records that stand one to a line.
+    """Read records, one per line.
 
     Raises:
         RunError: if the file is absent or damaged.
@@ -57,7 +57,7 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def write_json_lines(path: Path, records: list[dict[str, Any]]) -> None:
-    """Write records one to a line, whole or not at all."""
+    """Write records, one per line, whole or not at all."""
     lines = [json.dumps({"schema_version": SCHEMA_VERSION, **r}, ensure_ascii=False, allow_nan=False) for r in records]
     write_bytes(path, "".join(line + "\n" for line in lines).encode())
 
@@ -69,7 +69,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def check_file_place(path: Path) -> None:
-    """Refuse, before anything is computed, a place where no file can be written.
+    """Refuse, before anything is computed, a path that no file can be written to.
 
     Raises:
         ConfigError: if it is a folder, or its folder is absent.
@@ -82,10 +82,10 @@ def check_file_place(path: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; when the block ends well the file there takes the place of `path`.
+    """Yield a temporary path beside `path`; the file there replaces `path` when the block ends without an error.
 
     The file is flushed to disk before the rename, and removed if the block raises: a reader sees the old file or the
-    new one, never half of either.
+    new one, never a part of either.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)
@@ -108,7 +108,7 @@ def hash_file(path: Path) -> str:
 
 
 def _umask() -> int:
-    """What permissions new files lack; mkstemp ignores it, and a run is there to be shared."""
+    """Return the permissions that new files lack; mkstemp ignores it, and a run may be shared."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -98,5 +98,6 @@ def read_arrays(file: Path, *, remedy: str, sha256: str | None = None) -> dict[s
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return dict(arrays.items())
-    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
+        # RuntimeError: flipped bits of a zip header, such as those of encryption and compression.
         raise RunError(file, f"is damaged ({error})", remedy) from error

@@ -1,4 +1,4 @@
-"""The run folder: the place of each file."""
+"""The run folder: the path of each file."""
 
 import os
 from dataclasses import dataclass
@@ -31,17 +31,17 @@ class Run:
 
     @property
     def tensorboard(self) -> Path:
-        """Folder of TensorBoard's event files; there if the settings ask for it."""
+        """Folder of TensorBoard's event files; exists if the settings ask for it."""
         return self.path / "tensorboard"
 
     @property
     def training(self) -> Path:
-        """What training came to: epochs, seconds, images per second, test accuracy; there once a run is finished."""
+        """Result of the training: epochs, seconds, images per second, test accuracy; exists once a run is finished."""
         return self.path / "training.json"
 
     @property
     def resume(self) -> Path:
-        """The last checkpoint: what it takes to go on exactly where the training was."""
+        """The last checkpoint: everything that an exact resume needs."""
         return self.path / "resume.pt"
 
     @property
@@ -51,7 +51,7 @@ class Run:
 
     @property
     def model(self) -> Path:
-        """Architecture, classes, normalisation, input size, and the SHA-256 of `weights`."""
+        """Architecture, classes, normalization, input size, and the SHA-256 of `weights`."""
         return self.path / "model.json"
 
     @property
@@ -61,7 +61,7 @@ class Run:
 
     @property
     def validation(self) -> Path:
-        """The same of the training images held out for validation; there if some were."""
+        """The same for the training images held out for validation; exists if some were."""
         return self.path / "validation.npz"
 
     @property
@@ -81,12 +81,12 @@ class Run:
 
     @property
     def inspection(self) -> Path:
-        """Folder of what `visionlib inspect` makes: embedding map, nearest training images, label candidates, folds."""
+        """Folder of the results of `visionlib inspect`: embedding map, nearest images, label candidates, folds."""
         return self.path / "inspection"
 
     @property
     def explanations(self) -> Path:
-        """Folder of what `visionlib explain` makes: maps with their manifest, and whether they can be believed."""
+        """Folder of the results of `visionlib explain`: maps with their manifest, and measures of their quality."""
         return self.path / "explanations"
 
     def _repr_png_(self) -> bytes | None:
@@ -98,7 +98,7 @@ def create_run(path: Path) -> Run:
     """Make a new run folder.
 
     Raises:
-        RunError: if something that is not an empty folder stands there already, or it cannot be made.
+        RunError: if the path exists and is not an empty folder, or it cannot be made.
     """
     if path.is_dir() and any(path.iterdir()):
         raise RunError(path, "exists and is not empty", "choose another folder with --out, or remove it")

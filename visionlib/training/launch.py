@@ -1,4 +1,4 @@
-"""Start several processes of the same command, and end them together; torchrun's own launcher does it."""
+"""Start several processes of the same command, and end them together, by torchrun's launcher."""
 
 import itertools
 import logging
@@ -24,27 +24,27 @@ def launch_processes(count: int, arguments: Sequence[str]) -> int:
     If one dies, the others are ended at once.
 
     Args:
-        count: how many.
-        arguments: of the command line, the same for each; in their environment stands which one they are.
+        count: number of processes.
+        arguments: of the command line, the same for each process; its rank is in its environment.
     Returns:
         The exit code: that of the process that failed first, or 0.
     Raises:
-        ConfigError: if there are fewer GPUs, or no processes can be started.
-        TrainingError: if one was ended from outside, and so could not say itself why.
+        ConfigError: if there are fewer GPUs, or the count is below 1.
+        TrainingError: if one was killed, and so could not report why.
     """
     import torch
 
     if count < 1:
         raise ConfigError("--devices", f"{count} cannot train", "set at least 1")
-    if torch.cuda.is_available() and not _wants_processor(arguments) and count > torch.cuda.device_count():
+    if torch.cuda.is_available() and not _is_on_cpu(arguments) and count > torch.cuda.device_count():
         raise ConfigError(
-            "--devices", f"{count} are wanted and there are {torch.cuda.device_count()} GPUs", "ask for fewer"
+            "--devices", f"{count} are asked for and there are {torch.cuda.device_count()} GPUs", "take fewer"
         )
     from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # It would print tables of what the processes say in a line; this process does nothing else.
+    # The launcher would log a table for every failure that a process reports in one line. This process logs nothing.
     logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="visionlib-") as folder:
         config = LaunchConfig(
@@ -68,7 +68,7 @@ def launch_processes(count: int, arguments: Sequence[str]) -> int:
             raise TrainingError(
                 f"process {rank} of {count}",
                 f"was ended by {signal.Signals(-failure.exitcode).name}, and so the others were, too",
-                "go on with --resume RUN; without memory for so many, take fewer --devices",
+                "go on with --resume RUN; if memory ran out, take fewer --devices",
             ) from error
         except SignalException as error:
             return 128 + error.sigval
@@ -78,15 +78,15 @@ def launch_processes(count: int, arguments: Sequence[str]) -> int:
 
 
 def is_launched() -> bool:
-    """Tell whether this process is one of several already."""
+    """Whether this process is one of several already."""
     return "WORLD_SIZE" in os.environ
 
 
 def claim_error_report() -> bool:
-    """Claim the right to report an error: True in one of the processes that `launch_processes` started, once.
+    """Claim the right to report an error; true once, in one of the processes that `launch_processes` started.
 
-    An error of all of them, such as a dataset that is not there, is then reported once. A process of another launcher
-    always has that right; all but the first wait, since that launcher most likely ends them meanwhile.
+    So an error of all processes, such as an absent dataset, is reported once. A process of another launcher always has
+    that right; all but the first wait before, since that launcher most likely ends them meanwhile.
     """
     if (claim := os.environ.get(_ERROR_CLAIM)) is None:
         if os.environ.get("RANK", "0") != "0":
@@ -94,10 +94,10 @@ def claim_error_report() -> bool:
         return True
     try:
         Path(claim).touch(exist_ok=False)
-    except OSError:  # taken, or the launcher has ended already
+    except OSError:  # claimed already, or the launcher has ended
         return False
     return True
 
 
-def _wants_processor(arguments: Sequence[str]) -> bool:
+def _is_on_cpu(arguments: Sequence[str]) -> bool:
     return "--device=cpu" in arguments or ("--device", "cpu") in itertools.pairwise(arguments)

@@ -1,4 +1,4 @@
-"""How a run came about: settings, data, versions, device and command line, for `config.json`."""
+"""The provenance of a run: settings, data, versions, device and command line, for `config.json`."""
 
 import datetime
 import importlib.metadata
@@ -14,11 +14,11 @@ from visionlib.inference.device import Compute
 from visionlib.training.config import TrainConfig
 from visionlib.version import __version__
 
-_VERSIONS_TOLD = ("torch", "numpy", "pillow", "pyarrow", "safetensors")
+_PACKAGES = ("torch", "numpy", "pillow", "pyarrow", "safetensors")
 
 
 def describe_run(dataset: Dataset, config: TrainConfig, compute: Compute) -> dict[str, Any]:
-    """Give everything that is needed to repeat a run."""
+    """Return everything that is needed to repeat a run."""
     path = Path(dataset.name)
     return {
         "config": config.to_dict(),
@@ -39,16 +39,16 @@ def describe_run(dataset: Dataset, config: TrainConfig, compute: Compute) -> dic
 
 
 def describe_versions() -> dict[str, str]:
-    """Versions of Python, of this library, and of those it computes with."""
+    """Return the versions of Python, of this library, and of the packages that it computes with."""
     return {
         "visionlib": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        **{name: importlib.metadata.version(name) for name in _VERSIONS_TOLD},
+        **{name: importlib.metadata.version(name) for name in _PACKAGES},
     }
 
 
 def name_run(dataset_name: str, model_name: str) -> Path:
-    """Give the default place of a new run: `runs/DATASET-MODEL-TIME`, the time to the second."""
+    """Return the default path of a new run: `runs/DATASET-MODEL-TIME`, the time to the second."""
     words = re.sub(r"[^\w.]+", "-", f"{Path(dataset_name).stem}-{model_name}").strip("-")
     return Path("runs") / f"{words}-{datetime.datetime.now():%Y%m%d-%H%M%S}"

@@ -1,4 +1,4 @@
-"""The recipes: named settings, whole and literal, each with what it is for. Measured figures: docs/results.md."""
+"""The recipes: complete named settings, each with its purpose. Measured results: docs/results.md."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from visionlib.training.config import TrainConfig
 
 RECIPES: Mapping[str, TrainConfig] = MappingProxyType(
     {
-        # A first answer on two cores: few steps that each teach much, on shrunk pictures, at which it also predicts.
+        # A first result on two cores: few steps at high rates, on shrunk images; it predicts shrunk images as well.
         "quick": TrainConfig(
             epochs=5,
             batch_size=512,
@@ -24,7 +24,7 @@ RECIPES: Mapping[str, TrainConfig] = MappingProxyType(
             label_smoothing=0.05,
             crop_px=1,
         ),
-        # Patience for accuracy: a night is not needed, an hour is.
+        # Accuracy in about an hour.
         "standard": TrainConfig(
             epochs=39,
             batch_size=512,
@@ -38,7 +38,7 @@ RECIPES: Mapping[str, TrainConfig] = MappingProxyType(
             crop_px=4,
             cutout_px=12,
         ),
-        # For a GPU, or for a night: the same for 70 epochs.
+        # For a GPU, or for a night: 70 epochs, without gradient accumulation and SAM.
         "best": TrainConfig(
             epochs=70,
             batch_size=500,
@@ -50,7 +50,7 @@ RECIPES: Mapping[str, TrainConfig] = MappingProxyType(
             crop_px=4,
             cutout_px=12,
         ),
-        # The 2020 library's augmentation and normalisation, under this library's schedule.
+        # The 2020 library's augmentation and normalization, with this library's schedule.
         "course2020": TrainConfig(
             epochs=20,
             peak_learning_rate=0.1,
@@ -71,7 +71,7 @@ RECIPES: Mapping[str, TrainConfig] = MappingProxyType(
 
 
 def recipe_config(recipe: str, **changes: Any) -> TrainConfig:
-    """Give a recipe's settings, with some of them changed.
+    """Return a recipe's settings, with some of them changed.
 
     Raises:
         ConfigError: if there is no such recipe, or a change is out of range.

@@ -1,4 +1,4 @@
-"""TensorBoard's event files, for those who watch a training with it; nothing else here needs the package."""
+"""TensorBoard's event files; nothing else needs the package."""
 
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ _NAMES = {
 
 
 def check_tensorboard() -> None:
-    """Make sure that the package is there.
+    """Check that the package is installed.
 
     Raises:
         ConfigError: if it is not.
@@ -33,15 +33,15 @@ def check_tensorboard() -> None:
 
 
 @contextmanager
-def scalar_writer(run: Run, begun_epochs: int, *, is_wanted: bool) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Give what writes an epoch's record as scalars into the run's `tensorboard` folder, or what does nothing.
+def scalar_writer(run: Run, finished_epochs: int, *, is_wanted: bool) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Yield a function that writes an epoch's record as scalars into the run's `tensorboard` folder.
 
     Args:
         run: the run that trains.
-        begun_epochs: epochs that a resumed run has finished; what an interrupted one wrote of later ones is taken back.
-        is_wanted: whether to write at all.
+        finished_epochs: of a resumed run; records of later epochs are removed.
+        is_wanted: without it the function does nothing.
     Raises:
-        ConfigError: if it is wanted, and the package is absent.
+        ConfigError: if the package is needed and not installed.
     """
     if not is_wanted:
         yield lambda record: None
@@ -49,7 +49,7 @@ def scalar_writer(run: Run, begun_epochs: int, *, is_wanted: bool) -> Iterator[C
     check_tensorboard()
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(str(run.tensorboard), purge_step=begun_epochs + 1)
+    writer = SummaryWriter(str(run.tensorboard), purge_step=finished_epochs + 1)
 
     def write(record: Mapping[str, Any]) -> None:
         for field, name in _NAMES.items():

@@ -17,15 +17,16 @@ CPU = choose_compute("cpu", "fp32")
 GPU = Compute("cuda:0", "bf16", 1, "a GPU", "as asked")
 
 
-def convolve_twice_as_bright(layer: nn.Conv2d) -> Any:
+def convolve_doubled(layer: nn.Conv2d) -> Any:
     return lambda inputs: nn.Conv2d.forward(layer, 2 * inputs)
 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_forward_that_a_user_has_set_on_a_convolution_is_used_and_stays(fails: bool) -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.Conv2d(4, 4, 3, padding=1, bias=False))
-    own = convolve_twice_as_bright(model[0])
-    model[0].forward = own
+    first, second = (nn.Conv2d(channels, 4, 3, padding=1, bias=False) for channels in (3, 4))
+    model = nn.Sequential(first, second)
+    own = convolve_doubled(first)
+    first.forward = own  # type: ignore[method-assign]
     inputs = torch.randn(2, 3, 2, 2)
     expected = model(inputs)
     called = accelerate(model, CPU, has_fixed_graph=False)
@@ -34,8 +35,8 @@ def test_a_forward_that_a_user_has_set_on_a_convolution_is_used_and_stays(fails:
         with pytest.raises(RuntimeError):
             called(torch.randn(2, 5, 2, 2))
     torch.testing.assert_close(called(inputs), expected)
-    assert vars(model[0])["forward"] is own
-    assert "forward" not in vars(model[1])
+    assert vars(first)["forward"] is own
+    assert "forward" not in vars(second)
 
 
 def test_convolutions_are_replaced_during_the_call_only(monkeypatch: pytest.MonkeyPatch) -> None:
