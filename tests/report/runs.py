@@ -76,7 +76,7 @@ def make_run(
     classes, test = data.classes, data.test
     model = build_model("resnet20", classes=len(classes), channels=test.channels, seed=seed)
     record = ModelRecord("resnet20", classes, test.channels, test.image_size, test.mean, test.std)
-    weights = save_model(run, model, record)
+    weights = save_model(run, model, record).weights_sha256
     logits = draw_logits(test, share_right, seed, strength)
     embeddings = torch.nn.functional.pad(logits, (0, 4)).half()
     save_predictions(run, SplitPredictions(logits, logits.flip(0) * 0 + logits, embeddings), test, weights)

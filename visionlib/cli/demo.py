@@ -1,4 +1,4 @@
-"""`visionlib demo`: the main job in one go, offline, on pictures that the library draws itself."""
+"""`visionlib demo`: train, test and report, offline, on images that the library draws itself."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, log, print_json
+from visionlib.cli.console import log, print_json
+from visionlib.cli.options import DebugOption, JsonOption, SeedOption
 from visionlib.runs import Run, read_json
 from visionlib.training.config import TrainConfig
 
@@ -15,17 +16,16 @@ if TYPE_CHECKING:
     from visionlib.report import Report
 
 _SETTINGS = TrainConfig(model="resnet20", epochs=8, peak_learning_rate=0.4)
-"""A network that two cores train in a minute or two; at the full size from the start, since shrunk objects of six
-pixels cannot be told apart."""
+"""Two cores train it in a minute or two. At full resolution from the start: shrunk objects of six pixels look alike."""
 
 
 def demo(
-    out: Annotated[Path | None, typer.Option(help="Run folder to make. Default: runs/shapes-resnet20-TIME.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides weights, order and augmentation.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Run folder to create. Default: runs/shapes-resnet20-TIME.")] = None,
+    seed: SeedOption = 0,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Train a small network on the built-in `shapes` set, test it, and write a page of everything about it.
+    """Train a small network on the built-in `shapes` dataset, test it, and write its report page.
 
     Example: visionlib demo
     """
@@ -38,16 +38,16 @@ def demo(
     from visionlib.cli.tables import print_tables, tabulate_evaluation
 
     print_tables(*tabulate_evaluation(evaluation))
-    typer.echo(f"\neverything lies in {run.path}:")
-    for path, what in (
+    typer.echo(f"\nfiles in {run.path}:")
+    for path, content in (
         (run.weights, "the trained weights"),
-        (run.config, "settings, data hash, versions, device: what it takes to repeat this"),
-        (run.history, "loss and accuracy, epoch by epoch"),
+        (run.config, "settings, data hash, versions, device: everything to reproduce the run"),
+        (run.history, "loss and accuracy of each epoch"),
         (run.predictions, "logits and embedding of every test image"),
-        (run.evaluation, "the table above, as numbers"),
-        (run.report, "all of it on one page: images, maps, mistakes, layers; offline, in one file"),
+        (run.evaluation, "the table above as JSON"),
+        (run.report, "everything on one page: images, maps, mistakes, layers; offline, in one file"),
     ):
-        typer.echo(f"  {path.name:<18} {what}")
+        typer.echo(f"  {path.name:<18} {content}")
     typer.echo(f"\nopen the page in a browser: {page.path.resolve().as_uri()}")
     typer.echo("now your own images: visionlib train FOLDER, with FOLDER/train/CLASS/*.png")
 
