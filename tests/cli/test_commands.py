@@ -72,10 +72,8 @@ def test_help_texts_begin_with_a_capital_letter_or_a_value_as_it_is_typed() -> N
     for option, (text, choices) in help_texts().items():
         first = re.match(r"[\w.-]*", text)[0]  # type: ignore[index]
         typed = choices | {"cpu", "cuda", "mps", "auto", "bf16", "fp32"}
-        if first.lower() in typed:
-            assert first in typed, f"{option}: {text}"
-        else:
-            assert text[0].isupper(), f"{option}: {text}"
+        assert text[0].isupper() or first in typed, f"{option}: {text}"
+        assert first not in {value.capitalize() for value in typed}, f"{option}: {text}"
 
 
 def test_the_version_is_printed() -> None:

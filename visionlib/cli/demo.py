@@ -13,7 +13,6 @@ from visionlib.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from visionlib.evaluation import Evaluation
-    from visionlib.report import Report
 
 _SETTINGS = TrainConfig(model="resnet20", epochs=8, peak_learning_rate=0.4)
 """Two cores train it in a minute or two. At full resolution from the start: shrunk objects of six pixels look alike."""
@@ -29,8 +28,10 @@ def demo(
 
     Example: visionlib demo
     """
+    from visionlib.report import write_report
+
     run, evaluation = run_demo(out, seed=seed, log=log)
-    page = write_page(run)
+    page = write_report(run, make=True, log=log)
     if json:
         print_json({"run": str(run.path), **read_json(run.training), "test": evaluation.to_dict(), **page.to_dict()})
         return
@@ -52,16 +53,8 @@ def demo(
     typer.echo("now your own images: visionlib train FOLDER, with FOLDER/train/CLASS/*.png")
 
 
-def write_page(run: Run) -> "Report":
-    """Make everything that the page of a run shows, and the page."""
-    from visionlib.cli.page_parts import make_missing_parts
-    from visionlib.report import write_report
-
-    return write_report(run, dataset=make_missing_parts(run, log=log))
-
-
 def run_demo(out: Path | None, *, seed: int, log: Callable[[str], None]) -> "tuple[Run, Evaluation]":
-    """Train and test on `shapes`; `docs/make.py` draws its picture from this too."""
+    """Train and test on `shapes`; `docs/make.py` draws its picture from this, too."""
     from visionlib.evaluation import evaluate
     from visionlib.training import train
 
