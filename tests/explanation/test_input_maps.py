@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from visionlib.explanation.borrowed import borrowed
 
 from tests.explanation.networks import Blind, Linear, Tiny
 from visionlib.explanation import make_map_maker
-from visionlib.explanation.borrowed import borrowed
 from visionlib.explanation.gradients import score_classes
 from visionlib.explanation.input_maps import cells_of, integrate_gradients
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from visionlib.data import Dataset, ImageSplit
 from visionlib.evaluation import evaluate_run
 from visionlib.explanation.explanation import Explanation
-from visionlib.explanation.kept import save_explanations
 from visionlib.explanation.quality.result import Figure, MapQuality, MethodQuality
+from visionlib.explanation.stored_explanations import StoredExplanations
 from visionlib.inference.device import choose_compute
 from visionlib.inference.predictions import SplitPredictions, save_predictions
 from visionlib.inference.trained_model import ModelRecord, save_model
@@ -160,16 +160,18 @@ def _add_parts(run: Run, data: Dataset, logits: Tensor) -> None:
     )
     save_duplicates(run, Duplicates(pairs, is_near=True, n={"train": len(train), "test": n}))
     chosen = test.subset(torch.arange(min(40, n)))
-    save_explanations(
-        run,
+    StoredExplanations.from_explanations(
         [
             _explain(chosen, logits, method, target, at)
             for at, (method, target) in enumerate(
                 [("layercam-fused", "predicted"), ("layercam-fused", "true"), ("grad-cam", "predicted")]
             )
         ],
-        {"selection": "the first test images"},
-    )
+        dataset=data.name,
+        content_hash=test.content_hash,
+        seed=0,
+        selection="the first test images",
+    ).save(run)
     figure = Figure(0.5, (0.4, 0.6), 20)
     methods = tuple(
         MethodQuality(name, ("layer3",), (4, 4), figure, {}, None, None, figure, figure, figure, {}, 0.0)

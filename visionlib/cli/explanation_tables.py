@@ -12,13 +12,13 @@ from visionlib.explanation.quality import Figure, MapQuality
 from visionlib.runs import Run
 
 
-def tabulate_explanations(made: Sequence[Explanation], run: Run) -> tuple[RenderableType, ...]:
-    """Lay out what maps there are, of which layers and how fine."""
-    table = Table(box=box.SIMPLE_HEAD, title=f"maps of {len(made[0]):,} test images", title_justify="left")
+def tabulate_explanations(explanations: Sequence[Explanation], run: Run) -> tuple[RenderableType, ...]:
+    """Lay out the methods and targets, with the layers and the resolution of the maps."""
+    table = Table(box=box.SIMPLE_HEAD, title=f"maps of {len(explanations[0]):,} test images", title_justify="left")
     for header, justify in (("method", "left"), ("layers", "left"), ("cells", "right"), ("class", "left")):
         table.add_column(header, justify="right" if justify == "right" else "left")
     table.add_column("constant", justify="right")
-    for one in made:
+    for one in explanations:
         table.add_row(
             one.method,
             Text(", ".join(one.layers) or "the input"),
@@ -26,22 +26,22 @@ def tabulate_explanations(made: Sequence[Explanation], run: Run) -> tuple[Render
             Text(one.target),
             f"{int(one.is_constant.sum()):,}",
         )
-    return table, Text(f"kept: {run.explanations}")
+    return table, Text(f"saved: {run.explanations}")
 
 
 def tabulate_quality(quality: MapQuality) -> tuple[RenderableType, ...]:
-    """Lay out the figures of every method, the best first, and below what they mean."""
-    title = f"can the maps be believed? {quality.n:,} test images, seed {quality.seed}; means with 95 % intervals"
+    """Lay out the measures of every method, the best first, with a legend and the conclusions."""
+    title = f"are the maps reliable? {quality.n:,} test images, seed {quality.seed}; means with 95 % intervals"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("method")
     table.add_column("cells", justify="right")
-    has_masks = quality.mask_share is not None
-    headers = ["scrambled"]
+    has_masks = quality.mask_fraction is not None
+    headers = ["randomized"]
     headers += ["pointing game", "on the object"] if has_masks else []
     headers += ["grid", "deletion", "insertion"]
     for header in headers:
         table.add_column(header, justify="right")
-    table.add_column("sane")
+    table.add_column("passed")
     for one in quality.methods:
         figures = [one.sanity]
         figures += [one.pointing_game, one.energy_in_mask] if has_masks else []
@@ -53,13 +53,13 @@ def tabulate_quality(quality: MapQuality) -> tuple[RenderableType, ...]:
             {True: "yes", False: "NO", None: "n/a"}[one.is_passed],
         )
     legend = [
-        "scrambled: correlation with maps of the network with shuffled weights, low is good",
-        "grid: share of the evidence on the right one of four images, chance 0.25",
+        "randomized: correlation with maps of the network with shuffled weights, low is good",
+        "grid: fraction of the evidence on the right one of four images, chance 0.25",
         "deletion, insertion: area under the class's probability; low, high is good",
     ]
-    if quality.mask_share is not None:
-        legend.insert(1, f"on the object: share of the evidence; objects cover {quality.mask_share.value:.3f}")
-    return table, Text("\n".join(legend), style="dim"), Text("\n".join(quality.words))
+    if quality.mask_fraction is not None:
+        legend.insert(1, f"on the object: fraction of the evidence; objects cover {quality.mask_fraction.value:.3f}")
+    return table, Text("\n".join(legend), style="dim"), Text("\n".join(quality.conclusions))
 
 
 def _show(figure: Figure | None) -> str:

@@ -1,4 +1,4 @@
-"""What is in a network's layers, as tables for the terminal."""
+"""Layers, filters, feature maps and top-activating images, as tables for the terminal."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,25 +12,25 @@ from visionlib.drawing.class_names import embed_name
 
 _MOST_ROWS = 16
 _MOST_IMAGES = 4
-_ELSE = """\
+_USAGE = """\
 with --layer NAME:
   --of INDEX --picture FILE        draw the feature maps of an image
-  --exciting FILE --channel 3,5    draw the images that excite channels most
+  --exciting FILE --channel 3,5    draw the images with the highest activation of channels
 without:
   --filters FILE                   draw the filters of the first convolution"""
 
 
 def tabulate_features(result: dict[str, Any]) -> Iterator[RenderableType]:
-    """Lay out what `visionlib features` was asked for."""
+    """Lay out the results of `visionlib features`."""
     if "layers" in result:
         yield _tabulate_layers(result["layers"])
-        yield Text(_ELSE, style="dim")
+        yield Text(_USAGE, style="dim")
     if "filters" in result:
-        told = result["filters"]
-        rows, columns = told["size"]
-        norms = [entry["norm"] for entry in told["per_filter"]]
-        text = f"{told['filters']} filters of {rows} x {columns} on {told['channels']} channels"
-        yield Text(f"{told['layer']}: {text}; length {min(norms):.3g} to {max(norms):.3g}")
+        filters = result["filters"]
+        rows, columns = filters["size"]
+        norms = [entry["norm"] for entry in filters["per_filter"]]
+        text = f"{filters['filters']} filters of {rows} x {columns} on {filters['channels']} channels"
+        yield Text(f"{filters['layer']}: {text}; norm {min(norms):.3g} to {max(norms):.3g}")
     if "feature_maps" in result:
         yield from _tabulate_maps(result["feature_maps"])
     if "exciting_images" in result:
@@ -49,37 +49,35 @@ def _tabulate_layers(layers: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _tabulate_maps(told: dict[str, Any]) -> Iterator[RenderableType]:
-    rows, columns = told["resolution"]
-    name = embed_name(told["class"], 24)
-    title = f"feature maps of {told['layer']}, {rows} x {columns}: {told['split']} image {told['index']}, {name}"
-    yield Text(title)
+def _tabulate_maps(maps: dict[str, Any]) -> Iterator[RenderableType]:
+    rows, columns = maps["resolution"]
+    name = embed_name(maps["class"], 24)
+    yield Text(f"feature maps of {maps['layer']}, {rows} x {columns}: {maps['split']} image {maps['index']}, {name}")
     table = Table(box=box.SIMPLE_HEAD)
-    for header in ("channel", "largest", "mean", "least"):
+    for header in ("channel", "max", "mean", "min"):
         table.add_column(header, justify="right")
-    for entry in told["maps"][:_MOST_ROWS]:
+    for entry in maps["maps"][:_MOST_ROWS]:
         table.add_row(str(entry["channel"]), *(f"{entry[part]:.4g}" for part in ("max", "mean", "min")))
     yield table
-    shown = min(len(told["maps"]), _MOST_ROWS)
-    nothing = f"{told['constant']:,} of all see nothing here: their map is constant"
-    yield Text(f"{shown} of {told['channels']:,} channels; {nothing}", style="dim")
+    count = min(len(maps["maps"]), _MOST_ROWS)
+    constant = f"the maps of {maps['constant']:,} are constant: these detect nothing in the image"
+    yield Text(f"{count} of {maps['channels']:,} channels; {constant}", style="dim")
 
 
-def _tabulate_images(told: dict[str, Any]) -> Iterator[RenderableType]:
-    title = f"images of {told['n']:,} ({told['split']}) that excite channels of {told['layer']} most"
-    yield Text(title)
+def _tabulate_images(images: dict[str, Any]) -> Iterator[RenderableType]:
+    yield Text(f"images of {images['n']:,} ({images['split']}) that excite channels of {images['layer']} most")
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("channel", justify="right")
     table.add_column("mean", justify="right")
     table.add_column("stands out", justify="right")
     table.add_column("strongest images, with index and value")
-    for entry in told["exciting"]:
-        images = "; ".join(
+    for entry in images["exciting"]:
+        strongest = "; ".join(
             f"{embed_name(image['class'], 16)} {image['index']} ({image['value']:.3g})"
             for image in entry["images"][:_MOST_IMAGES]
         )
-        out = "constant" if entry["is_constant"] else f"{entry['stands_out']:.1f}"
-        cells = (str(entry["channel"]), f"{entry['mean']:.3g}", out, "none" if entry["is_constant"] else images)
+        distance = "constant" if entry["is_constant"] else f"{entry['stands_out']:.1f}"
+        cells = (str(entry["channel"]), f"{entry['mean']:.3g}", distance, "none" if entry["is_constant"] else strongest)
         table.add_row(*map(Text, cells))
     yield table
-    yield Text("stands out: deviations by which the strongest image lies above the mean of all", style="dim")
+    yield Text("stands out: distance of the strongest image from the mean of all images, in stds", style="dim")

@@ -8,13 +8,11 @@ import typer
 from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.errors import ConfigError
-from visionlib.runs import Run, open_run, read_json
+from visionlib.runs import Run, open_run
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from visionlib.data import ImageSplit
-    from visionlib.inference.trained_model import ModelRecord
+    from visionlib.inference import TrainedModel
 
 _OUTSTANDING = 6
 _MOST_CHANNELS = 40
@@ -23,10 +21,10 @@ _MOST_CHANNELS = 40
 def features(
     run: Annotated[Path, typer.Argument(help="A run folder that `visionlib train` has made.")],
     layer: Annotated[
-        str | None, typer.Option(help="Layer to look at. Without it, the layers are listed.", show_default=False)
+        str | None, typer.Option(help="Name of the layer. Without it, the layers are listed.", show_default=False)
     ] = None,
     of: Annotated[
-        int | None, typer.Option(help="Image to make feature maps of, by index. Default: the first of the split.")
+        int | None, typer.Option(help="Image for the feature maps, by index. Default: the first of the split.")
     ] = None,
     picture: Annotated[
         Path | None, typer.Option(help="Draw the image's feature maps, as PNG or SVG by the name.")
@@ -34,20 +32,21 @@ def features(
     filters: Annotated[
         Path | None,
         typer.Option(
-            help="Draw the filters of the first convolution; with --layer and nothing else asked for, of that one."
+            help="Draw the filters of the first convolution, or of --layer if no other option needs the layer."
         ),
     ] = None,
     exciting: Annotated[
-        Path | None, typer.Option(help="Draw the images of the split that excite channels of --layer most.")
+        Path | None,
+        typer.Option(help="Draw the images of the split that activate channels of --layer most."),
     ] = None,
     channel: Annotated[
         str | None,
         typer.Option(
-            help="Channels to show, such as 3,5. Default: the strongest; for --exciting those that stand out."
+            help="Channels to show, such as 3,5. Default: the strongest; for --exciting, those that stand out most."
         ),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, max=64, help="Images of each channel, for --exciting.")] = 8,
-    split: Annotated[str, typer.Option(help="Split that the images are of.")] = "test",
+    count: Annotated[int, typer.Option(min=1, max=64, help="Number of images per channel, for --exciting.")] = 8,
+    split: Annotated[str, typer.Option(help="Split of the images.")] = "test",
     dataset: Annotated[
         str | None, typer.Option(help="Where the run's data lies now, if it has moved; it must be the same.")
     ] = None,
@@ -55,7 +54,7 @@ def features(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Look into a run's network: feature maps of an image, filters, and the images that excite a channel most.
+    """Show features of a run's network: feature maps of an image, filters, and the images that excite a channel most.
 
     Example: visionlib features runs/first --layer layer2 --of 7 --picture maps.png --exciting images.png --channel 3,5
     """
@@ -63,19 +62,27 @@ def features(
         if file is not None:
             check_picture_path(file)
     channels = _parse_channels(channel)
-    is_about_maps = picture is not None or of is not None or (layer is not None and filters is exciting is None)
-    _check_options(layer, channels, is_about_maps=is_about_maps, is_about_images=exciting is not None)
-    looking = _Looking(open_run(run), dataset, split, device)
+    has_maps = picture is not None or of is not None or (layer is not None and filters is None and exciting is None)
+    _check_options(layer, channels, needs_layer=has_maps or exciting is not None)
+
+    from visionlib.inference import TrainedModel, load_run_data
+
+    opened = open_run(run)
+    # First: a damaged run is reported before its data is loaded.
+    model = TrainedModel.from_run(opened, device=device)
     result: dict[str, Any] = {"run": str(run)}
     if filters is not None:
-        is_alone = not is_about_maps and exciting is None
-        result["filters"] = _draw_filters(looking, layer if is_alone else None, filters)
-    if layer is not None and is_about_maps:
-        result["feature_maps"] = _make_maps(looking, layer, of, channels, picture)
-    if layer is not None and exciting is not None:
-        result["exciting_images"] = _make_images(looking, layer, channels, count, exciting)
+        is_alone = not has_maps and exciting is None
+        result["filters"] = _draw_filters(model, layer if is_alone else None, filters)
+    if layer is not None and (has_maps or exciting is not None):
+        images = load_run_data(opened, dataset).split(split)
+        if has_maps:
+            result["feature_maps"] = _extract_maps(model, images, split, layer, of, channels, picture)
+        if exciting is not None:
+            exciting_images = _find_images(model, images, layer, channels, count, exciting)
+            result["exciting_images"] = {"split": split, **exciting_images}
     if len(result) == 1:
-        result["layers"] = looking.list_layers()
+        result["layers"] = _list_layers(opened, model)
     if json:
         print_json(result)
         return
@@ -85,104 +92,80 @@ def features(
     print_tables(*tabulate_features(result))
 
 
-class _Looking:
-    """A run's network and images, each loaded when it is first needed."""
+def _list_layers(run: Run, model: "TrainedModel") -> list[dict[str, Any]]:
+    from visionlib.explanation import list_map_layers
+    from visionlib.inference.trained_model import load_record
 
-    def __init__(self, run: Run, dataset: str | None, split: str, device: str) -> None:
-        from visionlib.inference.device import choose_compute
-        from visionlib.inference.trained_model import load_model
-
-        # Read first: a damaged run is told before a dataset is loaded.
-        model, self.record = load_model(run)
-        trained = read_json(run.config)["compute"]["precision"]
-        compute = choose_compute(device, "bf16" if trained == "bf16" else "fp32")
-        self.model: nn.Module = model.to(compute.device)
-        self.precision = compute.precision
-        self.split_name = split
-        self._run, self._dataset = run, dataset
-        self._split: ImageSplit | None = None
-
-    def load_split(self) -> "ImageSplit":
-        from visionlib.inference.run_data import load_run_data
-
-        if self._split is None:
-            self._split = load_run_data(self._run, self._dataset).split(self.split_name)
-        return self._split
-
-    def list_layers(self) -> list[dict[str, Any]]:
-        from visionlib.explanation import list_map_layers
-
-        size = (self.record.channels, *self.record.input_size)
-        return [layer.to_dict() for layer in list_map_layers(self.model, size)]
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """How the network takes in images."""
-        record: ModelRecord = self.record
-        return {
-            "mean": record.mean,
-            "std": record.std,
-            "side_px": record.input_size[0],
-            "precision": self.precision,
-        }
+    size = (model.channels, *load_record(run).input_size)
+    return [layer.to_dict() for layer in list_map_layers(model.network, size)]
 
 
-def _draw_filters(looking: _Looking, layer: str | None, file: Path) -> dict[str, Any]:
+def _draw_filters(model: "TrainedModel", layer: str | None, file: Path) -> dict[str, Any]:
     from visionlib.explanation import read_filters
     from visionlib.explanation.filter_pictures import describe_filters, draw_filters
 
-    found = read_filters(looking.model, layer)
-    save_picture(draw_filters(found), file, describe_filters(found))
+    filters = read_filters(model.network, layer)
+    save_picture(draw_filters(filters), file, describe_filters(filters))
     log(f"drawn: {file}")
-    return found.to_dict()
+    return filters.to_dict()
 
 
-def _make_maps(
-    looking: _Looking, layer: str, of: int | None, channels: tuple[int, ...] | None, file: Path | None
+def _extract_maps(
+    model: "TrainedModel",
+    split: "ImageSplit",
+    split_name: str,
+    layer: str,
+    of: int | None,
+    channels: tuple[int, ...] | None,
+    file: Path | None,
 ) -> dict[str, Any]:
     from visionlib.explanation import extract_feature_maps
 
-    images = looking.load_split()
-    place = _find_place(images, of, looking.split_name)
-    found = extract_feature_maps(looking.model, images.images[place : place + 1], layer, **looking.settings)
-    figures = found.to_dict(channels=channels)
-    index, name = int(images.index[place]), images.classes[int(images.labels[place])]
+    position = _find_position(split, of, split_name)
+    image = split.images[position]
+    maps = extract_feature_maps(model, image[None], layer)
+    record = maps.to_dict(channels=channels)
+    index, name = int(split.index[position]), split.classes[int(split.labels[position])]
     if file is not None:
         from visionlib.drawing.class_names import embed_name
         from visionlib.explanation.feature_pictures import describe_feature_maps, draw_feature_maps
 
-        title = f"{looking.split_name} image {index}, {embed_name(name)}"
-        figure = draw_feature_maps(found, images.images[place], channels=channels, title=title)
-        save_picture(figure, file, f"{title}: {describe_feature_maps(found, channels=channels)}")
+        title = f"{split_name} image {index}, {embed_name(name)}"
+        figure = draw_feature_maps(maps, image, channels=channels, title=title)
+        save_picture(figure, file, f"{title}: {describe_feature_maps(maps, channels=channels)}")
         log(f"drawn: {file}")
-    return {"split": looking.split_name, "index": index, "class": name, **figures}
+    return {"split": split_name, "index": index, "class": name, **record}
 
 
-def _make_images(
-    looking: _Looking, layer: str, channels: tuple[int, ...] | None, count: int, file: Path
+def _find_images(
+    model: "TrainedModel",
+    split: "ImageSplit",
+    layer: str,
+    channels: tuple[int, ...] | None,
+    count: int,
+    file: Path,
 ) -> dict[str, Any]:
     from visionlib.explanation import find_exciting_images
     from visionlib.explanation.exciting_pictures import describe_exciting_images, draw_exciting_images
 
-    images = looking.load_split()
-    found = find_exciting_images(looking.model, images, layer, channels, k=count, **looking.settings)
+    images = find_exciting_images(model, split, layer, channels, k=count)
     if channels is None:
-        found = found.take(_OUTSTANDING)
-    save_picture(draw_exciting_images(found, images.images), file, describe_exciting_images(found))
+        images = images.take(_OUTSTANDING)
+    save_picture(draw_exciting_images(images, split.images), file, describe_exciting_images(images))
     log(f"drawn: {file}")
-    return {"split": looking.split_name, **found.to_dict()}
+    return images.to_dict()
 
 
-def _find_place(split: "ImageSplit", index: int | None, name: str) -> int:
+def _find_position(split: "ImageSplit", index: int | None, name: str) -> int:
     if not len(split):
         raise ConfigError("--split", f"{name} has no images", "name another split")
     if index is None:
         return 0
-    places = (split.index == index).nonzero().flatten().tolist()
-    if not places:
+    positions = (split.index == index).nonzero().flatten().tolist()
+    if not positions:
         low, high = int(split.index.min()), int(split.index.max())
         raise ConfigError("--of", f"{name} has no image {index}", f"its images are numbered {low} to {high}")
-    return int(places[0])
+    return int(positions[0])
 
 
 def _parse_channels(text: str | None) -> tuple[int, ...] | None:
@@ -197,11 +180,9 @@ def _parse_channels(text: str | None) -> tuple[int, ...] | None:
     return channels
 
 
-def _check_options(
-    layer: str | None, channels: tuple[int, ...] | None, *, is_about_maps: bool, is_about_images: bool
-) -> None:
-    """Refuse, before anything is computed, options that lack what they are for."""
-    if layer is None and (is_about_maps or is_about_images):
+def _check_options(layer: str | None, channels: tuple[int, ...] | None, *, needs_layer: bool) -> None:
+    """Check, before anything is computed, that options have the options that they need."""
+    if layer is None and needs_layer:
         raise ConfigError("--layer", "is missing", "name one; `visionlib features RUN` lists them")
-    if channels is not None and not (is_about_maps or is_about_images):
+    if channels is not None and not needs_layer:
         raise ConfigError("--channel", "there is nothing to show them of", "name a layer with --layer")

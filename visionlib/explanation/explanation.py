@@ -1,7 +1,7 @@
-"""`Explanation`: maps of where a network finds a class in images, with all that is needed to read them."""
+"""`Explanation`: maps of the evidence for a class in images."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,21 +14,21 @@ from visionlib.explanation.activation_maps import divide_by_peak
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Maps of one method for some images.
+    """Maps of images by one method.
 
     Attributes:
-        maps: evidence at each place, at least 0, not scaled; at the resolution that the method has, never enlarged.
+        maps: evidence at each cell, at least 0 and not scaled, at the method's own resolution.
         method: its name.
-        layers: names of the layers that the maps are of; none for maps on the input.
-        target: which class is explained: `predicted`, `true`, or the name of one.
-        classes: that class of each image.
-        probabilities: of that class.
-        predictions: the class that the network says.
+        layers: names of the layers that the maps are of; none for maps at the input.
+        target: the explained class: `predicted`, `true`, or a class name.
+        classes: the explained class of each image.
+        probabilities: of the explained class.
+        predictions: predicted class of each image.
         labels: true class of each image; None where it is not known.
-        index: what each image is called for good.
-        images: the raw images.
-        class_names: names.
-        input_size: height and width in pixels of what the network took in.
+        index: stable image ids.
+        images: as stored.
+        class_names: in the order of the logits.
+        input_size: height and width of the network's inputs, in pixels.
     """
 
     maps: Float32[Tensor, "n mh mw"]
@@ -54,33 +54,22 @@ class Explanation:
 
     @cached_property
     def is_constant(self) -> Bool[Tensor, "n"]:
-        """Which maps say nothing: one value everywhere."""
+        """Whether a map has the same value everywhere, and so no information."""
         return self.maps.amax((1, 2)) == self.maps.amin((1, 2))
 
     @cached_property
     def scaled(self) -> Float32[Tensor, "n mh mw"]:
-        """The maps, each divided by its maximum; zero where it says nothing."""
+        """The maps, each divided by its maximum; zero for maps without evidence."""
         return divide_by_peak(self.maps)
 
     def take(self, positions: Int64[Tensor, "m"]) -> "Explanation":
-        """Give the explanations of some of the images."""
-        return Explanation(
-            self.maps[positions],
-            self.method,
-            self.layers,
-            self.target,
-            self.classes[positions],
-            self.probabilities[positions],
-            self.predictions[positions],
-            None if self.labels is None else self.labels[positions],
-            self.index[positions],
-            self.images[positions],
-            self.class_names,
-            self.input_size,
-        )
+        """Select some of the images."""
+        tensors = ("maps", "classes", "probabilities", "predictions", "labels", "index", "images")
+        selected = {name: getattr(self, name)[positions] for name in tensors if getattr(self, name) is not None}
+        return replace(self, **selected)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything but the pixels and maps as plain values for JSON, with the place of each map's maximum."""
+        """Return plain values for JSON: everything but pixels and maps, and the cell of each map's maximum."""
         cells = self.maps.flatten(1).argmax(1) if self.maps.numel() else torch.zeros(0, dtype=torch.int64)
         labels = [None] * len(self) if self.labels is None else self.labels.tolist()
         columns = zip(
@@ -116,7 +105,7 @@ class Explanation:
         }
 
     def _repr_png_(self) -> bytes:
-        """Show the first twelve in a notebook."""
+        """Show the first twelve images in a notebook."""
         from visionlib.explanation.pictures import draw_explanations
 
         buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""`read_filters`: the weights of a convolution, by default of the first, to be looked at."""
+"""`read_filters`: the weights of a convolution, by default of the first."""
 
 import difflib
 from dataclasses import dataclass
@@ -18,9 +18,8 @@ class Filters:
 
     Attributes:
         layer: name of the convolution.
-        weights: one filter per channel of its output; in the units of its input, which for the first convolution are
-            those of normalised pixels.
-        groups: into how many parts the channels of its input are shared out among the filters.
+        weights: one filter per output channel; those of the first convolution apply to normalized pixels.
+        groups: of the convolution.
     """
 
     layer: str
@@ -32,11 +31,11 @@ class Filters:
 
     @property
     def norms(self) -> Float32[Tensor, "k"]:
-        """Euclidean length of each filter: near 0 it does nothing, unless a normalisation follows."""
+        """Euclidean norm of each filter: near 0 it has no effect, unless a normalization follows."""
         return self.weights.flatten(1).square().sum(1).sqrt()
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the figures for JSON: size, and of each filter its length and its sum per channel of the input."""
+        """Return values for JSON: the size, and the norm of each filter and its sum per input channel."""
         sums = self.weights.sum((2, 3)).tolist()
         return {
             "layer": self.layer,
@@ -45,8 +44,8 @@ class Filters:
             "size": list(self.weights.shape[2:]),
             "groups": self.groups,
             "per_filter": [
-                {"filter": place, "norm": norm, "sums": channels}
-                for place, (norm, channels) in enumerate(zip(self.norms.tolist(), sums, strict=True))
+                {"filter": number, "norm": norm, "sums": channels}
+                for number, (norm, channels) in enumerate(zip(self.norms.tolist(), sums, strict=True))
             ],
         }
 
@@ -56,20 +55,20 @@ def read_filters(model: nn.Module, layer: str | None = None) -> Filters:
 
     Args:
         model: any network.
-        layer: name of the convolution; by default the first one in the order in which the network's parts are named.
+        layer: name of the convolution; by default the first one of `named_modules`.
     Raises:
-        ModelError: if there is no such convolution, or its weights are not numbers; the message names some.
+        ModelError: if there is no such convolution, or its weights are not finite; the message names convolutions.
     """
     model = unwrap_model(model)
-    found = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
-    if not found:
+    convolutions = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
+    if not convolutions:
         raise ModelError(type(model).__name__, "has no convolution over rows and columns", "it has no filters to show")
-    name = next(iter(found)) if layer is None else layer
-    if name not in found:
-        close = difflib.get_close_matches(name, found, 3, 0.5) or list(found)[:6]
+    name = next(iter(convolutions)) if layer is None else layer
+    if name not in convolutions:
+        close = difflib.get_close_matches(name, convolutions, 3, 0.5) or list(convolutions)[:6]
         problem = "is no convolution over rows and columns"
         raise ModelError(f"layer {name!r}", problem, f"choose another, such as {', '.join(close)}")
-    weights = found[name].weight.detach().to("cpu", torch.float32, copy=True).contiguous()
+    weights = convolutions[name].weight.detach().to("cpu", torch.float32, copy=True).contiguous()
     if not bool(weights.isfinite().all()):
         raise ModelError(f"layer {name!r}", "has weights that are not numbers", "train the network again")
-    return Filters(name, weights, found[name].groups)
+    return Filters(name, weights, convolutions[name].groups)

@@ -1,10 +1,10 @@
-"""The layers of a network that put out a map of positions: found by running it, and watched batch by batch."""
+"""The layers of a network whose output is a map of positions: listed by running it, and read batch by batch."""
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float32, UInt8
@@ -13,25 +13,25 @@ from torch import Tensor, nn
 from visionlib.errors import ConfigError, ModelError
 from visionlib.eval_mode import eval_mode, input_format, unwrap_model
 from visionlib.inference.prediction import MIN_BATCH_ROWS, pad_batch
-from visionlib.inference.preprocessing import prepare_inputs, scale_width
+from visionlib.inference.trained_model import TrainedModel
 from visionlib.progress import progress_bar
 from visionlib.summary.calls import first_tensor
 
 _MOST_NAMED = 12
 Visit = Callable[[int, Float32[Tensor, "n k h w"]], None]
-"""Takes the number of a batch's first image, and what the layer put out for the batch."""
+"""Takes the position of a batch's first image, and the layer's output for the batch."""
 
 
 @dataclass(frozen=True)
 class MapLayer:
-    """A layer that puts out a map of positions.
+    """A layer whose output is a map of positions.
 
     Attributes:
-        name: where it hangs in the network, such as `layer1.0.conv1`.
+        name: of the module, such as `layer1.0.conv1`.
         type: class of the module.
         channels: of its output.
         resolution: height and width of its output, in positions.
-        calls: how often it runs on a batch; it is the last time that is looked at.
+        calls: number of times that it runs per batch; its last output counts.
     """
 
     name: str
@@ -41,7 +41,7 @@ class MapLayer:
     calls: int = 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "layer": self.name,
             "type": self.type,
@@ -52,44 +52,44 @@ class MapLayer:
 
 
 def list_map_layers(model: nn.Module, input_size: tuple[int, int, int]) -> tuple[MapLayer, ...]:
-    """List the layers that put out a map of more than one position, in the order in which they first end.
+    """List the layers whose output is a map of more than one position, in the order of their first output.
 
     Args:
-        model: any network on images; it is run on two black ones and left as it was.
-        input_size: channels, height and width of what it takes in, in pixels.
+        model: any network on images; it runs on two images of zeros and is left as it was.
+        input_size: channels, height and width of its inputs, in pixels.
     Raises:
-        ModelError: if it does not run on such images.
+        ModelError: if it does not run on inputs of this size.
     """
-    model = unwrap_model(model)
-    found: dict[str, MapLayer | None] = {}
+    layers: dict[str, MapLayer | None] = {}
     calls: dict[str, int] = {}
 
-    def see(name: str, module: nn.Module, output: object) -> None:
+    def describe(name: str, module: nn.Module, output: object) -> None:
         tensor = first_tensor(output)
         calls[name] = calls.get(name, 0) + 1
-        found[name] = None
+        layers[name] = None
         if tensor is not None and _is_map(tensor):
             resolution = (tensor.shape[2], tensor.shape[3])
-            found[name] = MapLayer(name, type(module).__name__, tensor.shape[1], resolution, calls[name])
+            layers[name] = MapLayer(name, type(module).__name__, tensor.shape[1], resolution, calls[name])
 
     device, dtype = input_format(model)
-    inner = {name: module for name, module in model.named_modules() if name}
-    with eval_mode(model), _forward_hooks(inner, see):
-        _run_model(model, torch.zeros(2, *input_size, device=device, dtype=dtype))
-    return tuple(layer for layer in found.values() if layer is not None)
+    with eval_mode(model) as inner:
+        modules = {name: module for name, module in inner.named_modules() if name}
+        with forward_hooks(modules, describe):
+            _run_model(inner, torch.zeros(2, *input_size, device=device, dtype=dtype))
+    return tuple(layer for layer in layers.values() if layer is not None)
 
 
 def find_map_layer(model: nn.Module, input_size: tuple[int, int, int], name: str) -> MapLayer:
     """Find a layer by its name.
 
     Raises:
-        ModelError: if there is none of that name, or it puts out no map of positions; the message names some that do.
+        ModelError: if no layer has that name, or its output is no map of positions; the message names layers to use.
     """
     layers = {layer.name: layer for layer in list_map_layers(model, input_size)}
     if name in layers:
         return layers[name]
     if not layers:
-        remedy = "it cannot be looked into this way"
+        remedy = "use a network with convolutions"
         raise ModelError(type(unwrap_model(model)).__name__, "has no layer with a map of positions", remedy)
     if name in dict(unwrap_model(model).named_modules()):
         raise ModelError(f"layer {name!r}", "puts out no map of positions", f"layers that do: {_name_some(layers)}")
@@ -99,18 +99,9 @@ def find_map_layer(model: nn.Module, input_size: tuple[int, int, int], name: str
 
 
 def visit_layer(
-    model: nn.Module,
-    images: UInt8[Tensor, "n c h w"],
-    layer: str,
-    visit: Visit,
-    *,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    side_px: int | None,
-    batch_size: int,
-    precision: Literal["fp32", "bf16"],
+    model: TrainedModel, images: UInt8[Tensor, "n c h w"], layer: str, visit: Visit, *, batch_size: int
 ) -> None:
-    """Run a network over images, and hand over what a layer puts out, batch by batch, as a copy in float32.
+    """Run a network over images, and pass the output of a layer to `visit` batch by batch, as a copy in float32.
 
     The network is left as it was, also if it or `visit` raises.
 
@@ -120,25 +111,23 @@ def visit_layer(
     """
     if batch_size < 1:
         raise ConfigError("batch_size", f"{batch_size} is out of range", "it must be at least 1")
-    model = unwrap_model(model)
-    device, dtype = input_format(model)
-    kept: list[Tensor] = []
+    _, dtype = input_format(model.network)
+    latest: list[Tensor] = []
 
-    def keep(name: str, module: nn.Module, output: object) -> None:
+    def copy_output(name: str, module: nn.Module, output: object) -> None:
         tensor = first_tensor(output)
-        # A copy: what comes after may write in its place.
-        kept[:] = [] if tensor is None else [tensor.detach().to(torch.float32, copy=True)]
+        # A copy: an in-place module after the layer would overwrite its output.
+        latest[:] = [] if tensor is None else [tensor.detach().to(torch.float32, copy=True)]
 
     with (
-        eval_mode(model, precision=precision),
-        _forward_hooks({layer: model.get_submodule(layer)}, keep),
-        progress_bar(f"watching {layer}", len(images), "images") as advance,
+        eval_mode(model.network, precision=model.precision) as network,
+        forward_hooks({layer: network.get_submodule(layer)}, copy_output),
+        progress_bar(f"running up to {layer}", len(images), "images") as advance,
     ):
         done = 0
         for chunk in torch.split(images, batch_size) if len(images) else ():
-            inputs = prepare_inputs(chunk.to(device), mean, std, side_px).to(dtype)
-            _run_model(model, pad_batch(inputs))
-            outputs = kept.pop() if kept else None
+            _run_model(network, pad_batch(model.prepare(chunk).to(dtype)))
+            outputs = latest.pop() if latest else None
             if outputs is None or outputs.ndim != 4 or len(outputs) != max(len(chunk), MIN_BATCH_ROWS):
                 problem = "does not put out one map of positions for each image"
                 raise ModelError(f"layer {layer!r}", problem, "choose another layer")
@@ -147,21 +136,8 @@ def visit_layer(
             advance(done)
 
 
-def size_of_inputs(images: UInt8[Tensor, "n c h w"], side_px: int | None) -> tuple[int, int, int]:
-    """Tell channels, height and width of what the network takes in of such images.
-
-    Raises:
-        ConfigError: if they are not pixels as stored.
-    """
-    if images.dtype != torch.uint8 or images.ndim != 4:
-        kind = f"{str(images.dtype).removeprefix('torch.')} of {images.ndim} dimensions"
-        raise ConfigError("images", f"are {kind}", "give uint8 pixels as stored: image, channel, row, column")
-    channels, height, width = images.shape[1:]
-    return (channels, height, width) if side_px is None else (channels, side_px, scale_width(height, width, side_px))
-
-
 def check_channels(layer: MapLayer, channels: Sequence[int]) -> tuple[int, ...]:
-    """Refuse channels that a layer does not have.
+    """Check that a layer has these channels, and return them.
 
     Raises:
         ConfigError: if one is out of range.
@@ -178,18 +154,21 @@ def _is_map(tensor: Tensor) -> bool:
 
 
 def _name_some(layers: dict[str, MapLayer]) -> str:
-    """Name those first that stand for whole stages: the ones with the shortest way to them."""
+    """List names, whole stages first: their modules are nested least deeply."""
     names = sorted(layers, key=lambda name: name.count("."))
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
 @contextmanager
-def _forward_hooks(modules: dict[str, nn.Module], see: Callable[[str, nn.Module, Any], None]) -> Iterator[None]:
-    """Show `see` what each of the modules puts out, by its name, while the block runs."""
+def forward_hooks(modules: Mapping[str, nn.Module], hook: Callable[[str, nn.Module, Any], Any]) -> Iterator[None]:
+    """Call `hook` with name, module and output whenever one of the modules has run, while the block runs.
 
-    def make_hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        return lambda module, args, output: see(name, module, output)
+    Whatever `hook` returns replaces the output, unless it is None.
+    """
+
+    def make_hook(name: str) -> Callable[[nn.Module, Any, Any], Any]:
+        return lambda module, args, output: hook(name, module, output)
 
     handles = []
     try:
@@ -202,14 +181,14 @@ def _forward_hooks(modules: dict[str, nn.Module], see: Callable[[str, nn.Module,
 
 
 def _run_model(model: nn.Module, inputs: Tensor) -> None:
-    """Run a network for what can be seen within.
+    """Run a network for its hooks.
 
     Raises:
-        ModelError: if it does not run on such inputs.
+        ModelError: if it does not run on these inputs.
     """
     try:
         model(inputs)
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
         size = " x ".join(map(str, inputs.shape[1:]))
-        remedy = "give images such as it was made for"
+        remedy = "give images of the size that it was made for"
         raise ModelError(type(model).__name__, f"does not run on inputs of {size} ({error})", remedy) from error

@@ -1,4 +1,4 @@
-"""The methods by name, and what makes their maps: a literal table, and a maker with its layers found."""
+"""The methods by name, and `MapMaker`, which computes the maps of one method for one network."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
 from visionlib.errors import ConfigError
-from visionlib.eval_mode import eval_mode
+from visionlib.eval_mode import Precision, eval_mode
 from visionlib.explanation.activation_maps import (
     fuse_maps,
     grad_cam,
@@ -26,84 +26,87 @@ from visionlib.explanation.stages import choose_stages
 
 Stages = Literal["all", "last", "last but one"]
 FromLayer = Callable[[LayerGradients], Float32[Tensor, "n h w"]]
-FromInput = Callable[[nn.Module, Tensor, Tensor], Float32[Tensor, "n h w"]]
+MapFunction = Callable[[nn.Module, Tensor, Tensor], Float32[Tensor, "n h w"]]
+"""Computes maps from a network, normalized images, and the class to explain for each."""
 
 DEFAULT_METHOD = "layercam-fused"
 
 
 @dataclass(frozen=True)
 class Method:
-    """How a map is made.
+    """A method of making maps.
 
     Attributes:
-        words: what it is, for people.
-        from_layer: makes the map of one layer; None for maps on the input.
-        from_input: makes the map on the input; None for maps of layers.
-        stages: which of the network's stages it takes, if the user names no layers.
-        is_masking: whether it looks through the channels of the layer instead of differentiating.
+        description: in a few words.
+        from_layer: computes the map of one layer; None for maps at the input.
+        from_input: computes the map at the input; None for maps of layers.
+        stages: stages of the network that it uses, if the user names no layers.
+        is_masking: whether it masks the image by channels of the layer instead of differentiating.
     """
 
-    words: str
+    description: str
     from_layer: FromLayer | None = None
-    from_input: FromInput | None = None
+    from_input: MapFunction | None = None
     stages: Stages = "last"
     is_masking: bool = False
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        "layercam-fused": Method("LayerCAM of several stages, where all of them speak", layer_cam, stages="all"),
+        "layercam-fused": Method("product of the LayerCAM maps of several stages", layer_cam, stages="all"),
         "layercam": Method("activations times their positive gradients", layer_cam, stages="last but one"),
         "hirescam": Method("activations times their gradients", hi_res_cam),
-        "grad-cam": Method("channels weighed by their mean gradient", grad_cam),
-        "grad-cam++": Method("channels weighed by their positive gradients", grad_cam_plus_plus),
-        "score-cam": Method("channels weighed by the logit of the image seen through them", is_masking=True),
-        "gradient": Method("size of the gradient by the pixels", from_input=gradient),
+        "grad-cam": Method("channels weighted by their mean gradient", grad_cam),
+        "grad-cam++": Method("channels weighted by their positive gradients", grad_cam_plus_plus),
+        "score-cam": Method("channels weighted by the logit of the image masked by them", is_masking=True),
+        "gradient": Method("absolute gradient with respect to the pixels", from_input=gradient),
         "gradient-x-input": Method("pixels times their gradients", from_input=gradient_x_input),
-        "integrated-gradients": Method("pixels times their gradients on the way", from_input=integrated_gradients),
-        "occlusion": Method("fall of the logit when a cell is covered", from_input=occlusion),
+        "integrated-gradients": Method(
+            "pixels times their gradients, averaged on a line", from_input=integrated_gradients
+        ),
+        "occlusion": Method("drop of the logit when a cell is covered", from_input=occlusion),
     }
 )
 
 
 @dataclass(frozen=True)
 class MapMaker:
-    """Makes the maps of one method for one network.
+    """Computes the maps of one method for one network.
 
     Attributes:
         method: its name.
-        layers: what the maps are taken from, finest first; none for maps on the input.
-        precision: format of the network's convolutions and products.
+        layers: of the network, finest first; none for maps at the input.
+        precision: of convolutions and products.
     """
 
     method: str
     layers: tuple[MapLayer, ...]
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
 
     def __call__(
         self, model: nn.Module, inputs: Float32[Tensor, "n c h w"], classes: Int64[Tensor, "n"]
     ) -> Float32[Tensor, "n mh mw"]:
-        """Make a map of the evidence for each image's class, at the resolution that the method has.
+        """Compute a map of the evidence for each image's class, at the method's own resolution.
 
-        Maps are not scaled: at least 0, and 0 everywhere where there is no evidence. The network is left as it was.
+        Maps are at least 0 and not scaled; a map without evidence is 0 everywhere. The network is left as it was.
 
         Args:
             model: the network that the maker was made for.
-            inputs: normalised images.
-            classes: the class of each that is to be explained.
+            inputs: normalized images.
+            classes: the class to explain for each.
         Raises:
             ModelError: if a layer does not run, or a class is out of range.
         """
         method = METHODS[self.method]
-        with eval_mode(model, precision=self.precision, has_gradients=True) as inside:
-            # What was made in inference mode can have no gradients; a copy can.
+        with eval_mode(model, precision=self.precision, has_gradients=True) as network:
+            # A tensor made in inference mode has no gradients; its copy can have them.
             inputs = inputs.detach().clone() if inputs.is_inference() else inputs.detach()
             classes = classes.clone() if classes.is_inference() else classes
             if method.from_input is not None:
-                return method.from_input(inside, inputs, classes).detach().float()
-            traced = trace_layers(inside, inputs, classes, [layer.name for layer in self.layers])
+                return method.from_input(network, inputs, classes).detach().float()
+            traced = trace_layers(network, inputs, classes, [layer.name for layer in self.layers])
             with torch.no_grad():
-                maps = [self._map_layer(inside, inputs, classes, one) for one in traced]
+                maps = [self._map_layer(network, inputs, classes, layer) for layer in traced]
                 return maps[0] if len(maps) == 1 and method.stages != "all" else fuse_maps(maps)
 
     def _map_layer(
@@ -122,19 +125,19 @@ def make_map_maker(
     input_size: tuple[int, int, int],
     *,
     layers: Sequence[str] | None = None,
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: Precision = "fp32",
 ) -> MapMaker:
-    """Find the layers that a method takes of a network, and give what makes the maps.
+    """Find the layers of a network that a method uses.
 
     Args:
         method: one of `METHODS`.
         model: the network; it is left as it was.
         input_size: channels, height and width of its inputs.
-        layers: names of layers to take instead; maps of several are fused.
-        precision: format of the network's convolutions and products.
+        layers: names of layers to use instead; maps of several are fused.
+        precision: of convolutions and products.
     Raises:
-        ConfigError: if there is no such method, or it takes no layers.
-        ModelError: if there is no such layer, or it has no height and width.
+        ConfigError: if there is no such method, or layers are named for a method at the input.
+        ModelError: if there is no such layer, or its output is no map of positions.
     """
     if method not in METHODS:
         raise ConfigError(method, "there is no such method", f"known are: {', '.join(METHODS)}")

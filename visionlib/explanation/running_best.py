@@ -1,6 +1,4 @@
-"""The largest values of many channels over a stream of images, in memory that does not grow with the images."""
-
-from collections.abc import Sequence
+"""The largest values of many channels over a stream of images, in constant memory."""
 
 import torch
 from jaxtyping import Bool, Float32, Float64, Int64
@@ -8,17 +6,17 @@ from torch import Tensor
 
 
 class RunningBest:
-    """Keeps, per channel, the images with the largest values so far; of equal ones those that came first.
+    """The images with the largest values of each channel so far; of equal ones, those that came first.
 
     Args:
-        channels: how many.
+        channels: their number.
         k: images to keep for each.
 
     Attributes:
-        n: images seen.
-        values: the largest first.
-        positions: the images' places in the stream.
-        places: row and column, in the map, of the largest value of each.
+        n: number of images so far.
+        values: in descending order.
+        positions: of the images in the stream.
+        places: row and column of each image's largest value in the map.
     """
 
     def __init__(self, channels: int, k: int) -> None:
@@ -38,12 +36,12 @@ class RunningBest:
         cells: Int64[Tensor, "n k"],
         columns: int,
     ) -> None:
-        """Take in a batch.
+        """Add a batch.
 
         Args:
-            first: place of its first image in the stream.
+            first: position of its first image in the stream.
             values: one per image and channel.
-            cells: where in the map the largest value lies, counted row by row.
+            cells: position of the largest value in the flattened map.
             columns: width of the map.
         """
         n = len(values)
@@ -65,7 +63,7 @@ class RunningBest:
         return self._sums / self.n
 
     @property
-    def deviations(self) -> Float64[Tensor, "k"]:
+    def stds(self) -> Float64[Tensor, "k"]:
         """Standard deviation of each channel's values."""
         return (self._squares / self.n - self.means.square()).clamp_min(0).sqrt()
 
@@ -73,8 +71,3 @@ class RunningBest:
     def is_constant(self) -> Bool[Tensor, "k"]:
         """Whether a channel had the same value for every image."""
         return self._lowest == self.values[:, 0]
-
-
-def pick(tensor: Tensor, places: Sequence[int]) -> Tensor:
-    """Give some of a tensor's rows."""
-    return tensor[torch.tensor(list(places), dtype=torch.int64)]

@@ -1,4 +1,6 @@
-"""Which test images of a run are explained: its worst mistakes, and others by chance."""
+"""Selection of the test images of a run that are explained: by index, or the worst mistakes and a random sample."""
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -8,32 +10,45 @@ from torch import Tensor
 from visionlib.data import ImageSplit
 from visionlib.data.random import Stream, random_order
 from visionlib.errors import ConfigError
-from visionlib.evaluation import load_predictions
+from visionlib.inference.predictions import load_predictions
 from visionlib.runs import Run
 
 
-def select_images(run: Run, split: ImageSplit, n: int, seed: int = 0) -> ImageSplit:
-    """Take the mistakes with the largest loss, up to half of `n`, and others by seed, all in the split's order.
+def select_images(
+    run: Run, split: ImageSplit, *, index: Sequence[int] | None = None, n: int, seed: int = 0
+) -> tuple[ImageSplit, str]:
+    """Select images by index, or those with the largest loss among the mistakes, up to half of `n`, and others by seed.
 
     Args:
-        run: has kept its predictions of the split.
+        run: has stored predictions of the split.
         split: the run's test split.
-        n: how many; all if there are fewer.
-        seed: decides which images are taken that are not among the worst mistakes.
+        index: stable image ids; the images come in this order.
+        n: number of images, if no index is given; all if there are fewer. They come in the split's order.
+        seed: of the sample of the others.
+    Returns:
+        The images, and a description of the selection.
     Raises:
-        ConfigError: if n is below 1.
-        RunError: if the run has kept no predictions of these images.
+        ConfigError: if n is below 1, or there is no image of an index.
+        RunError: if the run has stored no predictions of these images.
     """
+    if index is not None:
+        return _take_by_index(split, index), "images that were named"
     if n < 1:
         raise ConfigError("n", f"{n} is out of range", "explain at least 1 image")
-    kept = load_predictions(run)
-    return split.subset(choose_positions(kept.predictions.logits, kept.labels, split.index.cpu(), n, seed))
+    stored = load_predictions(run)
+    selected = split.subset(choose_positions(stored.predictions.logits, stored.labels, split.index.cpu(), n, seed))
+    if len(selected) == len(split):
+        return selected, "all test images"
+    return (
+        selected,
+        f"{len(selected):,} test images: the worst mistakes, at most half of them, and others by seed {seed}",
+    )
 
 
 def choose_positions(
     logits: Tensor, labels: Int64[Tensor, "n"], index: Int64[Tensor, "n"], count: int, seed: int
 ) -> Int64[Tensor, "m"]:
-    """Give the positions, in order, of the worst mistakes and of others by seed."""
+    """Return the positions, in ascending order, of the worst mistakes and of a sample of the others by seed."""
     losses = F.cross_entropy(logits.float(), labels, reduction="none")
     is_wrong = logits.argmax(1) != labels
     by_loss = torch.where(is_wrong, losses, -1.0).argsort(descending=True, stable=True)
@@ -43,14 +58,9 @@ def choose_positions(
     return torch.cat([worst, others]).sort().values
 
 
-def take_by_index(split: ImageSplit, wanted: list[int]) -> ImageSplit:
-    """Take images by what they are called for good, in the order in which they are named.
-
-    Raises:
-        ConfigError: if there is no such image.
-    """
-    places = {name: place for place, name in enumerate(split.index.tolist())}
-    absent = [name for name in wanted if name not in places]
+def _take_by_index(split: ImageSplit, index: Sequence[int]) -> ImageSplit:
+    positions = {number: position for position, number in enumerate(split.index.tolist())}
+    absent = [number for number in index if number not in positions]
     if absent:
         raise ConfigError(f"image {absent[0]}", "there is none of that index in the split", f"it has {len(split):,}")
-    return split.subset(torch.tensor([places[name] for name in wanted], dtype=torch.int64))
+    return split.subset(torch.tensor([positions[number] for number in index], dtype=torch.int64))

@@ -1,4 +1,4 @@
-"""Which layers a class activation map is best taken from, if nobody names them: the stages of the network."""
+"""Default layers of class activation maps: the stages of the network."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ from visionlib.errors import ModelError
 from visionlib.explanation.map_layers import MapLayer
 
 _LEAST_SHRUNK = 2
-"""How many times smaller than the input a layer is at least: what lies before sees edges and no objects."""
+"""Smallest ratio of input to layer resolution: earlier layers detect edges, not objects."""
 
 
 def choose_stages(layers: Sequence[MapLayer], input_size: tuple[int, int, int]) -> tuple[MapLayer, ...]:
     """Choose the last layer of each resolution that is at most half the input's, the finest first.
 
-    For ResNet-18 these are the stages 2, 3 and 4. A network without such layers gives its last one.
+    For ResNet-18 these are the stages 2, 3 and 4. For a network without such layers it is the last layer.
 
     Args:
-        layers: those of the network that put out a map of positions, in the order in which they end.
+        layers: of the network, as `list_map_layers` returns them.
         input_size: channels, height and width of its inputs.
     Raises:
         ModelError: if there are no layers.

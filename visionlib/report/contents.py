@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from visionlib.data import Dataset
 from visionlib.errors import VisionlibError
 from visionlib.evaluation import Comparison, StoredPredictions, compare_runs, evaluate_run, load_predictions
-from visionlib.explanation.kept import KeptExplanations, load_explanations
-from visionlib.explanation.quality.kept import load_quality
+from visionlib.explanation import StoredExplanations, load_explanations
+from visionlib.explanation.quality import load_quality
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import load_record
 from visionlib.inspection import Duplicates, EmbeddingMap, LabelCandidates, Neighbours, load_candidates, load_map
@@ -65,7 +65,7 @@ class Contents:
     training: dict[str, Any]
     history: list[dict[str, Any]] | Missing
     images: Dataset | Missing
-    explanations: KeptExplanations | Missing
+    explanations: StoredExplanations | Missing
     quality: dict[str, Any] | Missing
     embedding_map: EmbeddingMap | Missing
     neighbours: Neighbours | Missing

@@ -8,11 +8,8 @@ from pathlib import Path
 
 from visionlib.data import Dataset
 from visionlib.errors import VisionlibError
-from visionlib.explanation.explain import explain_split, load_subject
-from visionlib.explanation.kept import save_explanations
-from visionlib.explanation.map_layers import list_map_layers
+from visionlib.explanation import explain_run, list_map_layers
 from visionlib.explanation.quality import measure_run_quality
-from visionlib.explanation.selection import select_images
 from visionlib.explanation.stages import choose_stages
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import load_model, save_summary
@@ -73,7 +70,7 @@ def _make_explanations(run: Run, data: Dataset, device: str) -> None:
         *(("layercam", [stage.name]) for stage in stages),
         *(("grad-cam", None), ("hirescam", None)),
     ]
-    _explain_run(run, methods, data, device)
+    explain_run(run, methods, n=_MAPS_N, dataset=data, device=device)
 
 
 _PARTS: dict[str, Callable[[Run, Dataset, str], object]] = {
@@ -87,18 +84,3 @@ _PARTS: dict[str, Callable[[Run, Dataset, str], object]] = {
     "candidates": lambda run, data, device: save_candidates(run, find_candidates(score_test(run))),
     "duplicates": lambda run, data, device: save_duplicates(run, find_duplicates(data)),
 }
-
-
-def _explain_run(run: Run, methods: list[tuple[str, list[str] | None]], data: Dataset, device: str) -> None:
-    split = select_images(run, data.test, _MAPS_N, 0)
-    subject = load_subject(run, device=device)
-    maps = [
-        explain_split(subject, split, method=method, layers=layers, target=target)
-        for method, layers in methods
-        for target in ("predicted", "true")
-    ]
-    selection = "all test images"
-    if len(split) < len(data.test):
-        selection = f"{len(split):,} test images: the worst mistakes, at most half of them, and others by seed 0"
-    fields = {"dataset": data.name, "content_hash": data.test.content_hash, "split": "test", "seed": 0}
-    save_explanations(run, maps, {**fields, "selection": selection})

@@ -1,4 +1,4 @@
-"""How alike maps are: by the order of their cells, whatever their scale."""
+"""Rank correlation of maps, which does not depend on their scale."""
 
 import numpy as np
 import torch
@@ -9,9 +9,9 @@ from torch import Tensor
 
 
 def correlate_ranks(a: Float32[Tensor, "n ah aw"], b: Float32[Tensor, "n bh bw"]) -> Float32[Tensor, "n"]:
-    """Give Spearman's correlation of each pair of maps; NaN where one of them is constant.
+    """Return Spearman's correlation of each pair of maps; NaN where one of them is constant.
 
-    Maps of different resolution are compared at the coarser one of each side, by means of the finer one's cells.
+    Along each side, the finer maps are averaged to the resolution of the coarser ones.
     """
     size = (min(a.shape[1], b.shape[1]), min(a.shape[2], b.shape[2]))
     ranks = [_rank(F.adaptive_avg_pool2d(maps[:, None], size).flatten(1)) for maps in (a, b)]

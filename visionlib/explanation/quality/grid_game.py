@@ -1,6 +1,4 @@
-"""Whether maps find the right one of four images, where it is not known which pixels belong to the object."""
-
-from collections.abc import Callable
+"""The grid: localization of the right one of four images, which needs no masks."""
 
 import torch
 from jaxtyping import Float32, Int64
@@ -8,8 +6,8 @@ from torch import Tensor, nn
 
 from visionlib.data.random import Stream, random_order
 from visionlib.errors import ModelError
+from visionlib.explanation.methods import MapFunction
 
-Maker = Callable[[nn.Module, Tensor, Tensor], Tensor]
 LEAST_PROBABILITY = 0.9
 CHANCE = 0.25
 
@@ -17,10 +15,10 @@ CHANCE = 0.25
 def choose_grids(
     probabilities: Float32[Tensor, "n k"], labels: Int64[Tensor, "n"], index: Int64[Tensor, "n"], count: int, seed: int
 ) -> Int64[Tensor, "m 4"]:
-    """Choose images for grids of two by two: right, with a probability of at least 0.9, each of another class.
+    """Choose images for grids of two by two: of four classes, classified correctly with a probability of at least 0.9.
 
     Returns:
-        Positions, four a grid; every image is in one grid at most, so there may be fewer grids than `count`.
+        Positions, four per grid. Each image is in at most one grid, so there may be fewer grids than `count`.
     """
     confidence, predictions = probabilities.max(1)
     order = random_order(seed, 0, index, Stream.POINTING_GRIDS)
@@ -30,7 +28,7 @@ def choose_grids(
         queues.setdefault(int(labels[position]), []).append(position)
     grids: list[list[int]] = []
     while len(grids) < count:
-        # The four classes with most images left, so that as many grids as possible come together.
+        # The four classes with most images left: this gives the largest number of grids.
         fullest = sorted(queues, key=lambda label: (-len(queues[label]), label))[:4]
         if len(fullest) < 4 or not queues[fullest[-1]]:
             break
@@ -39,30 +37,30 @@ def choose_grids(
 
 
 def play_grids(
-    make_maps: Maker,
+    make_maps: MapFunction,
     model: nn.Module,
     inputs: Float32[Tensor, "n c h w"],
     labels: Int64[Tensor, "n"],
     grids: Int64[Tensor, "m 4"],
 ) -> Float32[Tensor, "p"] | None:
-    """Show four images as one, ask for the class of each in turn, and give the share of evidence in its quarter.
+    """Join four images into one, explain the class of each, and return the fraction of evidence in its quarter.
 
     Args:
         make_maps: the method.
-        model: takes inputs of any size, as one with a global average does.
-        inputs: normalised images.
+        model: accepts inputs of any size, such as a network with global average pooling.
+        inputs: normalized images.
         labels: their classes.
-        grids: positions.
+        grids: positions of the images.
     Returns:
-        A share for each image of each grid, 0 for a map without evidence; None if the network does not take inputs of
-        twice the side.
+        A fraction for each image of each grid, 0 for a map without evidence; None if the network does not accept inputs
+        of twice the side.
     Source: Rao et al. 2022, arXiv:2205.11266.
     """
     if not len(grids):
         return torch.zeros(0)
     top, bottom = (torch.cat([inputs[grids[:, a]], inputs[grids[:, b]]], dim=3) for a, b in ((0, 1), (2, 3)))
     tiled = torch.cat([top, bottom], dim=2)
-    shares = []
+    fractions = []
     for quarter in range(4):
         try:
             maps = make_maps(model, tiled, labels[grids[:, quarter]]).cpu()
@@ -74,5 +72,5 @@ def play_grids(
             return None
         own = maps[:, row * height :, column * width :][:, :height, :width].sum((1, 2))
         total = maps.sum((1, 2))
-        shares.append(torch.where(total > 0, own / total.clamp(min=1e-30), 0.0))
-    return torch.stack(shares, 1).flatten()
+        fractions.append(torch.where(total > 0, own / total.clamp(min=1e-30), 0.0))
+    return torch.stack(fractions, 1).flatten()

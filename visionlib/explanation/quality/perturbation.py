@@ -1,4 +1,4 @@
-"""Whether the pixels that a map names matter: they are taken away first, or given first, and the class is watched."""
+"""Deletion and insertion: the probability of the class as pixels are deleted or inserted in order of evidence."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -11,7 +11,7 @@ from torch import Tensor
 from visionlib.data.random import Stream, random_uniform
 
 STEPS = 16
-BASELINE = "all channels of a pixel become the mean colour of the training images, 0 after normalising"
+BASELINE = "all channels of a pixel become the mean colour of the training images, 0 after normalization"
 
 Predict = Callable[[Tensor], Tensor]
 
@@ -26,20 +26,20 @@ def measure_curves(
     seed: int = 0,
     steps: int = STEPS,
 ) -> Float32[Tensor, "n s"]:
-    """Give the probability of each image's class, as more and more pixels are taken away or given.
+    """Return the probability of each image's class as a growing number of pixels is deleted or inserted.
 
-    Pixels go in the order of their cell's evidence, the strongest first; those of equal evidence in an order by seed.
+    Pixels are ordered by the evidence of their cell, in descending order; ties are ordered by seed.
 
     Args:
-        predict: gives probabilities for inputs.
-        inputs: normalised images.
-        classes: whose probability is watched.
-        maps: that are judged.
-        kind: `deletion` begins with the image and ends without, `insertion` the other way round.
-        seed: of the order of equal pixels.
-        steps: equal parts of the pixels.
+        predict: returns probabilities for inputs.
+        inputs: normalized images.
+        classes: whose probability is measured.
+        maps: of the evidence.
+        kind: `deletion` starts from the image, `insertion` from the baseline.
+        seed: of the order of ties.
+        steps: number of equal groups of pixels.
     Returns:
-        The probability at each of steps + 1 stages.
+        The probability before the first step and after each.
     Source: Petsiuk et al. 2018, arXiv:1806.07421.
     """
     ranks = rank_pixels(maps, (inputs.shape[2], inputs.shape[3]), seed)
@@ -47,21 +47,21 @@ def measure_curves(
     values = []
     for step in range(steps + 1):
         is_first = (ranks < round(step / steps * pixels))[:, None].to(inputs.device)
-        shown = inputs.masked_fill(is_first if kind == "deletion" else ~is_first, 0.0)
-        values.append(predict(shown).cpu().gather(1, classes.cpu()[:, None])[:, 0])
+        masked = inputs.masked_fill(is_first if kind == "deletion" else ~is_first, 0.0)
+        values.append(predict(masked).cpu().gather(1, classes.cpu()[:, None])[:, 0])
     return torch.stack(values, 1)
 
 
 def area_under(curves: Float32[Tensor, "n s"]) -> Float32[Tensor, "n"]:
-    """Give the area under each curve over 0 to 1, by trapezoids."""
+    """Return the area under each curve over 0 to 1, by trapezoids."""
     return torch.trapezoid(curves, dx=1 / (curves.shape[1] - 1), dim=1)
 
 
 def rank_pixels(maps: Float32[Tensor, "n mh mw"], size: tuple[int, int], seed: int = 0) -> Int64[Tensor, "n h w"]:
-    """Number the pixels of each image by the evidence of their cell, the strongest 0; equal ones go by seed."""
+    """Rank the pixels of each image by the evidence of their cell, from 0 for the largest; ties are ordered by seed."""
     fine = F.interpolate(maps[:, None], size, mode="nearest-exact")[:, 0].flatten(1)
-    chance = random_uniform(seed, 0, torch.arange(fine.shape[1]), Stream.PIXEL_TIES).argsort()
-    order = chance[fine[:, chance].argsort(dim=1, descending=True, stable=True)]
+    shuffled = random_uniform(seed, 0, torch.arange(fine.shape[1]), Stream.PIXEL_TIES).argsort()
+    order = shuffled[fine[:, shuffled].argsort(dim=1, descending=True, stable=True)]
     ranks = torch.empty_like(order)
     ranks.scatter_(1, order, torch.arange(fine.shape[1]).expand_as(order))
     return ranks.view(-1, *size)

@@ -1,4 +1,4 @@
-"""`MapQuality`: how far the maps of each method can be believed for one network, ranked, and in words."""
+"""`MapQuality`: measures of the reliability of each method's maps for one network, ranked, with a verdict each."""
 
 import math
 from dataclasses import dataclass
@@ -10,6 +10,9 @@ from torch import Tensor
 from visionlib.evaluation.intervals import wilson_interval
 from visionlib.explanation.quality.grid_game import CHANCE
 from visionlib.explanation.quality.sanity import LARGEST_CORRELATION
+from visionlib.inference.trained_model import load_record
+from visionlib.runs import Run
+from visionlib.runs.results import load_result, save_result
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,8 @@ class Figure:
 
     Attributes:
         value: the mean.
-        interval: its 95 % interval; None for fewer than two images.
-        n: images.
+        interval: 95 % interval; None for fewer than two images.
+        n: number of images.
     """
 
     value: float
@@ -27,12 +30,12 @@ class Figure:
     n: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values for JSON."""
+        """Return plain values for JSON."""
         return {"value": self.value, "interval": None if self.interval is None else list(self.interval), "n": self.n}
 
 
 def average(values: Float32[Tensor, "n"] | None) -> Figure | None:
-    """Average what is a number, with the interval of a normal distribution; None if nothing is."""
+    """Average the finite values, with the interval of a normal distribution; None if there are none."""
     if values is None:
         return None
     known = values[values.isfinite()].double()
@@ -45,8 +48,8 @@ def average(values: Float32[Tensor, "n"] | None) -> Figure | None:
     return Figure(mean, (mean - half, mean + half), len(known))
 
 
-def share(hits: Tensor | None) -> Figure | None:
-    """Give the share of hits, with Wilson's interval; None without images."""
+def fraction(hits: Tensor | None) -> Figure | None:
+    """Return the fraction of hits, with Wilson's interval; None without images."""
     if hits is None or not len(hits):
         return None
     count, n = int(hits.sum()), len(hits)
@@ -55,28 +58,29 @@ def share(hits: Tensor | None) -> Figure | None:
 
 @dataclass(frozen=True)
 class MethodQuality:
-    """The figures of one method.
+    """The measures of one method.
 
     Attributes:
         method: its name.
         layers: names of its layers.
-        resolution: height and width of its maps in cells.
-        sanity: Spearman's correlation of maps with those of the network wholly scrambled.
-        scrambling: the same by the part that was scrambled last.
-        pointing_game: share of maps whose maximum lies on the object.
-        energy_in_mask: share of the evidence on the object.
-        grid_pointing: share of the evidence in the right one of four images; chance is a quarter.
-        deletion: area under the class's probability as the strongest pixels are taken away first; low is good.
-        insertion: the same as they are given first; high is good.
+        resolution: height and width of its maps, in cells.
+        sanity: Spearman's correlation with the maps of the network with all weights randomized.
+        sanity_by_part: mean of the same correlation, by the part that was randomized last.
+        pointing_game: fraction of maps whose maximum lies on the object.
+        energy_in_mask: fraction of the evidence on the object.
+        grid_pointing: fraction of the evidence on the right one of four images; chance is a quarter.
+        deletion: area under the probability of the class as the pixels with most evidence are deleted first; low is
+            good.
+        insertion: the same as they are inserted first; high is good.
         agreement: mean correlation with the maps of each other method.
-        constant_fraction: share of maps that are constant.
+        constant_fraction: fraction of maps that are constant.
     """
 
     method: str
     layers: tuple[str, ...]
     resolution: tuple[int, int]
     sanity: Figure | None
-    scrambling: dict[str, float | None]
+    sanity_by_part: dict[str, float | None]
     pointing_game: Figure | None
     energy_in_mask: Figure | None
     grid_pointing: Figure | None
@@ -87,7 +91,7 @@ class MethodQuality:
 
     @property
     def is_passed(self) -> bool | None:
-        """Whether the maps depend on what was learned; None if that could not be measured."""
+        """Whether the maps depend on the learned weights; None if it could not be measured."""
         if self.sanity is None:
             return None
         high = self.sanity.value if self.sanity.interval is None else self.sanity.interval[1]
@@ -95,35 +99,34 @@ class MethodQuality:
 
     @property
     def rank_key(self) -> tuple[float, ...]:
-        """Order of methods, the best first: sane ones, by where they point, then by what their pixels matter."""
-        place = self.pointing_game or self.grid_pointing
+        """Sort key, the best first: the sanity check, then localization, then insertion minus deletion."""
+        localization = self.pointing_game or self.grid_pointing
         gain = 0.0 if self.insertion is None or self.deletion is None else self.insertion.value - self.deletion.value
-        return (0.0 if self.is_passed else 1.0, -(place.value if place else 0.0), -gain)
+        return (0.0 if self.is_passed else 1.0, -(localization.value if localization else 0.0), -gain)
 
     @property
     def verdict(self) -> str:
-        """What the figures mean, in a sentence."""
+        """The conclusion, in a sentence."""
         if self.is_passed is None:
             return "could not be checked: its maps are constant."
         assert self.sanity is not None
         if not self.is_passed:
             return (
-                f"failed the sanity check: with the network scrambled its maps stay alike "
+                f"failed the sanity check: with randomized weights its maps stay similar "
                 f"(correlation {self.sanity.value:.2f}), so they show the image more than the network."
             )
-        found = []
+        localization = ""
         if self.pointing_game is not None:
-            found.append(f"points at the object in {self.pointing_game.value:.0%}")
+            localization = f"; points at the object in {self.pointing_game.value:.0%}"
         elif self.grid_pointing is not None:
-            word = "little more than chance" if self.grid_pointing.value < CHANCE + 0.1 else "chance is 25 %"
-            found.append(
-                f"puts {self.grid_pointing.value:.0%} of its evidence on the right one of four images ({word})"
-            )
-        told = f"; {found[0]}" if found else ""
-        return f"depends on what was learned (correlation {self.sanity.value:.2f} when scrambled){told}."
+            chance = "little more than chance" if self.grid_pointing.value < CHANCE + 0.1 else "chance is 25 %"
+            right = f"{self.grid_pointing.value:.0%} of its evidence on the right one of four images"
+            localization = f"; puts {right} ({chance})"
+        correlation = f"correlation {self.sanity.value:.2f} with randomized weights"
+        return f"depends on the learned weights ({correlation}){localization}."
 
-    def to_dict(self, rank: int, mask_share: Figure | None) -> dict[str, Any]:
-        """Give everything as plain values for JSON."""
+    def to_dict(self, rank: int, mask_fraction: Figure | None) -> dict[str, Any]:
+        """Return plain values for JSON."""
         sanity = self.sanity
         return {
             "method": self.method,
@@ -134,14 +137,14 @@ class MethodQuality:
                 "interval": None if sanity is None or sanity.interval is None else list(sanity.interval),
                 "n": 0 if sanity is None else sanity.n,
                 "is_passed": self.is_passed,
-                "by_part": self.scrambling,
+                "by_part": self.sanity_by_part,
             },
             **{
                 name: None if figure is None else figure.to_dict()
                 for name, figure in (
                     ("pointing_game", self.pointing_game),
                     ("energy_in_mask", self.energy_in_mask),
-                    ("mask_share", mask_share),
+                    ("mask_share", mask_fraction),
                     ("grid_pointing", self.grid_pointing),
                     ("deletion", self.deletion),
                     ("insertion", self.insertion),
@@ -156,43 +159,67 @@ class MethodQuality:
 
 @dataclass(frozen=True)
 class MapQuality:
-    """How far maps can be believed for one network.
+    """Measures of the reliability of maps for one network.
 
     Attributes:
-        methods: their figures, the best first: those that pass the sanity check, by where they point (the pointing game
-            where masks are known, else the grid's), then by insertion less deletion.
-        mask_share: mean share of the image that the object covers; None where masks are not known.
-        n: images.
-        seed: decides which, and the scrambling.
-        baseline: what a pixel becomes that is taken away.
+        methods: the best first: those that pass the sanity check, by the pointing game, or by the grid where there are
+            no masks, then by insertion minus deletion.
+        mask_fraction: mean fraction of the image that the object covers; None without masks.
+        n: number of images.
+        seed: of the images and of the randomized weights.
+        baseline: the value of a deleted pixel.
+        content_hash: of the split that the images are from.
     """
 
     methods: tuple[MethodQuality, ...]
-    mask_share: Figure | None
+    mask_fraction: Figure | None
     n: int
     seed: int
     baseline: str
+    content_hash: str = ""
 
     @property
-    def words(self) -> tuple[str, ...]:
-        """Which method to use, and which ones failed, in sentences."""
+    def conclusions(self) -> tuple[str, ...]:
+        """The method to use, and the methods that failed, in sentences."""
         passed = [one for one in self.methods if one.is_passed]
         failed = [one.method for one in self.methods if one.is_passed is False]
-        told = []
-        if passed:
-            told.append(f"Use {passed[0].method}: it {passed[0].verdict}")
-        else:
-            told.append("No method passed the sanity check: believe none of these maps for this network.")
-        if failed:
-            told.append(f"Failed the sanity check: {', '.join(failed)}.")
-        return tuple(told)
+        best = (
+            f"Use {passed[0].method}: it {passed[0].verdict}"
+            if passed
+            else "No method passed the sanity check: believe none of these maps for this network."
+        )
+        return (best, f"Failed the sanity check: {', '.join(failed)}.") if failed else (best,)
+
+    def save(self, run: Run) -> None:
+        """Write `explanations/quality.json`, of the run's test images.
+
+        Raises:
+            RunError: if the run is damaged, or the folder cannot be written.
+        """
+        hashes = {"weights_sha256": load_record(run).weights_sha256, "content_hash": self.content_hash}
+        save_result(run.explanations / "quality.json", {**hashes, "split": "test", **self.to_dict()})
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "n": self.n,
             "seed": self.seed,
             "baseline": self.baseline,
-            "methods": [one.to_dict(rank, self.mask_share) for rank, one in enumerate(self.methods, 1)],
-            "words": list(self.words),
+            "methods": [one.to_dict(rank, self.mask_fraction) for rank, one in enumerate(self.methods, 1)],
+            "words": list(self.conclusions),
         }
+
+
+def load_quality(run: Run) -> dict[str, Any]:
+    """Read `explanations/quality.json`, as `MapQuality.to_dict` returned it.
+
+    Raises:
+        RunError: if it is absent or damaged, or of other weights than the run's.
+    """
+    return load_result(
+        run.explanations / "quality.json",
+        {"weights_sha256": load_record(run).weights_sha256},
+        lambda record, arrays: record,
+        remedy="visionlib explain RUN --quality",
+        has_arrays=False,
+    )

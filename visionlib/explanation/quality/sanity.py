@@ -1,45 +1,43 @@
-"""Whether maps depend on what the network has learned: they are compared with those of the network scrambled."""
+"""The sanity check: comparison of maps with those of the same network with randomized weights."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
 from visionlib.eval_mode import unwrap_model
+from visionlib.explanation.methods import MapFunction
 from visionlib.explanation.quality.correlation import correlate_ranks
 
 LARGEST_CORRELATION = 0.5
-"""With the network scrambled, above which a map fails: a quarter of the order of its cells would then be that of the
-image, and not of anything learned."""
-
-Maker = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""A method fails from here on: a quarter of the variance of the ranks then comes from the image, not the weights."""
 
 
-def scramble_stages(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
-    """Give copies of a network, of which more and more is scrambled, from the output to the input.
+def randomize_parts(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
+    """Randomize a copy of a network part by part, from the output to the input.
 
-    Scrambled is each part of the network with weights of its own, in the reverse order of their definition: the values
-    of every weight are shuffled, so that they keep their distribution and lose what they have learned.
+    The parts are the network's children with weights, in reverse order of definition. The values of each weight tensor
+    are shuffled, which keeps their distribution.
 
     Yields:
-        The name of the part that was scrambled last, and the network.
-    Source: the cascading randomisation of Adebayo et al. 2018, arXiv:1810.03292, with shuffled instead of new weights.
+        The name of the part that was randomized last, and the copy.
+    Source: the cascading randomization of Adebayo et al. 2018, arXiv:1810.03292, with shuffled instead of new weights.
     """
-    scrambled = copy.deepcopy(unwrap_model(model))
+    randomized = copy.deepcopy(unwrap_model(model))
     generator = torch.Generator().manual_seed(seed)
-    parts = [(name, part) for name, part in scrambled.named_children() if any(True for _ in part.parameters())]
-    for name, part in reversed(parts or [("model", scrambled)]):
+    parts = [(name, part) for name, part in randomized.named_children() if any(True for _ in part.parameters())]
+    for name, part in reversed(parts or [("model", randomized)]):
         with torch.no_grad():
             for weights in part.parameters():
                 order = torch.randperm(weights.numel(), generator=generator).to(weights.device)
                 weights.copy_(weights.flatten()[order].view_as(weights))
-        yield name, scrambled
+        yield name, randomized
 
 
-def compare_with_scrambled(
-    make_maps: Maker,
+def compare_with_randomized(
+    make_maps: MapFunction,
     model: nn.Module,
     inputs: Float32[Tensor, "n c h w"],
     classes: Int64[Tensor, "n"],
@@ -47,22 +45,22 @@ def compare_with_scrambled(
     *,
     seed: int = 0,
 ) -> dict[str, Float32[Tensor, "n"]]:
-    """Correlate each image's map with that of the network, scrambled part by part.
+    """Correlate each image's map with that of the network, randomized part by part.
 
     Args:
         make_maps: the method.
         model: the network; it is left as it was.
-        inputs: normalised images.
-        classes: that are explained, before and after.
+        inputs: normalized images.
+        classes: to explain, before and after.
         before: the maps of the network as it is.
         seed: of the shuffling.
     Returns:
-        By the part that was scrambled last, Spearman's correlation: 0 where the map has become constant, and NaN where
-        it was so before. The last one is that of the network wholly scrambled.
+        Spearman's correlation, by the part that was randomized last: 0 where the map has become constant, NaN where it
+        was constant before. For the last part, all weights are randomized.
     """
-    found = {}
+    correlations = {}
     was_constant = before.amax((1, 2)) == before.amin((1, 2))
-    for name, scrambled in scramble_stages(model, seed):
-        values = correlate_ranks(before, make_maps(scrambled, inputs, classes).cpu())
-        found[name] = torch.where(was_constant, torch.nan, values.nan_to_num(0.0))
-    return found
+    for name, randomized in randomize_parts(model, seed):
+        values = correlate_ranks(before, make_maps(randomized, inputs, classes).cpu())
+        correlations[name] = torch.where(was_constant, torch.nan, values.nan_to_num(0.0))
+    return correlations

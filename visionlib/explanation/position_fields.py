@@ -1,4 +1,4 @@
-"""Which pixels of an image one position of a layer sees, in the pixels as stored."""
+"""The receptive field of one position of a layer, in pixels as stored."""
 
 import math
 
@@ -14,32 +14,32 @@ Box = tuple[tuple[int, int], tuple[int, int]]
 """First and last row, first and last column."""
 
 
-class SeenFields:
-    """Tells the pixels that a position of a layer sees, exactly, as far as they lie within the image.
+class PositionFields:
+    """Exact receptive fields of a layer's positions, clipped to the image.
 
     Args:
-        model: the network; it is followed once, without its arithmetic.
+        model: the network; it is interpreted once, without arithmetic.
         layer: one of its layers.
-        input_size: channels, height and width of what the network takes in.
+        input_size: channels, height and width of the network's inputs.
         image_size: height and width of the images as stored.
     """
 
     def __init__(
         self, model: nn.Module, layer: MapLayer, input_size: tuple[int, int, int], image_size: tuple[int, int]
     ) -> None:
-        self._scales = tuple(stored / taken for stored, taken in zip(image_size, input_size[1:], strict=True))
+        self._scales = tuple(stored / scaled for stored, scaled in zip(image_size, input_size[1:], strict=True))
         self._image_size = image_size
         self._fields = _follow(model, layer, input_size)
 
     def find(self, channel: int, row: int, column: int) -> Box | None:
-        """Give the box of pixels; None if it is not known, for a network that cannot be followed."""
+        """Return the box of pixels; None if the network cannot be interpreted."""
         if self._fields is None:
             return None
         spans = []
         for bound, scale, size in zip(self._fields.bounds, self._scales, self._image_size, strict=True):
-            # Along a dimension in which nothing changes a bound has one entry for all.
+            # Along a dimension in which nothing changes, a bound has one entry for all.
             lengths = zip((0, channel, row, column), bound.shape[1:], strict=True)
-            at = tuple(min(place, length - 1) for place, length in lengths)
+            at = tuple(min(position, length - 1) for position, length in lengths)
             low, high = float(-bound[SEEN_LOW][at]), float(bound[SEEN_HIGH][at])
             if not math.isfinite(low + high):
                 return None

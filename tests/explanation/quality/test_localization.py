@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from visionlib.explanation.quality.localisation import point_at_objects, share_of_objects, share_on_objects
 
 from tests.explanation.networks import Corner
 from visionlib.explanation import make_map_maker
-from visionlib.explanation.quality.localisation import point_at_objects, share_of_objects, share_on_objects
 
 
 def corner_masks(n: int, side: int = 8, *, is_lower: bool = False) -> torch.Tensor:

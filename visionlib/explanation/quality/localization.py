@@ -1,4 +1,4 @@
-"""Whether maps point at the object, where it is known which pixels belong to it."""
+"""Localization of the object by maps, where masks of the object are known."""
 
 import torch
 import torch.nn.functional as F
@@ -6,15 +6,15 @@ from jaxtyping import Bool, Float32
 from torch import Tensor
 
 TOLERANCE = 0.03
-"""How far from the object a maximum may be, as a share of the image's side."""
+"""Largest distance of a maximum from the object, as a fraction of the image's side."""
 
 
 def point_at_objects(maps: Float32[Tensor, "n mh mw"], masks: Bool[Tensor, "n h w"]) -> Bool[Tensor, "n"]:
-    """Tell for each map whether its maximum lies on the object.
+    """Test for each map whether its maximum lies on the object.
 
-    The maximum is a cell, and the object must lie within 3 % of the image's side of the pixel in its middle, at least
-    one pixel: the tolerance of 15 pixels in photographs of 500 that the game is played with. Of several equal cells
-    the first in reading order counts. A constant map has no maximum, and misses.
+    The object must lie within 3 % of the image's side, and at least one pixel, of the pixel in the centre of the
+    maximum's cell. The paper's tolerance is the same: 15 pixels in images of 500. Of several equal maxima the first in
+    reading order counts. A constant map is a miss.
 
     Source: the pointing game of Zhang et al. 2016, arXiv:1608.00507.
     """
@@ -29,16 +29,16 @@ def point_at_objects(maps: Float32[Tensor, "n mh mw"], masks: Bool[Tensor, "n h 
     return masks[torch.arange(len(masks)), row, column] & ~is_constant
 
 
-def share_on_objects(maps: Float32[Tensor, "n mh mw"], masks: Bool[Tensor, "n h w"]) -> Float32[Tensor, "n"]:
-    """Give for each map the share of its evidence that lies on the object; 0 for a map without evidence.
+def fraction_on_objects(maps: Float32[Tensor, "n mh mw"], masks: Bool[Tensor, "n h w"]) -> Float32[Tensor, "n"]:
+    """Return the fraction of each map's evidence on the object; 0 for a map without evidence.
 
-    A cell that the object covers in part counts in part.
+    The evidence of a cell counts in proportion to the part that the object covers.
     """
     covered = F.adaptive_avg_pool2d(masks[:, None].float(), (maps.shape[1], maps.shape[2]))[:, 0]
     total = maps.sum((1, 2))
     return torch.where(total > 0, (maps * covered).sum((1, 2)) / total.clamp(min=1e-30), 0.0)
 
 
-def share_of_objects(masks: Bool[Tensor, "n h w"]) -> Float32[Tensor, "n"]:
-    """Give the share of each image that its object covers: what a map without any knowledge would reach."""
+def mask_fractions(masks: Bool[Tensor, "n h w"]) -> Float32[Tensor, "n"]:
+    """Return the fraction of each image that its object covers: the expectation of an uninformative map."""
     return masks.float().mean((1, 2))
