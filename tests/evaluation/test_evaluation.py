@@ -172,3 +172,36 @@ def test_what_was_held_out_must_fit_too() -> None:
         score_logits(logits, labels, CLASSES, held_out=(logits, torch.tensor([0, 5])))
     with pytest.raises(RunError, match="logits: are of 2 images for 3 labels"):
         score_logits(logits, labels, CLASSES, held_out=(logits, torch.tensor([0, 1, 2])))
+
+
+@pytest.mark.parametrize(("n", "k"), [(300, 7), (300, 3), (0, 3)])
+def test_json_is_read_back_as_the_same_evaluation(n: int, k: int) -> None:
+    logits, labels = 2 * torch.randn(n, k), torch.randint(0, k, (n,))
+    held_out = (torch.randn(50, k), torch.randint(0, k, (50,)))
+    for options in ({}, {"mirror_logits": logits.flip(1)}, {"held_out": held_out}):
+        evaluation = score_logits(logits, labels, tuple(map(str, range(k))), **options)
+        read = Evaluation.from_dict(json.loads(json.dumps(evaluation.to_dict())))
+        if n:
+            assert read == evaluation
+        assert read.to_dict() == evaluation.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (("n",), "evaluation.json: lacks the field 'n'; make it again with `visionlib test`"),
+        (("calibration", "reliability"), "lacks the field 'reliability'"),
+        (("risk_coverage", "area"), "lacks the field 'area'"),
+        (("temperature_note",), "lacks the field 'temperature_note'"),
+    ],
+)
+def test_a_missing_field_is_named(path: tuple[str, ...], message: str) -> None:
+    fields = _evaluate_by_hand().to_dict()
+    owner: Any = fields
+    for name in path[:-1]:
+        owner = owner[name]
+    del owner[path[-1]]
+    with pytest.raises(RunError, match=message):
+        Evaluation.from_dict(fields)
+    with pytest.raises(RunError, match="is damaged"):
+        Evaluation.from_dict({**_evaluate_by_hand().to_dict(), "per_class": None})

@@ -1,14 +1,13 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from visionlib.data import Dataset, hold_out
 from visionlib.data.shapes import load_shapes
 from visionlib.errors import ConfigError, DataError, RunError
-from visionlib.evaluation import evaluate, fit_temperature
+from visionlib.evaluation import evaluate, fit_temperature, load_evaluation
 from visionlib.inference.prediction import predict_logits
 from visionlib.inference.predictions import load_predictions, save_predictions
 from visionlib.inference.trained_model import load_model, save_model
@@ -60,6 +59,19 @@ def test_the_record_on_disk_says_what_the_result_says(copied_run: Run) -> None:
     written = read_json(copied_run.evaluation)
     assert {key: written[key] for key in evaluation.to_dict()} == evaluation.to_dict()
     assert written["split"] == "test"
+    assert load_evaluation(copied_run) == evaluation
+
+
+def test_figures_of_other_weights_or_none_are_refused(copied_run: Run) -> None:
+    with pytest.raises(RunError, match=r"evaluation\.json: the run lacks it; make it anew with `visionlib test`"):
+        load_evaluation(copied_run)
+    evaluate(copied_run)
+    model, record = load_model(copied_run)
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    save_model(copied_run, model, record)
+    with pytest.raises(RunError, match=r"evaluation\.json: belongs to another weights sha256"):
+        load_evaluation(copied_run)
 
 
 def test_no_dataset_is_needed_where_predictions_are_kept(copied_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,9 +151,9 @@ def test_what_is_said_of_the_images_held_out_belongs_to_the_weights(parted: Run,
     model, record = load_model(parted)
     with torch.no_grad():
         next(model.parameters()).add_(1)
-    weights_hash = save_model(parted, model, record)
-    kept, _, _ = load_predictions(parted, weights_hash=_hash_in(parted.predictions))
-    save_predictions(parted, kept, small_shapes.test, weights_hash)
+    stored = load_predictions(parted)
+    weights_sha256 = save_model(parted, model, record).weights_sha256
+    save_predictions(parted, stored.predictions, small_shapes.test, weights_sha256)
     with pytest.raises(RunError, match=r"validation\.npz: was made with other weights"):
         evaluate(parted)
 
@@ -149,8 +161,3 @@ def test_what_is_said_of_the_images_held_out_belongs_to_the_weights(parted: Run,
 def test_a_run_is_scored_on_its_own_split(copied_run: Run, small_shapes: Dataset) -> None:
     with pytest.raises(ConfigError, match="split: a run is scored on its own test split"):
         evaluate(copied_run, small_shapes)  # type: ignore[call-overload]
-
-
-def _hash_in(file: Path) -> str:
-    with np.load(file, allow_pickle=False) as arrays:
-        return str(arrays["weights_sha256"])

@@ -10,6 +10,7 @@ from visionlib.evaluation.coverage import RiskCoverage as RiskCoverage
 from visionlib.evaluation.effective_fields import EffectiveFields as EffectiveFields
 from visionlib.evaluation.effective_fields import measure_effective_fields as measure_effective_fields
 from visionlib.evaluation.evaluation import Evaluation as Evaluation
+from visionlib.evaluation.evaluation import load_evaluation as load_evaluation
 from visionlib.evaluation.from_model import evaluate_model as evaluate_model
 from visionlib.evaluation.from_run import evaluate as evaluate
 from visionlib.evaluation.from_run import evaluate_run as evaluate_run

@@ -1,18 +1,53 @@
 """`Evaluation`: what a network's predictions are worth on a split, each figure with its n, and nothing hidden."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from visionlib.evaluation.calibration import Calibration
+import torch
+
+from visionlib.errors import RunError
+from visionlib.evaluation.calibration import Calibration, ReliabilityBin
 from visionlib.evaluation.class_scores import ClassScore, average_accuracy, average_f1
 from visionlib.evaluation.confusion import ConfusionMatrix
-from visionlib.evaluation.coverage import RiskCoverage
-from visionlib.evaluation.definitions import DEFINITIONS
+from visionlib.evaluation.coverage import CoveragePoint, RiskCoverage
 from visionlib.evaluation.intervals import CONFIDENCE, Interval, wilson_interval
 from visionlib.evaluation.temperature import TemperatureScaling
+from visionlib.inference.predictions import load_predictions
+from visionlib.inference.trained_model import load_record
+from visionlib.runs import Run
+from visionlib.runs.results import load_result, save_result
 
 _PAIRS = 20
+_COMMAND = "visionlib test"
+_REMEDY = f"make it again with `{_COMMAND}`"
+DEFINITIONS = {
+    "accuracy": "share of the images whose largest logit is that of their class; of equal logits the first one counts",
+    "confidence_interval": "95 % Wilson score interval of the share beside it, for images drawn at random",
+    "loss": "cross-entropy in nats without label smoothing, the mean over images; it is the negative log-likelihood",
+    "mirror_accuracy": "accuracy with the logits of each image and of its mirror image averaged; every other figure is "
+    "of the image as it is",
+    "top5_accuracy": "share of the images whose class is among the five largest logits; null for fewer than 6 classes",
+    "balanced_accuracy": "mean of the accuracies of the classes that have images",
+    "macro_f1": "mean of the F1 of the classes that have images",
+    "per_class.accuracy": "recall: share of the class's images that are recognized; null without images",
+    "per_class.recall": "the same figure as accuracy, by its other name",
+    "per_class.precision": "share of the images taken for the class that are of it; null if none is",
+    "per_class.f1": "2 correct / (n + predicted), the harmonic mean of recall and precision; null without images",
+    "confusion.counts": "a row for each true class, a column for each predicted one, in the order of per_class",
+    "confusion.most_confused": "share of the true class's images; ordered by count, then share, then class",
+    "calibration.ece": "expected calibration error: 15 bins of equal width by the probability of the predicted class, "
+    "each above its lower and up to its upper edge, so that 1 is in the last; distance between accuracy and mean "
+    "probability in a bin, averaged over the images",
+    "calibration.brier_score": "squared differences between probabilities and truth, summed over the classes, the mean "
+    "over images: from 0 to 2",
+    "risk_coverage.curve": "share wrong among images of at least a confidence, the probability of the predicted class",
+    "risk_coverage.area": "mean of the risk over the coverages 1/n to 1; best_area if the wrong images came last",
+    "temperature": "what the logits are divided by for the least loss on images held out of the training images; "
+    "before and after are of the test images",
+}
+"""The definition of each measure; it stands beside the measures in `evaluation.json`."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +163,31 @@ class Evaluation:
             "definitions": dict(DEFINITIONS),
         }
 
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "Evaluation":
+        """Return the evaluation that `to_dict` wrote.
+
+        Raises:
+            RunError: if a field is missing or has another type; the message names it.
+        """
+        try:
+            return _parse(fields)
+        except KeyError as error:
+            problem = f"lacks the field {error}"
+        except (TypeError, ValueError, AttributeError) as error:
+            problem = f"is damaged ({error})"
+        raise RunError("evaluation.json", problem, _REMEDY)
+
+    def save(self, run: Run) -> None:
+        """Write `evaluation.json`, with the hashes of the weights and of the test images of the run's predictions.
+
+        Raises:
+            RunError: if the run's predictions are absent or damaged, or the run cannot be written to.
+        """
+        stored = load_predictions(run)
+        hashes = {"content_hash": stored.content_hash, "weights_sha256": stored.record.weights_sha256}
+        save_result(run.evaluation, {"split": "test", **hashes, **self.to_dict()})
+
     def _repr_html_(self) -> str:
         """Show the tables in a notebook."""
         from visionlib.evaluation.render_html import to_html
@@ -136,6 +196,54 @@ class Evaluation:
 
     def _share(self, correct: int | None) -> float | None:
         return None if correct is None or not self.n else correct / self.n
+
+
+def load_evaluation(run: Run) -> Evaluation:
+    """Read a run's `evaluation.json`.
+
+    Raises:
+        RunError: if it is absent, damaged or of other weights.
+    """
+    return load_result(
+        run.evaluation,
+        {"weights_sha256": load_record(run).weights_sha256},
+        lambda fields, _: Evaluation.from_dict(fields),
+        remedy=_COMMAND,
+        has_arrays=False,
+    )
+
+
+def _parse(fields: Mapping[str, Any]) -> Evaluation:
+    n, calibration, coverage = int(fields["n"]), fields["calibration"], fields["risk_coverage"]
+    counts = torch.tensor(fields["confusion"]["counts"], dtype=torch.int64)
+    before = _parse_calibration(calibration, fields["loss"])
+    scaling, temperature = fields["temperature"], None
+    if scaling is not None:
+        after = _parse_calibration(scaling["after"], scaling["after"]["loss"])
+        temperature = TemperatureScaling(float(scaling["value"]), int(scaling["n"]), before, after)
+    return Evaluation(
+        confusion=ConfusionMatrix(counts, tuple(str(entry["class"]) for entry in fields["per_class"])),
+        calibration=before,
+        coverage=RiskCoverage(
+            tuple(CoveragePoint(*(p[name] for name in ("confidence", "n", "wrong")), n) for p in coverage["curve"]),
+            coverage["area"],
+            coverage["best_area"],
+        ),
+        top5_correct=_count(fields["top5_accuracy"], n),
+        mirror_correct=_count(fields["mirror_accuracy"], n),
+        temperature=temperature,
+        temperature_note=str(fields["temperature_note"]),
+    )
+
+
+def _parse_calibration(fields: Mapping[str, Any], loss: float | None) -> Calibration:
+    names = ("lowest", "highest", "n", "correct", "mean_confidence")
+    bins = tuple(ReliabilityBin(*(entry[name] for name in names)) for entry in fields["reliability"])
+    return Calibration(loss, fields["brier_score"], bins)
+
+
+def _count(accuracy: float | None, n: int) -> int | None:
+    return None if accuracy is None else round(accuracy * n)
 
 
 def _as_list(interval: Interval | None) -> list[float] | None:

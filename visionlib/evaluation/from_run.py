@@ -15,7 +15,7 @@ from visionlib.evaluation.scoring import NONE_HELD_OUT, HeldOut, score_logits
 from visionlib.inference.predictions import load_predictions, predict_split, save_predictions
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import TrainedModel, load_record
-from visionlib.runs import Run, open_run, read_json, write_json
+from visionlib.runs import Run, open_run, read_json
 
 
 @overload
@@ -104,15 +104,7 @@ def evaluate_run(
         held_out=held_out,
         note=note,
     )
-    write_json(
-        run.evaluation,
-        {
-            "split": "test",
-            "content_hash": stored.content_hash,
-            "weights_sha256": stored.record.weights_sha256,
-            **evaluation.to_dict(),
-        },
-    )
+    evaluation.save(run)
     return evaluation
 
 
