@@ -20,12 +20,12 @@ def run(trained: Run, tmp_path: Path) -> Run:
     return Run(tmp_path / "run")
 
 
-def test_it_makes_maps_keeps_them_and_draws_them(run: Run, tmp_path: Path) -> None:
-    told = visionlib("explain", "run", "--n", "30", "--picture", "maps.png", cwd=tmp_path)
-    assert told.returncode == 0, told.stderr
-    assert "maps of 30 test images" in told.stdout
-    assert "layercam-fused" in told.stdout
-    assert "layer2, layer3" in told.stdout
+def test_it_makes_maps_saves_them_and_draws_them(run: Run, tmp_path: Path) -> None:
+    done = visionlib("explain", "run", "--n", "30", "--picture", "maps.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "maps of 30 test images" in done.stdout
+    assert "layercam-fused" in done.stdout
+    assert "layer2, layer3" in done.stdout
     manifest = read_json(run.explanations / "manifest.json")
     assert manifest["n"] == 30
     assert [one["target"] for one in manifest["maps"]] == ["predicted", "true"]
@@ -34,13 +34,13 @@ def test_it_makes_maps_keeps_them_and_draws_them(run: Run, tmp_path: Path) -> No
 
 
 def test_as_json_with_quality(run: Run, tmp_path: Path) -> None:
-    told = visionlib(
+    done = visionlib(
         *("explain", "run", "--of", "3,1", "--method", "gradient", "--method", "layercam", "--target", "rows"),
         *("--quality", "--quality-n", "12", "--picture", "maps.svg", "--smooth", "--json"),
         cwd=tmp_path,
     )
-    assert told.returncode == 0, told.stderr
-    result = json.loads(told.stdout)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
     assert [one["method"] for one in result["explanations"]] == ["gradient", "layercam"]
     assert [one["index"] for one in result["explanations"][0]["images"]] == [3, 1]
     assert {one["explained"] for one in result["explanations"][0]["images"]} == {"rows"}
@@ -52,8 +52,8 @@ def test_as_json_with_quality(run: Run, tmp_path: Path) -> None:
 
 def test_layers_can_be_repeated_for_maps_of_each(run: Run, tmp_path: Path) -> None:
     layers = ("--layers", "layer2", "--layers", "layer3", "--layers", "layer2,layer3")
-    told = visionlib("explain", "run", "--of", "3,1", "--method", "layercam", *layers, "--target", "true", cwd=tmp_path)
-    assert told.returncode == 0, told.stderr
+    done = visionlib("explain", "run", "--of", "3,1", "--method", "layercam", *layers, "--target", "true", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     kept = read_json(run.explanations / "manifest.json")["maps"]
     assert [one["layers"] for one in kept] == [["layer2"], ["layer3"], ["layer2", "layer3"]]
     assert [one["key"] for one in kept] == [
@@ -62,9 +62,9 @@ def test_layers_can_be_repeated_for_maps_of_each(run: Run, tmp_path: Path) -> No
 
 
 def test_it_lists_the_methods(tmp_path: Path) -> None:
-    told = visionlib("explain", "any", "--method", "list", cwd=tmp_path)
-    assert told.returncode == 0
-    assert "grad-cam++" in told.stdout
+    done = visionlib("explain", "any", "--method", "list", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "grad-cam++" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_it_lists_the_methods(tmp_path: Path) -> None:
         (["--method", "gradient", "--layers", "layer1"], "error: gradient: its maps are of the input, and of no layer"),
     ],
 )
-def test_wrong_use_is_told_in_one_line(run: Run, tmp_path: Path, arguments: list[str], message: str) -> None:
-    told = visionlib("explain", "run", "--n", "5", *arguments, cwd=tmp_path)
-    assert told.returncode in (1, 2)
-    assert message in told.stderr
-    assert len(told.stderr.strip().splitlines()) == 1
+def test_wrong_use_is_one_line(run: Run, tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = visionlib("explain", "run", "--n", "5", *arguments, cwd=tmp_path)
+    assert done.returncode in (1, 2)
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

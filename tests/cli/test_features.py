@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -13,7 +12,7 @@ from tests.inspection.planted import striped_dataset
 from visionlib.data import load_dataset
 from visionlib.explanation import extract_feature_maps, find_exciting_images
 from visionlib.inference.run_data import load_run_data
-from visionlib.inference.trained_model import load_model
+from visionlib.inference.trained_model import TrainedModel
 from visionlib.runs import Run
 from visionlib.training import train
 
@@ -32,31 +31,30 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_without_an_option_the_layers_are_listed(home: Path) -> None:
-    told = visionlib("features", "run", cwd=home)
-    assert told.returncode == 0, told.stderr
+    done = visionlib("features", "run", cwd=home)
+    assert done.returncode == 0, done.stderr
     for part in ("layers with a map of positions", "layer1.0.conv1", "Conv2d", "--exciting FILE --channel 3,5"):
-        assert part in told.stdout
-    assert told.stderr == ""
-    assert "\x1b" not in told.stdout
+        assert part in done.stdout
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
     layers = json.loads(visionlib("features", "run", "--json", cwd=home).stdout)["layers"]
     assert layers[0]["layer"] == "conv1"
 
 
-def test_everything_at_once_is_what_the_library_finds(home: Path) -> None:
+def test_everything_at_once_equals_the_library(home: Path) -> None:
     drawn = ["--picture", "maps.png", "--exciting", "images.svg"]
-    told = visionlib("features", "run", "--layer", "layer2", "--of", 4, *drawn, "--channel", "3,1", "--json", cwd=home)
-    assert told.returncode == 0, told.stderr
-    assert told.stderr.splitlines() == ["drawn: maps.png", "drawn: images.svg"]
-    record = json.loads(told.stdout)
+    done = visionlib("features", "run", "--layer", "layer2", "--of", 4, *drawn, "--channel", "3,1", "--json", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == ["drawn: maps.png", "drawn: images.svg"]
+    record = json.loads(done.stdout)
     run = Run(home / "run")
-    model, trained = load_model(run)
+    model = TrainedModel.from_run(run)
     test = load_run_data(run).test
-    inputs: dict[str, Any] = {"mean": trained.mean, "std": trained.std, "side_px": trained.input_size[0]}
-    place = int((test.index == 4).nonzero())
-    maps = extract_feature_maps(model, test.images[place : place + 1], "layer2", **inputs)
-    name = test.classes[int(test.labels[place])]
+    position = int((test.index == 4).nonzero())
+    maps = extract_feature_maps(model, test.images[position : position + 1], "layer2")
+    name = test.classes[int(test.labels[position])]
     assert record["feature_maps"] == {"split": "test", "index": 4, "class": name, **maps.to_dict(channels=(3, 1))}
-    found = find_exciting_images(model, test, "layer2", (3, 1), **inputs)
+    found = find_exciting_images(model, test, "layer2", (3, 1))
     assert record["exciting_images"] == {"split": "test", **found.to_dict()}
     with Image.open(home / "maps.png") as picture:
         assert picture.text["Description"].startswith(f"test image 4, {name}: 2 of ")  # type: ignore[attr-defined]
@@ -65,16 +63,16 @@ def test_everything_at_once_is_what_the_library_finds(home: Path) -> None:
 
 
 def test_filters_and_outstanding_channels_as_tables(home: Path) -> None:
-    told = visionlib("features", "run", "--filters", "filters.png", cwd=home)
-    assert told.returncode == 0, told.stderr
-    assert "conv1: 16 filters of 3 x 3 on 1 channels; length " in told.stdout
-    told = visionlib("features", "run", "--layer", "layer3", "--exciting", "images.png", "--count", 2, cwd=home)
-    assert told.returncode == 0, told.stderr
-    assert "images of 30 (test) that excite channels of layer3 most" in " ".join(told.stdout.split())
+    done = visionlib("features", "run", "--filters", "filters.png", cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert "conv1: 16 filters of 3 x 3 on 1 channels; norm " in done.stdout
+    done = visionlib("features", "run", "--layer", "layer3", "--exciting", "images.png", "--count", 2, cwd=home)
+    assert done.returncode == 0, done.stderr
+    assert "images of 30 (test) that excite channels of layer3 most" in " ".join(done.stdout.split())
     assert (home / "filters.png").is_file()
     assert (home / "images.png").is_file()
-    told = visionlib("features", "run", "--layer", "layer1", "--split", "train", cwd=home)
-    assert "feature maps of layer1, 16 x 16: train image 0," in told.stdout
+    done = visionlib("features", "run", "--layer", "layer1", "--split", "train", cwd=home)
+    assert "feature maps of layer1, 16 x 16: train image 0," in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -93,18 +91,18 @@ def test_filters_and_outstanding_channels_as_tables(home: Path) -> None:
         (["--filters", "none/a.png"], 2, "none/a.png: there is no folder none"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(home: Path, options: list[object], code: int, message: str) -> None:
-    told = visionlib("features", "run", *options, cwd=home, COLUMNS="300")
-    assert told.returncode == code, told.stderr
-    assert told.stdout == ""
-    (line,) = told.stderr.splitlines()
+def test_errors_are_one_line(home: Path, options: list[object], code: int, message: str) -> None:
+    done = visionlib("features", "run", *options, cwd=home, COLUMNS="300")
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
     assert message in line
 
 
-def test_a_folder_that_is_no_run_is_told(home: Path) -> None:
-    told = visionlib("features", "stripes", cwd=home)
-    assert told.returncode == 1
-    assert "stripes: is no run" in told.stderr
+def test_a_folder_that_is_no_run_is_an_error(home: Path) -> None:
+    done = visionlib("features", "stripes", cwd=home)
+    assert done.returncode == 1
+    assert "stripes: is no run" in done.stderr
 
 
 def test_a_picture_is_the_same_twice(home: Path) -> None:

@@ -1,4 +1,4 @@
-"""Networks that are known by hand: what each channel answers to can be told without running them."""
+"""Networks solved by hand: what each channel detects is known without running them."""
 
 from typing import Any
 
@@ -6,9 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from visionlib.data import ImageSplit
+from visionlib.inference.trained_model import TrainedModel
 
-PLAIN: dict[str, Any] = {"mean": (0.0,), "std": (1.0 / 255,)}
-"""Lets the inputs be the pixels as they are, 0 to 255."""
+
+def on_pixels(network: nn.Module, **fields: Any) -> TrainedModel:
+    """Complete a network so that its inputs are the pixels as they are, 0 to 255."""
+    return TrainedModel.from_network(network, (0.0,), (1.0 / 255,), **fields)
 
 
 class SpotDetector(nn.Module):

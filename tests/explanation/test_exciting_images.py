@@ -1,5 +1,4 @@
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -7,17 +6,18 @@ import torch
 from torch import nn
 
 from tests.evaluation.test_gallery import HOSTILE, assert_tidy, render, texts
-from tests.explanation.detectors import PLAIN, SpotDetector, spotted_split
+from tests.explanation.detectors import SpotDetector, on_pixels, spotted_split
 from visionlib.data import ImageSplit
 from visionlib.errors import ConfigError, DataError, RunError
 from visionlib.explanation import extract_feature_maps, find_exciting_images
 from visionlib.explanation.exciting_pictures import describe_exciting_images, draw_exciting_images
+from visionlib.inference.trained_model import TrainedModel
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 23, 250])
 def test_the_brightest_spots_are_found_with_their_places(batch_size: int) -> None:
     split, spots = spotted_split()
-    found = find_exciting_images(SpotDetector(), split, "relu", k=5, batch_size=batch_size, **PLAIN)
+    found = find_exciting_images(on_pixels(SpotDetector()), split, "relu", k=5, batch_size=batch_size)
     order = sorted(range(len(spots)), key=lambda number: -spots[number][2])[:5]
     assert found.channels == (0, 1, 2)
     assert found.positions[0].tolist() == order
@@ -30,14 +30,14 @@ def test_the_brightest_spots_are_found_with_their_places(batch_size: int) -> Non
     assert found.fields[0][0] == ((row - 1, row + 1), (column - 1, column + 1))
     peaks = [brightness for _, _, brightness in spots]
     assert float(found.means[0]) == pytest.approx(np.mean(peaks), rel=1e-5)
-    assert float(found.deviations[0]) == pytest.approx(np.std(peaks), rel=1e-4)
+    assert float(found.stds[0]) == pytest.approx(np.std(peaks), rel=1e-4)
     above = (max(peaks) - np.mean(peaks)) / np.std(peaks)
     assert float(found.stands_out[0]) == pytest.approx(above, rel=1e-4)
 
 
-def test_a_channel_that_never_answers_is_told() -> None:
+def test_a_channel_without_activation_is_constant() -> None:
     split, _ = spotted_split()
-    found = find_exciting_images(SpotDetector(), split, "relu", k=3, **PLAIN)
+    found = find_exciting_images(on_pixels(SpotDetector()), split, "relu", k=3)
     assert found.is_constant.tolist() == [False, True, True]
     assert found.stands_out.tolist()[1:] == [0.0, 0.0]
     assert found.positions[2].tolist() == [0, 1, 2]  # of equal ones the first
@@ -51,9 +51,9 @@ def test_any_channels_equal_a_search_through_all_maps_at_once(by: str) -> None:
     model = nn.Sequential(nn.Conv2d(3, 7, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     images = torch.randint(0, 256, (61, 3, 12, 10), dtype=torch.uint8)
     split = ImageSplit(images, torch.zeros(61, dtype=torch.int64), ("only",), torch.arange(61))
-    settings: dict[str, Any] = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
-    found = find_exciting_images(model, split, "1", (5, 2), k=6, by=by, batch_size=8, **settings)  # type: ignore[arg-type]
-    maps = extract_feature_maps(model, images, "1", **settings).maps
+    trained = TrainedModel.from_network(model, (0.5,) * 3, (0.25,) * 3)
+    found = find_exciting_images(trained, split, "1", (5, 2), k=6, by=by, batch_size=8)  # type: ignore[arg-type]
+    maps = extract_feature_maps(trained, images, "1").maps
     for place, channel in enumerate((5, 2)):
         values = [float(m.max() if by == "peak" else m.mean()) for m in maps[:, channel]]
         order = sorted(range(61), key=lambda number: (-values[number], number))[:6]
@@ -65,23 +65,23 @@ def test_any_channels_equal_a_search_through_all_maps_at_once(by: str) -> None:
     assert found.fields[1][0] == ((2 * row, 2 * row + 2), (2 * column, 2 * column + 2))
 
 
-def test_fields_are_told_in_the_pixels_as_stored() -> None:
+def test_receptive_fields_are_in_pixels_as_stored() -> None:
     images = torch.zeros(1, 1, 18, 18, dtype=torch.uint8)
     images[0, 0, 6:12, 6:12] = 255
     split = ImageSplit(images, torch.tensor([0]), ("only",), torch.tensor([0]))
-    found = find_exciting_images(SpotDetector(), split, "conv", (0,), side_px=9, **PLAIN)
+    found = find_exciting_images(on_pixels(SpotDetector(), side_px=9), split, "conv", (0,))
     assert found.places[0, 0].tolist() == [4, 4]
     assert found.fields[0][0] == ((6, 11), (6, 11))
 
 
-def test_a_network_that_cannot_be_followed_has_no_fields() -> None:
+def test_a_network_that_cannot_be_interpreted_has_no_receptive_fields() -> None:
     class Odd(SpotDetector):
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-            assert float(inputs.sum()) < 1e30  # asks for a value, which there is none of without arithmetic
+            assert float(inputs.sum()) < 1e30  # needs a value, which does not exist without arithmetic
             return super().forward(inputs)
 
     split, spots = spotted_split()
-    found = find_exciting_images(Odd(), split, "conv", (0,), k=2, **PLAIN)
+    found = find_exciting_images(on_pixels(Odd()), split, "conv", (0,), k=2)
     assert found.values[0, 0] == pytest.approx(max(brightness for _, _, brightness in spots))
     draw_exciting_images(found, split.images)
     if found.fields[0][0] is not None:
@@ -89,9 +89,9 @@ def test_a_network_that_cannot_be_followed_has_no_fields() -> None:
         assert found.fields[0][0] == ((row - 1, row + 1), (column - 1, column + 1))
 
 
-def test_json_holds_what_was_found() -> None:
+def test_json_holds_the_images() -> None:
     split, spots = spotted_split()
-    found = find_exciting_images(SpotDetector(), split, "conv", (0, 2), k=40, **PLAIN)
+    found = find_exciting_images(on_pixels(SpotDetector()), split, "conv", (0, 2), k=40)
     assert found.k == 23
     told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert (told["layer"], told["n"], told["by"], told["channels"]) == ("conv", 23, "peak", 3)
@@ -105,19 +105,19 @@ def test_json_holds_what_was_found() -> None:
 def test_what_cannot_be_searched_is_refused() -> None:
     split, _ = spotted_split()
     with pytest.raises(ConfigError, match=r"channels: 3 is out of range; conv has channels 0\.\.2"):
-        find_exciting_images(SpotDetector(), split, "conv", (0, 3), **PLAIN)
+        find_exciting_images(on_pixels(SpotDetector()), split, "conv", (0, 3))
     with pytest.raises(ConfigError, match="channels: there are none"):
-        find_exciting_images(SpotDetector(), split, "conv", (), **PLAIN)
+        find_exciting_images(on_pixels(SpotDetector()), split, "conv", ())
     with pytest.raises(ConfigError, match="k: 0 is out of range"):
-        find_exciting_images(SpotDetector(), split, "conv", k=0, **PLAIN)
+        find_exciting_images(on_pixels(SpotDetector()), split, "conv", k=0)
     empty = ImageSplit(split.images[:0], split.labels[:0], split.classes, split.index[:0])
     with pytest.raises(DataError, match="split: has no images"):
-        find_exciting_images(SpotDetector(), empty, "conv", **PLAIN)
+        find_exciting_images(on_pixels(SpotDetector()), empty, "conv")
 
 
-def test_the_picture_boxes_what_was_seen() -> None:
+def test_the_picture_boxes_the_receptive_field() -> None:
     split, _ = spotted_split()
-    found = find_exciting_images(SpotDetector(), split, "conv", (0, 1), k=3, **PLAIN)
+    found = find_exciting_images(on_pixels(SpotDetector()), split, "conv", (0, 1), k=3)
     figure = draw_exciting_images(found, split.images)
     assert_tidy(figure)
     axes = figure.axes[0]
@@ -141,7 +141,7 @@ def test_hostile_class_names_stay_in_their_places() -> None:
     images = torch.randint(0, 256, (n, 3, 32, 32), dtype=torch.uint8)
     split = ImageSplit(images, torch.arange(n), tuple(HOSTILE), torch.arange(n))
     model = nn.Sequential(nn.Conv2d(3, 50, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    found = find_exciting_images(model, split, "0", k=n, mean=(0.5,) * 3, std=(0.2,) * 3)
+    found = find_exciting_images(TrainedModel.from_network(model, (0.5,) * 3, (0.2,) * 3), split, "0", k=n)
     figure = draw_exciting_images(found.take(4), images)
     assert_tidy(figure)
     assert render(figure).shape[1] <= 900

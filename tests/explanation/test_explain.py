@@ -1,4 +1,4 @@
-"""`explain`: of a run and of a network, and what is told when something is wrong."""
+"""`explain` of a run, a trained model and a network; the maps that a run keeps; errors in one line."""
 
 import dataclasses
 import json
@@ -10,19 +10,27 @@ import pytest
 import torch
 
 from tests.explanation.networks import Blind, Tiny
-from tests.explanation.test_borrowed import state_of
-from visionlib import explain
+from tests.explanation.test_state_restored import state_of
+from visionlib import evaluate, explain
 from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError, ModelError, RunError
-from visionlib.explanation import DEFAULT_METHOD, METHODS, load_explanations, make_map_maker, save_explanations
+from visionlib.explanation import (
+    DEFAULT_METHOD,
+    METHODS,
+    StoredExplanations,
+    explain_run,
+    load_explanations,
+    make_map_maker,
+)
+from visionlib.explanation.explanation import Explanation
 from visionlib.explanation.overlay import enlarge, overlay_maps
 from visionlib.explanation.pictures import describe_explanations, draw_explanations
 from visionlib.explanation.selection import choose_positions
 from visionlib.inference.prediction import predict_logits
 from visionlib.inference.predictions import load_predictions
 from visionlib.inference.preprocessing import normalize_images
-from visionlib.inference.trained_model import load_model, load_record
-from visionlib.runs import Run, read_json, write_json
+from visionlib.inference.trained_model import TrainedModel, load_model, load_record
+from visionlib.runs import Run, hash_file, read_json, write_json
 
 
 @pytest.fixture
@@ -31,18 +39,18 @@ def run(finished_run: Run, tmp_path: Path) -> Run:
     return Run(tmp_path / "run")
 
 
-def test_of_a_run_it_explains_what_the_run_predicts(run: Run, small_shapes: Dataset) -> None:
+def test_of_a_run_it_explains_the_predictions_of_the_run(run: Run, small_shapes: Dataset) -> None:
     made = explain(run, small_shapes.test, precision="fp32")
-    predictions, labels, _ = load_predictions(run, weights_hash=load_record(run).weights_sha256)
+    stored = load_predictions(run)
     assert made.method == DEFAULT_METHOD
     assert made.layers == ("layer2", "layer3")
     assert made.resolution == (8, 8)
-    assert torch.equal(made.predictions, predictions.logits.argmax(1))
+    assert torch.equal(made.predictions, stored.predictions.logits.argmax(1))
     assert torch.equal(made.classes, made.predictions)
-    expected = predictions.logits.softmax(1).amax(1)
+    expected = stored.predictions.logits.softmax(1).amax(1)
     assert made.probabilities.numpy() == pytest.approx(expected.numpy(), abs=1e-4)
     assert made.labels is not None
-    assert torch.equal(made.labels, labels)
+    assert torch.equal(made.labels, stored.labels)
     assert torch.equal(made.images, small_shapes.test.images)
     assert bool((made.maps >= 0).all())
     model, record = load_model(run)
@@ -122,6 +130,57 @@ def test_raw_pixels_without_labels_and_one_image_alone() -> None:
     assert none.to_dict()["images"] == []
 
 
+def test_a_network_alone_needs_mean_and_std_as_in_evaluate() -> None:
+    model, split = Tiny(), split_of()
+    message = "mean, std: are not known of a network alone; give those that it was trained with, or a dataset"
+    for images in (split, split.images):
+        with pytest.raises(ConfigError, match=message):
+            explain(model, images)
+        with pytest.raises(ConfigError, match=message):
+            explain(model, images, mean=(0.5,) * 3)
+
+
+def test_a_dataset_gives_mean_and_std_of_its_training_split_and_a_constant_channel_counts_as_1() -> None:
+    train, test = split_of(12), split_of(6)
+    train.images[:, 1] = 51
+    test.images[:, 1] = 51
+    dataset = Dataset("constant", {"train": train, "test": test}, test.classes)
+    assert train.std[1] == 0
+    model = Tiny()
+    explanation = explain(model, dataset, target="true")
+    assert torch.equal(explanation.images, test.images)
+    std = (train.std[0], 1.0, train.std[2])
+    expected = explain(model, test, target="true", mean=train.mean, std=std)
+    assert torch.equal(explanation.maps, expected.maps)
+    assert torch.equal(explanation.probabilities, expected.probabilities)
+    right = int((explanation.predictions == test.labels).sum())
+    assert evaluate(model, dataset).correct == right
+    assert not torch.equal(explain(model, dataset, mean=(0.1,) * 3).maps, explain(model, dataset).maps)
+
+
+def test_a_trained_model_is_explained_like_its_run(run: Run, small_shapes: Dataset) -> None:
+    part = small_shapes.test.subset(torch.arange(8))
+    model = TrainedModel.from_run(run)
+    assert torch.equal(explain(model, part).maps, explain(run, part).maps)
+    dataset = Dataset("part", {"train": small_shapes.train, "test": part}, part.classes)
+    assert torch.equal(explain(model, dataset).maps, explain(run, dataset).maps)
+    assert not torch.equal(explain(model, part, precision="bf16").maps, explain(model, part).maps)
+    with pytest.raises(ConfigError, match="images: there are none to explain"):
+        explain(model)
+    with pytest.raises(ConfigError, match="images: have other classes than the network"):
+        explain(model, split_of())
+
+
+def test_a_run_is_explained_in_the_precision_of_its_training(run: Run, small_shapes: Dataset) -> None:
+    part = small_shapes.test.subset(torch.arange(8))
+    maps = {precision: explain(run, part, precision=precision).maps for precision in ("fp32", "bf16")}
+    assert not torch.equal(maps["fp32"], maps["bf16"])
+    config = read_json(run.config)
+    for precision in ("fp32", "bf16"):
+        write_json(run.config, {**config, "compute": {**config["compute"], "precision": precision}})
+        assert torch.equal(explain(run, part).maps, maps[precision])
+
+
 def test_constant_maps_are_flagged_and_divided_by_nothing() -> None:
     images = torch.randint(0, 256, (3, 1, 8, 8), dtype=torch.uint8)
     made = explain(Blind(), images, mean=(0.5,), std=(0.5,))
@@ -132,7 +191,7 @@ def test_constant_maps_are_flagged_and_divided_by_nothing() -> None:
     draw_explanations([made])
 
 
-def test_what_is_wrong_is_told_in_one_line(run: Run, small_shapes: Dataset) -> None:
+def test_errors_are_one_line(run: Run, small_shapes: Dataset) -> None:
     split = small_shapes.test
     with pytest.raises(ConfigError, match="target moon: there is no such class; known are: circle, "):
         explain(run, split, target="moon")
@@ -142,11 +201,11 @@ def test_what_is_wrong_is_told_in_one_line(run: Run, small_shapes: Dataset) -> N
         explain(run, split.images, target="true")
     with pytest.raises(ConfigError, match=r"images: are float32 of shape \(70, 3, 16, 16\); give raw pixels"):
         explain(run, split.images.float())
-    with pytest.raises(ConfigError, match="images: have other classes than the run"):
+    with pytest.raises(ConfigError, match="images: have other classes than the network"):
         explain(run, split_of())
     with pytest.raises(ConfigError, match="images: there are none to explain"):
         explain(Tiny())
-    with pytest.raises(ConfigError, match="mean, std, side_px: are the run's own"):
+    with pytest.raises(ConfigError, match="mean, std, side_px: are known already; leave them out"):
         explain(run, split, side_px=8)
     with pytest.raises(ModelError, match="layer 'layer9': is not in the network; close to it: layer"):
         explain(run, split, layers=["layer9"])
@@ -156,47 +215,109 @@ def test_what_is_wrong_is_told_in_one_line(run: Run, small_shapes: Dataset) -> N
         explain(run, n=0, dataset=small_shapes)
 
 
-RECORD = {"dataset": "shapes", "content_hash": "x", "split": "test", "seed": 0, "selection": "some"}
+def store(run: Run, explanations: list[Explanation]) -> None:
+    fields = {"dataset": "shapes", "content_hash": "x", "seed": 0, "selection": "some"}
+    StoredExplanations.from_explanations(explanations, **fields).save(run)
 
 
-def test_what_is_kept_comes_back(run: Run, small_shapes: Dataset) -> None:
+def test_maps_that_a_run_keeps_are_read_back(run: Run, small_shapes: Dataset) -> None:
     part = small_shapes.test.subset(torch.arange(9))
-    made = [explain(run, part, target=target) for target in ("predicted", "true")]
-    save_explanations(run, made, RECORD)
-    kept = load_explanations(run)
-    assert [one.key for one in kept.maps] == ["layercam-fused.predicted", "layercam-fused.true"]
-    assert kept.maps[0].resolution == (8, 8)
-    assert torch.equal(kept.index, part.index)
-    for one, entry in zip(made, kept.maps, strict=True):
-        values = kept.values[entry.key].float() / 255 * kept.peaks[entry.key][:, None, None]
+    explanations = [explain(run, part, target=target) for target in ("predicted", "true")]
+    store(run, explanations)
+    stored = load_explanations(run)
+    assert [one.key for one in stored.maps] == ["layercam-fused.predicted", "layercam-fused.true"]
+    assert stored.maps[0].resolution == (8, 8)
+    assert torch.equal(stored.index, part.index)
+    for one, entry in zip(explanations, stored.maps, strict=True):
+        values = stored.values[entry.key].float() / 255 * stored.peaks[entry.key][:, None, None]
         bound = one.maps.amax((1, 2)).numpy()[:, None, None] / 500 + 1e-6
         assert bool((np.abs(values.numpy() - one.maps.numpy()) <= bound).all())
     first = (run.explanations / "maps.npz").read_bytes()
-    save_explanations(run, made, RECORD)
+    store(run, explanations)
     assert (run.explanations / "maps.npz").read_bytes() == first
 
 
-def test_kept_maps_that_do_not_belong_are_refused(run: Run, small_shapes: Dataset) -> None:
+def test_explaining_a_run_keeps_the_maps_of_its_test_images(run: Run, small_shapes: Dataset) -> None:
+    explanation = explain(run, n=20, seed=3, dataset=small_shapes)
+    stored = load_explanations(run)
+    assert [entry.key for entry in stored.maps] == ["layercam-fused.predicted"]
+    assert torch.equal(stored.index, explanation.index)
+    assert torch.equal(stored.peaks["layercam-fused.predicted"], explanation.maps.amax((1, 2)))
+    (run.explanations / "manifest.json").unlink()
+    explanations = explain_run(run, n=20, seed=3, dataset=small_shapes)
+    assert [one.target for one in explanations] == ["predicted", "true"]
+    assert torch.equal(explanations[0].maps, explanation.maps)
+    manifest = read_json(run.explanations / "manifest.json")
+    assert [entry["key"] for entry in manifest["maps"]] == ["layercam-fused.predicted", "layercam-fused.true"]
+    assert (manifest["dataset"], manifest["split"], manifest["seed"], manifest["n"]) == ("shapes", "test", 3, 20)
+    assert manifest["content_hash"] == small_shapes.test.content_hash
+    assert manifest["selection"] == "20 test images: the worst mistakes, at most half of them, and others by seed 3"
+    explain(run, small_shapes.test.subset(torch.arange(3)))
+    assert read_json(run.explanations / "manifest.json") == manifest
+    with pytest.raises(ConfigError, match="layercam-fused of layer2, layer3: is asked for twice; ask for it once"):
+        explain_run(run, [("layercam-fused", None), ("layercam-fused", ["layer2", "layer3"])], index=[4, 2])
+
+
+def test_maps_of_the_previous_version_are_read(run: Run) -> None:
+    arrays = {
+        "index": np.array([4, 2]),
+        "predicted": np.array([1, 0]),
+        "label": np.array([1, 1]),
+        "gradient.true": np.arange(8, dtype=np.uint8).reshape(2, 2, 2),
+        "gradient.true.peak": np.array([0.5, 2.0], dtype=np.float32),
+        "gradient.true.is_constant": np.array([False, False]),
+    }
+    run.explanations.mkdir()
+    file = run.explanations / "maps.npz"
+    np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    entry = {"key": "gradient.true", "method": "gradient", "layers": [], "resolution": [2, 2], "target": "true"}
+    manifest = {
+        "weights_sha256": load_record(run).weights_sha256,
+        "dataset": "shapes",
+        "content_hash": "x",
+        "split": "test",
+        "seed": 7,
+        "selection": "images that were named",
+        "n": 2,
+        "maps": [entry],
+        "arrays_sha256": hash_file(file),
+    }
+    write_json(run.explanations / "manifest.json", manifest)
+    stored = load_explanations(run)
+    assert stored.index.tolist() == [4, 2]
+    assert stored.values["gradient.true"].flatten().tolist() == list(range(8))
+    assert (stored.dataset, stored.content_hash, stored.seed) == ("shapes", "x", 7)
+    stored.save(run)
+    assert read_json(run.explanations / "manifest.json") | {"arrays_sha256": ""} == {
+        "schema_version": 1,
+        **manifest,
+        "arrays_sha256": "",
+    }
+    with np.load(file) as again:
+        assert {name: again[name].tolist() for name in again} == {name: one.tolist() for name, one in arrays.items()}
+
+
+def test_stored_maps_of_something_else_are_refused(run: Run, small_shapes: Dataset) -> None:
     with pytest.raises(RunError, match="the run lacks it; make it anew with `visionlib explain`"):
         load_explanations(run)
     made = explain(run, small_shapes.test.subset(torch.arange(3)))
-    save_explanations(run, [made], RECORD)
-    place = run.explanations / "maps.npz"
-    whole = place.read_bytes()
-    place.write_bytes(whole[:-5])
-    with pytest.raises(RunError, match="is not the file that its manifest vouches for"):
+    store(run, [made])
+    file = run.explanations / "maps.npz"
+    content = file.read_bytes()
+    file.write_bytes(content[:-5])
+    with pytest.raises(RunError, match="does not have the SHA-256 of its record"):
         load_explanations(run)
-    place.write_bytes(whole)
+    file.write_bytes(content)
     manifest = read_json(run.explanations / "manifest.json")
     write_json(run.explanations / "manifest.json", {**manifest, "weights_sha256": "0"})
-    with pytest.raises(RunError, match="is of other weights"):
+    with pytest.raises(RunError, match="belongs to another weights sha256"):
         load_explanations(run)
     write_json(run.explanations / "manifest.json", {**manifest, "maps": [{"key": "absent"}]})
     with pytest.raises(RunError, match="is damaged"):
         load_explanations(run)
     other = dataclasses.replace(made, index=made.index + 1)
     with pytest.raises(ConfigError, match="are not of the same images with labels"):
-        save_explanations(run, [made, other], RECORD)
+        store(run, [made, other])
 
 
 def test_a_map_lies_over_its_image_cell_by_cell() -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from visionlib.explanation.borrowed import borrowed
 
 from tests.explanation.networks import Blind, Linear, Tiny
+from visionlib.eval_mode import eval_mode
 from visionlib.explanation import make_map_maker
 from visionlib.explanation.gradients import score_classes
 from visionlib.explanation.input_maps import cells_of, integrate_gradients
@@ -29,7 +29,7 @@ def test_of_a_linear_network() -> None:
 def test_integrated_gradients_sum_up_to_the_difference_of_the_logits() -> None:
     model = Tiny().eval()
     inputs, classes = torch.randn(4, 3, 16, 16), torch.tensor([0, 2, 1, 1])
-    with borrowed(model) as inside:
+    with eval_mode(model, has_gradients=True) as inside:
         shares = integrate_gradients(inside, inputs, classes, steps=200).sum((1, 2, 3))
         difference = score_classes(inside, inputs, classes) - score_classes(inside, torch.zeros_like(inputs), classes)
     assert shares.numpy() == pytest.approx(difference.detach().numpy(), abs=2e-3)

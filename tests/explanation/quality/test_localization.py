@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from visionlib.explanation.quality.localisation import point_at_objects, share_of_objects, share_on_objects
 
 from tests.explanation.networks import Corner
 from visionlib.explanation import make_map_maker
+from visionlib.explanation.quality.localization import fraction_on_objects, mask_fractions, point_at_objects
 
 
 def corner_masks(n: int, side: int = 8, *, is_lower: bool = False) -> torch.Tensor:
@@ -26,8 +26,8 @@ def test_a_network_that_looks_at_one_corner_points_there_and_nowhere_else() -> N
     assert maps.shape == (n, 4, 4)
     assert bool(point_at_objects(maps, corner_masks(n)).all())
     assert not bool(point_at_objects(maps, corner_masks(n, is_lower=True)).any())
-    assert share_on_objects(maps, corner_masks(n)).tolist() == pytest.approx([1.0] * n)
-    assert share_on_objects(maps, corner_masks(n, is_lower=True)).tolist() == [0.0] * n
+    assert fraction_on_objects(maps, corner_masks(n)).tolist() == pytest.approx([1.0] * n)
+    assert fraction_on_objects(maps, corner_masks(n, is_lower=True)).tolist() == [0.0] * n
 
 
 def test_by_hand() -> None:
@@ -51,11 +51,11 @@ def test_energy_by_hand() -> None:
     masks = torch.zeros(3, 4, 4, dtype=torch.bool)
     masks[:, 1, 3] = masks[:, 0, 0] = True
     # A quarter of each of the two upper cells belongs to the object.
-    assert share_on_objects(maps, masks).tolist() == pytest.approx([0.25, 0.0, 0.125])
-    assert share_of_objects(masks).tolist() == pytest.approx([2 / 16] * 3)
+    assert fraction_on_objects(maps, masks).tolist() == pytest.approx([0.25, 0.0, 0.125])
+    assert mask_fractions(masks).tolist() == pytest.approx([2 / 16] * 3)
 
 
 def test_a_map_that_knows_nothing_has_the_objects_share_of_the_area_on_it() -> None:
     masks = torch.rand(50, 16, 16) < 0.3
     even = torch.ones(50, 4, 4)
-    assert share_on_objects(even, masks).numpy() == pytest.approx(share_of_objects(masks).numpy(), rel=1e-5)
+    assert fraction_on_objects(even, masks).numpy() == pytest.approx(mask_fractions(masks).numpy(), rel=1e-5)

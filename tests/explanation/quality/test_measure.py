@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from tests.explanation.networks import Blind, Corner
-from tests.explanation.test_borrowed import state_of
+from tests.explanation.test_state_restored import state_of
 from visionlib.data import Dataset, ImageSplit
-from visionlib.errors import ConfigError
+from visionlib.errors import ConfigError, RunError
 from visionlib.evaluation.intervals import wilson_interval
 from visionlib.explanation import make_map_maker
-from visionlib.explanation.quality import MapQuality, measure_quality, measure_run_quality
-from visionlib.explanation.quality.result import Figure, average, share
-from visionlib.runs import Run, read_json
+from visionlib.explanation.quality import MapQuality, load_quality, measure_quality, measure_run_quality
+from visionlib.explanation.quality.result import Figure, average, fraction
+from visionlib.inference.trained_model import TrainedModel
+from visionlib.runs import Run, read_json, write_json
 
 
 def corner_split(n: int = 40) -> ImageSplit:
@@ -28,7 +29,7 @@ def corner_split(n: int = 40) -> ImageSplit:
 
 def measured(model: torch.nn.Module, *methods: str) -> MapQuality:
     makers = {name: make_map_maker(name, model, (1, 8, 8)) for name in methods}
-    return measure_quality(model, corner_split(), makers, mean=(0.0,), std=(1.0,), n=30)
+    return measure_quality(TrainedModel.from_network(model, (0.0,), (1.0,)), corner_split(), makers, n=30)
 
 
 def test_a_network_that_looks_at_one_corner() -> None:
@@ -50,14 +51,14 @@ def test_a_network_that_ignores_its_input() -> None:
         assert one.pointing_game.value == 0
         assert one.is_passed is None
         assert one.verdict == "could not be checked: its maps are constant."
-    assert found.words == ("No method passed the sanity check: believe none of these maps for this network.",)
+    assert found.conclusions == ("No method passed the sanity check: believe none of these maps for this network.",)
     json.dumps(found.to_dict(), allow_nan=False)
 
 
-def test_the_share_of_the_masks_stands_beside() -> None:
+def test_the_fraction_of_the_masks_is_reported() -> None:
     found = measured(Corner(), "gradient")
-    assert found.mask_share is not None
-    assert found.mask_share.value == pytest.approx(0.25)
+    assert found.mask_fraction is not None
+    assert found.mask_fraction.value == pytest.approx(0.25)
 
 
 def test_a_run_is_measured_kept_and_left_as_it_was(finished_run: Run, small_shapes: Dataset, tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_a_run_is_measured_kept_and_left_as_it_was(finished_run: Run, small_shap
         assert one.sanity is not None
         assert one.pointing_game is not None
         assert set(one.agreement) == set(methods) - {one.method}
-        assert list(one.scrambling)[-1] == "conv1"
+        assert list(one.sanity_by_part)[-1] == "conv1"
         assert one.deletion is not None
         assert one.insertion is not None
         assert 0 <= one.deletion.value <= 1
@@ -80,25 +81,32 @@ def test_a_run_is_measured_kept_and_left_as_it_was(finished_run: Run, small_shap
     assert record["n"] == 24
     assert [one["rank"] for one in record["methods"]] == [1, 2, 3]
     assert record["methods"][0]["mask_share"]["n"] == 24
+    assert record["split"] == "test"
+    assert record["content_hash"] == small_shapes.test.content_hash
+    assert load_quality(run) == record
     assert run.weights.read_bytes() == weights
     again = measure_run_quality(run, methods=methods, n=24, dataset=small_shapes)
     assert again.to_dict() == found.to_dict()
+    write_json(run.explanations / "quality.json", {**record, "weights_sha256": "another"})
+    with pytest.raises(RunError, match="belongs to another weights sha256; make it anew with `visionlib explain"):
+        load_quality(run)
 
 
 def test_the_network_is_left_as_it_was() -> None:
     model, split = Corner().train(), corner_split()
     makers = {"gradient": make_map_maker("gradient", model, (1, 8, 8))}
     before = state_of(model)
-    measure_quality(model, split, makers, mean=(0.0,), std=(1.0,), n=20)
+    measure_quality(TrainedModel.from_network(model, (0.0,), (1.0,)), split, makers, n=20)
     assert state_of(model) == before
 
 
-def test_nothing_to_measure_is_told() -> None:
+def test_nothing_to_measure_is_an_error() -> None:
+    model = TrainedModel.from_network(Corner(), (0.0,), (1.0,))
     with pytest.raises(ConfigError, match="n: 0 of 40 images by 0 methods is nothing; give some of each"):
-        measure_quality(Corner(), corner_split(), {}, mean=(0.0,), std=(1.0,), n=0)
+        measure_quality(model, corner_split(), {}, n=0)
 
 
-def test_means_and_shares() -> None:
+def test_means_and_fractions() -> None:
     assert average(torch.tensor([1.0, torch.nan])) == Figure(1.0, None, 1)
     assert average(torch.tensor([torch.nan])) is None
     assert average(None) is None
@@ -107,4 +115,4 @@ def test_means_and_shares() -> None:
     assert figure.interval is not None
     half = 1.959964 * torch.tensor([0.0, 1.0, 2.0, 3.0]).std().item() / 2
     assert figure.interval == pytest.approx((1.5 - half, 1.5 + half))
-    assert share(torch.zeros(0, dtype=torch.bool)) is None
+    assert fraction(torch.zeros(0, dtype=torch.bool)) is None

@@ -1,4 +1,4 @@
-"""Maps of what was learned change when it is shuffled; maps of the image alone do not, and fail."""
+"""Maps that depend on the weights change when these are shuffled; maps of the image alone do not, and fail."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tests.explanation.networks import Tiny
 from visionlib.explanation.quality.correlation import correlate_ranks
 from visionlib.explanation.quality.result import MethodQuality, average
-from visionlib.explanation.quality.sanity import compare_with_scrambled, scramble_stages
+from visionlib.explanation.quality.sanity import compare_with_randomized, randomize_parts
 
 
 def quality_of(sanity: Tensor) -> MethodQuality:
@@ -49,7 +49,7 @@ def weights_of_the_class(model: nn.Module, inputs: Tensor, classes: Tensor) -> T
 def test_an_edge_detector_fails_and_what_is_learned_passes() -> None:
     model, inputs, classes = Tiny(), torch.randn(40, 3, 12, 12), torch.arange(40) % 3
     for make, value, is_passed in ((edges, 1.0, False), (weights_of_the_class, 0.0, True)):
-        last = list(compare_with_scrambled(make, model, inputs, classes, make(model, inputs, classes)).values())[-1]
+        last = list(compare_with_randomized(make, model, inputs, classes, make(model, inputs, classes)).values())[-1]
         assert float(last.mean()) == pytest.approx(value, abs=0.45 if is_passed else 1e-6)
         assert quality_of(last).is_passed is is_passed
     assert "failed the sanity check" in quality_of(torch.ones(5)).verdict
@@ -58,28 +58,28 @@ def test_an_edge_detector_fails_and_what_is_learned_passes() -> None:
 def test_maps_that_were_constant_before_say_nothing_and_those_that_become_so_count_as_changed() -> None:
     model, inputs, classes = Tiny(), torch.randn(4, 3, 12, 12), torch.arange(4) % 3
 
-    def becoming_constant(network: nn.Module, shown: Tensor, explained: Tensor) -> Tensor:
+    def becoming_constant(network: nn.Module, inputs: Tensor, classes: Tensor) -> Tensor:
         return torch.ones(4, 2, 2)
 
     before = torch.randn(4, 2, 2)
     before[1] = 3.0
-    last = list(compare_with_scrambled(becoming_constant, model, inputs, classes, before).values())[-1]
+    last = list(compare_with_randomized(becoming_constant, model, inputs, classes, before).values())[-1]
     assert last.isnan().tolist() == [False, True, False, False]
     assert last.nan_to_num().tolist() == [0.0] * 4
-    everywhere = compare_with_scrambled(becoming_constant, model, inputs, classes, torch.ones(4, 2, 2))
+    everywhere = compare_with_randomized(becoming_constant, model, inputs, classes, torch.ones(4, 2, 2))
     assert quality_of(list(everywhere.values())[-1]).is_passed is None
 
 
-def test_scrambling_goes_from_the_output_to_the_input_and_leaves_the_network_alone() -> None:
+def test_randomization_goes_from_the_output_to_the_input_and_leaves_the_network_alone() -> None:
     model = Tiny()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     seen = []
-    for name, scrambled in scramble_stages(model, seed=1):
+    for name, randomized in randomize_parts(model, seed=1):
         changed = {
-            key.split(".")[0] for key, value in scrambled.state_dict().items() if not torch.equal(value, before[key])
+            key.split(".")[0] for key, value in randomized.state_dict().items() if not torch.equal(value, before[key])
         }
         seen.append((name, changed))
-        for key, value in scrambled.state_dict().items():
+        for key, value in randomized.state_dict().items():
             assert value.flatten().sort().values.tolist() == before[key].flatten().sort().values.tolist()
     assert seen == [
         ("linear", {"linear"}),
@@ -87,5 +87,5 @@ def test_scrambling_goes_from_the_output_to_the_input_and_leaves_the_network_alo
         ("conv1", {"linear", "conv2", "conv1"}),
     ]
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    first, again = (list(scramble_stages(model, seed=2))[-1][1].state_dict() for _ in range(2))
+    first, again = (list(randomize_parts(model, seed=2))[-1][1].state_dict() for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)

@@ -1,4 +1,4 @@
-"""Whatever a map does to a network, and whatever the caller is in the middle of: afterwards all is as it was."""
+"""A map leaves the network and the caller's modes of autograd and autocast as they were."""
 
 import copy
 from collections.abc import Callable
@@ -7,11 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 import pytest
 import torch
 from torch import Tensor, nn
-from visionlib.explanation.borrowed import borrowed
-from visionlib.inference.eval_mode import unwrap_model
 
 from tests.explanation.networks import Tiny
 from visionlib.errors import ModelError
+from visionlib.eval_mode import eval_mode, unwrap_model
 from visionlib.explanation import METHODS, make_map_maker
 from visionlib.explanation.activation_maps import divide_by_peak
 
@@ -31,7 +30,7 @@ def awkward_network() -> Tiny:
 def state_of(model: nn.Module) -> dict[str, object]:
     return {
         "modes": [module.training for module in model.modules()],
-        "wanting": [parameter.requires_grad for parameter in model.parameters()],
+        "requires_grad": [parameter.requires_grad for parameter in model.parameters()],
         "gradients": [None if p.grad is None else p.grad.tolist() for p in model.parameters()],
         "weights": [value.tolist() for value in model.state_dict().values()],
         "hooks": [(len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks)) for m in model.modules()],
@@ -76,7 +75,7 @@ def test_it_is_so_when_it_breaks_halfway(method: str) -> None:
 
 @pytest.mark.parametrize("context", [nullcontext, torch.no_grad, torch.inference_mode, torch.enable_grad])
 @pytest.mark.parametrize("method", ["layercam-fused", "integrated-gradients", "occlusion"])
-def test_what_the_caller_has_switched_off_does_not_matter(
+def test_the_autograd_mode_of_the_caller_does_not_matter(
     method: str, context: Callable[[], AbstractContextManager[object]]
 ) -> None:
     model = Tiny().eval()
@@ -120,7 +119,7 @@ def test_weights_in_bf16_give_nearly_the_same_maps(method: str) -> None:
     assert float((found - expected).abs().mean()) < 0.1
 
 
-def test_wrapped_networks_are_explained_by_their_inside() -> None:
+def test_wrapped_networks_are_explained_by_the_network_inside() -> None:
     model = Tiny().eval()
     expected = make_map_maker("layercam", model, (3, 12, 12))(model, INPUTS, CLASSES)
     for wrapped in (torch.compile(model, backend="eager"), nn.DataParallel(model)):
@@ -131,12 +130,12 @@ def test_wrapped_networks_are_explained_by_their_inside() -> None:
 
 def test_within_the_block_it_is_in_evaluation_mode_with_frozen_weights() -> None:
     model = awkward_network()
-    with borrowed(model) as inside:
+    with eval_mode(model, has_gradients=True) as inside:
         assert not any(module.training for module in inside.modules())
         assert not any(parameter.requires_grad for parameter in inside.parameters())
 
 
-def test_a_class_out_of_range_is_told_in_one_line() -> None:
+def test_a_class_out_of_range_is_reported_in_one_line() -> None:
     model = Tiny()
     maker = make_map_maker("layercam", model, (3, 12, 12))
     with pytest.raises(ModelError, match=r"class: 3 is out of range; the network has 0\.\.2"):
