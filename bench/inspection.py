@@ -1,9 +1,9 @@
-"""Measure what looks at a dataset at CIFAR-10's size, beside the goals: seconds, the median of three.
+"""Measure the inspection of a dataset at CIFAR-10's size, beside the goals: seconds, the median of three.
 
 .venv/bin/python bench/inspection.py [DATASET [ROUNDS]]
 
-Without a dataset the images are drawn: 60,000 of 3 x 32 x 32, with large areas of colour and finer structure, as
-photographs have, and a hundred of them a second time, slightly changed.
+Without a dataset the images are synthetic: 60,000 of 3 x 32 x 32, with large areas of colour and finer structure, as
+photographs have. A hundred of them occur a second time, slightly changed.
 """
 
 import statistics
@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-# The script that stands beside this one.
+# The script beside this one.
 from inspection_run import draw_embeddings
 from torch import Tensor
 
@@ -22,7 +22,7 @@ from visionlib.data import Dataset, ImageSplit, load_dataset
 from visionlib.evaluation import score_logits
 from visionlib.inference.device import choose_compute
 from visionlib.inspection import MapSettings, find_duplicates, inspect_dataset
-from visionlib.inspection.embedding_duplicates import find_standing_out
+from visionlib.inspection.embedding_duplicates import find_close_pairs
 from visionlib.inspection.embedding_map import lay_out_map
 from visionlib.inspection.nearest import find_nearest
 
@@ -32,7 +32,7 @@ _ROUNDS = 3
 
 
 def draw_photographs(n: int, generator: torch.Generator) -> Tensor:
-    """Draw what is as smooth as photographs: coarse colours, finer light."""
+    """Draw images as smooth as photographs: coarse colours, finer brightness."""
     parts = []
     for start in range(0, n, 4096):
         rows = min(4096, n - start)
@@ -58,19 +58,19 @@ def draw_dataset() -> Dataset:
 
 
 def measure(name: str, work: Callable[[], object], rounds: int, goal: str = "") -> None:
-    """Print the median, lowest and highest seconds that the work takes."""
+    """Print the median, lowest and highest seconds of the work."""
     seconds = []
     for _ in range(rounds):
         start = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - start)
-    told = f"{statistics.median(seconds):8.2f} {min(seconds):8.2f} {max(seconds):8.2f} {goal:>8}"
-    sys.stdout.write(f"{name:<52} {told}\n")
+    row = f"{statistics.median(seconds):8.2f} {min(seconds):8.2f} {max(seconds):8.2f} {goal:>8}"
+    sys.stdout.write(f"{name:<52} {row}\n")
     sys.stdout.flush()
 
 
 def main() -> None:
-    """Measure on drawn images, or on the dataset that the command line names; embeddings and logits are drawn."""
+    """Measure on synthetic images, or on a dataset given on the command line; embeddings and logits are synthetic."""
     dataset = load_dataset(sys.argv[1]) if len(sys.argv) > 1 else draw_dataset()
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else _ROUNDS
     sys.stdout.write(f"{choose_compute()}; torch {torch.__version__}, {torch.get_num_threads()} threads\n")
@@ -83,7 +83,7 @@ def main() -> None:
     generator = torch.Generator().manual_seed(1)
     test, train = (draw_embeddings(count, generator) for count in (_N_TEST, _N_TRAIN))
     both = torch.cat([train.embeddings, test.embeddings])
-    measure("embeddings that stand out, 60,000 x 512", lambda: find_standing_out(both), rounds)
+    measure("close pairs of embeddings, 60,000 x 512", lambda: find_close_pairs(both), rounds)
     measure(
         "nearest 5 of 50,000, for 10,000 x 512",
         lambda: find_nearest(test.embeddings, train.embeddings, 5),

@@ -1,6 +1,6 @@
-"""Measure the embedding map and the nearest training images at CIFAR-10's size: seconds, and what two cores would take.
+"""Measure the embedding map and the nearest training images at CIFAR-10's size: seconds of clock, CPU and thread.
 
-.venv/bin/python bench/inspection_run.py
+.venv/bin/python bench/inspection_run.py [RUN]
 """
 
 import os
@@ -21,7 +21,7 @@ _THREADS = 2
 
 
 def draw_embeddings(n: int, generator: torch.Generator) -> SplitEmbeddings:
-    """Draw what a network's last layer looks like: directions of the classes, noise, and a ReLU."""
+    """Draw synthetic embeddings: a direction per class, noise, and a ReLU."""
     labels = torch.randint(0, _CLASSES, (n,), generator=generator)
     directions = torch.rand(_CLASSES, _D, generator=torch.Generator().manual_seed(0))
     rows = (directions[labels] + 0.4 * torch.randn(n, _D, generator=generator)).clamp(min=0).half()
@@ -30,18 +30,18 @@ def draw_embeddings(n: int, generator: torch.Generator) -> SplitEmbeddings:
 
 
 def measure(name: str, work: Callable[[], object]) -> None:
-    """Print seconds on the clock, of the processor, and of the thread that worked most, where the system tells."""
+    """Print seconds on the clock, of the CPU, and of the busiest thread, where /proc exists."""
     before = _thread_seconds()
     start, start_cpu = time.perf_counter(), time.process_time()
     work()
-    clock, processor = time.perf_counter() - start, time.process_time() - start_cpu
+    clock, cpu = time.perf_counter() - start, time.process_time() - start_cpu
     busiest = max((spent - before.get(thread, 0.0) for thread, spent in _thread_seconds().items()), default=0.0)
-    sys.stdout.write(f"{name:<52}{clock:8.1f}{processor:12.1f}{busiest:16.1f}\n")
+    sys.stdout.write(f"{name:<52}{clock:8.1f}{cpu:12.1f}{busiest:16.1f}\n")
     sys.stdout.flush()
 
 
 def _thread_seconds() -> dict[str, float]:
-    """Give what each thread of this process has worked so far; empty where there is no /proc."""
+    """Return the CPU seconds of each thread of this process; empty where there is no /proc."""
     tick = os.sysconf("SC_CLK_TCK")
     spent = {}
     for path in Path("/proc/self/task").glob("*/stat"):
@@ -51,7 +51,7 @@ def _thread_seconds() -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure a run's own test and training embeddings if one is named, else drawn ones."""
+    """Measure the embeddings of a run given on the command line, or synthetic ones."""
     torch.set_num_threads(_THREADS)
     if len(sys.argv) > 1:
         run = open_run(sys.argv[1])
@@ -60,7 +60,7 @@ def main() -> None:
         generator = torch.Generator().manual_seed(1)
         test, train = draw_embeddings(_N_TEST, generator), draw_embeddings(_N_TRAIN, generator)
     sys.stdout.write(f"torch {torch.__version__}, {_THREADS} threads\n")
-    sys.stdout.write(f"{'seconds':<52}{'clock':>8}{'processor':>12}{'busiest thread':>16}\n")
+    sys.stdout.write(f"{'seconds':<52}{'clock':>8}{'CPU':>12}{'busiest thread':>16}\n")
     sizes = f"{len(test):,} x {test.embeddings.shape[1]}"
     measure(f"nearest 5 of {len(train):,}, for {sizes}", lambda: find_nearest(test.embeddings, train.embeddings, 5))
     measure(f"map of {sizes}", lambda: lay_out_map(test, MapSettings()))

@@ -19,7 +19,7 @@ from visionlib.training import train
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Grey stripes as a folder of pictures: one twice, one mirrored, one constant, and one of a palette."""
+    """Grayscale stripes as a folder of pictures: one twice, one mirrored, one constant, and one of a palette."""
     folder = tmp_path_factory.mktemp("data") / "stripes"
     for name, split in striped_dataset(80, 40).splits.items():
         for number, (image, label) in enumerate(zip(split.images, split.labels.tolist(), strict=True)):
@@ -132,7 +132,7 @@ def test_a_run_is_asked_about_near_duplicates(pictures: Path, run: Run, tmp_path
         (["--seed", "-1"], 2, "Invalid value for '--seed'"),
         (["--duplicates", "some"], 2, "Invalid value for '--duplicates'"),
         (["--run", "no-such-run"], 1, "no-such-run: there is no such run folder"),
-        (["--duplicates", "exact", "--run", "."], 2, "--run: has nothing to say of exact duplicates"),
+        (["--duplicates", "exact", "--run", "."], 2, "--run: is only compared with near duplicates"),
         (["--pictures", "a.png"], 2, "No such option"),
     ],
 )

@@ -10,7 +10,7 @@ CLASSES = ("rows", "columns", "board", "flat")
 
 
 def draw_stripes(n: int, seed: int) -> ImageSplit:
-    """Draw grey noise with stripes along rows, along columns, both or none; indices do not begin at 0."""
+    """Draw grayscale noise with stripes along rows, along columns, both or none; indices do not begin at 0."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(n) % len(CLASSES)
     noise = torch.randint(0, 120, (n, 1, 16, 16), generator=generator, dtype=torch.uint8)
@@ -23,10 +23,10 @@ def striped_dataset(n_train: int = 240, n_test: int = 120) -> Dataset:
     return Dataset("stripes", {"train": draw_stripes(n_train, 0), "test": draw_stripes(n_test, 1)}, CLASSES)
 
 
-def plant_wrong_labels(split: ImageSplit, share: float, seed: int = 0) -> tuple[ImageSplit, set[int]]:
-    """Give a share of the images another class, chosen by seed; give their indices as well."""
+def plant_wrong_labels(split: ImageSplit, fraction: float, seed: int = 0) -> tuple[ImageSplit, set[int]]:
+    """Give a fraction of the images another class, chosen by seed; give their indices as well."""
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(split), generator=generator)[: round(share * len(split))]
+    chosen = torch.randperm(len(split), generator=generator)[: round(fraction * len(split))]
     k = len(split.classes)
     labels = split.labels.clone()
     labels[chosen] = (labels[chosen] + torch.randint(1, k, (len(chosen),), generator=generator)) % k

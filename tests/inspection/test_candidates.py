@@ -17,7 +17,6 @@ from visionlib.inspection import (
     OutOfSample,
     find_candidates,
     load_candidates,
-    save_candidates,
     score_test,
     tabulate_candidates,
 )
@@ -76,7 +75,7 @@ def test_candidates_are_those_of_the_definition(n: int, k: int) -> None:
         assert row["score"] == probabilities[scored.labels[place]]
         assert row["suggested"] == scored.classes[probabilities.index(max(probabilities))]
         assert row["probabilities"] == probabilities
-    assert found.share == len(expected) / n
+    assert found.fraction == len(expected) / n
 
 
 def test_a_case_solved_by_hand() -> None:
@@ -132,7 +131,7 @@ def test_probabilities_that_do_not_fit_are_told() -> None:
 
 
 def test_a_bare_array_is_refused() -> None:
-    with pytest.raises((DataError, TypeError), match=r"OutOfSample|does not tell whether the network learned"):
+    with pytest.raises((DataError, TypeError), match=r"OutOfSample|has no record of whether the network was trained"):
         find_candidates(torch.full((3, 2), 0.5))  # type: ignore[arg-type]
 
 
@@ -180,13 +179,13 @@ def test_candidates_are_kept_and_read_back(copied_run: Run) -> None:
     confused = dataclasses.replace(scored, labels=scored.labels.roll(7))
     found = find_candidates(confused)
     assert len(found) > 0
-    save_candidates(copied_run, found)
+    found.save(copied_run)
     kept = load_candidates(copied_run)
     assert kept.to_dict() == found.to_dict()
     assert kept.to_rows() == found.to_rows()
     record = read_json(copied_run.inspection / "candidates-test.json")
     write_json(copied_run.inspection / "candidates-test.json", {**record, "weights_sha256": "other"})
-    with pytest.raises(RunError, match="is of another weights sha256"):
+    with pytest.raises(RunError, match="belongs to another weights sha256"):
         load_candidates(copied_run)
 
 

@@ -108,7 +108,7 @@ def test_what_cannot_be_done_is_told_in_a_line(finished_run: Run, stripes: Datas
         inspect_dataset(dataset, per_class=0)
     with pytest.raises(DataError, match="has no split 'dev'; it has: test, validation, train"):
         inspect_dataset(dataset, split="dev")
-    with pytest.raises(ConfigError, match="run: tells of near duplicates alone"):
+    with pytest.raises(ConfigError, match="run: is only compared with near duplicates"):
         inspect_dataset(dataset, run=finished_run)
     with pytest.raises(RunError, match="was trained on other data than stripes holds now"):
         inspect_dataset(stripes, duplicates="near", run=finished_run)

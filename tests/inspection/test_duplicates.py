@@ -14,9 +14,9 @@ from PIL import Image
 from visionlib.data import Dataset, ImageSplit, load_shapes
 from visionlib.errors import ConfigError
 from visionlib.inspection.duplicate_picture import choose_pairs, describe_duplicates, draw_duplicates
-from visionlib.inspection.duplicate_table import write_duplicates
-from visionlib.inspection.duplicates import LEAST_ALIKE, Duplicates, find_duplicates
-from visionlib.inspection.likeness import correlate_pixels, find_alike, make_thumbnails
+from visionlib.inspection.duplicate_search import find_duplicates
+from visionlib.inspection.duplicates import MIN_THUMBNAIL_CORRELATION, Duplicates, write_duplicates
+from visionlib.inspection.similarity import correlate_pixels, find_similar, make_thumbnails
 
 CLASSES = ("=a", "b")
 
@@ -73,7 +73,7 @@ def test_a_planted_near_duplicate_is_found_and_nothing_else(change: str, is_mirr
     assert pair.kind == ("mirrored" if is_mirrored else "near")
     assert (pair.splits, pair.positions, pair.index) == (("train", "test"), (7, 3), (107, 103))
     assert pair.labels == ("b", "b")
-    assert 0.85 <= pair.whole <= 1.0001
+    assert 0.85 <= pair.correlation <= 1.0001
     assert found.between("test", "train") == (pair,)
     assert found.between("train", "train") == ()
     assert (found.count_images("test", "train"), found.count_images("train", "test")) == (1, 1)
@@ -114,7 +114,7 @@ def test_candidates_and_correlations_are_those_of_a_slow_loop(channels: int) -> 
     images[9] = images[8].flip(2)
     thumbnails, mirrored = make_thumbnails(images), make_thumbnails(images.flip(3))
     for partners in (thumbnails, mirrored):
-        found = set(map(tuple, find_alike(thumbnails, partners, 0.2, lambda done, note="": None).tolist()))
+        found = set(map(tuple, find_similar(thumbnails, partners, 0.2, lambda done, note="": None).tolist()))
         slow = {
             (i, j)
             for i, j in itertools.combinations(range(30), 2)
@@ -123,8 +123,8 @@ def test_candidates_and_correlations_are_those_of_a_slow_loop(channels: int) -> 
         assert found == slow
         assert len(found) > 5
     pairs = torch.tensor([(4, 5), (0, 1), (20, 3)])
-    whole, _ = correlate_pixels(images, pairs, is_mirrored=False)
-    for (i, j), fast in zip(pairs.tolist(), whole.tolist(), strict=True):
+    correlations, _ = correlate_pixels(images, pairs, is_mirrored=False)
+    for (i, j), fast in zip(pairs.tolist(), correlations.tolist(), strict=True):
         first = images[i, :, 2:-2, 2:-2].double().flatten().numpy()
         slow_best = max(
             np.corrcoef(first, images[j, :, 2 + y : 30 + y, 2 + x : 30 + x].double().flatten().numpy())[0, 1]
@@ -132,7 +132,7 @@ def test_candidates_and_correlations_are_those_of_a_slow_loop(channels: int) -> 
             for x in range(-2, 3)
         )
         assert fast == pytest.approx(slow_best, abs=1e-5)
-    assert whole[0] == pytest.approx(1, abs=1e-5)
+    assert correlations[0] == pytest.approx(1, abs=1e-5)
 
 
 def test_constant_images_are_exact_duplicates_alone() -> None:
@@ -193,6 +193,6 @@ def test_a_picture_shows_what_matters_first(planted: tuple[Duplicates, Dataset])
 
 def test_the_record_tells_its_thresholds(planted: tuple[Duplicates, Dataset]) -> None:
     record = planted[0].to_dict()
-    assert record["thresholds"]["thumbnails"] == LEAST_ALIKE
+    assert record["thresholds"]["thumbnails"] == MIN_THUMBNAIL_CORRELATION
     assert record["pairs"][0]["first"] == {"split": "train", "position": 0, "index": 100, "label": "=a"}
     assert record["pairs"][0]["has_two_labels"] is True

@@ -13,9 +13,16 @@ from tests.inspection.planted import striped_dataset
 from tests.inspection.test_duplicates import make_dataset, textured
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
-from visionlib.inspection import Duplicates, compare_embeddings, embed_split, find_duplicates, write_duplicates
+from visionlib.inspection import (
+    Duplicates,
+    compare_embeddings,
+    embed_split,
+    find_duplicates,
+    load_duplicates,
+    write_duplicates,
+)
 from visionlib.inspection.duplicate_picture import describe_duplicates, draw_duplicates
-from visionlib.inspection.embedding_duplicates import find_standing_out, match_embeddings
+from visionlib.inspection.embedding_duplicates import find_close_pairs, match_embeddings
 from visionlib.runs import Run
 
 
@@ -33,13 +40,13 @@ def find_slowly(rows: torch.Tensor) -> set[tuple[int, int]]:
     return found
 
 
-def test_what_stands_out_is_what_a_slow_loop_finds() -> None:
+def test_close_pairs_are_those_of_a_slow_loop() -> None:
     rows = draw_rows(80)
     rows[7] = rows[3] + 0.3 * draw_rows(1, seed=1)[0]
     rows[30:34] = rows[20] + 0.2 * draw_rows(4, seed=2)
-    # A crowd in which all are as near as each other: nobody stands out.
+    # A cluster in which all are equally near: no pair is closer than the others.
     rows[50:60] = rows[50] + 0.2 * draw_rows(10, seed=3)
-    found = {(i, j) for i, j in find_standing_out(rows).tolist()}
+    found = {(i, j) for i, j in find_close_pairs(rows).tolist()}
     assert found == find_slowly(rows)
     assert (3, 7) in found
     assert {(20, 30), (30, 31), (32, 33)} <= found
@@ -49,13 +56,13 @@ def test_what_stands_out_is_what_a_slow_loop_finds() -> None:
 def test_equal_rows_and_few_rows() -> None:
     rows = draw_rows(30)
     rows[10:20] = rows[10]
-    found = find_standing_out(rows)
+    found = find_close_pairs(rows)
     # More of them than are looked at: of each four, and itself is never among them.
     assert len(found) >= 20
     assert all(10 <= i < j < 20 for i, j in found.tolist())
-    assert find_standing_out(draw_rows(5)).shape == (0, 2)
-    assert find_standing_out(draw_rows(0)).shape == (0, 2)
-    assert find_standing_out(torch.zeros(10, 4)).shape == (0, 2)
+    assert find_close_pairs(draw_rows(5)).shape == (0, 2)
+    assert find_close_pairs(draw_rows(0)).shape == (0, 2)
+    assert find_close_pairs(torch.zeros(10, 4)).shape == (0, 2)
 
 
 @pytest.fixture
@@ -84,8 +91,8 @@ def test_pairs_that_no_one_knew_are_reported_apart(planted: tuple[Dataset, dict[
         a, b = (embeddings[name][at].double() for name, at in zip(pair.splits, pair.positions, strict=True))
         assert pair.cosine == pytest.approx(float(a @ b / a.norm() / b.norm()), abs=1e-6)
         assert (pair.kind, pair.index) == ("embedding", tuple(at + 100 for at in pair.positions))
-        assert pair.whole >= 0.7
-        assert pair.detail >= 0.3
+        assert pair.correlation >= 0.7
+        assert pair.detail_correlation >= 0.3
 
 
 def test_pairs_that_are_known_get_their_cosine_and_are_not_told_twice(
@@ -138,10 +145,11 @@ def test_a_run_is_asked_about_the_data_that_it_was_trained_on(copied_run: Run, s
     found = compare_embeddings(known, stripes, copied_run)
     rows = {name: embed_split(copied_run, name).embeddings for name in stripes.splits}
     assert found == match_embeddings(known, stripes, rows)
+    assert load_duplicates(copied_run) == found
     assert found.by_embeddings is not None
     with pytest.raises(RunError, match="was trained on other data than stripes holds now"):
         compare_embeddings(known, striped_dataset(60, 12), copied_run)
-    with pytest.raises(ConfigError, match="run: has nothing to say of exact duplicates"):
+    with pytest.raises(ConfigError, match="run: is only compared with near duplicates"):
         compare_embeddings(find_duplicates(stripes, near=False), stripes, copied_run)
     copied_run.predictions.unlink()
     with pytest.raises(RunError, match="lacks its predictions"):

@@ -59,8 +59,8 @@ def test_trustworthiness_is_its_definition() -> None:
     assert (found.trustworthiness_n, found.trustworthiness_neighbours) == (60, 12)
     expected = trust_by_loops(rows.embeddings.double(), found.positions.double(), 12)
     assert found.trustworthiness == pytest.approx(expected, abs=1e-6)
-    scrambled = trust_by_loops(rows.embeddings.double(), found.positions.double()[torch.randperm(60)], 12)
-    assert found.trustworthiness > 0.8 > scrambled
+    shuffled = trust_by_loops(rows.embeddings.double(), found.positions.double()[torch.randperm(60)], 12)
+    assert found.trustworthiness > 0.8 > shuffled
 
 
 def test_the_same_embeddings_give_the_same_bits() -> None:
@@ -133,7 +133,7 @@ def test_a_map_is_kept_and_read_back(copied_run: Run, stripes: Dataset, monkeypa
     assert same(load_map(copied_run), made)
     monkeypatch.setattr("visionlib.inspection.embedding_map.lay_out_map", None)
     assert same(map_embeddings(copied_run, settings=QUICK), made)
-    with pytest.raises(RunError, match="is of another settings"):
+    with pytest.raises(RunError, match="belongs to another settings"):
         load_map(copied_run, settings=MapSettings())
 
 
@@ -141,7 +141,7 @@ def test_a_map_of_other_weights_is_refused_and_made_anew(copied_run: Run) -> Non
     made = map_embeddings(copied_run, settings=QUICK)
     record = read_json(copied_run.inspection / "map-test.json")
     write_json(copied_run.inspection / "map-test.json", {**record, "weights_sha256": "other"})
-    with pytest.raises(RunError, match="is of another weights sha256"):
+    with pytest.raises(RunError, match="belongs to another weights sha256"):
         load_map(copied_run)
     assert same(map_embeddings(copied_run, settings=QUICK), made)
     assert same(load_map(copied_run), made)

@@ -45,7 +45,7 @@ def test_every_image_is_as_likely_as_any_other() -> None:
         counts[choose_examples(split, 6, seed)[0]] += 1
     drawn = counts[split.labels == 0]
     assert counts.sum() == drawn.sum() == 3600
-    # Expected 60 each; five deviations of a binomial of 600 draws with a chance of 0.1 are 37.
+    # Expected 60 each; five standard deviations of a binomial of 600 draws with a chance of 0.1 are 37.
     assert 23 < drawn.min() <= drawn.max() < 97
 
 

@@ -1,4 +1,4 @@
-"""Folds are dealt evenly, no network scores what it has learned, and what is done is not done again."""
+"""Folds are assigned evenly, no network scores what it has learned, and what is done is not done again."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.trained_model import load_model
 from visionlib.inspection import cross_validate, find_candidates
-from visionlib.inspection.folds import deal_folds
+from visionlib.inspection.folds import assign_folds
 from visionlib.runs import Run
 from visionlib.training import TrainConfig, train_run
 from visionlib.training.train_run import train
@@ -31,8 +31,8 @@ def split_of(labels: list[int], k: int = 3) -> ImageSplit:
 @pytest.mark.parametrize("folds", [2, 3, 5, 7])
 @pytest.mark.parametrize("labels", [[0] * 20 + [1] * 11 + [2] * 3, [0, 1, 2] * 9, [2] * 13, [0] * 19 + [1]])
 def test_every_class_is_spread_evenly_and_so_is_the_whole(labels: list[int], folds: int) -> None:
-    dealt = deal_folds(split_of(labels), folds, seed=0)
-    for chosen in [dealt, *(dealt[torch.tensor(labels) == label] for label in set(labels))]:
+    assigned = assign_folds(split_of(labels), folds, seed=0)
+    for chosen in [assigned, *(assigned[torch.tensor(labels) == label] for label in set(labels))]:
         counts = torch.bincount(chosen, minlength=folds)
         assert len(counts) == folds
         assert int(counts.max() - counts.min()) <= 1
@@ -40,17 +40,17 @@ def test_every_class_is_spread_evenly_and_so_is_the_whole(labels: list[int], fol
 
 def test_folds_are_a_function_of_seed_and_index() -> None:
     split = split_of([0, 1, 2] * 20)
-    dealt = deal_folds(split, 5, seed=0)
-    assert dealt.equal(deal_folds(split, 5, seed=0))
-    assert not dealt.equal(deal_folds(split, 5, seed=1))
+    assigned = assign_folds(split, 5, seed=0)
+    assert assigned.equal(assign_folds(split, 5, seed=0))
+    assert not assigned.equal(assign_folds(split, 5, seed=1))
     shuffled = torch.randperm(60)
-    assert deal_folds(split.subset(shuffled), 5, seed=0).equal(dealt[shuffled])
+    assert assign_folds(split.subset(shuffled), 5, seed=0).equal(assigned[shuffled])
 
 
 @pytest.mark.parametrize("folds", [-1, 0, 1, 61])
 def test_impossible_numbers_of_folds_are_told(folds: int) -> None:
     with pytest.raises(ConfigError, match=f"folds: {folds} is out of range; ask for 2 to 60"):
-        deal_folds(split_of([0, 1, 2] * 20), folds, seed=0)
+        assign_folds(split_of([0, 1, 2] * 20), folds, seed=0)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def some(labels: list[int], predictions: list[int], neighbour_labels: list[list[
     )
 
 
-def test_the_shares_of_a_case_solved_by_hand() -> None:
+def test_the_fractions_of_a_case_solved_by_hand() -> None:
     found = some([0, 1, 2], [0, 1, 0], [[0, 0, 1], [2, 2, 2], [0, 1, 2]])
     assert found.agreement == pytest.approx((2 + 0 + 1) / 9)
     assert found.agreement_when_right == pytest.approx((2 + 0) / 6)
@@ -35,17 +35,17 @@ def test_the_shares_of_a_case_solved_by_hand() -> None:
     assert found.vote_accuracy == pytest.approx(1 / 3)
 
 
-def test_shares_of_nothing_are_none() -> None:
+def test_fractions_of_nothing_are_none() -> None:
     right = some([0, 1], [0, 1], [[0, 0], [1, 0]])
     assert right.agreement_when_wrong is None
     assert right.to_dict()["agreement_when_wrong"] is None
-    none = right.of(())
+    none = right.select(())
     assert len(none) == 0
     assert none.agreement is None
     assert none.vote_accuracy is None
 
 
-def test_the_shares_are_those_of_a_slow_loop() -> None:
+def test_the_fractions_are_those_of_a_slow_loop() -> None:
     labels, predictions = (torch.randint(0, 3, (40,)).tolist() for _ in range(2))
     near = torch.randint(0, 3, (40, 5)).tolist()
     found = some(labels, predictions, near)
@@ -59,14 +59,14 @@ def test_the_shares_are_those_of_a_slow_loop() -> None:
     assert found.vote_accuracy == votes / 40
 
 
-def test_images_are_chosen_by_what_they_are_called() -> None:
+def test_images_are_selected_by_their_ids() -> None:
     found = some([0, 1, 2], [0, 1, 0], [[0, 0], [2, 2], [0, 1]])
-    chosen = found.of((20, 0))
+    chosen = found.select((20, 0))
     assert chosen.index.tolist() == [20, 0]
     assert chosen.neighbour_labels.tolist() == [[0, 1], [0, 0]]
     assert [row["predicted"] for row in chosen.to_rows()] == ["a", "a"]
     with pytest.raises(ConfigError, match=r"image 5: the test split of 3 images has none of that index; .* 0 to 20"):
-        found.of((0, 5))
+        found.select((0, 5))
 
 
 def test_a_run_has_the_neighbours_of_a_slow_search(copied_run: Run, stripes: Dataset) -> None:

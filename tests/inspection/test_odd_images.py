@@ -47,17 +47,17 @@ def test_what_was_planted_is_found_and_named(at_once: int, monkeypatch: pytest.M
         ("grey", "test", 3, 103, "dog"),
     ]
     assert found[0].detail == "every pixel is 7, 8, 9"
-    deviation = np.sqrt(train.images[2].double().flatten(1).numpy().var(1).mean())
-    assert found[1].detail == f"deviates by {deviation:.1f} of 255"
+    std = np.sqrt(train.images[2].double().flatten(1).numpy().var(1).mean())
+    assert found[1].detail == f"std {std:.1f} of 255"
     assert found[0].to_dict()["oddity"] == "constant"
 
 
 def test_limits_are_those_that_are_stated() -> None:
     train = make_split(4)
     train.images[0] = 100
-    train.images[0, :, :4] = 108  # deviates by 4.0
+    train.images[0, :, :4] = 108  # std 4.0
     train.images[1] = 100
-    train.images[1, :, :4] = 107  # by 3.5
+    train.images[1, :, :4] = 107  # std 3.5
     train.images[2, 0] = train.images[2, 1] // 2
     train.images[2, 1], train.images[2, 2] = train.images[2, 0], train.images[2, 0] + 8
     train.images[3] = train.images[2]
@@ -69,7 +69,7 @@ def test_limits_are_those_that_are_stated() -> None:
     assert ("grey", "train", 3) not in found
 
 
-def test_grey_pictures_are_odd_among_coloured_ones_alone() -> None:
+def test_grayscale_pictures_are_odd_among_coloured_ones_alone() -> None:
     train = make_split(8)
     train.images[:] = train.images[:, :1].clone()
     assert [odd[0] for odd in kinds(make_dataset(train, make_split(9, seed=1)))] == ["grey"] * 8

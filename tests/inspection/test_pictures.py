@@ -212,7 +212,7 @@ def test_nothing_to_draw_is_told() -> None:
         draw_candidates(candidates_of(3), none)
     found, images, near = near_of(2)
     with pytest.raises(RunError, match="neighbours: are of 0 images"):
-        draw_neighbours(found.of(()), images[:0], near[:0])
+        draw_neighbours(found.select(()), images[:0], near[:0])
     with pytest.raises(RunError, match="neighbours: are of 2 images, with 1 to draw"):
         draw_neighbours(found, images[:1], near[:1])
 

@@ -54,7 +54,7 @@ def test_test_embeddings_are_those_that_training_left(copied_run: Run, stripes: 
 
 def test_training_images_are_predicted_once(copied_run: Run, stripes: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     first = embed_split(copied_run, "train", dataset=stripes)
-    monkeypatch.setattr("visionlib.inspection.split_embeddings.predict", None)
+    monkeypatch.setattr("visionlib.inspection.split_embeddings.TrainedModel", None)
     second = embed_split(copied_run, "train")
     assert second.embeddings.equal(first.embeddings)
     assert second.predictions.equal(first.predictions)
@@ -65,7 +65,7 @@ def test_embeddings_of_other_weights_are_made_anew(copied_run: Run, stripes: Dat
     model, record = load_model(copied_run)
     with torch.no_grad():
         next(model.parameters()).mul_(0.5).add_(0.1)
-    weights_hash = save_model(copied_run, model, record)
+    weights_hash = save_model(copied_run, model, record).weights_sha256
     second = embed_split(copied_run, "train", dataset=stripes)
     assert second.weights_sha256 == weights_hash != first.weights_sha256
     assert not second.embeddings.equal(first.embeddings)

@@ -1,4 +1,4 @@
-"""Counts, means and deviations are those of a slow loop, and a class without images has none."""
+"""Counts, means and stds are those of a slow loop, and a class without images has none."""
 
 import dataclasses
 

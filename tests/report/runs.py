@@ -13,13 +13,12 @@ from visionlib.explanation.stored_explanations import StoredExplanations
 from visionlib.inference.device import choose_compute
 from visionlib.inference.predictions import SplitPredictions, save_predictions
 from visionlib.inference.trained_model import ModelRecord, save_model
-from visionlib.inspection import Duplicates, LabelCandidates, save_candidates
+from visionlib.inspection import Duplicates, LabelCandidates
 from visionlib.inspection.duplicates import make_pair
-from visionlib.inspection.kept import save_kept
-from visionlib.inspection.kept_duplicates import save_duplicates
-from visionlib.inspection.split_embeddings import expect_of
+from visionlib.inspection.split_embeddings import read_hashes
 from visionlib.models import build_model
 from visionlib.runs import Run, create_run, write_json, write_json_lines
+from visionlib.runs.results import save_result
 from visionlib.summary import summarize
 from visionlib.training import TrainConfig
 from visionlib.training.provenance import describe_run
@@ -119,11 +118,10 @@ def _add_parts(run: Run, data: Dataset, logits: Tensor) -> None:
     }
     settings = {"perplexity": 30.0, "seed": 0, "iterations": 750, "components": 50, "angle": 0.8, "most_images": 10_000}
     arrays = {"index": test.index, "positions": positions, "labels": test.labels, "predictions": predictions}
-    save_kept(
-        run,
-        "map-test",
-        {name: value.numpy() for name, value in arrays.items()},
-        {**expect_of(run, "test"), "split": "test", "settings": settings, **figures},
+    save_result(
+        run.inspection / "map-test.json",
+        {**read_hashes(run, "test"), "split": "test", "settings": settings, **figures},
+        arrays={name: value.numpy() for name, value in arrays.items()},
     )
     places = torch.randint(len(train), (n, K_NEIGHBOURS), generator=generator)
     near = {
@@ -135,30 +133,29 @@ def _add_parts(run: Run, data: Dataset, logits: Tensor) -> None:
         "neighbour_labels": train.labels[places],
         "distances": torch.rand(n, K_NEIGHBOURS, generator=generator).sort(1).values,
     }
-    hashes = {**expect_of(run, "test"), "training_hash": expect_of(run, "train")["content_hash"], "k": K_NEIGHBOURS}
-    save_kept(run, "neighbours-test", {name: value.numpy() for name, value in near.items()}, hashes)
+    hashes = {**read_hashes(run, "test"), "training_hash": read_hashes(run, "train")["content_hash"], "k": K_NEIGHBOURS}
+    save_result(
+        run.inspection / "neighbours-test.json", hashes, arrays={name: value.numpy() for name, value in near.items()}
+    )
     wrong = (predictions != test.labels).nonzero().flatten()[:5]
     probabilities = logits[wrong].double().softmax(1)
-    save_candidates(
-        run,
-        LabelCandidates(
-            split="test",
-            source="a test",
-            n=n,
-            index=test.index[wrong],
-            given=test.labels[wrong],
-            suggested=predictions[wrong],
-            scores=probabilities.gather(1, test.labels[wrong][:, None])[:, 0],
-            probabilities=probabilities,
-            classes=data.classes,
-            content_hash=test.content_hash,
-        ),
-    )
+    LabelCandidates(
+        split="test",
+        source="a test",
+        n=n,
+        index=test.index[wrong],
+        given=test.labels[wrong],
+        suggested=predictions[wrong],
+        scores=probabilities.gather(1, test.labels[wrong][:, None])[:, 0],
+        probabilities=probabilities,
+        classes=data.classes,
+        content_hash=test.content_hash,
+    ).save(run)
     pairs = tuple(
         make_pair("near", {"train": train, "test": test}, ("train", place), ("test", 2 * place), 0.9, 0.8)
         for place in range(3)
     )
-    save_duplicates(run, Duplicates(pairs, is_near=True, n={"train": len(train), "test": n}))
+    Duplicates(pairs, is_near=True, n={"train": len(train), "test": n}).save(run)
     chosen = test.subset(torch.arange(min(40, n)))
     StoredExplanations.from_explanations(
         [
@@ -180,7 +177,7 @@ def _add_parts(run: Run, data: Dataset, logits: Tensor) -> None:
     write_json(
         run.explanations / "quality.json",
         {
-            "weights_sha256": expect_of(run, "test")["weights_sha256"],
+            "weights_sha256": read_hashes(run, "test")["weights_sha256"],
             **MapQuality(methods, None, 20, 0, "mean").to_dict(),
         },
     )

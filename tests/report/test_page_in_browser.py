@@ -15,8 +15,7 @@ from torch import Tensor
 from tests.report.conftest import Written
 from tests.report.runs import HOSTILE, HOT_CELL, K_NEIGHBOURS
 from visionlib.evaluation import load_predictions
-from visionlib.inspection import load_map
-from visionlib.inspection.neighbours import load_neighbours
+from visionlib.inspection import load_map, load_neighbours
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

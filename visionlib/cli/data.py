@@ -35,39 +35,42 @@ def data(
     per_class: Annotated[
         int, typer.Option(min=1, help="Examples of each class in the picture, as far as they fit.")
     ] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Decides which examples are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the examples in the picture.")] = 0,
     odd: Annotated[
         bool,
-        typer.Option("--odd", help="List images that are constant or nearly so, tiny before resizing, or odd in mode."),
+        typer.Option(
+            "--odd",
+            help="List images that are constant or nearly so, grayscale, tiny, or of a rare mode.",
+        ),
     ] = False,
     duplicates: Annotated[
         Literal["exact", "near"] | None,
-        typer.Option(help="Look for images that are there twice: with equal pixels, or with alike ones as well."),
+        typer.Option(help="Search duplicates: exact, with equal pixels, or near, changed and mirrored as well."),
     ] = None,
     duplicates_picture: Annotated[
         Path | None,
-        typer.Option(help="Draw pairs of duplicates, as PNG or SVG by the name; looks for near ones by itself."),
+        typer.Option(help="Draw pairs of duplicates, as PNG or SVG by the name; implies --duplicates near."),
     ] = None,
     duplicates_csv: Annotated[
-        Path | None, typer.Option(help="Write all pairs of duplicates as a table; looks for near ones by itself.")
+        Path | None, typer.Option(help="Write all pairs of duplicates as a CSV file; implies --duplicates near.")
     ] = None,
     run: Annotated[
         Path | None,
         typer.Option(
-            help="Ask the network of this run, trained on the same data, about near duplicates: how like the pairs are "
-            "to it, and which further ones it finds."
+            help="Compare embeddings of this run, trained on the same data: the cosine of each near duplicate, and "
+            "further pairs; the run keeps them."
         ),
     ] = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show what is in a dataset: splits, classes, statistics, warnings; on request a picture, and images to look at.
+    """Inspect a dataset: splits, classes, statistics and warnings; on request a picture, odd images and duplicates.
 
     Example: visionlib data cifar10 --picture classes.png --odd --duplicates near
     """
     _check_files(picture, duplicates_picture, duplicates_csv)
     if run is not None and duplicates == "exact":
-        raise ConfigError("--run", "has nothing to say of exact duplicates", "ask for near ones: --duplicates near")
+        raise ConfigError("--run", "is only compared with near duplicates", "search them: --duplicates near")
     opened = None if run is None else open_run(run)
     from visionlib.data import load_dataset
     from visionlib.inspection import inspect_dataset
@@ -79,12 +82,8 @@ def data(
     )
     if picture is not None:
         _draw_overview(inspection, source, picture)
-    if inspection.duplicates is not None and opened is not None:
-        from visionlib.inspection.kept_duplicates import save_duplicates
-
-        save_duplicates(opened, inspection.duplicates)
     if inspection.duplicates is not None:
-        _keep_duplicates(inspection.duplicates, source, duplicates_picture, duplicates_csv)
+        _write_duplicates(inspection.duplicates, source, duplicates_picture, duplicates_csv)
     if json:
         print_json(_describe(source, inspection, picture, is_odd_asked=odd))
         return
@@ -98,9 +97,9 @@ def data(
 
     for warning in source.warnings:
         log(f"warning: {warning}")
-    found = () if inspection.duplicates is None else tabulate_duplicates(inspection.duplicates)
-    strange = tabulate_odd_images(inspection) if odd else (count_odd_images(inspection),)
-    print_tables(*tabulate_dataset(source), *strange, *found)
+    duplicate_tables = () if inspection.duplicates is None else tabulate_duplicates(inspection.duplicates)
+    odd_tables = tabulate_odd_images(inspection) if odd else (count_odd_images(inspection),)
+    print_tables(*tabulate_dataset(source), *odd_tables, *duplicate_tables)
 
 
 def _check_files(picture: Path | None, duplicates_picture: Path | None, duplicates_csv: Path | None) -> None:
@@ -120,36 +119,38 @@ def _draw_overview(inspection: "DatasetInspection", source: "Dataset", path: Pat
     log(f"drawn: {path}")
 
 
-def _keep_duplicates(found: "Duplicates", source: "Dataset", picture: Path | None, table: Path | None) -> None:
+def _write_duplicates(duplicates: "Duplicates", source: "Dataset", picture: Path | None, table: Path | None) -> None:
     if picture is not None:
         from visionlib.inspection import draw_duplicates
         from visionlib.inspection.duplicate_picture import describe_duplicates
 
-        save_picture(draw_duplicates(found, source), picture, describe_duplicates(found))
+        save_picture(draw_duplicates(duplicates, source), picture, describe_duplicates(duplicates))
         log(f"drawn: {picture}")
     if table is not None:
         from visionlib.inspection import write_duplicates
 
-        write_duplicates(found, table)
+        write_duplicates(duplicates, table)
         log(f"written: {table}")
 
 
 def _describe(
     source: "Dataset", inspection: "DatasetInspection", picture: Path | None, *, is_odd_asked: bool
 ) -> dict[str, Any]:
-    """Give what is known as JSON; of odd images the counts, unless the list was asked for."""
-    record = inspection.to_dict()
-    found = {
+    """Return the result as plain values for JSON; of odd images the counts only, unless the list was asked for."""
+    details = inspection.to_dict()
+    result = {
+        "dataset": source.name,
+        "content_hash": source.content_hash,
         "classes": list(source.classes),
         "splits": {name: _describe_split(split) for name, split in source.splits.items()},
         "warnings": list(source.warnings),
-        "odd": record["odd"] if is_odd_asked else {"counts": record["odd"]["counts"]},
+        "odd": details["odd"] if is_odd_asked else {"counts": details["odd"]["counts"]},
     }
     if picture is not None:
-        found["picture"] = {"file": str(picture), **record["examples"]}
+        result["picture"] = {"file": str(picture), **details["examples"]}
     if inspection.duplicates is not None:
-        found["duplicates"] = record["duplicates"]
-    return {"dataset": source.name, "content_hash": source.content_hash, **found}
+        result["duplicates"] = details["duplicates"]
+    return result
 
 
 def _describe_split(split: "ImageSplit") -> dict[str, Any]:

@@ -6,20 +6,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visionlib.cli.console import DebugOption, JsonOption, log, print_json
+from visionlib.cli.options import parse_index
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import Run, check_file_place, open_run, write_bytes
 
 if TYPE_CHECKING:
-    from visionlib.data import Dataset
-    from visionlib.inspection import LabelCandidates, Neighbours
+    from torch import Tensor
+
+    from visionlib.data import Dataset, ImageSplit
+    from visionlib.inspection import LabelCandidates
 
 _WORST = 6
-_ELSE = """\
+_FURTHER_OPTIONS = """\
 also:
   --map FILE          draw the map
   --neighbours FILE   draw the nearest training images of the worst mistakes, or of the images named with --of
-  --candidates FILE   list (.csv) or draw labels of the test split to look at; with --folds 5 of the training split"""
+  --candidates FILE   list (.csv) or draw doubtful labels of the test split; with --folds 5 of the training split"""
 
 
 def inspect(
@@ -27,39 +30,42 @@ def inspect(
     map_file: Annotated[
         Path | None, typer.Option("--map", help="Draw the embedding map, as PNG or SVG by the name.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Split that the map is of. Default: test.")] = None,
+    split: Annotated[str | None, typer.Option(help="Split of the map. Default: test.")] = None,
     neighbours: Annotated[
         Path | None,
         typer.Option(help="Draw test images with their nearest training images, as PNG or SVG by the name."),
     ] = None,
     of: Annotated[
         str | None,
-        typer.Option(help="Test images to find neighbours of, by index: 3,14,15. Default: the worst mistakes."),
+        typer.Option(help="Test images whose neighbours are shown, by index: 3,14,15. Default: the worst mistakes."),
     ] = None,
     k: Annotated[int, typer.Option("--k", min=1, help="Nearest training images of each test image.")] = 5,
     candidates: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Write label candidates: a table (.csv), or a picture of the first 25 (.png, .svg). Can be repeated."
+            help="Write candidates for wrong labels: all as a table (.csv), or the first 25 as a picture (.png, .svg). "
+            "Can be repeated."
         ),
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option(min=2, help="Candidates among the training images, by training this many networks anew."),
+        typer.Option(
+            min=2, help="Find candidates in the training split by this many folds; a network is trained for each."
+        ),
     ] = None,
     fold_epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs of each of these networks. Default: as many as the run's.")
+        int | None, typer.Option(min=1, help="Epochs of each of these trainings. Default: those of the run.")
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Where the run's data lies now, if it has moved; it must be the same.")
     ] = None,
-    device: Annotated[str, typer.Option(help="What to compute on: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Look at a run's data through its network: a map, nearest training images, and labels to look at.
+    """Inspect a run's data by its network: an embedding map, nearest training images, candidates for wrong labels.
 
-    Without an option it makes the map and keeps it in the run.
+    Without an option it computes the map and keeps it in the run.
 
     Example: visionlib inspect runs/first --map map.png --neighbours alike.png --candidates labels.csv
     """
@@ -92,120 +98,96 @@ def inspect(
 
     print_tables(*tabulate_inspection(result))
     if not (files or map_file or is_about_neighbours or is_about_candidates):
-        typer.echo(_ELSE)
+        typer.echo(_FURTHER_OPTIONS)
 
 
 class _Source:
-    """A run and its dataset, which is loaded when it is first needed, and then at most once."""
+    """A run and its dataset, which is loaded on first use, and once at most."""
 
-    def __init__(self, run: Run, dataset: str | None) -> None:
-        self.run, self._place = run, dataset
+    def __init__(self, run: Run, path: str | None) -> None:
+        self.run, self._path = run, path
         self._loaded: Dataset | None = None
 
     def load(self) -> "Dataset":
         from visionlib.inference.run_data import load_run_data
 
         if self._loaded is None:
-            self._loaded = load_run_data(self.run, self._place)
+            self._loaded = load_run_data(self.run, self._path)
         return self._loaded
 
     @property
-    def place(self) -> "str | Dataset | None":
-        """What functions that may need the dataset take."""
-        return self._loaded or self._place
+    def dataset(self) -> "str | Dataset | None":
+        """The `dataset` argument for functions that may not need the data."""
+        return self._loaded or self._path
 
 
 def _make_map(source: _Source, split: str, file: Path | None, device: str) -> dict[str, Any]:
     from visionlib.inspection import map_embeddings
 
-    made = map_embeddings(source.run, split, dataset=source.place, device=device)
+    embedding_map = map_embeddings(source.run, split, dataset=source.dataset, device=device)
     if file is not None:
         from visionlib.inspection.map_picture import describe_map, draw_map
 
-        save_picture(draw_map(made), file, describe_map(made))
+        save_picture(draw_map(embedding_map), file, describe_map(embedding_map))
         log(f"drawn: {file}")
-    return {**made.to_dict(), "kept": str(source.run.inspection / f"map-{split}.npz")}
+    return {**embedding_map.to_dict(), "kept": str(source.run.inspection / f"map-{split}.npz")}
 
 
 def _make_neighbours(
     source: _Source, index: tuple[int, ...] | None, k: int, file: Path | None, device: str
 ) -> dict[str, Any]:
-    from visionlib.inspection import find_neighbours
+    from visionlib.inspection import find_neighbours, score_test
 
     if file is not None:
         source.load()
-    found = find_neighbours(source.run, k, dataset=source.place, device=device)
-    chosen = found.of(index if index is not None else _find_worst(source.run))
+    neighbours = find_neighbours(source.run, k, dataset=source.dataset, device=device)
+    selected = neighbours.select(index if index is not None else score_test(source.run).find_worst(_WORST))
     if file is not None:
-        _draw_neighbours(source.load(), chosen, file)
-    return {**found.to_dict(), "images": chosen.to_rows()}
+        from visionlib.inspection.neighbour_picture import describe_neighbours, draw_neighbours
 
-
-def _find_worst(run: Run) -> tuple[int, ...]:
-    """Give the test images whose own label the network finds least probable."""
-    from visionlib.inspection import score_test
-
-    scored = score_test(run)
-    own = scored.probabilities.gather(1, scored.labels[:, None])[:, 0]
-    return tuple(scored.index[own.argsort(stable=True)[:_WORST]].tolist())
-
-
-def _draw_neighbours(data: "Dataset", chosen: "Neighbours", file: Path) -> None:
-    from visionlib.inspection.neighbour_picture import describe_neighbours, draw_neighbours
-
-    places = {name: place for place, name in enumerate(data.test.index.tolist())}
-    images = data.test.images[[places[name] for name in chosen.index.tolist()]]
-    figure = draw_neighbours(chosen, images, data.train.images[chosen.positions])
-    save_picture(figure, file, describe_neighbours(chosen))
-    log(f"drawn: {file}")
+        data = source.load()
+        images = data.test.images[_find_positions(data.test, selected.index)]
+        figure = draw_neighbours(selected, images, data.train.images[selected.positions])
+        save_picture(figure, file, describe_neighbours(selected))
+        log(f"drawn: {file}")
+    return {**neighbours.to_dict(), "images": selected.to_rows()}
 
 
 def _make_candidates(
     source: _Source, folds: int | None, epochs: int | None, files: list[Path], device: str
 ) -> dict[str, Any]:
-    from visionlib.inspection import cross_validate, find_candidates, save_candidates, score_test
+    from visionlib.inspection import cross_validate, find_candidates, score_test, tabulate_candidates
 
     if folds is None:
         scored = score_test(source.run)
     else:
         scored = cross_validate(source.run, folds, epochs=epochs, dataset=source.load(), device=device, log=log)
-    found = find_candidates(scored)
-    save_candidates(source.run, found)
+    candidates = find_candidates(scored)
+    candidates.save(source.run)
     for file in files:
         if file.suffix.lower() == ".csv":
-            from visionlib.inspection import tabulate_candidates
-
-            write_bytes(file, tabulate_candidates(found).encode())
+            write_bytes(file, tabulate_candidates(candidates).encode())
             log(f"written: {file}")
-        elif len(found):
-            _draw_candidates(source.load(), found, file)
+        elif len(candidates):
+            _draw_candidates(source.load(), candidates, file)
         else:
             log(f"{file}: there is no candidate to draw")
-    return {**found.to_dict(), "images": found.to_rows()}
+    return {**candidates.to_dict(), "images": candidates.to_rows()}
 
 
-def _draw_candidates(data: "Dataset", found: "LabelCandidates", file: Path) -> None:
+def _draw_candidates(data: "Dataset", candidates: "LabelCandidates", file: Path) -> None:
     from visionlib.inspection.candidate_picture import MOST_SHOWN, describe_candidates, draw_candidates
 
-    split = data.split(found.split)
-    places = {name: place for place, name in enumerate(split.index.tolist())}
-    images = split.images[[places[name] for name in found.index[:MOST_SHOWN].tolist()]]
-    save_picture(draw_candidates(found, images), file, describe_candidates(found, len(images)))
+    split = data.split(candidates.split)
+    images = split.images[_find_positions(split, candidates.index[:MOST_SHOWN])]
+    save_picture(draw_candidates(candidates, images), file, describe_candidates(candidates, len(images)))
     log(f"drawn: {file}")
 
 
-def parse_index(text: str | None) -> tuple[int, ...] | None:
-    """Read a list of indices, as `3,14,15`; None stays None.
-
-    Raises:
-        ConfigError: if it is no such list.
-    """
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError("--of", f"{text!r} is no list of indices", "write it like 3,14,15") from None
+def _find_positions(split: "ImageSplit", index: "Tensor") -> list[int]:
+    """Look up the positions of images by their stable ids."""
+    positions = {image_id: position for position, image_id in enumerate(split.index.tolist())}
+    return [positions[image_id] for image_id in index.tolist()]
 
 
 def _check_files(map_file: Path | None, neighbours: Path | None, candidates: list[Path]) -> None:

@@ -1,4 +1,4 @@
-"""What `visionlib inspect` found, as tables for the terminal."""
+"""Results of `visionlib inspect` as tables for the terminal."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,11 +8,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-_MOST_ROWS = 10
+_MAX_ROWS = 10
 
 
 def tabulate_inspection(result: Mapping[str, Any]) -> tuple[RenderableType, ...]:
-    """Lay out what is there of a map, neighbours and candidates."""
+    """Lay out the map, neighbours and candidates that a result has."""
     parts: list[RenderableType] = []
     if "map" in result:
         parts.append(_describe_map(result["map"]))
@@ -23,50 +23,50 @@ def tabulate_inspection(result: Mapping[str, Any]) -> tuple[RenderableType, ...]
     return tuple(parts)
 
 
-def _describe_map(found: Mapping[str, Any]) -> Text:
-    part = "" if found["n"] == found["n_split"] else f" of {found['n_split']:,}"
+def _describe_map(result: Mapping[str, Any]) -> Text:
+    part = "" if result["n"] == result["n_split"] else f" of {result['n_split']:,}"
     return Text(
-        f"embedding map of {found['split']}: {found['n']:,}{part} images, perplexity {found['perplexity']:.3g}, "
-        f"divergence {found['kl_divergence']:.3f} nats\n"
-        f"trustworthiness {found['trustworthiness']:.3f} ({found['trustworthiness_neighbours']} neighbours, "
-        f"on a sample of {found['trustworthiness_n']:,} images)\n"
-        f"kept: {found['kept']}"
+        f"embedding map of {result['split']}: {result['n']:,}{part} images, perplexity {result['perplexity']:.3g}, "
+        f"divergence {result['kl_divergence']:.3f} nats\n"
+        f"trustworthiness {result['trustworthiness']:.3f} ({result['trustworthiness_neighbours']} neighbours, "
+        f"on a sample of {result['trustworthiness_n']:,} images)\n"
+        f"kept: {result['kept']}"
     )
 
 
-def _tabulate_neighbours(found: Mapping[str, Any]) -> tuple[RenderableType, ...]:
-    title = f"nearest training images of {len(found['images'])} test images, with cosine distances"
+def _tabulate_neighbours(result: Mapping[str, Any]) -> tuple[RenderableType, ...]:
+    title = f"nearest training images of {len(result['images'])} test images, with cosine distances"
     table = Table(box=box.SIMPLE_HEAD)
     for header in ("index", "class", "predicted", "nearest training images"):
         table.add_column(header, justify="right" if header == "index" else "left")
-    for row in found["images"]:
+    for row in result["images"]:
         near = "\n".join(f"{one['distance']:.3f} {one['class']} ({one['index']})" for one in row["neighbours"])
         table.add_row(str(row["index"]), Text(row["class"]), Text(row["predicted"]), Text(near))
-    shares = [_share(found[name]) for name in ("agreement", "agreement_when_right", "agreement_when_wrong")]
-    told = (
-        f"of all {found['n']:,} test images, {shares[0]} of {found['k']} neighbours have the predicted class: "
-        f"{shares[1]} where the prediction is right, {shares[2]} where it is wrong\n"
-        f"a vote of the neighbours is right for {_share(found['vote_accuracy'])}"
+    fractions = [_percent(result[name]) for name in ("agreement", "agreement_when_right", "agreement_when_wrong")]
+    summary = (
+        f"of all {result['n']:,} test images, {fractions[0]} of {result['k']} neighbours have the predicted class: "
+        f"{fractions[1]} where the prediction is right, {fractions[2]} where it is wrong\n"
+        f"a vote of the neighbours is right for {_percent(result['vote_accuracy'])}"
     )
-    return Text(title), table, Text(told)
+    return Text(title), table, Text(summary)
 
 
-def _tabulate_candidates(found: Mapping[str, Any]) -> tuple[RenderableType, ...]:
-    told = (
-        f"{found['candidates']:,} of {found['n']:,} images ({found['share']:.2%}); "
+def _tabulate_candidates(result: Mapping[str, Any]) -> tuple[RenderableType, ...]:
+    summary = (
+        f"{result['candidates']:,} of {result['n']:,} images ({result['share']:.2%}); "
         "score: probability of the given class\n"
-        f"by {found['method']}\nof {found['source']}"
+        f"by {result['method']}\nof {result['source']}"
     )
-    title = f"label candidates in {found['split']}: images to look at, not errors"
-    if not found["images"]:
-        return (Text(f"{title}\n{told}"),)
+    title = f"label candidates in {result['split']}: images to look at, not errors"
+    if not result["images"]:
+        return (Text(f"{title}\n{summary}"),)
     table = Table(box=box.SIMPLE_HEAD)
     for header in ("index", "given", "suggested", "score"):
         table.add_column(header, justify="left" if header in ("given", "suggested") else "right")
-    for row in found["images"][:_MOST_ROWS]:
+    for row in result["images"][:_MAX_ROWS]:
         table.add_row(str(row["index"]), Text(row["given"]), Text(row["suggested"]), f"{row['score']:.4f}")
-    return Text(title), table, Text(told)
+    return Text(title), table, Text(summary)
 
 
-def _share(value: float | None) -> str:
+def _percent(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.1%}"

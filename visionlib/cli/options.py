@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from visionlib.errors import ConfigError
 from visionlib.training.recipes import RECIPES
 
 DEFAULT_RECIPE = "quick"
@@ -40,3 +41,17 @@ ImageSizeOption = Annotated[
     int | None,
     typer.Option("--image-size", help="Resize images to this many pixels. Default: as they are, if all are alike."),
 ]
+
+
+def parse_index(text: str | None) -> tuple[int, ...] | None:
+    """Parse a list of stable image ids, as `3,14,15`; None stays None.
+
+    Raises:
+        ConfigError: if the text is no such list.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError("--of", f"{text!r} is no list of indices", "write it like 3,14,15") from None

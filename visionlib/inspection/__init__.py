@@ -1,17 +1,17 @@
-"""Looking at a dataset: by itself, and through the eyes of a run."""
+"""Inspection of a dataset: by itself, and through the network of a run."""
 
-from visionlib.inspection.candidate_table import tabulate_candidates as tabulate_candidates
 from visionlib.inspection.candidates import LabelCandidates as LabelCandidates
 from visionlib.inspection.candidates import find_candidates as find_candidates
 from visionlib.inspection.candidates import load_candidates as load_candidates
-from visionlib.inspection.candidates import save_candidates as save_candidates
+from visionlib.inspection.candidates import tabulate_candidates as tabulate_candidates
 from visionlib.inspection.dataset_inspection import DatasetInspection as DatasetInspection
 from visionlib.inspection.dataset_inspection import inspect_dataset as inspect_dataset
 from visionlib.inspection.duplicate_picture import draw_duplicates as draw_duplicates
-from visionlib.inspection.duplicate_table import write_duplicates as write_duplicates
+from visionlib.inspection.duplicate_search import find_duplicates as find_duplicates
 from visionlib.inspection.duplicates import DuplicatePair as DuplicatePair
 from visionlib.inspection.duplicates import Duplicates as Duplicates
-from visionlib.inspection.duplicates import find_duplicates as find_duplicates
+from visionlib.inspection.duplicates import load_duplicates as load_duplicates
+from visionlib.inspection.duplicates import write_duplicates as write_duplicates
 from visionlib.inspection.embedding_duplicates import compare_embeddings as compare_embeddings
 from visionlib.inspection.embedding_map import EmbeddingMap as EmbeddingMap
 from visionlib.inspection.embedding_map import MapSettings as MapSettings
@@ -21,6 +21,7 @@ from visionlib.inspection.examples import choose_examples as choose_examples
 from visionlib.inspection.folds import cross_validate as cross_validate
 from visionlib.inspection.neighbours import Neighbours as Neighbours
 from visionlib.inspection.neighbours import find_neighbours as find_neighbours
+from visionlib.inspection.neighbours import load_neighbours as load_neighbours
 from visionlib.inspection.odd_images import OddImage as OddImage
 from visionlib.inspection.odd_images import find_odd_images as find_odd_images
 from visionlib.inspection.out_of_sample import OutOfSample as OutOfSample

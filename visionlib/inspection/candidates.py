@@ -1,38 +1,43 @@
-"""`find_candidates`: images whose given label another person should look at, by confident learning."""
+"""`find_candidates`: images whose given label is doubtful, by confident learning."""
 
+import csv
 import importlib.util
+import io
 import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float64, Int64
+from numpy.typing import NDArray
 from torch import Tensor
 
 from visionlib.errors import ConfigError, DataError
 from visionlib.inference.trained_model import load_record
-from visionlib.inspection.kept import load_kept, save_kept
 from visionlib.inspection.out_of_sample import OutOfSample
-from visionlib.inspection.split_embeddings import expect_of
+from visionlib.inspection.split_embeddings import read_hashes, to_arrays, to_tensors
 from visionlib.runs import Run
+from visionlib.runs.results import load_result, save_result
 
 _METHOD = "confident learning, the confident joint's counts off its diagonal"
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
+"""Characters at the start of a cell that make a spreadsheet compute it."""
 
 
 @dataclass(frozen=True, eq=False)
 class LabelCandidates:
-    """Images whose given label is doubtful to networks that did not learn from them; the most doubtful come first.
+    """Images whose given label is doubtful by out-of-sample probabilities, the most doubtful first.
 
-    They are candidates for a person to look at: many are images that the network gets wrong.
+    They are candidates for review by a person: many are just mistakes of the network.
 
     Attributes:
         split: name of the split.
-        source: how the probabilities came about, for people.
-        n: images that were looked at.
-        index: what each candidate is called for good.
-        given: its label, as a position in `classes`.
-        suggested: the most probable class, as a position in `classes`.
-        scores: probability of the given class: the lower, the more doubtful.
+        source: origin of the probabilities, in words.
+        n: images that were examined.
+        index: stable image ids.
+        given: the labels, as positions in `classes`.
+        suggested: the most probable classes, as positions in `classes`.
+        scores: probabilities of the given class: the lower, the more doubtful.
         probabilities: of every class, a row per candidate.
         classes: class names.
         content_hash: of the split.
@@ -53,24 +58,24 @@ class LabelCandidates:
         return len(self.index)
 
     @property
-    def share(self) -> float:
-        """Share of the images that are candidates."""
+    def fraction(self) -> float:
+        """Fraction of the images that are candidates."""
         return len(self) / self.n
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the figures, without the images, as plain values for JSON."""
+        """Return the figures, without the images, as plain values for JSON."""
         return {
             "split": self.split,
             "n": self.n,
             "candidates": len(self),
-            "share": self.share,
+            "share": self.fraction,
             "method": _METHOD,
             "source": self.source,
             "content_hash": self.content_hash,
         }
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Give each candidate as plain values for JSON."""
+        """Return each candidate as plain values for JSON."""
         columns = zip(
             self.index.tolist(),
             self.given.tolist(),
@@ -90,16 +95,26 @@ class LabelCandidates:
             for index, given, suggested, score, probabilities in columns
         ]
 
+    def save(self, run: Run) -> None:
+        """Write `inspection/candidates-SPLIT.npz` and its record.
+
+        Raises:
+            RunError: if the folder cannot be written.
+        """
+        record = {**read_hashes(run, self.split), **self.to_dict()}
+        save_result(run.inspection / f"candidates-{self.split}.json", record, arrays=to_arrays(self))
+
 
 def find_candidates(scored: OutOfSample) -> LabelCandidates:
-    """Find images whose label is doubtful.
+    """Find images whose given label is doubtful.
 
-    An image is confidently of a class if that has at least the probability which it has on average in the images given
-    it; a class that no image is given never is. The image is a candidate if it is so of another class alone, or of
-    several and the most probable class of all is another one; and if its given class is not the most probable.
+    The threshold of a class is the mean probability of that class over the images labelled with it; a class without
+    images has none. An image is confidently in a class whose probability reaches the threshold: in the most probable
+    class, if it reaches several. It is a candidate if it is confidently in another class than its label, and its label
+    is not the most probable class.
 
     Args:
-        scored: probabilities of networks that did not learn from the images, by `score_test` or `cross_validate`.
+        scored: out-of-sample probabilities, by `score_test` or `cross_validate`.
     Raises:
         ConfigError: if cleanlab is not installed.
         DataError: if there are no images, or all have the same label; or `scored` is something else, such as an array.
@@ -108,36 +123,36 @@ def find_candidates(scored: OutOfSample) -> LabelCandidates:
     if not isinstance(scored, OutOfSample):
         raise DataError(
             f"a {type(scored).__name__}",
-            "does not tell whether the network learned from the images",
-            "pass what score_test(run) or cross_validate(run) gives",
+            "has no record of whether the network was trained on the images",
+            "pass the result of score_test(run) or cross_validate(run)",
         )
     check_cleanlab()
     present = set(scored.labels.tolist())
     if len(present) < 2:
-        told = f"all labels are {scored.classes[present.pop()]!r}" if present else "there are no images"
-        raise DataError(f"{scored.split} split", told, "label candidates need images of two classes or more")
+        problem = f"all labels are {scored.classes[present.pop()]!r}" if present else "there are no images"
+        raise DataError(f"{scored.split} split", problem, "label candidates need images of two classes or more")
     from cleanlab.filter import find_label_issues
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # cleanlab's advice is for its own users
-        found = find_label_issues(
+        warnings.simplefilter("ignore")  # cleanlab addresses its warnings to direct callers
+        issues = find_label_issues(
             scored.labels.numpy(),
             scored.probabilities.numpy(),
             filter_by="confident_learning",
             return_indices_ranked_by="self_confidence",
             n_jobs=1,
         )
-    chosen = torch.as_tensor(found, dtype=torch.int64)
-    given, probabilities = scored.labels[chosen], scored.probabilities[chosen]
+    positions = torch.as_tensor(issues, dtype=torch.int64)
+    given, probabilities = scored.labels[positions], scored.probabilities[positions]
     scores = probabilities.gather(1, given[:, None])[:, 0]
-    # Of equal scores the first image comes first, whatever cleanlab's sorting does.
-    order = chosen.argsort()
+    # Ties in the split's order: cleanlab's sort is not stable.
+    order = positions.argsort()
     order = order[scores[order].argsort(stable=True)]
     return LabelCandidates(
         split=scored.split,
         source=scored.source,
         n=len(scored.labels),
-        index=scored.index[chosen][order],
+        index=scored.index[positions][order],
         given=given[order],
         suggested=probabilities[order].argmax(1),
         scores=scores[order],
@@ -148,7 +163,7 @@ def find_candidates(scored: OutOfSample) -> LabelCandidates:
 
 
 def check_cleanlab() -> None:
-    """Make sure that the package is there.
+    """Check that cleanlab is installed.
 
     Raises:
         ConfigError: if it is not.
@@ -157,23 +172,39 @@ def check_cleanlab() -> None:
         raise ConfigError("label candidates", "cleanlab is not installed", "pip install 'visionlib-torch[labels]'")
 
 
-def save_candidates(run: Run, candidates: LabelCandidates) -> None:
-    """Keep candidates in the run, as `inspection/candidates-SPLIT`."""
-    arrays = {name: value.numpy() for name, value in vars(candidates).items() if isinstance(value, Tensor)}
-    record = {**expect_of(run, candidates.split), **candidates.to_dict()}
-    save_kept(run, f"candidates-{candidates.split}", arrays, record)
-
-
 def load_candidates(run: Run, split: str = "test") -> LabelCandidates:
     """Read the candidates that a run keeps of a split.
 
     Raises:
-        RunError: if there are none, or they are damaged, or of other weights or data.
+        RunError: if they are absent or damaged, or belong to other weights or data.
     """
-    record = load_record(run)
+    classes = load_record(run).classes
 
-    def build(tensors: dict[str, Any], kept: dict[str, Any]) -> LabelCandidates:
-        told = {name: kept[name] for name in ("split", "source", "n", "content_hash")}
-        return LabelCandidates(**tensors, **told, classes=record.classes)
+    def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> LabelCandidates:
+        fields = {name: record[name] for name in ("split", "source", "n", "content_hash")}
+        return LabelCandidates(**to_tensors(arrays), **fields, classes=classes)
 
-    return load_kept(run, f"candidates-{split}", expect_of(run, split), build)
+    path = run.inspection / f"candidates-{split}.json"
+    return load_result(path, read_hashes(run, split), build, remedy="visionlib inspect")
+
+
+def tabulate_candidates(candidates: LabelCandidates) -> str:
+    """Return CSV with a line per candidate: rank, index, given and suggested class, score, and all probabilities.
+
+    A class name that a spreadsheet would compute gets an apostrophe in front.
+
+    Source: OWASP, CSV injection.
+    """
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    names = [f"probability of {name}" for name in candidates.classes]
+    writer.writerow(["rank", "index", "split", "given", "suggested", "score", *names])
+    for rank, row in enumerate(candidates.to_rows(), 1):
+        texts = [_escape_formula(text) for text in (candidates.split, row["given"], row["suggested"])]
+        numbers = [f"{value:.6f}" for value in (row["score"], *row["probabilities"])]
+        writer.writerow([rank, row["index"], *texts, *numbers])
+    return table.getvalue()
+
+
+def _escape_formula(name: str) -> str:
+    return f"'{name}" if name.lstrip(" ").startswith(_FORMULA_STARTS) else name

@@ -1,4 +1,4 @@
-"""`inspect_dataset`: what is in a dataset, what its classes look like, what is odd in it, and what is there twice."""
+"""`inspect_dataset`: statistics, examples, odd images and duplicates of a dataset."""
 
 import os
 from collections import Counter
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from visionlib.data import Dataset, load_dataset
 from visionlib.errors import ConfigError
-from visionlib.inspection.duplicates import Duplicates, find_duplicates
+from visionlib.inspection.duplicate_search import find_duplicates
+from visionlib.inspection.duplicates import Duplicates
 from visionlib.inspection.embedding_duplicates import embed_dataset, match_embeddings
 from visionlib.inspection.examples import NONE, choose_examples
 from visionlib.inspection.odd_images import ODDITIES, OddImage, find_odd_images
@@ -21,18 +22,18 @@ from visionlib.runs import Run, open_run
 
 @dataclass(frozen=True, eq=False)
 class DatasetInspection:
-    """What there is to see in a dataset.
+    """Statistics, examples, odd images and duplicates of a dataset.
 
     Attributes:
         dataset: its name.
         content_hash: of all its splits.
         classes: names.
-        splits: the figures of each split, train first.
-        shown: the split that the examples are of.
-        examples: for each class positions of examples in that split; -1 where a class has fewer.
-        seed: what they were chosen by.
-        odd: images that are odd, by what is odd in them.
-        duplicates: images that are there twice; None if they were not looked for.
+        splits: statistics of each split, train first.
+        shown: the split of the examples.
+        examples: positions of examples in that split, a row per class; -1 where a class has fewer.
+        seed: of the examples.
+        odd: odd images, by oddity.
+        duplicates: None if they were not searched.
     """
 
     dataset: str
@@ -46,13 +47,13 @@ class DatasetInspection:
     duplicates: Duplicates | None = None
 
     def count_odd(self) -> dict[str, int]:
-        """Count the odd images of each kind that there is."""
+        """Count the odd images by oddity, without zeros."""
         counts = Counter(odd.oddity for odd in self.odd)
         return {oddity: counts[oddity] for oddity in ODDITIES if counts[oddity]}
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as plain values for JSON; of examples their positions."""
-        positions = [[at for at in row if at != NONE] for row in self.examples.tolist()]
+        """Return everything as plain values for JSON."""
+        positions = [[position for position in row if position != NONE] for row in self.examples.tolist()]
         return {
             "dataset": self.dataset,
             "content_hash": self.content_hash,
@@ -80,41 +81,45 @@ def inspect_dataset(
     run: Run | str | os.PathLike[str] | None = None,
     device: str = "auto",
 ) -> DatasetInspection:
-    """Look at a dataset; without a network, unless a run is named.
+    """Inspect a dataset; without a network, unless a run is given.
 
     Args:
-        dataset: or what `load_dataset` takes.
-        split: what to choose examples from.
+        dataset: or a name or path for `load_dataset`.
+        split: of the examples.
         per_class: examples of each class.
-        seed: decides which.
-        duplicates: look for images that are there twice, too: exact ones alone, or near ones as well.
-        run: a finished run on this dataset, or its folder, whose embeddings are compared as well; see
-            `compare_embeddings`.
-        device: what to predict embeddings on that the run does not keep yet, as in `TrainConfig.device`.
+        seed: of the examples.
+        duplicates: search exact duplicates, or near ones as well; by default none.
+        run: a finished run on this dataset, or its folder. Its embeddings are compared, and it keeps the duplicates;
+            see `compare_embeddings`.
+        device: of the prediction of missing embeddings, as in `TrainConfig.device`.
     Raises:
-        ConfigError: if `per_class` is below 1; a run is named and near duplicates are not wanted; or these are wanted
-            of images that are too small, or differ in size.
+        ConfigError: if `per_class` is below 1; a run is given without near duplicates; or images are too small for
+            these, or differ in size.
         DataError: if the dataset cannot be loaded, or has no such split.
         RunError: if the run is unfinished or damaged, was trained on other data, or has no embeddings.
     """
     if per_class < 1:
         raise ConfigError("per_class", f"{per_class} is out of range", "it must be at least 1")
     if run is not None and duplicates != "near":
-        raise ConfigError("run", "tells of near duplicates alone", "look for them: duplicates near")
+        raise ConfigError("run", "is only compared with near duplicates", "search them with duplicates='near'")
     opened = run if run is None or isinstance(run, Run) else open_run(run)
     source = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
-    # First, since a run that does not fit should not be found out after a minute's search.
-    embeddings = None if opened is None else embed_dataset(opened, source, device=device)
-    found = None if duplicates is None else find_duplicates(source, near=duplicates == "near")
-    if found is not None and embeddings is not None:
-        found = match_embeddings(found, source, embeddings)
+    examples = choose_examples(source.split(split), per_class, seed)
+    found = None
+    if opened is not None:
+        # Before the search, which takes a minute, so that a run that does not fit is refused at once.
+        embeddings = embed_dataset(opened, source, device=device)
+        found = match_embeddings(find_duplicates(source), source, embeddings)
+        found.save(opened)
+    elif duplicates is not None:
+        found = find_duplicates(source, near=duplicates == "near")
     return DatasetInspection(
         dataset=source.name,
         content_hash=source.content_hash,
         classes=source.classes,
         splits={name: measure_split(source.splits[name]) for name in sorted(source.splits, key=_rank_split)},
         shown=split,
-        examples=choose_examples(source.split(split), per_class, seed),
+        examples=examples,
         seed=seed,
         odd=find_odd_images(source),
         duplicates=found,

@@ -45,7 +45,7 @@ def draw_duplicates(duplicates: Duplicates, dataset: Dataset, *, count: int = 12
 def _tell_likeness(pair: DuplicatePair) -> str:
     if pair.kind == "exact":
         return pair.kind
-    return f"{pair.kind}, {pair.whole:.2f}" if pair.kind != "embedding" else f"{pair.whole:.2f}"
+    return f"{pair.kind}, {pair.correlation:.2f}" if pair.kind != "embedding" else f"{pair.correlation:.2f}"
 
 
 def choose_pairs(pairs: Sequence[DuplicatePair], count: int) -> list[DuplicatePair]:

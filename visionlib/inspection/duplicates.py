@@ -1,48 +1,52 @@
-"""`find_duplicates`: images that are there twice, within a split and between splits; exactly, nearly, or mirrored."""
+"""`Duplicates`: pairs of images that are the same picture; counted, saved in a run, and written as a table."""
 
-import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from jaxtyping import Int64, UInt8
-from torch import Tensor
+from numpy.typing import NDArray
 
-from visionlib.data import Dataset, ImageSplit
-from visionlib.errors import ConfigError
-from visionlib.inspection.likeness import correlate_pixels, find_alike, make_thumbnails
-from visionlib.progress import progress_bar
+from visionlib.data import ImageSplit
+from visionlib.evaluation.spreadsheet import write_csv
+from visionlib.inspection.split_embeddings import read_hashes
+from visionlib.runs import Run, read_json
+from visionlib.runs.results import load_result, save_result
 
 Kind = Literal["exact", "near", "mirrored", "embedding"]
 
-LEAST_ALIKE = 0.93
-"""Correlation of thumbnails from which pixels are looked at."""
-LEAST_WHOLE = 0.85
+MIN_THUMBNAIL_CORRELATION = 0.93
+"""Correlation of thumbnails from which the pixels are compared."""
+MIN_CORRELATION = 0.85
 """Correlation of pixels from which two images are near duplicates."""
-LEAST_DETAIL = {"near": 0.6, "mirrored": 0.8}
-"""And that of their detail. Pairs that are mirrored by chance are as many, and real ones rarer: hence more is asked."""
+MIN_DETAIL = {"near": 0.6, "mirrored": 0.8}
+"""Correlation of detail that they need as well. Chance pairs are as frequent among mirrored images, and real ones
+rarer, so these need more."""
 EMBEDDING_LIMITS = {"nearness": 0.5, "pixels": 0.7, "detail": 0.3}
-"""What pairs need that a network finds: their distance as a share of that to the fifth nearest, at most; correlations
-of pixels and detail, at least. See `embedding_duplicates`."""
-_SMALLEST_PX = 8
+"""Limits for pairs found by embeddings: the largest distance, as a fraction of that to the fifth neighbour; and the
+smallest correlations of pixels and detail. See `embedding_duplicates`."""
+_FILE = "duplicates.json"
+_HEADER = (
+    *("kind", "split", "index", "label", "other_split", "other_index", "other_label"),
+    *("correlation", "detail", "cosine"),
+)
 
 
 @dataclass(frozen=True)
 class DuplicatePair:
-    """Two images that are alike.
+    """Two images that are the same picture.
 
     Attributes:
-        kind: `exact` for equal pixels, `near` for alike ones, `mirrored` if the one is like the other's mirror image,
-            `embedding` if it was the network of a run that found them.
+        kind: `exact` for equal pixels, `near` for correlated ones, `mirrored` if one is near the other's mirror image,
+            `embedding` if only a run's embeddings found them.
         splits: of both.
         positions: of both, in their splits.
-        index: what both are called for good.
+        index: stable ids of both.
         labels: class names of both.
-        whole: correlation of their pixels, at the best small shift; 1 if they are equal.
-        detail: the same without what is smooth.
-        cosine: of the angle between their embeddings, if a run was asked.
+        correlation: of their pixels, at the best small shift; 1 for equal pixels.
+        detail_correlation: the same after subtraction of the local mean.
+        cosine: of the angle between their embeddings; None without a run.
     """
 
     kind: Kind
@@ -50,17 +54,17 @@ class DuplicatePair:
     positions: tuple[int, int]
     index: tuple[int, int]
     labels: tuple[str, str]
-    whole: float
-    detail: float
+    correlation: float
+    detail_correlation: float
     cosine: float | None = None
 
     @property
     def has_two_labels(self) -> bool:
-        """Whether the same picture is said to be of two classes: one of the labels is wrong, or both fit."""
+        """Whether the labels differ: then one of them is wrong, or both fit."""
         return self.labels[0] != self.labels[1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as plain values for JSON."""
+        """Return everything as plain values for JSON."""
         first, second = (
             {"split": split, "position": position, "index": index, "label": label}
             for split, position, index, label in zip(self.splits, self.positions, self.index, self.labels, strict=True)
@@ -70,8 +74,8 @@ class DuplicatePair:
             "first": first,
             "second": second,
             "has_two_labels": self.has_two_labels,
-            "correlation": self.whole,
-            "detail_correlation": self.detail,
+            "correlation": self.correlation,
+            "detail_correlation": self.detail_correlation,
             "cosine": self.cosine,
         }
 
@@ -81,10 +85,10 @@ class Duplicates:
     """The duplicates of a dataset.
 
     Attributes:
-        pairs: the exact ones, then the others, the most alike first; an image may be in several.
-        is_near: whether near ones were looked for.
+        pairs: the exact ones, then the others by falling correlation; an image may be in several.
+        is_near: whether near ones were searched.
         n: images of each split.
-        by_embeddings: pairs that are not among these, and that a run's network found; None if no run was asked.
+        by_embeddings: further pairs, found by a run's embeddings; None without a run.
     """
 
     pairs: tuple[DuplicatePair, ...]
@@ -93,7 +97,7 @@ class Duplicates:
     by_embeddings: tuple[DuplicatePair, ...] | None = None
 
     def between(self, first: str, second: str) -> tuple[DuplicatePair, ...]:
-        """Give the pairs of two splits, in whichever order, or those within one if both are the same."""
+        """Return the pairs between two splits, in either order, or within one if both are the same."""
         return _select(self.pairs, first, second)
 
     def count_images(self, split: str, other: str) -> int:
@@ -108,13 +112,12 @@ class Duplicates:
         )
 
     def counts(self) -> list[dict[str, Any]]:
-        """Count, for each two splits and each kind, the pairs and those with two labels."""
-        names = list(self.n)
-        found = []
-        for first, second in [*((name, name) for name in names), *combinations(names, 2)]:
+        """Count pairs by kind, and those with two labels, within each split and between each two."""
+        entries = []
+        for first, second in [*((name, name) for name in self.n), *combinations(self.n, 2)]:
             pairs = self.between(first, second)
             kinds = Counter(pair.kind for pair in pairs)
-            found.append(
+            entries.append(
                 {
                     "splits": [first, second],
                     **{kind: kinds[kind] for kind in ("exact", "near", "mirrored")},
@@ -123,17 +126,17 @@ class Duplicates:
                 }
             )
             if self.by_embeddings is not None:
-                found[-1]["embedding"] = len(_select(self.by_embeddings, first, second))
-        return found
+                entries[-1]["embedding"] = len(_select(self.by_embeddings, first, second))
+        return entries
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as plain values for JSON."""
+        """Return everything as plain values for JSON."""
         return {
             "looked_for": ["exact", "near", "mirrored"] if self.is_near else ["exact"],
             "thresholds": {
-                "thumbnails": LEAST_ALIKE,
-                "pixels": LEAST_WHOLE,
-                "detail": LEAST_DETAIL,
+                "thumbnails": MIN_THUMBNAIL_CORRELATION,
+                "pixels": MIN_CORRELATION,
+                "detail": MIN_DETAIL,
                 "embedding": EMBEDDING_LIMITS,
             },
             "counts": self.counts(),
@@ -141,88 +144,53 @@ class Duplicates:
             "by_embeddings": None if self.by_embeddings is None else [pair.to_dict() for pair in self.by_embeddings],
         }
 
+    def save(self, run: Run) -> None:
+        """Write `inspection/duplicates.json`, so that the run's page can show them.
 
-def find_duplicates(dataset: Dataset, *, near: bool = True) -> Duplicates:
-    """Find images that are there twice in a dataset.
+        Raises:
+            RunError: if the folder cannot be written.
+        """
+        save_result(run.inspection / _FILE, {**_expected_fields(run), "n": self.n, **self.to_dict()})
 
-    Exact ones have equal pixels. Near ones are found among all pairs, of which each is compared, by thumbnails of 8 x 8
-    pixels, and confirmed by pixels, allowing for another light or contrast, for shifts of up to 2 pixels, and for a
-    mirror. Images without detail, such as constant ones, are found as exact ones alone.
 
-    Args:
-        dataset: its splits need the same image size for near duplicates.
-        near: look for near ones, too.
+def load_duplicates(run: Run) -> Duplicates:
+    """Read the duplicates that a run keeps.
+
     Raises:
-        ConfigError: if near ones are wanted and the splits differ in size or channels, or images are below 8 pixels.
+        RunError: if they are absent or damaged, or belong to other weights or data.
     """
-    splits = {name: split for name, split in dataset.splits.items() if len(split)}
-    pairs = _find_exact(splits)
-    if near and splits:
-        known = {_places(pair) for pair in pairs}
-        pairs += [pair for pair in _find_near(dataset.name, splits) if _places(pair) not in known]
-    return Duplicates(tuple(pairs), near, {name: len(split) for name, split in dataset.splits.items()})
 
-
-def _select(pairs: tuple[DuplicatePair, ...], first: str, second: str) -> tuple[DuplicatePair, ...]:
-    return tuple(pair for pair in pairs if sorted(pair.splits) == sorted((first, second)))
-
-
-def _places(pair: DuplicatePair) -> tuple[tuple[str, str], tuple[int, int]]:
-    return pair.splits, pair.positions
-
-
-def _find_exact(splits: dict[str, ImageSplit]) -> list[DuplicatePair]:
-    """Group images by a hash of their pixels; each is paired with the first of its group, so n of them make n - 1."""
-    groups: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
-    for name, split in splits.items():
-        shape = str(tuple(split.images.shape[1:])).encode()
-        for position, pixels in enumerate(split.images.cpu().flatten(1).numpy()):
-            groups[hashlib.blake2b(pixels.data, digest_size=16, key=shape).digest()].append((name, position))
-    found = []
-    for members in groups.values():
-        for name, position in members[1:]:
-            found.append(make_pair("exact", splits, members[0], (name, position), 1.0, 1.0))
-    return found
-
-
-def _find_near(name: str, splits: dict[str, ImageSplit]) -> list[DuplicatePair]:
-    shapes = {tuple(split.images.shape[1:]) for split in splits.values()}
-    if len(shapes) > 1:
-        told = " and ".join(" x ".join(map(str, shape)) for shape in sorted(shapes))
-        raise ConfigError(name, f"has splits of {told}, which near duplicates cannot bridge", "give an image size")
-    if min(next(iter(shapes))[1:]) < _SMALLEST_PX:
-        raise ConfigError(name, f"has images below {_SMALLEST_PX} pixels", "look for exact duplicates alone")
-    images = torch.cat([split.images.cpu() for split in splits.values()])
-    owners = [(split, position) for split, part in splits.items() for position in range(len(part))]
-    found: dict[tuple[int, int], tuple[float, float, Kind]] = {}
-    thumbnails = make_thumbnails(images)
-    with progress_bar("looking for duplicates", 2 * len(images), "images") as show:
-        for is_mirrored in (False, True):
-            partners = make_thumbnails(images.flip(3)) if is_mirrored else thumbnails
-            begun = len(images) * is_mirrored
-            pairs = find_alike(thumbnails, partners, LEAST_ALIKE, lambda done, note="", b=begun: show(b + done, note))
-            for place, whole, detail in _confirm(images, pairs, is_mirrored=is_mirrored):
-                if whole > found.get(place, (0.0,))[0]:
-                    found[place] = (whole, detail, "mirrored" if is_mirrored else "near")
-    ranked = sorted(found.items(), key=lambda entry: (-entry[1][0], entry[0]))
-    return [
-        make_pair(kind, splits, owners[first], owners[second], whole, detail)
-        for (first, second), (whole, detail, kind) in ranked
-    ]
-
-
-def _confirm(
-    images: UInt8[Tensor, "n c h w"], pairs: Int64[Tensor, "m 2"], *, is_mirrored: bool
-) -> list[tuple[tuple[int, int], float, float]]:
-    whole, detail = correlate_pixels(images, pairs, is_mirrored=is_mirrored)
-    least_detail = LEAST_DETAIL["mirrored" if is_mirrored else "near"]
-    kept = ((whole >= LEAST_WHOLE) & (detail >= least_detail)).nonzero().flatten()
-    return [
-        ((first, second), of_whole, of_detail)
-        for (first, second), of_whole, of_detail in zip(
-            pairs[kept].tolist(), whole[kept].tolist(), detail[kept].tolist(), strict=True
+    def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Duplicates:
+        by_embeddings = record["by_embeddings"]
+        return Duplicates(
+            pairs=tuple(map(_parse_pair, record["pairs"])),
+            is_near="near" in record["looked_for"],
+            n={str(split): int(n) for split, n in record["n"].items()},
+            by_embeddings=None if by_embeddings is None else tuple(map(_parse_pair, by_embeddings)),
         )
+
+    remedy = "visionlib data DATASET --duplicates near --run RUN"
+    return load_result(run.inspection / _FILE, _expected_fields(run), build, remedy=remedy, has_arrays=False)
+
+
+def write_duplicates(duplicates: Duplicates, path: Path) -> None:
+    """Write all pairs as a CSV file, whole or not at all; see `spreadsheet.write_csv`.
+
+    Pairs found by embeddings come last. Without a run the column `cosine` is empty.
+
+    Raises:
+        ConfigError: if the file cannot be written.
+    """
+    rows = [
+        (
+            pair.kind,
+            *(pair.splits[0], pair.index[0], pair.labels[0]),
+            *(pair.splits[1], pair.index[1], pair.labels[1]),
+            *(pair.correlation, pair.detail_correlation, pair.cosine),
+        )
+        for pair in (*duplicates.pairs, *(duplicates.by_embeddings or ()))
     ]
+    write_csv(path, _HEADER, rows)
 
 
 def make_pair(
@@ -230,11 +198,11 @@ def make_pair(
     splits: dict[str, ImageSplit],
     first: tuple[str, int],
     second: tuple[str, int],
-    whole: float,
-    detail: float,
+    correlation: float,
+    detail_correlation: float,
     cosine: float | None = None,
 ) -> DuplicatePair:
-    """Name two images of a dataset, each given by its split and position there, with what is known of them."""
+    """Make a pair of two images, each given by its split and its position there, with their ids and labels."""
     (split, position), (other, other_position) = first, second
     a, b = splits[split], splits[other]
     return DuplicatePair(
@@ -243,7 +211,29 @@ def make_pair(
         positions=(position, other_position),
         index=(int(a.index[position]), int(b.index[other_position])),
         labels=(a.classes[int(a.labels[position])], b.classes[int(b.labels[other_position])]),
-        whole=whole,
-        detail=detail,
+        correlation=correlation,
+        detail_correlation=detail_correlation,
         cosine=cosine,
+    )
+
+
+def _select(pairs: tuple[DuplicatePair, ...], first: str, second: str) -> tuple[DuplicatePair, ...]:
+    return tuple(pair for pair in pairs if sorted(pair.splits) == sorted((first, second)))
+
+
+def _expected_fields(run: Run) -> dict[str, Any]:
+    return {**read_hashes(run, "test"), "dataset_hash": read_json(run.config)["dataset"]["content_hash"]}
+
+
+def _parse_pair(record: dict[str, Any]) -> DuplicatePair:
+    first, second = record["first"], record["second"]
+    return DuplicatePair(
+        kind=record["kind"],
+        splits=(str(first["split"]), str(second["split"])),
+        positions=(int(first["position"]), int(second["position"])),
+        index=(int(first["index"]), int(second["index"])),
+        labels=(str(first["label"]), str(second["label"])),
+        correlation=float(record["correlation"]),
+        detail_correlation=float(record["detail_correlation"]),
+        cosine=None if record["cosine"] is None else float(record["cosine"]),
     )

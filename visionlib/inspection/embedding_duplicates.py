@@ -1,4 +1,4 @@
-"""`compare_embeddings`: what a run's network says of the duplicates that are known, and those that it alone finds."""
+"""`compare_embeddings`: embedding similarity of known duplicates, and further duplicates found by embeddings alone."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,129 +12,139 @@ from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError
 from visionlib.inference.run_data import load_run_data
 from visionlib.inspection.duplicates import EMBEDDING_LIMITS, DuplicatePair, Duplicates, make_pair
-from visionlib.inspection.likeness import correlate_pixels
 from visionlib.inspection.nearest import find_nearest
+from visionlib.inspection.similarity import correlate_pixels
 from visionlib.inspection.split_embeddings import embed_split
 from visionlib.progress import progress_bar
 from visionlib.runs import Run
 
-NEIGHBOURS = 5
-"""Of an image, of which the last says how dense it is around it. A limit to the distance itself would say little: a
-network brings all images of a class close together, and some classes closer than others."""
-_ROUNDING = 1e-6
-"""A distance below which rows are as good as equal."""
-_AT_ONCE = 4096
+_NEIGHBOURS = 5
+"""The distance to the fifth nearest image measures the local density. An absolute limit would not do: a network
+concentrates all images of a class, some classes more than others."""
+_MIN_DISTANCE = 1e-6
+"""Rounding error: rows at a smaller distance count as equal."""
+_ROWS_AT_ONCE = 4096
 
 
 def compare_embeddings(duplicates: Duplicates, dataset: Dataset, run: Run, *, device: str = "auto") -> Duplicates:
-    """Give duplicates with the cosines of their embeddings, and apart those that the network of a run alone finds.
+    """Add the cosines of known pairs' embeddings, and the pairs that only the embeddings find; keep all in the run.
 
-    The network's are pairs of which one image is so near to the other that it stands out from what else is near, and
-    whose pixels have something in common, too: pictures cut or shifted otherwise, or with other colours. They are less
-    sure than the others.
+    A pair is found by embeddings if one image is much closer to the other than to its other neighbours, and their
+    pixels correlate: copies that are cropped, shifted or recoloured. These are less certain, and reported apart.
 
     Args:
         duplicates: near ones, of `dataset`.
-        dataset: that the run was trained with.
+        dataset: that the run was trained on.
         run: a finished run.
-        device: what to predict the embeddings on that the run does not keep yet, as in `TrainConfig.device`.
+        device: of the prediction of missing embeddings, as in `TrainConfig.device`.
     Raises:
-        ConfigError: if exact duplicates alone were looked for.
-        RunError: if the run is unfinished or damaged, was trained on other data, or has no embeddings.
+        ConfigError: if only exact duplicates were searched.
+        RunError: if the run is unfinished or damaged, was trained on other data, or has no embeddings; or it cannot be
+            written.
     """
     if not duplicates.is_near:
-        raise ConfigError("run", "has nothing to say of exact duplicates", "look for near ones as well")
-    return match_embeddings(duplicates, dataset, embed_dataset(run, dataset, device=device))
+        raise ConfigError("run", "is only compared with near duplicates", "search them with near=True")
+    result = match_embeddings(duplicates, dataset, embed_dataset(run, dataset, device=device))
+    result.save(run)
+    return result
 
 
 def embed_dataset(run: Run, dataset: Dataset, *, device: str = "auto") -> dict[str, Float16[Tensor, "_ d"]]:
-    """Give the embeddings of every split that has images, and see to it that the run is of this dataset.
+    """Return the embeddings of every split that has images, after checking that the run was trained on this dataset.
 
     Raises:
         RunError: if the run is unfinished or damaged, was trained on other data, or has no embeddings.
     """
     source = load_run_data(run, dataset)
-    return {name: embed_split(run, name, dataset=source, device=device).embeddings for name in _take_filled(source)}
+    return {name: embed_split(run, name, dataset=source, device=device).embeddings for name in _list_filled(source)}
 
 
 def match_embeddings(
     duplicates: Duplicates, dataset: Dataset, embeddings: Mapping[str, Float[Tensor, "_ d"]]
 ) -> Duplicates:
-    """Do what `compare_embeddings` does, with the embeddings of each split that has images, a row per image."""
-    splits = _take_filled(dataset)
+    """Do the work of `compare_embeddings`, without a run.
+
+    Args:
+        duplicates: near ones, of `dataset`.
+        dataset: the images.
+        embeddings: of each split that has images, a row per image.
+    """
+    splits = _list_filled(dataset)
     owners = [(name, position) for name, split in splits.items() for position in range(len(split))]
-    places = {owner: place for place, owner in enumerate(owners)}
-    rows = torch.cat([embeddings[name] for name in splits]) if splits else torch.zeros(0, 1)
+    rows_of = {owner: row for row, owner in enumerate(owners)}
+    embedded = torch.cat([embeddings[name] for name in splits]) if splits else torch.zeros(0, 1)
     known = [
-        (places[pair.splits[0], pair.positions[0]], places[pair.splits[1], pair.positions[1]])
+        (rows_of[pair.splits[0], pair.positions[0]], rows_of[pair.splits[1], pair.positions[1]])
         for pair in duplicates.pairs
     ]
-    cosines = _measure_cosines(rows, torch.tensor(known, dtype=torch.int64).view(-1, 2)).tolist()
+    cosines = _measure_cosines(embedded, torch.tensor(known, dtype=torch.int64).view(-1, 2)).tolist()
     pairs = tuple(replace(pair, cosine=cosine) for pair, cosine in zip(duplicates.pairs, cosines, strict=True))
 
-    seen = {tuple(sorted(pair)) for pair in known}
-    near = find_standing_out(rows)
-    is_new = torch.tensor([tuple(pair) not in seen for pair in near.tolist()], dtype=torch.bool)
-    found = _confirm(splits, owners, rows, near[is_new])
-    return replace(duplicates, pairs=pairs, by_embeddings=tuple(sorted(found, key=lambda pair: -pair.whole)))
+    known_pairs = {tuple(sorted(pair)) for pair in known}
+    close = find_close_pairs(embedded)
+    is_new = torch.tensor([tuple(pair) not in known_pairs for pair in close.tolist()], dtype=torch.bool)
+    confirmed = _confirm(splits, owners, embedded, close[is_new])
+    by_embeddings = tuple(sorted(confirmed, key=lambda pair: -pair.correlation))
+    return replace(duplicates, pairs=pairs, by_embeddings=by_embeddings)
 
 
-def find_standing_out(embeddings: Float[Tensor, "n d"]) -> Int64[Tensor, "m 2"]:
-    """Find pairs i < j of which one is at most half as far from the other as this one's fifth nearest is.
+def find_close_pairs(embeddings: Float[Tensor, "n d"]) -> Int64[Tensor, "m 2"]:
+    """Find pairs i < j at no more than half the distance from one of them to its fifth nearest neighbour.
 
-    Distances are 1 less the cosine. Of five images or fewer none stands out.
+    Distances are 1 minus the cosine. Five images or fewer have no such pair.
     """
     n = len(embeddings)
-    if n <= NEIGHBOURS:
+    if n <= _NEIGHBOURS:
         return torch.zeros(0, 2, dtype=torch.int64)
     parts = []
     with progress_bar("comparing embeddings", n, "images") as show:
-        for start in range(0, n, _AT_ONCE):
-            parts.append(find_nearest(embeddings[start : start + _AT_ONCE], embeddings, NEIGHBOURS + 1))
-            show(min(start + _AT_ONCE, n))
+        for start in range(0, n, _ROWS_AT_ONCE):
+            parts.append(find_nearest(embeddings[start : start + _ROWS_AT_ONCE], embeddings, _NEIGHBOURS + 1))
+            show(min(start + _ROWS_AT_ONCE, n))
     positions, distances = (torch.cat(part) for part in zip(*parts, strict=True))
     is_self = positions == torch.arange(n)[:, None]
-    # An image with more than five equals may not be among its own nearest; then the last of these is left out.
+    # An image with more than five equal ones may be missing from its own neighbours; then drop the last of these.
     is_self[~is_self.any(1), -1] = True
     positions, distances = positions[~is_self].view(n, -1), distances[~is_self].view(n, -1)
-    limits = (EMBEDDING_LIMITS["nearness"] * distances[:, -1:]).clamp(min=_ROUNDING)
-    first, place = (distances[:, :-1] <= limits).nonzero(as_tuple=True)
-    pairs = torch.stack([first, positions[first, place]], 1).sort(1).values
+    limits = (EMBEDDING_LIMITS["nearness"] * distances[:, -1:]).clamp(min=_MIN_DISTANCE)
+    first, rank = (distances[:, :-1] <= limits).nonzero(as_tuple=True)
+    pairs = torch.stack([first, positions[first, rank]], 1).sort(1).values
     return torch.tensor(sorted({(i, j) for i, j in pairs.tolist()}), dtype=torch.int64).view(-1, 2)
 
 
-def _take_filled(dataset: Dataset) -> dict[str, ImageSplit]:
+def _list_filled(dataset: Dataset) -> dict[str, ImageSplit]:
     return {name: split for name, split in dataset.splits.items() if len(split)}
 
 
-def _measure_cosines(rows: Float[Tensor, "n d"], pairs: Int64[Tensor, "m 2"]) -> Float32[Tensor, "m"]:
-    first, second = (F.normalize(rows[pairs[:, side]].double(), dim=1) for side in (0, 1))
+def _measure_cosines(embeddings: Float[Tensor, "n d"], pairs: Int64[Tensor, "m 2"]) -> Float32[Tensor, "m"]:
+    first, second = (F.normalize(embeddings[pairs[:, side]].double(), dim=1) for side in (0, 1))
     return (first * second).sum(1).clamp(-1, 1).float()
 
 
 def _confirm(
     splits: dict[str, ImageSplit],
     owners: list[tuple[str, int]],
-    rows: Float[Tensor, "n d"],
+    embeddings: Float[Tensor, "n d"],
     pairs: Int64[Tensor, "m 2"],
 ) -> list[DuplicatePair]:
+    """Select the pairs whose pixels and detail correlate, with or without mirroring."""
     if not len(pairs):
         return []
     images = torch.cat([split.images.cpu() for split in splits.values()])
     plain, mirrored = (correlate_pixels(images, pairs, is_mirrored=is_mirrored) for is_mirrored in (False, True))
-    is_turned = mirrored[0] > plain[0]
-    whole, detail = (torch.where(is_turned, turned, straight) for straight, turned in zip(plain, mirrored, strict=True))
-    cosines = _measure_cosines(rows, pairs)
-    kept = ((whole >= EMBEDDING_LIMITS["pixels"]) & (detail >= EMBEDDING_LIMITS["detail"])).nonzero().flatten().tolist()
+    is_mirrored = mirrored[0] > plain[0]
+    correlations, details = (torch.where(is_mirrored, m, p) for p, m in zip(plain, mirrored, strict=True))
+    cosines = _measure_cosines(embeddings, pairs)
+    is_match = (correlations >= EMBEDDING_LIMITS["pixels"]) & (details >= EMBEDDING_LIMITS["detail"])
     return [
         make_pair(
             "embedding",
             splits,
-            owners[int(pairs[place, 0])],
-            owners[int(pairs[place, 1])],
-            float(whole[place]),
-            float(detail[place]),
-            float(cosines[place]),
+            owners[int(pairs[row, 0])],
+            owners[int(pairs[row, 1])],
+            float(correlations[row]),
+            float(details[row]),
+            float(cosines[row]),
         )
-        for place in kept
+        for row in is_match.nonzero().flatten().tolist()
     ]

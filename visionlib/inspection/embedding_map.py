@@ -1,4 +1,4 @@
-"""`map_embeddings`: the images of a split on a plane, those near each other that look alike to the network."""
+"""`map_embeddings`: a t-SNE map of a split's embeddings, on which similar images lie close together."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from visionlib.data import Dataset
 from visionlib.data.random import Stream, random_order
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.trained_model import load_record
-from visionlib.inspection.kept import load_kept, save_kept
-from visionlib.inspection.split_embeddings import SplitEmbeddings, embed_split, expect_of
+from visionlib.inspection.split_embeddings import SplitEmbeddings, embed_split, read_hashes, to_arrays, to_tensors
 from visionlib.runs import Run
+from visionlib.runs.results import load_result, save_result
 
-_FEWEST_IMAGES, _FEWEST_ITERATIONS = 5, 250
-_SAMPLE, _NEIGHBOURS = 2000, 12
+_MIN_IMAGES, _MIN_ITERATIONS = 5, 250
+_TRUST_SAMPLE, _TRUST_NEIGHBOURS = 2000, 12
 _FIGURES = (
     "perplexity",
     "kl_divergence",
@@ -30,20 +30,20 @@ _FIGURES = (
     "n_split",
 )
 _THREADS = 2
-"""The gradient is a sum over threads, in the order in which they end: of two parts it is the same either way."""
+"""t-SNE sums its gradient over threads in the order in which they end. A sum of two parts does not depend on it."""
 
 
 @dataclass(frozen=True)
 class MapSettings:
-    """How a map is made.
+    """Settings of a map.
 
     Attributes:
-        perplexity: how many neighbours an image heeds, roughly; a third of the images where there are few.
-        seed: chooses the images of a larger split, and the sample of the trustworthiness.
-        iterations: steps of the descent, 250 of them with the attraction exaggerated.
-        components: principal components that the distances are taken in.
-        angle: how coarsely far images are taken together (Barnes-Hut), 0 being exact.
-        most_images: how many are shown at most.
+        perplexity: effective number of neighbours; at most a third of the images.
+        seed: of the subset of a larger split, and of the sample for the trustworthiness.
+        iterations: steps of gradient descent; the first 250 with early exaggeration.
+        components: principal components in which distances are computed.
+        angle: of the Barnes-Hut approximation; 0 is exact.
+        most_images: size of the subset of a larger split.
     Raises:
         ConfigError: if a value is out of its range.
     """
@@ -59,10 +59,10 @@ class MapSettings:
         limits = (
             ("perplexity", 1),
             ("seed", 0),
-            ("iterations", _FEWEST_ITERATIONS),
+            ("iterations", _MIN_ITERATIONS),
             ("components", 2),
             ("angle", 0),
-            ("most_images", _FEWEST_IMAGES),
+            ("most_images", _MIN_IMAGES),
         )
         for name, low in limits:
             if getattr(self, name) < low:
@@ -71,22 +71,22 @@ class MapSettings:
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingMap:
-    """Images of a split on a plane; distances between far images mean nothing, and neither do the axes.
+    """A map of a split's images; neither large distances nor the axes have a meaning.
 
     Attributes:
         split: name of the split.
-        index: what each image is called for good.
-        positions: of each image on the plane.
+        index: stable image ids.
+        positions: coordinates on the map.
         labels: positions in `classes`.
         predictions: positions in `classes`.
         classes: class names.
-        settings: how it was made.
-        perplexity: that was used.
-        kl_divergence: what the descent made as small as it could, in nats, as Barnes-Hut estimates it.
-        trustworthiness: 1 if the neighbours on the plane are neighbours in the embedding, 0.5 by chance.
-        trustworthiness_n: images of the sample that it was measured on.
-        trustworthiness_neighbours: neighbours that were looked at.
-        n_split: images that the split has.
+        settings: of the map.
+        perplexity: that was used, after the limit.
+        kl_divergence: the minimized objective in nats, as estimated by Barnes-Hut.
+        trustworthiness: 1 if neighbours on the map are neighbours in the embedding space, 0.5 by chance.
+        trustworthiness_n: size of the sample that it was measured on.
+        trustworthiness_neighbours: neighbours per image that it was measured on.
+        n_split: images of the split.
     """
 
     split: str
@@ -104,13 +104,22 @@ class EmbeddingMap:
     n_split: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything but the arrays as plain values for JSON."""
+        """Return everything but the arrays as plain values for JSON."""
         return {
             "split": self.split,
             "n": len(self.index),
             "settings": dataclasses.asdict(self.settings),
             **{name: getattr(self, name) for name in _FIGURES},
         }
+
+    def save(self, run: Run) -> None:
+        """Write `inspection/map-SPLIT.npz` and its record.
+
+        Raises:
+            RunError: if the folder cannot be written.
+        """
+        record = {**self.to_dict(), **read_hashes(run, self.split)}
+        save_result(run.inspection / f"map-{self.split}.json", record, arrays=to_arrays(self))
 
 
 def map_embeddings(
@@ -121,16 +130,16 @@ def map_embeddings(
     dataset: str | Path | Dataset | None = None,
     device: str = "auto",
 ) -> EmbeddingMap:
-    """Give the map of a split that is kept in the run; where there is none of these weights and settings, make it.
+    """Load the run's map of a split; compute and save it if there is none of these weights and settings.
 
-    The same embeddings and settings give the same map, bit for bit, on one machine.
+    On one machine, the same embeddings and settings give the same map, bit for bit.
 
     Args:
         run: a finished run.
         split: a split that the run's dataset has.
-        settings: how to make it.
-        dataset: where the run's data lies now, for a split other than test whose embeddings are not kept yet.
-        device: what to predict on, likewise.
+        settings: of the map.
+        dataset: where the run's data lies now, if it has moved since; read only if embeddings are missing.
+        device: of their prediction, as in `TrainConfig.device`.
     Raises:
         RunError: if there are no embeddings, too few images, or all embeddings are the same.
         DataError: if the data must be read and cannot be.
@@ -140,8 +149,7 @@ def map_embeddings(
     except RunError:
         embeddings = embed_split(run, split, dataset=dataset, device=device)
     result = lay_out_map(embeddings, settings)
-    arrays = {name: getattr(result, name).numpy() for name in ("index", "positions", "labels", "predictions")}
-    save_kept(run, f"map-{split}", arrays, {**result.to_dict(), **expect_of(run, split)})
+    result.save(run)
     return result
 
 
@@ -151,46 +159,48 @@ def load_map(run: Run, split: str = "test", settings: MapSettings | None = None)
     Args:
         run: a finished run.
         split: a split that the run's dataset has.
-        settings: that it must have been made with; None takes any.
+        settings: required of the map; None accepts any.
     Raises:
-        RunError: if there is none, or it is damaged, or of other weights, data or settings.
+        RunError: if it is absent or damaged, or belongs to other weights, data or settings.
     """
-    record = load_record(run)
-    wanted = {} if settings is None else {"settings": dataclasses.asdict(settings)}
+    classes = load_record(run).classes
+    expected = read_hashes(run, split)
+    if settings is not None:
+        expected["settings"] = dataclasses.asdict(settings)
 
-    def build(tensors: dict[str, Any], kept: dict[str, Any]) -> EmbeddingMap:
-        told = {name: kept[name] for name in ("split", *_FIGURES)}
-        return EmbeddingMap(**tensors, **told, settings=MapSettings(**kept["settings"]), classes=record.classes)
+    def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> EmbeddingMap:
+        fields = {name: record[name] for name in ("split", *_FIGURES)}
+        return EmbeddingMap(**to_tensors(arrays), **fields, settings=MapSettings(**record["settings"]), classes=classes)
 
-    return load_kept(run, f"map-{split}", {**expect_of(run, split), **wanted}, build)
+    return load_result(run.inspection / f"map-{split}.json", expected, build, remedy="visionlib inspect")
 
 
 def lay_out_map(embeddings: SplitEmbeddings, settings: MapSettings) -> EmbeddingMap:
-    """Lay a split's images out on a plane by t-SNE, after principal components.
+    """Compute a map by t-SNE of the principal components of a split's embeddings.
 
     Raises:
         RunError: if there are fewer than five images, or all embeddings are the same.
-    Source: van der Maaten and Hinton 2008, JMLR 9; start at the principal components: Kobak and Berens 2019,
+    Source: van der Maaten and Hinton 2008, JMLR 9; initialization by principal components: Kobak and Berens 2019,
         doi 10.1038/s41467-019-13056-x.
     """
     n = len(embeddings)
-    if n < _FEWEST_IMAGES:
-        raise RunError(embeddings.split, f"{n} images are too few for a map", f"it takes at least {_FEWEST_IMAGES}")
-    chosen = random_order(settings.seed, 0, embeddings.index, Stream.MAP_IMAGES)[: settings.most_images].sort().values
-    index = embeddings.index[chosen]
-    rows = embeddings.embeddings[chosen]
+    if n < _MIN_IMAGES:
+        raise RunError(embeddings.split, f"{n} images are too few for a map", f"it takes at least {_MIN_IMAGES}")
+    selected = random_order(settings.seed, 0, embeddings.index, Stream.MAP_IMAGES)[: settings.most_images].sort().values
+    index = embeddings.index[selected]
+    rows = embeddings.embeddings[selected]
     if bool((rows == rows[0]).all()):
         raise RunError(embeddings.split, "all images have the same embedding", "the network is broken; train it again")
-    perplexity = min(settings.perplexity, (len(chosen) - 1) / 3)
-    positions, kl_divergence = _descend(rows, perplexity, settings)
-    sample = random_order(settings.seed, 0, index, Stream.MAP_TRUST_SAMPLE)[:_SAMPLE]
-    neighbours = min(_NEIGHBOURS, (len(sample) - 1) // 2)
+    perplexity = min(settings.perplexity, (len(selected) - 1) / 3)
+    positions, kl_divergence = _run_tsne(rows, perplexity, settings)
+    sample = random_order(settings.seed, 0, index, Stream.MAP_TRUST_SAMPLE)[:_TRUST_SAMPLE]
+    neighbours = min(_TRUST_NEIGHBOURS, (len(sample) - 1) // 2)
     return EmbeddingMap(
         split=embeddings.split,
         index=index,
         positions=torch.from_numpy(positions),
-        labels=embeddings.labels[chosen],
-        predictions=embeddings.predictions[chosen],
+        labels=embeddings.labels[selected],
+        predictions=embeddings.predictions[selected],
         classes=embeddings.classes,
         settings=settings,
         perplexity=perplexity,
@@ -202,25 +212,25 @@ def lay_out_map(embeddings: SplitEmbeddings, settings: MapSettings) -> Embedding
     )
 
 
-def _descend(
+def _run_tsne(
     rows: Float16[Tensor, "n d"], perplexity: float, settings: MapSettings
 ) -> tuple[NDArray[np.float32], float]:
-    """Give positions on the plane, and the divergence that is left."""
-    # scikit-learn takes a second to import: only those who map pay for it.
+    """Return positions on the map, and the final KL divergence."""
+    # Imported here, since scikit-learn takes a second to import.
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     n, d = rows.shape
-    # One thread for matrix products, which else would round by the number of threads; they are a small part. The
-    # gradient takes OpenMP's number, whatever n_jobs says.
+    # Rounding of matrix products depends on the number of threads, so they get one; they are a small part of the work.
+    # The gradient uses OpenMP's number of threads, whatever n_jobs says.
     with threadpool_limits({"blas": 1, "openmp": _THREADS}):
         reduced = PCA(min(settings.components, n, d), svd_solver="full" if n < d else "covariance_eigh").fit_transform(
             rows.float().numpy()
         )
         start = np.zeros((n, 2), dtype=np.float32)
         start[:, : reduced.shape[1]] = reduced[:, :2] / reduced[:, 0].std() * 1e-4
-        descent = TSNE(
+        tsne = TSNE(
             init=start,
             perplexity=perplexity,
             max_iter=settings.iterations,
@@ -228,12 +238,12 @@ def _descend(
             random_state=settings.seed,
             n_jobs=_THREADS,
         )
-        positions = descent.fit_transform(reduced)
-    return positions.astype(np.float32), float(descent.kl_divergence_)
+        positions = tsne.fit_transform(reduced)
+    return positions.astype(np.float32), float(tsne.kl_divergence_)
 
 
 def _measure_trust(rows: Float16[Tensor, "m d"], positions: NDArray[np.float32], neighbours: int) -> float:
-    """Measure how far neighbours on the plane are neighbours in the embedding, within a sample.
+    """Measure the trustworthiness of the map on a sample.
 
     Source: Venna and Kaski 2001, doi 10.1007/3-540-44668-0_68.
     """

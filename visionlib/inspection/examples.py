@@ -1,4 +1,4 @@
-"""Examples of every class, chosen as a pure function of the seed."""
+"""Examples of every class, sampled as a pure function of the seed."""
 
 import torch
 from jaxtyping import Int64
@@ -11,14 +11,14 @@ NONE = -1
 
 
 def choose_examples(split: ImageSplit, per_class: int, seed: int) -> Int64[Tensor, "k m"]:
-    """Choose images of each class by chance.
+    """Sample images of each class at random.
 
-    The choice depends on the seed and on the images' indices alone: fewer examples are the first of more.
+    The sample depends on the seed and the images' indices alone; a smaller one is the beginning of a larger one.
 
     Args:
-        split: what to choose from.
-        per_class: how many.
-        seed: another seed chooses others.
+        split: to sample from.
+        per_class: sample size.
+        seed: of the sample.
     Returns:
         Positions in the split; -1 where a class has fewer images.
     Raises:
@@ -29,7 +29,7 @@ def choose_examples(split: ImageSplit, per_class: int, seed: int) -> Int64[Tenso
     order = random_order(seed, 0, split.index.cpu(), Stream.DATASET_EXAMPLES)
     chosen = torch.full((len(split.classes), per_class), NONE, dtype=torch.int64)
     labels = split.labels.cpu()[order]
-    # Sorted by class, and within each in random order: the first so many of each class.
+    # Sorted by class, in random order within each.
     by_class = order[labels.argsort(stable=True)]
     ends = torch.bincount(labels, minlength=len(split.classes)).cumsum(0).tolist()
     for label, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):

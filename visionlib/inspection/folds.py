@@ -1,49 +1,52 @@
-"""`cross_validate`: what networks say of training images that they did not learn from, fold by fold."""
+"""`cross_validate`: out-of-sample probabilities of the training images, by stratified cross-validation."""
 
 import contextlib
-import dataclasses
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float64, Int64
+from numpy.typing import NDArray
 from torch import Tensor
 
 from visionlib.data import Dataset, ImageSplit
 from visionlib.data.random import Stream, random_bits
 from visionlib.errors import ConfigError, RunError
-from visionlib.inference.predictions import load_predictions
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import load_record
-from visionlib.inspection.kept import load_kept, save_kept
-from visionlib.inspection.out_of_sample import OutOfSample, as_probabilities
-from visionlib.inspection.split_embeddings import expect_of
+from visionlib.inspection.out_of_sample import OutOfSample, score_test
+from visionlib.inspection.split_embeddings import read_hashes
 from visionlib.runs import Run, read_json
+from visionlib.runs.results import load_result, save_result
 from visionlib.training.config import TrainConfig
 from visionlib.training.train_run import resume, train
 
+_IGNORED_SETTINGS = ("device", "precision", "threads", "checkpoint_s")
+"""Settings in which a saved fold may differ: they change its probabilities by rounding at most."""
 
-def deal_folds(split: ImageSplit, folds: int, seed: int) -> Int64[Tensor, "n"]:
-    """Say for every image which fold it is in; a pure function of the seed, and of the images' indices and labels.
 
-    Every class is spread evenly: its numbers in any two folds differ by at most one, and so do the sizes of the folds.
+def assign_folds(split: ImageSplit, folds: int, seed: int) -> Int64[Tensor, "n"]:
+    """Assign every image to a fold; a pure function of the seed, and of the images' indices and labels.
+
+    Folds are stratified: the counts of a class in any two folds differ by at most one, and so do the folds' sizes.
 
     Args:
         split: the images.
-        folds: how many.
-        seed: another seed deals otherwise.
+        folds: number of folds.
+        seed: of the order within each class.
     Raises:
-        ConfigError: if there are fewer than two folds, or more than images.
+        ConfigError: if there are fewer than two folds, or more folds than images.
     """
     if not 2 <= folds <= len(split):
         raise ConfigError("folds", f"{folds} is out of range", f"ask for 2 to {len(split)}")
-    by_chance = random_bits(seed, 0, split.index.cpu(), Stream.FOLDS).argsort(stable=True)
-    by_class = by_chance[split.labels.cpu()[by_chance].argsort(stable=True)]
-    dealt = torch.empty(len(split), dtype=torch.int64)
-    dealt[by_class] = torch.arange(len(split)) % folds
-    return dealt
+    order = random_bits(seed, 0, split.index.cpu(), Stream.FOLDS).argsort(stable=True)
+    by_class = order[split.labels.cpu()[order].argsort(stable=True)]
+    assigned = torch.empty(len(split), dtype=torch.int64)
+    assigned[by_class] = torch.arange(len(split)) % folds
+    return assigned
 
 
 def cross_validate(
@@ -55,48 +58,49 @@ def cross_validate(
     device: str = "auto",
     log: Callable[[str], None] = lambda line: None,
 ) -> OutOfSample:
-    """Train a network for each fold on all other folds, with the run's settings, and score the fold with it.
+    """Train a network per fold on all other folds, with the run's settings, and predict the fold with it.
 
-    A fold that is done is kept under `inspection/folds`, and not trained again; one that was interrupted goes on where
-    it was. The validation images that the run held out are folds like the others.
+    The probabilities of a finished fold are saved under `inspection/folds`, and it is not trained again. An interrupted
+    fold is resumed. Validation images that the run held out are assigned to folds like all others.
 
     Args:
         run: a finished run.
-        folds: how many parts the training split is cut into; so many networks are trained.
-        epochs: for each of them, to be cheaper or better than the run's own number.
+        folds: parts of the training split; a network is trained for each.
+        epochs: of each network; by default those of the run.
         dataset: where the run's data lies now, if it has moved since; it must be the same data.
-        device: what to train on, as in `TrainConfig.device`.
-        log: takes a line for people.
+        device: of the training, as in `TrainConfig.device`.
+        log: receives progress messages, line by line.
     Raises:
-        ConfigError: if the folds or epochs are out of range, or the settings do not fit the machine.
+        ConfigError: if there are too few or too many folds, `epochs` is out of range, or the settings do not fit the
+            machine.
         RunError: if the run is unfinished or damaged, or its data is not what it was trained with.
         DataError: if the data cannot be read.
         TrainingError: as `train`.
     """
     record = load_record(run)
-    own = TrainConfig.from_dict(read_json(run.config)["config"])
-    config = own.replace(
-        epochs=own.epochs if epochs is None else epochs,
+    trained = TrainConfig.from_dict(read_json(run.config)["config"])
+    config = trained.replace(
+        epochs=trained.epochs if epochs is None else epochs,
         device=device,
         validation_fraction=0.0,
         test_every=0,
         tensorboard=False,
     )
     source = load_run_data(run, dataset)
-    dealt = deal_folds(source.train, folds, config.seed)
-    content_hash = expect_of(run, "train")["content_hash"]
+    assigned = assign_folds(source.train, folds, config.seed)
+    content_hash = read_hashes(run, "train")["content_hash"]
     probabilities = torch.zeros(len(source.train), len(source.classes), dtype=torch.float64)
-    for fold in range(folds):
-        members = (dealt == fold).nonzero().flatten()
-        others = (dealt != fold).nonzero().flatten()
-        part = Dataset(
+    for number in range(folds):
+        is_member = assigned == number
+        members = is_member.nonzero().flatten()
+        data = Dataset(
             source.name,
-            {"train": source.train.subset(others), "test": source.train.subset(members)},
+            {"train": source.train.subset((~is_member).nonzero().flatten()), "test": source.train.subset(members)},
             source.classes,
             options=source.options,
         )
-        place = _Place(run, fold + 1, folds, config, content_hash)
-        probabilities[members] = _score_fold(place, part, log)
+        fold = _Fold(run, number + 1, folds, config, content_hash)
+        probabilities[members] = _score_fold(fold, data, log)
     return OutOfSample(
         split="train",
         source=f"{folds} networks ({record.model}, {config.epochs} epochs), each trained on the other folds",
@@ -108,67 +112,84 @@ def cross_validate(
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Place:
-    """Where a fold's probabilities are kept, and what they depend on."""
+@dataclass(frozen=True)
+class _Fold:
+    """One fold: where its probabilities are saved, and everything that they depend on."""
 
     run: Run
-    fold: int
+    number: int
     folds: int
     config: TrainConfig
     content_hash: str
 
     @property
-    def name(self) -> str:
-        settings = self.config
-        return f"folds/{self.folds}-folds-{settings.epochs}-epochs/fold-{self.fold}"
+    def path(self) -> Path:
+        """The record of its probabilities."""
+        folder = f"{self.folds}-folds-{self.config.epochs}-epochs"
+        return self.run.inspection / "folds" / folder / f"fold-{self.number}.json"
 
     @property
-    def training(self) -> Path:
-        """The run folder of the fold's network, while it trains."""
-        return self.run.inspection / f"{self.name}.run"
+    def training_run(self) -> Run:
+        """The run of its network, which exists only while it trains."""
+        return Run(self.path.with_suffix(".run"))
 
     @property
-    def expected(self) -> dict[str, Any]:
-        """The settings that the probabilities depend on, and the data."""
-        aside = ("device", "precision", "threads", "checkpoint_s")
-        settings = {name: value for name, value in self.config.to_dict().items() if name not in aside}
-        return {"settings": settings, "content_hash": self.content_hash, "fold": self.fold, "folds": self.folds}
+    def key(self) -> dict[str, Any]:
+        return {"content_hash": self.content_hash, "fold": self.number, "folds": self.folds}
 
 
-def _score_fold(place: _Place, part: Dataset, log: Callable[[str], None]) -> Float64[Tensor, "m k"]:
-    """Give the fold's probabilities: those that are kept, or those of a network that is trained for them."""
-    with contextlib.suppress(RunError):
-        return load_kept(place.run, place.name, place.expected, _take_probabilities)
-    told = f"fold {place.fold} of {place.folds}"
-    log(f"{told}: an interrupt saves; the same command goes on")
-    trained = _train_fold(place, part, lambda line: log(f"{told}: {line.partition('; go on with')[0]}"))
-    predictions = load_predictions(trained).predictions
-    probabilities = as_probabilities(predictions.logits, predictions.mirror_logits)
-    save_kept(place.run, place.name, {"probabilities": probabilities.numpy()}, place.expected)
-    shutil.rmtree(trained.path)
+def _select_settings(config: TrainConfig) -> dict[str, Any]:
+    return {name: value for name, value in config.to_dict().items() if name not in _IGNORED_SETTINGS}
+
+
+def _score_fold(fold: _Fold, data: Dataset, log: Callable[[str], None]) -> Float64[Tensor, "m k"]:
+    """Load the fold's probabilities, or train a network and predict them."""
+    with contextlib.suppress(RunError, ConfigError):
+        return _load_probabilities(fold)
+    title = f"fold {fold.number} of {fold.folds}"
+    log(f"{title}: an interrupt saves; the same command goes on")
+    run = _train_fold(fold, data, lambda line: log(f"{title}: {line.partition('; go on with')[0]}"))
+    probabilities = score_test(run).probabilities
+    save_result(
+        fold.path,
+        {"settings": _select_settings(fold.config), **fold.key},
+        arrays={"probabilities": probabilities.numpy()},
+    )
+    shutil.rmtree(run.path)
     return probabilities
 
 
-def _train_fold(place: _Place, part: Dataset, log: Callable[[str], None]) -> Run:
-    """Train the fold's network, or go on with it where it was interrupted."""
-    begun = Run(place.training)
-    if begun.config.is_file() and _is_same(begun, place, part):
-        return begun if begun.training.is_file() else resume(begun, dataset=part, log=log)
-    if begun.path.exists():
-        shutil.rmtree(begun.path)
-    return train(part, place.config, out=begun.path, log=log)
+def _load_probabilities(fold: _Fold) -> Float64[Tensor, "m k"]:
+    """Read the fold's saved probabilities.
+
+    Raises:
+        RunError: if they are absent or damaged, or belong to other data or settings.
+        ConfigError: if they belong to settings that this version no longer has.
+    """
+
+    def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Tensor:
+        # Compared as a config of this version: earlier ones stored settings that have been removed since.
+        if _select_settings(TrainConfig.from_dict(record["settings"])) != _select_settings(fold.config):
+            raise ValueError("it has other settings")
+        return torch.from_numpy(arrays["probabilities"])
+
+    return load_result(fold.path, fold.key, build, remedy="visionlib inspect")
 
 
-def _is_same(begun: Run, place: _Place, part: Dataset) -> bool:
+def _train_fold(fold: _Fold, data: Dataset, log: Callable[[str], None]) -> Run:
+    """Train the fold's network, or resume its interrupted training."""
+    run = fold.training_run
+    if run.config.is_file() and _is_same_training(run, fold, data):
+        return run if run.training.is_file() else resume(run, dataset=data, log=log)
+    if run.path.exists():
+        shutil.rmtree(run.path)
+    return train(data, fold.config, out=run.path, log=log)
+
+
+def _is_same_training(run: Run, fold: _Fold, data: Dataset) -> bool:
     try:
-        record = read_json(begun.config)
-    except RunError:
+        record = read_json(run.config)
+        is_same_config = TrainConfig.from_dict(record["config"]) == fold.config
+    except (RunError, ConfigError):
         return False
-    is_alike = record["config"] == place.config.to_dict()
-    return bool(is_alike and record["dataset"]["content_hash"] == part.content_hash)
-
-
-def _take_probabilities(tensors: dict[str, Any], record: dict[str, Any]) -> Float64[Tensor, "m k"]:
-    probabilities: Tensor = tensors["probabilities"]
-    return probabilities
+    return bool(is_same_config and record["dataset"]["content_hash"] == data.content_hash)

@@ -1,4 +1,4 @@
-"""Exact search for the nearest rows, block by block, so that any number of them fits in memory."""
+"""Exact nearest-neighbour search by cosine distance, block by block, within a fixed memory."""
 
 import torch
 import torch.nn.functional as F
@@ -6,24 +6,24 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 _BLOCK_BYTES = 128 * 2**20
-"""Similarities that are held at a time."""
-_MOST_ROWS = 1024
+"""Memory of the similarities of one block."""
+_MAX_ROWS = 1024
 _SPARE = 8
-"""Rows found beyond those asked for: float32 cannot tell which of two almost equally near ones is nearer."""
+"""Extra candidates for the float64 ranking: float32 cannot rank almost equal distances."""
 
 
 def find_nearest(
     queries: Float[Tensor, "n d"], references: Float[Tensor, "m d"], k: int
 ) -> tuple[Int64[Tensor, "n k"], Float32[Tensor, "n k"]]:
-    """Find the k references nearest to every query by cosine distance, which is 1 less the cosine of the angle.
+    """Find the k nearest references of every query by cosine distance, 1 minus the cosine.
 
-    They are looked for in float32 and put in order in float64; of equally near ones the first comes first. A row of
-    zeros is at distance 1 from everything.
+    The search runs in float32, the ranking in float64; ties go to the first reference. A row of zeros is at distance 1
+    from every other row.
 
     Args:
-        queries: a row per query.
-        references: what is looked through.
-        k: how many to find.
+        queries: a row each.
+        references: the rows to search.
+        k: neighbours per query.
     Returns:
         Positions in `references`, nearest first, and their distances, 0 to 2.
     Raises:
@@ -33,13 +33,13 @@ def find_nearest(
     if not 1 <= k <= m:
         raise ValueError(f"k must be from 1 to {m}, and it is {k}")
     directions = F.normalize(references.float())
-    rows = min(max(1, _BLOCK_BYTES // (4 * m)), _MOST_ROWS)
+    rows = min(max(1, _BLOCK_BYTES // (4 * m)), _MAX_ROWS)
     positions, distances = [], []
     for block in torch.split(queries, rows):
-        near = (F.normalize(block.float()) @ directions.T).topk(min(k + _SPARE, m)).indices.sort(1).values
+        candidates = (F.normalize(block.float()) @ directions.T).topk(min(k + _SPARE, m)).indices.sort(1).values
         exact = F.normalize(block.double())[:, None]
-        angles = 1 - (F.normalize(references[near].double(), dim=2) * exact).sum(2)
-        order = angles.argsort(dim=1, stable=True)[:, :k]
-        positions.append(near.gather(1, order))
-        distances.append(angles.gather(1, order).clamp(0, 2).float())
+        exact_distances = 1 - (F.normalize(references[candidates].double(), dim=2) * exact).sum(2)
+        order = exact_distances.argsort(dim=1, stable=True)[:, :k]
+        positions.append(candidates.gather(1, order))
+        distances.append(exact_distances.gather(1, order).clamp(0, 2).float())
     return torch.cat(positions), torch.cat(distances)

@@ -1,4 +1,4 @@
-"""`find_neighbours`: for every test image the training images that look most alike to the network."""
+"""`find_neighbours`: for every test image the training images with the most similar embeddings."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,18 +6,19 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float32, Int64
+from numpy.typing import NDArray
 from torch import Tensor
 
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import choose_compute, compute_environment
 from visionlib.inference.trained_model import load_record
-from visionlib.inspection.kept import load_kept, save_kept
 from visionlib.inspection.nearest import find_nearest
-from visionlib.inspection.split_embeddings import SplitEmbeddings, embed_split, expect_of
+from visionlib.inspection.split_embeddings import SplitEmbeddings, embed_split, read_hashes, to_arrays, to_tensors
 from visionlib.runs import Run
+from visionlib.runs.results import load_result, save_result
 
-_NAME = "neighbours-test"
+_FILE = "neighbours-test.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +26,13 @@ class Neighbours:
     """The nearest training images of test images, by the cosine distance of their embeddings, nearest first.
 
     Attributes:
-        index: what each test image is called for good.
+        index: stable ids of the test images.
         labels: of the test images, as positions in `classes`.
         predictions: of the test images, as positions in `classes`.
         positions: of the neighbours in the training split.
-        neighbour_index: what the neighbours are called for good.
+        neighbour_index: stable ids of the neighbours.
         neighbour_labels: positions in `classes`.
-        distances: 0 for the same direction, 1 for a right angle, 2 for the opposite.
+        distances: 1 minus the cosine, from 0 to 2.
         classes: class names.
     """
 
@@ -54,50 +55,48 @@ class Neighbours:
 
     @property
     def agreement(self) -> float | None:
-        """Share of the neighbours whose label is what the network predicted; None for no images."""
-        return self._share_agreeing(torch.ones(len(self), dtype=torch.bool))
+        """Fraction of the neighbours whose label is the predicted class; None without images."""
+        return self._measure_agreement(torch.ones(len(self), dtype=torch.bool))
 
     @property
     def agreement_when_right(self) -> float | None:
-        """The same over images that are predicted right; None if there are none."""
-        return self._share_agreeing(self.predictions == self.labels)
+        """`agreement` over images that are predicted right; None if there are none."""
+        return self._measure_agreement(self.predictions == self.labels)
 
     @property
     def agreement_when_wrong(self) -> float | None:
-        """The same over images that are predicted wrong; None if there are none."""
-        return self._share_agreeing(self.predictions != self.labels)
+        """`agreement` over images that are predicted wrong; None if there are none."""
+        return self._measure_agreement(self.predictions != self.labels)
 
     @property
     def vote_accuracy(self) -> float | None:
-        """Share of images whose label most of their neighbours have; of a tie the class of the nearest counts."""
+        """Accuracy of a majority vote of the neighbours; a tie goes to the class of the nearest one."""
         if not len(self):
             return None
         votes = (self.neighbour_labels[:, :, None] == self.neighbour_labels[:, None, :]).sum(2)
         winners = self.neighbour_labels.gather(1, votes.argmax(1, keepdim=True))[:, 0]
         return (winners == self.labels).double().mean().item()
 
-    def of(self, index: tuple[int, ...]) -> "Neighbours":
-        """Take the neighbours of some test images, in the order given.
+    def select(self, index: tuple[int, ...]) -> "Neighbours":
+        """Select test images by their stable ids, in this order.
 
-        Args:
-            index: what the images are called for good.
         Raises:
-            ConfigError: if there is no such test image; the message names the first.
+            ConfigError: if a test image does not exist; the message names the first.
         """
-        places = {name: place for place, name in enumerate(self.index.tolist())}
-        for name in index:
-            if name not in places:
+        rows = {image_id: row for row, image_id in enumerate(self.index.tolist())}
+        for image_id in index:
+            if image_id not in rows:
                 raise ConfigError(
-                    f"image {name}",
+                    f"image {image_id}",
                     f"the test split of {len(self):,} images has none of that index",
                     f"its indices go from {int(self.index.min())} to {int(self.index.max())}",
                 )
-        chosen = torch.tensor([places[name] for name in index], dtype=torch.int64)
-        tensors = {name: value[chosen] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        selected = torch.tensor([rows[image_id] for image_id in index], dtype=torch.int64)
+        tensors = {name: value[selected] for name, value in vars(self).items() if isinstance(value, Tensor)}
         return Neighbours(**tensors, classes=self.classes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the figures, without the images, as plain values for JSON."""
+        """Return the figures, without the images, as plain values for JSON."""
         return {
             "n": len(self),
             "k": self.k,
@@ -109,7 +108,7 @@ class Neighbours:
         }
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Give each image with its neighbours as plain values for JSON."""
+        """Return each image with its neighbours as plain values for JSON."""
         return [
             {
                 "index": int(self.index[row]),
@@ -125,10 +124,18 @@ class Neighbours:
             for row in range(len(self))
         ]
 
-    def _share_agreeing(self, chosen: Bool[Tensor, "n"]) -> float | None:
-        if not bool(chosen.any()):
+    def save(self, run: Run) -> None:
+        """Write `inspection/neighbours-test.npz` and its record.
+
+        Raises:
+            RunError: if the folder cannot be written.
+        """
+        save_result(run.inspection / _FILE, {**_expected_fields(run), **self.to_dict()}, arrays=to_arrays(self))
+
+    def _measure_agreement(self, is_counted: Bool[Tensor, "n"]) -> float | None:
+        if not bool(is_counted.any()):
             return None
-        return (self.neighbour_labels == self.predictions[:, None])[chosen].double().mean().item()
+        return (self.neighbour_labels == self.predictions[:, None])[is_counted].double().mean().item()
 
 
 def find_neighbours(
@@ -138,36 +145,34 @@ def find_neighbours(
     dataset: str | Path | Dataset | None = None,
     device: str = "auto",
 ) -> Neighbours:
-    """Give the nearest training images of every test image; kept in the run, and made anew for other weights.
+    """Return the nearest training images of every test image, and keep them in the run.
 
-    By the cosine, since it lies between 0 and 2 for every network, and so means the same in any two runs; the Euclidean
-    distance finds neighbours that are as good, see docs/embeddings.md.
+    The distance is 1 minus the cosine of the embeddings: from 0 to 2 for every network, hence comparable between runs.
+    The Euclidean distance finds equally good neighbours, see docs/embeddings.md.
 
     Args:
         run: a finished run.
-        k: how many neighbours of each.
-        dataset: where the run's data lies now, if it has moved since; read only if no training embeddings are kept.
-        device: what to predict on, as in `TrainConfig.device`.
+        k: neighbours per image.
+        dataset: where the run's data lies now, if it has moved since; read only if no training embeddings are saved.
+        device: of the prediction and the search, as in `TrainConfig.device`.
     Raises:
         RunError: if the run is unfinished or damaged, or its data is not what it was trained with.
         ConfigError: if k is out of range.
         DataError: if the data must be read and cannot be.
     """
-    expected = {**_expect(run), "k": k}
     try:
-        return _load(run, expected)
+        return load_neighbours(run, k)
     except RunError:
         test = embed_split(run, "test")
         train = embed_split(run, "train", dataset=dataset, device=device)
     with compute_environment(choose_compute(device)):
         result = match_neighbours(test, train, k)
-    arrays = {name: value.numpy() for name, value in vars(result).items() if isinstance(value, Tensor)}
-    save_kept(run, _NAME, arrays, {**expected, **result.to_dict()})
+    result.save(run)
     return result
 
 
 def match_neighbours(test: SplitEmbeddings, train: SplitEmbeddings, k: int) -> Neighbours:
-    """Find the nearest training images out of the embeddings of both splits.
+    """Find the k nearest training images by the embeddings of both splits.
 
     Raises:
         ConfigError: if k is out of range.
@@ -187,19 +192,23 @@ def match_neighbours(test: SplitEmbeddings, train: SplitEmbeddings, k: int) -> N
     )
 
 
-def _load(run: Run, expected: dict[str, Any]) -> Neighbours:
-    record = load_record(run)
-    return load_kept(run, _NAME, expected, lambda tensors, kept: Neighbours(**tensors, classes=record.classes))
+def load_neighbours(run: Run, k: int | None = None) -> Neighbours:
+    """Read the neighbours that a run keeps.
 
-
-def load_neighbours(run: Run) -> Neighbours:
-    """Read the neighbours that a run keeps, however many of each image.
-
+    Args:
+        run: a finished run.
+        k: neighbours per image; None accepts any number.
     Raises:
-        RunError: if there are none, or they are damaged, or of other weights or data.
+        RunError: if they are absent or damaged, or belong to other weights, data or another k.
     """
-    return _load(run, _expect(run))
+    classes = load_record(run).classes
+    expected = _expected_fields(run) if k is None else {**_expected_fields(run), "k": k}
+
+    def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Neighbours:
+        return Neighbours(**to_tensors(arrays), classes=classes)
+
+    return load_result(run.inspection / _FILE, expected, build, remedy="visionlib inspect")
 
 
-def _expect(run: Run) -> dict[str, Any]:
-    return {**expect_of(run, "test"), "training_hash": expect_of(run, "train")["content_hash"]}
+def _expected_fields(run: Run) -> dict[str, Any]:
+    return {**read_hashes(run, "test"), "training_hash": read_hashes(run, "train")["content_hash"]}

@@ -1,4 +1,4 @@
-"""`find_odd_images`: pictures that are constant or nearly so, were tiny before resizing, or are odd in mode."""
+"""`find_odd_images`: images that are constant or almost so, grayscale, tiny before resizing, or of a rare mode."""
 
 import math
 from collections import Counter
@@ -15,28 +15,28 @@ from visionlib.data import Dataset, ImageSplit
 Oddity = Literal["constant", "almost constant", "grey", "tiny", "mode"]
 ODDITIES: tuple[Oddity, ...] = get_args(Oddity)
 
-LEAST_DEVIATION = 4.0
-"""Standard deviation over an image, in values from 0 to 255, below which it is almost constant: as JPEG's noise."""
-LARGEST_TINT = 8
-"""How far the channels of a pixel may be apart, in values from 0 to 255, for it to be grey: JPEG tints that much."""
-LARGEST_ENLARGEMENT = 2.0
-"""How many times smaller than now the shorter side of a picture may have been."""
+MIN_STD = 4.0
+"""Std over the pixels, of 255, below which an image is almost constant: a level of JPEG noise."""
+MAX_TINT = 8
+"""Largest difference between the channels of a grayscale pixel, of 255: JPEG tints that much."""
+MAX_ENLARGEMENT = 2.0
+"""Enlargement of the shorter side above which the original was tiny."""
 _VALUES_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True)
 class OddImage:
-    """A picture that should be looked at.
+    """An image that is worth a look.
 
     Attributes:
-        oddity: `constant` if every channel has one value; `almost constant` if it deviates by less than 4 of 255;
-            `grey` if it has no colour, where most pictures of the dataset have; `tiny` if it was enlarged more than
-            twice; `mode` if its file has another mode than most of the dataset's.
+        oddity: `constant`: every channel has one value; `almost constant`: the std over its pixels, a root mean square
+            over channels, is below 4 of 255; `grey`: grayscale, where most images of the dataset have colour; `tiny`:
+            enlarged more than twofold; `mode`: its file has another mode than most of the dataset's.
         split: its split.
         position: its position there.
-        index: what it is called for good.
+        index: its stable id.
         label: name of its class.
-        detail: what was found, in words.
+        detail: the finding, in words.
     """
 
     oddity: Oddity
@@ -47,7 +47,7 @@ class OddImage:
     detail: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as plain values for JSON."""
+        """Return everything as plain values for JSON."""
         return {
             "oddity": self.oddity,
             "split": self.split,
@@ -59,69 +59,71 @@ class OddImage:
 
 
 @dataclass(frozen=True, eq=False)
-class _Looks:
+class _PixelStatistics:
     is_constant: Bool[Tensor, "n"]
-    deviations: Float32[Tensor, "n"]
-    is_grey: Bool[Tensor, "n"]
+    stds: Float32[Tensor, "n"]
+    is_grayscale: Bool[Tensor, "n"]
 
 
 def find_odd_images(dataset: Dataset) -> tuple[OddImage, ...]:
-    """List the odd images of all splits, by what is odd in them and where they stand; one may be odd in several ways.
+    """List the odd images of all splits, by oddity, split and position; an image may have several oddities.
 
-    Size and mode are known of pictures that were files, alone or in parquet. Constant images are not called grey, too.
+    Size and mode are known only of image files, also within parquet. Constant images are not listed as grayscale, too.
     """
-    looks = {name: _look_at(split) for name, split in dataset.splits.items()}
+    statistics = {name: _measure_pixels(split) for name, split in dataset.splits.items()}
     total = sum(len(split) for split in dataset.splits.values())
-    grey = sum(int(look.is_grey.sum()) for look in looks.values())
-    is_coloured = 2 * grey < total
-    common = _find_common_mode(dataset)
-    found = [
+    is_coloured = 2 * sum(int(measured.is_grayscale.sum()) for measured in statistics.values()) < total
+    common_mode = _find_common_mode(dataset)
+    odd_images = [
         odd
         for name, split in dataset.splits.items()
-        for odd in (*_judge_looks(name, split, looks[name], is_coloured=is_coloured), *_judge_file(name, split, common))
+        for odd in (
+            *_check_pixels(name, split, statistics[name], is_coloured=is_coloured),
+            *_check_file(name, split, common_mode),
+        )
     ]
-    return tuple(sorted(found, key=lambda odd: ODDITIES.index(odd.oddity)))
+    return tuple(sorted(odd_images, key=lambda odd: ODDITIES.index(odd.oddity)))
 
 
-def _look_at(split: ImageSplit) -> _Looks:
-    constant, deviations, grey = ([torch.zeros(0)] for _ in range(3))
+def _measure_pixels(split: ImageSplit) -> _PixelStatistics:
+    is_constant, stds, is_grayscale = ([torch.zeros(0)] for _ in range(3))
     at_once = max(1, _VALUES_AT_ONCE // math.prod(split.images.shape[1:]))
     for images in torch.split(split.images, at_once) if len(split) else ():
         flat = images.cpu().flatten(2)
-        constant.append((flat.amax(2) == flat.amin(2)).all(1).float())
-        deviations.append(flat.float().var(2, correction=0).mean(1).sqrt())
-        grey.append(_is_grey(flat).float())
-    return _Looks(torch.cat(constant) > 0, torch.cat(deviations), torch.cat(grey) > 0)
+        is_constant.append((flat.amax(2) == flat.amin(2)).all(1).float())
+        stds.append(flat.float().var(2, correction=0).mean(1).sqrt())
+        is_grayscale.append(_is_grayscale(flat).float())
+    return _PixelStatistics(torch.cat(is_constant) > 0, torch.cat(stds), torch.cat(is_grayscale) > 0)
 
 
-def _is_grey(flat: UInt8[Tensor, "n c p"]) -> Bool[Tensor, "n"]:
+def _is_grayscale(flat: UInt8[Tensor, "n c p"]) -> Bool[Tensor, "n"]:
     if flat.shape[1] == 1:
         return torch.zeros(len(flat), dtype=torch.bool)
-    return ((flat.amax(1) - flat.amin(1)) <= LARGEST_TINT).all(1)
+    return ((flat.amax(1) - flat.amin(1)) <= MAX_TINT).all(1)
 
 
-def _judge_looks(name: str, split: ImageSplit, looks: _Looks, *, is_coloured: bool) -> Iterator[OddImage]:
-    nearly = ~looks.is_constant & (looks.deviations < LEAST_DEVIATION)
-    for at in looks.is_constant.nonzero().flatten().tolist():
-        values = ", ".join(map(str, split.images[at, :, 0, 0].tolist()))
-        yield _tell("constant", name, split, at, f"every pixel is {values}")
-    for at in nearly.nonzero().flatten().tolist():
-        yield _tell("almost constant", name, split, at, f"deviates by {float(looks.deviations[at]):.1f} of 255")
+def _check_pixels(name: str, split: ImageSplit, measured: _PixelStatistics, *, is_coloured: bool) -> Iterator[OddImage]:
+    for position in measured.is_constant.nonzero().flatten().tolist():
+        values = ", ".join(map(str, split.images[position, :, 0, 0].tolist()))
+        yield _make_odd("constant", name, split, position, f"every pixel is {values}")
+    is_almost_constant = ~measured.is_constant & (measured.stds < MIN_STD)
+    for position in is_almost_constant.nonzero().flatten().tolist():
+        yield _make_odd("almost constant", name, split, position, f"std {float(measured.stds[position]):.1f} of 255")
     if is_coloured:
-        for at in (looks.is_grey & ~looks.is_constant).nonzero().flatten().tolist():
-            yield _tell("grey", name, split, at, "has no colour")
+        for position in (measured.is_grayscale & ~measured.is_constant).nonzero().flatten().tolist():
+            yield _make_odd("grey", name, split, position, "has no colour")
 
 
-def _judge_file(name: str, split: ImageSplit, common: str) -> Iterator[OddImage]:
+def _check_file(name: str, split: ImageSplit, common_mode: str) -> Iterator[OddImage]:
     if split.originals is None:
         return
-    shorter = split.originals.sizes.amin(1)
-    for at in (shorter * LARGEST_ENLARGEMENT < min(split.image_size)).nonzero().flatten().tolist():
-        height, width = split.originals.sizes[at].tolist()
-        yield _tell("tiny", name, split, at, f"was {width} x {height} pixels")
-    for at, mode in enumerate(split.originals.modes):
-        if mode != common:
-            yield _tell("mode", name, split, at, f"is {mode}, and most are {common}")
+    is_tiny = split.originals.sizes.amin(1) * MAX_ENLARGEMENT < min(split.image_size)
+    for position in is_tiny.nonzero().flatten().tolist():
+        height, width = split.originals.sizes[position].tolist()
+        yield _make_odd("tiny", name, split, position, f"was {width} x {height} pixels")
+    for position, mode in enumerate(split.originals.modes):
+        if mode != common_mode:
+            yield _make_odd("mode", name, split, position, f"is {mode}, and most are {common_mode}")
 
 
 def _find_common_mode(dataset: Dataset) -> str:
@@ -132,5 +134,6 @@ def _find_common_mode(dataset: Dataset) -> str:
     return modes.most_common(1)[0][0] if modes else ""
 
 
-def _tell(oddity: Oddity, name: str, split: ImageSplit, at: int, detail: str) -> OddImage:
-    return OddImage(oddity, name, at, int(split.index[at]), split.classes[int(split.labels[at])], detail)
+def _make_odd(oddity: Oddity, name: str, split: ImageSplit, position: int, detail: str) -> OddImage:
+    label = split.classes[int(split.labels[position])]
+    return OddImage(oddity, name, position, int(split.index[position]), label, detail)

@@ -1,9 +1,8 @@
-"""Probabilities of images that the network did not learn from: the only ones that say anything about their labels."""
+"""Out-of-sample probabilities, from networks that were not trained on the images: only these can question a label."""
 
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from visionlib.errors import DataError
@@ -13,18 +12,18 @@ from visionlib.runs import Run
 
 @dataclass(frozen=True, eq=False)
 class OutOfSample:
-    """What networks say of images that they did not learn from; `score_test` and `cross_validate` make it.
+    """Predicted probabilities of images that the networks were not trained on, by `score_test` or `cross_validate`.
 
     Attributes:
-        split: name of the split that the images are of.
-        source: how the probabilities came about, for people.
-        index: what each image is called for good.
-        labels: given, as positions in `classes`.
+        split: name of the images' split.
+        source: origin of the probabilities, in words.
+        index: stable image ids.
+        labels: given labels, as positions in `classes`.
         probabilities: a row per image, which sums to 1.
         classes: class names.
         content_hash: of the split.
     Raises:
-        DataError: if the parts do not fit together, or a probability is none.
+        DataError: if shapes disagree, a label is out of range, or a row is not a distribution.
     """
 
     split: str
@@ -36,40 +35,41 @@ class OutOfSample:
     content_hash: str
 
     def __post_init__(self) -> None:
-        n, columns = self.probabilities.shape
+        n, k = self.probabilities.shape
         remedy = "make them with score_test or cross_validate, from the run's own data"
-        if columns != len(self.classes):
-            raise DataError("probabilities", f"have {columns} columns for {len(self.classes)} classes", remedy)
+        if k != len(self.classes):
+            raise DataError("probabilities", f"have {k} columns for {len(self.classes)} classes", remedy)
         if not n == len(self.labels) == len(self.index):
             raise DataError("probabilities", f"are of {n} images, and there are {len(self.labels)} labels", remedy)
-        if n and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < columns:
-            found = f"{int(self.labels.min())}..{int(self.labels.max())}"
-            raise DataError("labels", f"are {found} for {columns} classes", remedy)
-        is_whole = (self.probabilities >= 0).all() & ((self.probabilities.sum(1) - 1).abs() < 1e-4).all()
-        if not bool(is_whole):
+        if n and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < k:
+            extent = f"{int(self.labels.min())}..{int(self.labels.max())}"
+            raise DataError("labels", f"are {extent} for {k} classes", remedy)
+        is_valid = (self.probabilities >= 0).all() & ((self.probabilities.sum(1) - 1).abs() < 1e-4).all()
+        if not bool(is_valid):
             raise DataError("probabilities", "hold a row that does not sum to 1", remedy)
+
+    def find_worst(self, count: int) -> tuple[int, ...]:
+        """Return the ids of the images whose given class has the lowest probability, the lowest first."""
+        given = self.probabilities.gather(1, self.labels[:, None])[:, 0]
+        return tuple(self.index[given.argsort(stable=True)[:count]].tolist())
 
 
 def score_test(run: Run) -> OutOfSample:
-    """Give what a run's network says of its test split, which it has not learned from.
+    """Return the probabilities that a run's network predicts for its test split, averaged over mirror images.
 
     Raises:
         RunError: if the run is unfinished or damaged, or lacks its predictions.
     """
     stored = load_predictions(run)
+    logits, _ = stored.predictions.choose_logits(is_mirrored=True)
     return OutOfSample(
         split="test",
         source=(
-            f"{stored.record.model}, which did not learn from them; logits are the mean of the image's and its mirror's"
+            f"{stored.record.model}, which was not trained on them; logits are averaged with those of the mirror image"
         ),
         index=stored.index,
         labels=stored.labels,
-        probabilities=as_probabilities(stored.predictions.logits, stored.predictions.mirror_logits),
+        probabilities=logits.softmax(1),
         classes=stored.record.classes,
         content_hash=stored.content_hash,
     )
-
-
-def as_probabilities(logits: Float32[Tensor, "n k"], mirror_logits: Float32[Tensor, "n k"]) -> Float64[Tensor, "n k"]:
-    """Give the probabilities that the mean of both logits stands for."""
-    return torch.softmax((logits.double() + mirror_logits.double()) / 2, dim=1)

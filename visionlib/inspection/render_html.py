@@ -1,4 +1,4 @@
-"""An inspection for notebooks: HTML that needs nothing beside it, in the colours of the page around it."""
+"""An inspection for notebooks: self-contained HTML, in the colours of the surrounding page."""
 
 import base64
 import io
@@ -19,19 +19,19 @@ _TABLE = (
 _LINE = "border-bottom: 1px solid rgba(128, 128, 128, 0.5);"
 _NAME = "text-align: left; max-width: 24em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap;"
 _CELL = "text-align: right; white-space: nowrap;"
-_MOST_PICTURES = 200
+_MAX_PICTURES = 200
 _SHOWN_PX = 40
 
 
 def to_html(inspection: DatasetInspection) -> str:
-    """Write an inspection as one `<div>`: the splits, the classes with their mean images, and what was found."""
+    """Render an inspection as one `<div>`: splits, classes with their mean images, odd images and duplicates."""
     return "\n".join(
         [
             '<div style="overflow-x: auto; color: inherit;">',
             f"<p><strong><bdi>{escape(inspection.dataset)}</bdi></strong></p>",
             *_split_table(inspection),
             *_class_table(inspection),
-            *_list_found(inspection),
+            *_list_findings(inspection),
             "</div>",
         ]
     )
@@ -43,7 +43,7 @@ def _split_table(inspection: DatasetInspection) -> Iterator[str]:
         mean, std = (" ".join(f"{value:.4f}" for value in values) for values in (split.mean, split.std))
         height, width = split.image_size
         rows.append((name, [f"{split.n:,}", f"{height} x {width}", str(split.channels), mean, std]))
-    return _table(("split", "images", "size", "channels", "mean", "deviation"), rows)
+    return _table(("split", "images", "size", "channels", "mean", "std"), rows)
 
 
 def _class_table(inspection: DatasetInspection) -> Iterator[str]:
@@ -51,7 +51,7 @@ def _class_table(inspection: DatasetInspection) -> Iterator[str]:
     rows = []
     for label, name in enumerate(inspection.classes):
         counts = [f"{int(split.counts[label]):,}" for split in inspection.splits.values()]
-        has_mean = int(shown.counts[label]) > 0 and label < _MOST_PICTURES
+        has_mean = int(shown.counts[label]) > 0 and label < _MAX_PICTURES
         picture = _picture(shown.class_means[label], f"mean of {name}") if has_mean else ""
         rows.append((name, [picture, *counts]))
     return _table(("class", "mean image", *inspection.splits), rows)
@@ -66,10 +66,10 @@ def _picture(mean: Float32[Tensor, "c h w"], alternative: str) -> str:
     return f'<img alt="{escape(alternative)}" src="data:image/png;base64,{source}" style="{style}"/>'
 
 
-def _list_found(inspection: DatasetInspection) -> Iterator[str]:
+def _list_findings(inspection: DatasetInspection) -> Iterator[str]:
     counts = inspection.count_odd()
-    told = ", ".join(f"{count:,} {oddity}" for oddity, count in counts.items()) or "none"
-    yield f"<p>images to look at: {escape(told)}</p>"
+    summary = ", ".join(f"{count:,} {oddity}" for oddity, count in counts.items()) or "none"
+    yield f"<p>images to look at: {escape(summary)}</p>"
     if inspection.duplicates is None:
         return
     kinds = ("exact", "near", "mirrored") if inspection.duplicates.is_near else ("exact",)
@@ -83,14 +83,14 @@ def _list_found(inspection: DatasetInspection) -> Iterator[str]:
 
 
 def _table(headers: tuple[str, ...], rows: Iterable[tuple[str, list[str]]]) -> Iterator[str]:
-    """Write a table whose first column names the rows; cells that are pictures stay as they are."""
+    """Render a table whose first column has the row headings; cells that are pictures are not escaped."""
     heads = "".join(
         f'<th scope="col" style="{_LINE} {_CELL if place else _NAME}"><bdi>{escape(header)}</bdi></th>'
         for place, header in enumerate(headers)
     )
     yield f'<table style="{_TABLE}">\n<thead><tr>{heads}</tr></thead>\n<tbody>'
     for name, cells in rows:
-        # Isolated, so that a name that is written from right to left does not turn the figures round.
+        # <bdi> isolates right-to-left names, which would otherwise reverse the figures beside them.
         head = f'<th scope="row" style="{_NAME} font-weight: normal;"><bdi>{escape(name)}</bdi></th>'
         rest = "".join(
             f'<td style="{_CELL}">{cell if cell.startswith("<img ") else escape(cell)}</td>' for cell in cells

@@ -1,38 +1,38 @@
-"""Embeddings of a split: what goes into the last layer of a run's network, and what the network makes of it."""
+"""Embeddings of a split: the inputs of the last linear layer of a run's network, with its predictions."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Float16, Int64
+from numpy.typing import NDArray
 from torch import Tensor
 
 from visionlib.data import Dataset
 from visionlib.errors import RunError
 from visionlib.inference.device import choose_compute, compute_environment
-from visionlib.inference.prediction import predict
 from visionlib.inference.predictions import load_predictions
 from visionlib.inference.run_data import load_run_data
-from visionlib.inference.trained_model import load_model, load_record
-from visionlib.inspection.kept import load_kept, save_kept
+from visionlib.inference.trained_model import TrainedModel, load_record
 from visionlib.runs import Run, read_json
-from visionlib.training.config import Precision
+from visionlib.runs.results import load_result, save_result
 
 
 @dataclass(frozen=True, eq=False)
 class SplitEmbeddings:
-    """The penultimate layer's values for every image of a split, in the split's order.
+    """The penultimate layer's activations for every image of a split, in the split's order.
 
-    Logits are left out on purpose: of images that the network learned from they say how well it remembers them.
+    Logits are left out on purpose: those of training images are in-sample and overconfident.
 
     Attributes:
         split: name of the split.
-        index: what each image is called for good.
+        index: stable image ids.
         labels: positions in `classes`.
         predictions: positions in `classes`.
         embeddings: a row per image; every value is finite.
         classes: class names.
-        weights_sha256: of the weights that they come from.
+        weights_sha256: of the network's weights.
         content_hash: of the split.
     """
 
@@ -48,6 +48,15 @@ class SplitEmbeddings:
     def __len__(self) -> int:
         return len(self.index)
 
+    def save(self, run: Run) -> None:
+        """Write `inspection/SPLIT.npz` and its record.
+
+        Raises:
+            RunError: if the folder cannot be written.
+        """
+        record = {"split": self.split, "weights_sha256": self.weights_sha256, "content_hash": self.content_hash}
+        save_result(run.inspection / f"{self.split}.json", record, arrays=to_arrays(self))
+
 
 def embed_split(
     run: Run,
@@ -57,32 +66,60 @@ def embed_split(
     batch_size: int = 250,
     device: str = "auto",
 ) -> SplitEmbeddings:
-    """Give a split's embeddings: those of the test split out of `predictions.npz`, others out of `inspection`.
+    """Return a split's embeddings: those of the test split from `predictions.npz`, others from `inspection`.
 
-    Where none are kept for another split, or they are of other weights, its images are predicted once and kept.
+    Another split is predicted and saved if its embeddings are absent or belong to other weights.
 
     Args:
         run: a finished run.
         split: a split that the run's dataset has.
         dataset: where the run's data lies now, if it has moved since; it must be the same data.
-        batch_size: images at a time when predicting.
-        device: what to predict on, as in `TrainConfig.device`.
+        batch_size: images per forward pass.
+        device: of the prediction, as in `TrainConfig.device`.
     Raises:
-        RunError: if the run is unfinished or damaged, has no such split, or its network has no embeddings that can be
-            used; or the data is not what it was trained with.
+        RunError: if the run is unfinished or damaged, or has no such split; if its network has no embeddings, or some
+            are not finite; or if the data is not what it was trained with.
         DataError: if the data must be read and cannot be.
     """
-    expected = expect_of(run, split)
+    hashes = read_hashes(run, split)
     if split == "test":
         return _load_test(run)
     try:
-        return _load_other(run, split, expected)
+        return load_embeddings(run, split)
     except RunError:
-        return _embed(run, split, dataset, batch_size=batch_size, device=device)
+        images = load_run_data(run, dataset).split(split)
+    model = TrainedModel.from_run(run, device=device)
+    with compute_environment(choose_compute(device, model.precision)):
+        outputs = model.predict(images.images, batch_size=batch_size)
+    result = SplitEmbeddings(
+        split=split,
+        index=images.index.cpu(),
+        labels=images.labels.cpu(),
+        predictions=outputs.logits.argmax(1).cpu(),
+        embeddings=_check_embeddings(run, outputs.embeddings).cpu(),
+        classes=model.classes,
+        **hashes,
+    )
+    result.save(run)
+    return result
 
 
-def expect_of(run: Run, split: str) -> dict[str, Any]:
-    """Give the hashes of a run's weights and of one of its splits, which every kept result must agree with.
+def load_embeddings(run: Run, split: str) -> SplitEmbeddings:
+    """Read the embeddings of a split other than test that a run keeps.
+
+    Raises:
+        RunError: if they are absent or damaged, or belong to other weights or data.
+    """
+    classes, hashes = load_record(run).classes, read_hashes(run, split)
+
+    def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> SplitEmbeddings:
+        return SplitEmbeddings(split=split, classes=classes, **to_tensors(arrays), **hashes)
+
+    return load_result(run.inspection / f"{split}.json", hashes, build, remedy="visionlib inspect")
+
+
+def read_hashes(run: Run, split: str) -> dict[str, Any]:
+    """Read the hashes of a run's weights and of one of its splits, which every saved result is checked against.
 
     Raises:
         RunError: if the run is unfinished or damaged, or has no such split.
@@ -91,6 +128,16 @@ def expect_of(run: Run, split: str) -> dict[str, Any]:
     if split not in splits:
         raise RunError(run.path, f"its dataset has no split {split!r}", f"it has: {', '.join(splits)}")
     return {"weights_sha256": load_record(run).weights_sha256, "content_hash": splits[split]["content_hash"]}
+
+
+def to_arrays(result: object) -> dict[str, NDArray[Any]]:
+    """Return the tensors among a result's fields as arrays."""
+    return {name: value.numpy() for name, value in vars(result).items() if isinstance(value, Tensor)}
+
+
+def to_tensors(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return arrays as tensors, which share their memory."""
+    return {name: torch.from_numpy(values) for name, values in arrays.items()}
 
 
 def _load_test(run: Run) -> SplitEmbeddings:
@@ -105,48 +152,6 @@ def _load_test(run: Run) -> SplitEmbeddings:
         stored.record.weights_sha256,
         stored.content_hash,
     )
-
-
-def _load_other(run: Run, split: str, expected: dict[str, Any]) -> SplitEmbeddings:
-    record = load_record(run)
-    return load_kept(
-        run,
-        split,
-        expected,
-        lambda tensors, kept: SplitEmbeddings(split=split, classes=record.classes, **tensors, **expected),
-    )
-
-
-def _embed(
-    run: Run, split: str, dataset: str | Path | Dataset | None, *, batch_size: int, device: str
-) -> SplitEmbeddings:
-    trained: Precision = "bf16" if read_json(run.config)["compute"]["precision"] == "bf16" else "fp32"
-    images = load_run_data(run, dataset).split(split)
-    compute = choose_compute(device, trained)
-    model, record = load_model(run)
-    with compute_environment(compute):
-        found = predict(
-            model.to(compute.device),
-            images.images,
-            mean=record.mean,
-            std=record.std,
-            side_px=record.input_size[0],
-            batch_size=batch_size,
-            precision=compute.precision,
-        )
-    result = SplitEmbeddings(
-        split=split,
-        index=images.index.cpu(),
-        labels=images.labels.cpu(),
-        predictions=found.logits.argmax(1).cpu(),
-        embeddings=_check_embeddings(run, found.embeddings).cpu(),
-        classes=record.classes,
-        **expect_of(run, split),
-    )
-    names = ("index", "labels", "predictions", "embeddings")
-    expected = expect_of(run, split)
-    save_kept(run, split, {name: getattr(result, name).numpy() for name in names}, {"split": split, **expected})
-    return result
 
 
 def _check_embeddings(run: Run, embeddings: Float16[Tensor, "n d"] | None) -> Float16[Tensor, "n d"]:

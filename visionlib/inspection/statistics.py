@@ -1,4 +1,4 @@
-"""`measure_split`: images per class, mean and deviation per channel, and the mean image of each class."""
+"""`measure_split`: images per class, mean and std per channel, and the mean image of each class."""
 
 import math
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ class SplitStatistics:
     Attributes:
         n: images.
         image_size: height and width in pixels.
-        channels: 1 for grey images, 3 for colour.
+        channels: 1 for grayscale images, 3 for colour.
         classes: names, in the order of `counts` and `class_means`.
         counts: images of each class.
         mean: of each channel over all pixels, as fractions of 255.
         std: standard deviation of each channel over all pixels, as fractions of 255.
         class_means: mean image of each class, as pixel values from 0 to 255; zeros for a class without images.
-        modes: pictures of each mode, as their files have them; empty where they did not come as pictures.
+        modes: number of image files of each mode; empty for a dataset without image files.
     """
 
     n: int
@@ -40,7 +40,7 @@ class SplitStatistics:
     modes: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the figures as plain values for JSON: of the mean images their mean colour, None where there is none."""
+        """Return plain values for JSON, with the mean colour of each class, None for a class without images."""
         colours = (self.class_means.mean((2, 3)) / 255).tolist()
         return {
             "n": self.n,
@@ -57,7 +57,7 @@ class SplitStatistics:
 
 
 def measure_split(split: ImageSplit) -> SplitStatistics:
-    """Work out the figures of a split."""
+    """Compute the figures of a split."""
     counts = torch.bincount(split.labels.cpu(), minlength=len(split.classes))
     return SplitStatistics(
         n=len(split),
@@ -73,7 +73,7 @@ def measure_split(split: ImageSplit) -> SplitStatistics:
 
 
 def _average_classes(split: ImageSplit, counts: Int64[Tensor, "k"]) -> Float32[Tensor, "k c h w"]:
-    # In integers, which hold the sum of eight million images exactly.
+    # int32 holds the sum of eight million images exactly.
     sums = torch.zeros(len(split.classes), *split.images.shape[1:], dtype=torch.int32)
     at_once = max(1, _VALUES_AT_ONCE // math.prod(split.images.shape[1:]))
     for images, labels in zip(torch.split(split.images, at_once), torch.split(split.labels, at_once), strict=True):

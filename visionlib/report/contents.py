@@ -6,22 +6,30 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar, cast
 
 from visionlib.data import Dataset
-from visionlib.errors import VisionlibError
+from visionlib.errors import RunError, VisionlibError
 from visionlib.evaluation import (
     Comparison,
     Evaluation,
     StoredPredictions,
     compare_runs,
     evaluate_run,
+    load_evaluation,
     load_predictions,
 )
 from visionlib.explanation import StoredExplanations, load_explanations
 from visionlib.explanation.quality import MapQuality, load_quality
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import load_summary
-from visionlib.inspection import Duplicates, EmbeddingMap, LabelCandidates, Neighbours, load_candidates, load_map
-from visionlib.inspection.kept_duplicates import load_duplicates
-from visionlib.inspection.neighbours import load_neighbours
+from visionlib.inspection import (
+    Duplicates,
+    EmbeddingMap,
+    LabelCandidates,
+    Neighbours,
+    load_candidates,
+    load_duplicates,
+    load_map,
+    load_neighbours,
+)
 from visionlib.runs import Run, read_json, read_json_lines
 from visionlib.summary import ModelSummary
 
@@ -124,7 +132,7 @@ def read_contents(run: Run, *, dataset: str | Path | Dataset | None = None, agai
         run=run,
         name=path.resolve().name,
         stored=stored,
-        evaluation=evaluate_run(run),
+        evaluation=_load_evaluation(run),
         config=config,
         training=read_json(run.training) if run.training.is_file() else {},
         history=_try(
@@ -140,6 +148,14 @@ def read_contents(run: Run, *, dataset: str | Path | Dataset | None = None, agai
         summary=_try(lambda: load_summary(run), f"visionlib summary {path}"),
         comparison=None if against is None else compare_runs([run, against]),
     )
+
+
+def _load_evaluation(run: Run) -> Evaluation:
+    """Read `evaluation.json`, or make it again from the stored predictions if it is missing or of other weights."""
+    try:
+        return load_evaluation(run)
+    except RunError:
+        return evaluate_run(run)
 
 
 def _try(read: Callable[[], Part], command: str) -> Part | Missing:

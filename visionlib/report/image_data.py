@@ -110,7 +110,7 @@ class ImageData:
         for pair in (*duplicates.pairs, *(duplicates.by_embeddings or ())):
             if sorted(pair.splits) == ["test", "train"]:
                 test, train = (0, 1) if pair.splits[0] == "test" else (1, 0)
-                leaks.append((pair.index[test], pair.index[train], pair.labels[train], pair.kind, pair.whole))
+                leaks.append((pair.index[test], pair.index[train], pair.labels[train], pair.kind, pair.correlation))
         return leaks
 
     def _list_records(self) -> Records:

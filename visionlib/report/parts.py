@@ -18,10 +18,8 @@ from visionlib.inspection import (
     find_duplicates,
     find_neighbours,
     map_embeddings,
-    save_candidates,
     score_test,
 )
-from visionlib.inspection.kept_duplicates import save_duplicates
 from visionlib.report.contents import read_contents
 from visionlib.runs import Run
 
@@ -81,6 +79,6 @@ _PARTS: dict[str, Callable[[Run, Dataset, str], object]] = {
     ),
     "embedding_map": lambda run, data, device: map_embeddings(run, dataset=data, device=device),
     "neighbours": lambda run, data, device: find_neighbours(run, dataset=data, device=device),
-    "candidates": lambda run, data, device: save_candidates(run, find_candidates(score_test(run))),
-    "duplicates": lambda run, data, device: save_duplicates(run, find_duplicates(data)),
+    "candidates": lambda run, data, device: find_candidates(score_test(run)).save(run),
+    "duplicates": lambda run, data, device: find_duplicates(data).save(run),
 }

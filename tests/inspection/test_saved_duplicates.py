@@ -7,9 +7,8 @@ import pytest
 
 from visionlib.data import Dataset
 from visionlib.errors import RunError
-from visionlib.inspection import Duplicates
+from visionlib.inspection import Duplicates, inspect_dataset, load_duplicates
 from visionlib.inspection.duplicates import make_pair
-from visionlib.inspection.kept_duplicates import load_duplicates, save_duplicates
 from visionlib.runs import Run, read_json, write_json
 
 
@@ -19,28 +18,35 @@ def run(finished_run: Run, tmp_path: Path) -> Run:
     return Run(tmp_path / "run")
 
 
-def found(data: Dataset, *, is_asked: bool) -> Duplicates:
+def found(data: Dataset, *, has_run: bool) -> Duplicates:
     splits = dict(data.splits)
-    pair = make_pair("near", splits, ("train", 3), ("test", 5), 0.91, 0.75, 0.5 if is_asked else None)
+    pair = make_pair("near", splits, ("train", 3), ("test", 5), 0.91, 0.75, 0.5 if has_run else None)
     exact = make_pair("exact", splits, ("test", 1), ("test", 2), 1.0, 1.0)
-    return Duplicates((exact, pair), True, {"train": 200, "test": 70}, (pair,) if is_asked else None)
+    return Duplicates((exact, pair), True, {"train": 200, "test": 70}, (pair,) if has_run else None)
 
 
-@pytest.mark.parametrize("is_asked", [False, True])
-def test_they_come_back(run: Run, small_shapes: Dataset, is_asked: bool) -> None:
-    given = found(small_shapes, is_asked=is_asked)
-    save_duplicates(run, given)
+@pytest.mark.parametrize("has_run", [False, True])
+def test_they_come_back(run: Run, small_shapes: Dataset, has_run: bool) -> None:
+    given = found(small_shapes, has_run=has_run)
+    given.save(run)
     assert load_duplicates(run) == given
+
+
+def test_an_inspection_with_a_run_keeps_them_there(run: Run, small_shapes: Dataset) -> None:
+    inspection = inspect_dataset(small_shapes, duplicates="near", run=run)
+    assert inspection.duplicates is not None
+    assert inspection.duplicates.by_embeddings is not None
+    assert load_duplicates(run) == inspection.duplicates
 
 
 def test_absent_damaged_and_foreign_ones_are_refused(run: Run, small_shapes: Dataset) -> None:
     with pytest.raises(RunError, match=r"duplicates.json: the run lacks it; make it anew with `visionlib data"):
         load_duplicates(run)
-    save_duplicates(run, found(small_shapes, is_asked=False))
+    found(small_shapes, has_run=False).save(run)
     place = run.inspection / "duplicates.json"
     record = read_json(place)
     write_json(place, {**record, "dataset_hash": "another"})
-    with pytest.raises(RunError, match="is of another dataset hash"):
+    with pytest.raises(RunError, match="belongs to another dataset hash"):
         load_duplicates(run)
     write_json(place, {**record, "pairs": [{"kind": "near"}]})
     with pytest.raises(RunError, match="is damaged"):
