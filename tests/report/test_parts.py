@@ -2,6 +2,8 @@
 
 import base64
 import io
+import re
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,14 @@ def test_a_sheet_holds_each_image_at_its_tile(channels: int) -> None:
         tile = pixels[16 * row + 4 : 16 * row + 12, 16 * column + 4 : 16 * column + 12]
         assert np.abs(tile.astype(int) - (30 * number + 20)).max() < 6
     assert sheet.data_uri.startswith("data:image/webp;base64,")
+
+
+def test_class_colours_of_the_page_are_those_of_the_pictures() -> None:
+    from visionlib.inspection.map_picture import _OKABE_ITO
+
+    script = (files("visionlib.report") / "static" / "colours.js").read_text(encoding="utf-8")
+    (series,) = re.findall(r"const SERIES = \[(.*?)\];", script)
+    assert re.findall(r"#[0-9a-f]{6}", series) == [colour.lower() for colour in _OKABE_ITO]
 
 
 def test_a_sheet_shrinks_large_images_and_stays_within_its_bytes() -> None:

@@ -6,6 +6,8 @@ import html
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,7 +98,7 @@ def test_parts_of_other_weights_are_not_shown(written: Written, tmp_path: Path) 
     (run.explanations / "maps.npz").write_bytes(b"cut")
     report = write_report(run, dataset=written.data)
     assert set(report.missing) == {"duplicates", "quality", "explanations"}
-    assert report.missing["duplicates"].reason == "is of another weights sha256"
+    assert report.missing["duplicates"].reason == "belongs to another weights sha256"
 
 
 def test_old_figures_are_made_anew(written: Written, tmp_path: Path) -> None:
@@ -106,6 +108,45 @@ def test_old_figures_are_made_anew(written: Written, tmp_path: Path) -> None:
     write_json(run.evaluation, {**expected, "weights_sha256": "another", "accuracy": 1.0})
     write_report(run, dataset=written.data)
     assert read_json(run.evaluation) == expected
+
+
+def test_user_code_named_by_a_run_is_not_imported(
+    written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evil.py").write_text("import pathlib\npathlib.Path('imported').touch()\n")
+    runs = []
+    for name in ("first", "second"):
+        shutil.copytree(written.run.path.parent / name, tmp_path / name)
+        runs.append(open_run(tmp_path / name))
+        write_json(runs[-1].model, {**read_json(runs[-1].model), "model": "evil:build"})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    page = write_report(runs[0], against=runs[1], dataset=written.data).path.read_text(encoding="utf-8")
+    assert "evil:build" in page
+    assert "evil" not in sys.modules
+    assert not (tmp_path / "imported").exists()
+
+
+def test_a_page_is_written_without_the_code_that_makes_its_parts(written: Written) -> None:
+    code = (
+        "import sys; from visionlib.report import write_report\n"
+        "write_report(sys.argv[1], out=sys.argv[2]); print('visionlib.report.parts' in sys.modules)"
+    )
+    arguments = [sys.executable, "-c", code, str(written.run.path), str(written.run.path.parent / "again.html")]
+    assert subprocess.run(arguments, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_make_computes_the_missing_parts(written: Written, tmp_path: Path) -> None:
+    shutil.copytree(written.run.path, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    summary = read_json(run.summary)
+    run.summary.unlink()
+    (run.inspection / "duplicates.json").unlink()
+    lines: list[str] = []
+    report = write_report(run, dataset=written.data, make=True, device="cpu", log=lines.append)
+    assert lines == ["making: summary", "making: duplicates"]
+    assert not report.missing
+    assert read_json(run.summary) == summary
 
 
 def test_it_never_looks_at_the_weights(written: Written, tmp_path: Path) -> None:
