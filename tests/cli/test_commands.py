@@ -1,5 +1,6 @@
 """The commands as a user meets them: real processes, real exit codes, stdout and stderr apart."""
 
+import inspect
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
@@ -43,16 +45,38 @@ def test_every_command_has_help_with_an_example_and_a_docs_entry(command: str, p
     assert f"## visionlib {command}" in (project_root / "docs" / "commands.md").read_text()
 
 
+def help_texts() -> dict[str, tuple[str, set[str]]]:
+    """The help text of every argument and option, with the values that it can take."""
+    return {
+        f"{command.callback.__name__} {parameter.name}": (str(info.help or ""), literals(kind))
+        for command in app.registered_commands
+        if command.callback
+        for parameter in inspect.signature(command.callback).parameters.values()
+        for kind, info in [get_args(parameter.annotation)[:2]]
+    }
+
+
+def literals(kind: Any) -> set[str]:
+    if isinstance(kind, str):
+        return {kind}
+    return {value for part in get_args(kind) for value in literals(part)}
+
+
 def test_every_option_has_a_help_text() -> None:
-    for command in COMMANDS:
-        shown = visionlib(command, "--help", COLUMNS="200", TERM="dumb").stdout
-        options = re.findall(r"^[│|\s]*(--[a-z-]+)(.*)$", shown, re.MULTILINE)
-        assert options
-        for option, rest in options:
-            assert re.search(r"[A-Z]\w* \w+", rest), f"{command} {option} has no help"
+    for option, (text, _) in help_texts().items():
+        assert re.search(r"\w+[,:]? \w+", text), f"{option} has no help"
+        assert text.endswith("."), f"{option}: {text}"
 
 
-def test_the_version_is_told() -> None:
+def test_help_texts_begin_with_a_capital_letter_or_a_value_as_it_is_typed() -> None:
+    for option, (text, choices) in help_texts().items():
+        first = re.match(r"[\w.-]*", text)[0]  # type: ignore[index]
+        typed = choices | {"cpu", "cuda", "mps", "auto", "bf16", "fp32"}
+        assert text[0].isupper() or first in typed, f"{option}: {text}"
+        assert first not in {value.capitalize() for value in typed}, f"{option}: {text}"
+
+
+def test_the_version_is_printed() -> None:
     assert re.fullmatch(r"visionlib \d+\.\d+\.\d+\n", visionlib("--version").stdout)
 
 

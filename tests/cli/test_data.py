@@ -119,7 +119,7 @@ def test_a_run_is_asked_about_near_duplicates(pictures: Path, run: Run, tmp_path
     assert float(rows[0]["cosine"]) == exact["cosine"]
     shown = visionlib("data", pictures, "--run", run.path, cwd=tmp_path)
     assert "apart" in shown.stdout
-    assert "cosine of the embeddings of these pairs: lowest " in shown.stdout
+    assert "cosine similarity of the embeddings of these pairs: lowest " in shown.stdout
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ def test_what_a_run_really_looks_at(
     monkeypatch.setattr("visionlib.evaluation.effective_fields.load_run_data", lambda run, dataset: small_shapes)
     told = ask(capsys, finished_run.path, effective=True, images=5, depth=0, plot=tmp_path / "looks.svg")
     assert "effective receptive field of layer3, 5 test images" in told
-    assert "deviation" in told
+    assert "std" in told
     assert "layer3" in (tmp_path / "looks.svg").read_text()
     record = figures(capsys, finished_run.path, effective=True, images=5)["effective"]
     assert record["after"]["sides"].keys() == {"50%", "90%", "95%", "99%"}

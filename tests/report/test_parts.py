@@ -2,6 +2,8 @@
 
 import base64
 import io
+import re
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -10,18 +12,20 @@ import torch
 from markupsafe import Markup
 from PIL import Image
 
-from visionlib.report.charts.axes import Axes, round_ticks, whole_ticks
+from visionlib.evaluation import ConfusionMatrix
+from visionlib.report.charts.axes import Axes, integer_ticks, round_ticks
 from visionlib.report.charts.class_bar import draw_class_bar
 from visionlib.report.charts.field_chart import draw_fields
 from visionlib.report.charts.history_chart import draw_history
 from visionlib.report.charts.svg import element, line, text
 from visionlib.report.choice import LEAST_SAMPLE, choose_images
 from visionlib.report.matrix import MOST_CLASSES, build_matrix
-from visionlib.report.packing import pack, pack_shares
+from visionlib.report.packing import pack, pack_fractions
 from visionlib.report.sprites import QUALITIES, make_sheet
+from visionlib.summary import LayerSummary, ModelSummary
 
 
-def unpack(packed: dict[str, str]) -> np.ndarray:
+def unpack(packed: PackedArray) -> np.ndarray:
     return np.frombuffer(base64.b64decode(packed["base64"]), dtype=packed["type"])
 
 
@@ -29,7 +33,7 @@ def test_packing_keeps_values_and_refuses_what_does_not_fit() -> None:
     assert unpack(pack(np.array([[1, 2], [3, 65535]]), "u2")).tolist() == [1, 2, 3, 65535]
     assert unpack(pack(np.array([-1, 2**31 - 1]), "i4")).tolist() == [-1, 2**31 - 1]
     assert unpack(pack(np.array([0.25]), "f4")).tolist() == [0.25]
-    assert unpack(pack_shares(np.array([0.0, 0.5, 1.0]))).tolist() == [0, 32768, 65535]
+    assert unpack(pack_fractions(np.array([0.0, 0.5, 1.0]))).tolist() == [0, 32768, 65535]
     for values, kind in (([65536], "u2"), ([-1], "u1"), ([256], "u1")):
         with pytest.raises(ValueError, match="do not fit"):
             pack(np.array(values), kind)
@@ -51,6 +55,14 @@ def test_a_sheet_holds_each_image_at_its_tile(channels: int) -> None:
     assert sheet.data_uri.startswith("data:image/webp;base64,")
 
 
+def test_class_colours_of_the_page_are_those_of_the_pictures() -> None:
+    from visionlib.inspection.map_picture import _OKABE_ITO
+
+    script = (files("visionlib.report") / "static" / "colours.js").read_text(encoding="utf-8")
+    (series,) = re.findall(r"const SERIES = \[(.*?)\];", script)
+    assert re.findall(r"#[0-9a-f]{6}", series) == [colour.lower() for colour in _OKABE_ITO]
+
+
 def test_a_sheet_shrinks_large_images_and_stays_within_its_bytes() -> None:
     noise = torch.randint(256, (64, 3, 96, 60), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     free = make_sheet(noise, 48, 10_000_000)
@@ -67,22 +79,22 @@ def test_no_images_make_no_sheet() -> None:
 
 def choose(n: int, wrong: list[int], **options: Any) -> Any:
     losses = torch.zeros(n, dtype=torch.float64)
-    is_right = torch.ones(n, dtype=torch.bool)
-    for rank, place in enumerate(wrong):
-        losses[place] = 1000.0 - rank
-        is_right[place] = False
+    is_correct = torch.ones(n, dtype=torch.bool)
+    for rank, position in enumerate(wrong):
+        losses[position] = 1000.0 - rank
+        is_correct[position] = False
     none = torch.zeros(0, dtype=torch.int64)
-    others = [options.pop(name, none) for name in ("explained", "referred")]
-    return choose_images(losses, is_right, torch.arange(n), *others, is_full=options.pop("is_full", False), **options)
+    others = [options.pop(name, none) for name in ("explained", "referenced")]
+    return choose_images(losses, is_correct, torch.arange(n), *others, is_full=options.pop("is_full", False), **options)
 
 
 def test_mistakes_come_first_then_a_sample() -> None:
-    chosen = choose(1000, [5, 3, 900], most_pictures=50, explained=torch.tensor([7]), referred=torch.tensor([9]))
+    chosen = choose(1000, [5, 3, 900], most_pictures=50, explained=torch.tensor([7]), referenced=torch.tensor([9]))
     assert set(chosen.pictured.tolist()) >= {3, 5, 7, 9, 900}
     assert 50 <= len(chosen.pictured) <= 52
     assert chosen.listed.tolist() == list(range(1000))
     assert set(chosen.neighboured.tolist()) == {3, 5, 7, 900}
-    assert chosen.words == "pictures of all 3 mistakes and of a sample of 47 of the 997 images that are right"
+    assert chosen.words == "pictures of all 3 mistakes and of a sample of 47 of the 997 correct images"
     assert choose(1000, [5, 3, 900], most_pictures=50).pictured.tolist() == sorted(
         choose(1000, [5, 3, 900], most_pictures=50).pictured.tolist()
     )
@@ -91,7 +103,7 @@ def test_mistakes_come_first_then_a_sample() -> None:
 def test_the_worst_mistakes_are_kept_where_there_are_too_many() -> None:
     wrong = list(range(0, 1000, 2))
     chosen = choose(1000, wrong, most_pictures=2 * LEAST_SAMPLE)
-    assert [place for place in chosen.pictured.tolist() if place % 2 == 0] == wrong[:300]
+    assert [position for position in chosen.pictured.tolist() if position % 2 == 0] == wrong[:300]
     assert chosen.words.startswith("pictures of the worst 300 of 500 mistakes and of a sample of 100 of the 500")
 
 
@@ -101,32 +113,32 @@ def test_a_full_page_has_all() -> None:
     assert chosen.words == "pictures of all 300 test images"
 
 
-def evaluation_of(counts: list[list[int]]) -> dict[str, Any]:
-    return {"confusion": {"counts": counts}, "per_class": [{"class": f"c{n}"} for n in range(len(counts))]}
+def confusion_of(counts: list[list[int]]) -> ConfusionMatrix:
+    return ConfusionMatrix(torch.tensor(counts), tuple(f"c{n}" for n in range(len(counts))))
 
 
-def test_shades_tell_the_share_of_the_row() -> None:
-    rows = build_matrix(evaluation_of([[90, 10, 0], [40, 50, 10], [0, 0, 0]]))
+def test_shades_show_the_fraction_of_the_row() -> None:
+    rows = build_matrix(confusion_of([[90, 10, 0], [40, 50, 10], [0, 0, 0]]))
     assert rows is not None
     assert [[cell.shade for cell in cells] for _, _, cells in rows] == [[-1, 2, 0], [8, -1, 2], [0, 0, -1]]
-    assert rows[0][2][1].share == 0.1
-    assert rows[2][2][0].share is None
-    assert build_matrix(evaluation_of([[1] * (MOST_CLASSES + 1)] * (MOST_CLASSES + 1))) is None
+    assert rows[0][2][1].fraction == 0.1
+    assert rows[2][2][0].fraction is None
+    assert build_matrix(confusion_of([[1] * (MOST_CLASSES + 1)] * (MOST_CLASSES + 1))) is None
 
 
 def test_ticks_are_round() -> None:
     assert round_ticks(0.0, 1.0) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     assert round_ticks(0.13, 0.31) == [0.15, 0.2, 0.25, 0.3]
-    assert whole_ticks(1, 3) == [1, 2, 3]
-    assert whole_ticks(1, 28) == [1, 4, 7, 10, 13, 16, 19, 22, 25, 28]
+    assert integer_ticks(1, 3) == [1, 2, 3]
+    assert integer_ticks(1, 28) == [1, 4, 7, 10, 13, 16, 19, 22, 25, 28]
 
 
-def test_axes_place_figures() -> None:
+def test_axes_locate_values() -> None:
     axes = Axes(10, 20, 100, 50, (0, 4), (0.0, 1.0))
-    assert axes.place(0, 0) == (10, 70)
-    assert axes.place(4, 1) == (110, 20)
-    assert axes.place(2, 0.5) == (60, 45)
-    assert axes.place(9, -3) == (110, 70)
+    assert axes.locate(0, 0) == (10, 70)
+    assert axes.locate(4, 1) == (110, 20)
+    assert axes.locate(2, 0.5) == (60, 45)
+    assert axes.locate(9, -3) == (110, 70)
 
 
 def test_svg_escapes_whatever_it_is_given() -> None:
@@ -139,7 +151,7 @@ def test_svg_escapes_whatever_it_is_given() -> None:
     )
 
 
-def test_a_bar_is_as_long_as_the_share() -> None:
+def test_a_bar_is_as_long_as_the_accuracy() -> None:
     drawn = draw_class_bar(0.5, [0.4, 0.6], 0.25)
     assert 'class="bar" x="0" y="3" width="110"' in drawn
     assert 'd="M88.0 9.0H132.0M88.0 5v8M132.0 5v8"' in drawn
@@ -148,7 +160,7 @@ def test_a_bar_is_as_long_as_the_share() -> None:
 
 
 def test_a_history_marks_where_the_resolution_changes() -> None:
-    history = [
+    history: list[Any] = [
         {"epoch": epoch, "loss": 1.0, "training_accuracy": 0.5, "test_accuracy": None, "resolution_px": side}
         for epoch, side in ((1, 16), (2, 16), (3, 32))
     ]
@@ -156,18 +168,22 @@ def test_a_history_marks_where_the_resolution_changes() -> None:
     assert drawn.count('class="parting"') == 1
     assert ">16 px<" in drawn
     assert ">32 px<" in drawn
-    assert drawn.count('class="series-a mark"') == 7  # three points in each panel, and the key
+    assert drawn.count('class="series-a mark"') == 7  # three points in each panel, and the legend
     assert "test images" not in drawn
 
 
 def test_fields_are_drawn_to_scale() -> None:
-    layers = [
-        {"name": name, "receptive_field": field, "macs": 1}
-        for name, field in (("a", [3, 3]), ("b", [33, 33]), ("c", "global"), ("d", None), ("e", [33, 33]))
-    ]
-    drawn = draw_fields(layers, [3, 11, 11])
+    layers = tuple(
+        LayerSummary(name, "Conv2d", 1, None, 0, 1, receptive_field=field, is_global=name == "c")
+        for name, field in (("a", (3, 3)), ("b", (33, 33)), ("c", (11, 11)), ("d", None), ("e", (33, 33)))
+    )
+    drawn = draw_fields(summary_of(layers))
     assert drawn is not None
     assert drawn.count('class="field') == 2
     assert 'class="image-area" x="130" y="130" width="110" height="110"' in drawn
     assert 'class="field field-1" x="20" y="20" width="330" height="330"' in drawn
-    assert draw_fields(layers[2:4], [3, 11, 11]) is None
+    assert draw_fields(summary_of(layers[2:4])) is None
+
+
+def summary_of(layers: tuple[LayerSummary, ...]) -> ModelSummary:
+    return ModelSummary("net", (3, 11, 11), 1, "exact", layers, 0, 0, 0, 0)

@@ -6,6 +6,8 @@ import html
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,8 +38,8 @@ def test_it_needs_no_network_and_its_policy_allows_none(written: Written) -> Non
     assert "unsafe" not in policy
     for tag in ("style", "script"):
         (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
-        told = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        assert f"{tag}-src 'sha256-{told}'" in policy
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
     assert not re.findall(r"<(?:img|link|iframe|script|source)[^>]+(?:src|href)=", page)
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert not re.findall(r"\sstyle=|\son\w+=", re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL))
@@ -63,7 +65,7 @@ def test_hostile_names_stand_in_the_page_as_text_alone(hostile: Written) -> None
         assert name not in page
     assert "{{ 7 * 7 }}{% raw %}" in page
     shown = re.sub(r'<script type="application/json" id="[a-z]+-json">.*?</script>', "", page, flags=re.DOTALL)
-    assert "\u202e" not in shown  # a mark that turns the writing round; the files to download keep it
+    assert "\u202e" not in shown  # reverses the text direction; the downloads keep it
 
 
 def test_without_data_there_is_a_page_without_pictures(written: Written, tmp_path: Path) -> None:
@@ -77,14 +79,14 @@ def test_without_data_there_is_a_page_without_pictures(written: Written, tmp_pat
     assert "the data could not be read" in report.path.read_text(encoding="utf-8")
 
 
-def test_curves_that_were_drawn_uphill_say_so(written: Written, tmp_path: Path) -> None:
-    assert "moved uphill" not in written.report.path.read_text(encoding="utf-8")
+def test_curves_of_sam_are_explained(written: Written, tmp_path: Path) -> None:
+    assert "perturbed weights" not in written.report.path.read_text(encoding="utf-8")
     shutil.copytree(written.run.path, tmp_path / "run")
     run = open_run(tmp_path / "run")
     record = read_json(run.config)
     write_json(run.config, {**record, "config": {**record["config"], "sam_radius": 0.02, "sam_start": 0.85}})
     page = write_report(run, dataset=written.data).path.read_text(encoding="utf-8")
-    assert "From 85 % of the steps on both curves are those of weights moved uphill" in page
+    assert "From 85 % of the steps on, both curves are measured at the perturbed weights of SAM" in page
     assert "<code>--sam-radius 0.02</code>" in page
 
 
@@ -108,6 +110,45 @@ def test_old_figures_are_made_anew(written: Written, tmp_path: Path) -> None:
     assert read_json(run.evaluation) == expected
 
 
+def test_user_code_named_by_a_run_is_not_imported(
+    written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evil.py").write_text("import pathlib\npathlib.Path('imported').touch()\n")
+    runs = []
+    for name in ("first", "second"):
+        shutil.copytree(written.run.path.parent / name, tmp_path / name)
+        runs.append(open_run(tmp_path / name))
+        write_json(runs[-1].model, {**read_json(runs[-1].model), "model": "evil:build"})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    page = write_report(runs[0], against=runs[1], dataset=written.data).path.read_text(encoding="utf-8")
+    assert "evil:build" in page
+    assert "evil" not in sys.modules
+    assert not (tmp_path / "imported").exists()
+
+
+def test_a_page_is_written_without_the_code_that_makes_its_parts(written: Written) -> None:
+    code = (
+        "import sys; from visionlib.report import write_report\n"
+        "write_report(sys.argv[1], out=sys.argv[2]); print('visionlib.report.parts' in sys.modules)"
+    )
+    arguments = [sys.executable, "-c", code, str(written.run.path), str(written.run.path.parent / "again.html")]
+    assert subprocess.run(arguments, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_make_computes_the_missing_parts(written: Written, tmp_path: Path) -> None:
+    shutil.copytree(written.run.path, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    summary = read_json(run.summary)
+    run.summary.unlink()
+    (run.inspection / "duplicates.json").unlink()
+    lines: list[str] = []
+    report = write_report(run, dataset=written.data, make=True, device="cpu", log=lines.append)
+    assert lines == ["making: summary", "making: duplicates"]
+    assert not report.missing
+    assert read_json(run.summary) == summary
+
+
 def test_it_never_looks_at_the_weights(written: Written, tmp_path: Path) -> None:
     shutil.copytree(written.run.path, tmp_path / "run")
     run = open_run(tmp_path / "run")
@@ -118,8 +159,8 @@ def test_it_never_looks_at_the_weights(written: Written, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("n", "share_right", "words"),
     [
-        (40, 1.0, "pictures of all 0 mistakes and of a sample of 40 of the 40 images that are right"),
-        (40, 0.0, "pictures of all 37 mistakes and of a sample of 3 of the 3 images that are right"),
+        (40, 1.0, "pictures of all 0 mistakes and of a sample of 40 of the 40 correct images"),
+        (40, 0.0, "pictures of all 37 mistakes and of a sample of 3 of the 3 correct images"),
     ],
 )
 def test_runs_that_are_all_right_or_wrong_have_pages(tmp_path: Path, n: int, share_right: float, words: str) -> None:
@@ -130,7 +171,7 @@ def test_runs_that_are_all_right_or_wrong_have_pages(tmp_path: Path, n: int, sha
     assert write_report(run, dataset=data).pictures.startswith(words)
 
 
-def test_many_classes_grey_images_and_one_class_without_images(tmp_path: Path) -> None:
+def test_many_classes_grayscale_images_and_one_class_without_images(tmp_path: Path) -> None:
     from visionlib.data import ImageSplit
 
     generator = torch.Generator().manual_seed(0)
@@ -143,12 +184,12 @@ def test_many_classes_grey_images_and_one_class_without_images(tmp_path: Path) -
     data = Dataset("many", {"train": split(240), "test": split(240)}, classes)
     run = make_run(tmp_path / "run", data)
     page = write_report(run, dataset=data).path.read_text(encoding="utf-8")
-    assert "There are 120 classes, too many for a matrix" in page
+    assert "There are 120 classes, too many for a readable matrix" in page
     assert "n/a" in page
     assert 'id="matrix"' not in page
 
 
-def test_errors_are_told_before_anything_is_written(written: Written, page_data: Dataset, tmp_path: Path) -> None:
+def test_errors_are_reported_before_anything_is_written(written: Written, page_data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a folder; name a file to write"):
         write_report(written.run, out=tmp_path)
     with pytest.raises(ConfigError, match=r"there is no folder .*absent; make it first"):
@@ -157,7 +198,7 @@ def test_errors_are_told_before_anything_is_written(written: Written, page_data:
         write_report(tmp_path / "none")
     unfinished = make_run(tmp_path / "run", page_data, is_whole=False)
     unfinished.predictions.unlink()
-    with pytest.raises(RunError, match=r"has no predictions to tell of; make them with: visionlib test .*run"):
+    with pytest.raises(RunError, match=r"has no predictions to report; make them with: visionlib test .*run"):
         write_report(unfinished)
     assert not unfinished.report.exists()
 
@@ -179,7 +220,7 @@ def test_a_notebook_frame_holds_the_page_and_lets_nothing_out(written: Written) 
     assert held == written.report.path.read_text(encoding="utf-8")
 
 
-def test_the_record_tells_size_and_what_is_missing(bare: Written) -> None:
+def test_the_record_holds_size_and_what_is_missing(bare: Written) -> None:
     record = bare.report.to_dict()
     assert record["report"] == str(bare.report.path)
     assert record["bytes"] == bare.report.path.stat().st_size

@@ -1,6 +1,7 @@
 """The ways in which a layer table is shown, of records made by hand."""
 
 import io
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -422,3 +423,7 @@ def test_html_needs_nothing_beside_it_and_takes_the_colours_of_the_page() -> Non
 def test_a_summary_shows_itself() -> None:
     assert str(SUMMARY) == to_plain_text(SUMMARY)
     assert SUMMARY._repr_html_() == to_html(SUMMARY)
+
+
+def test_a_table_is_read_back_from_its_record() -> None:
+    assert ModelSummary.from_dict(json.loads(json.dumps(SUMMARY.to_dict()))) == SUMMARY

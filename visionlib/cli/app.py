@@ -1,4 +1,4 @@
-"""`visionlib`: the commands side by side, and how every one of them ends."""
+"""`visionlib`: all commands, and their exit codes."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from visionlib.cli.compare import compare
-from visionlib.cli.console import is_debugging, print_error
+from visionlib.cli.console import print_error
 from visionlib.cli.data import data
 from visionlib.cli.demo import demo
 from visionlib.cli.explain import explain
@@ -20,6 +20,7 @@ from visionlib.cli.features import features
 from visionlib.cli.inspect import inspect
 from visionlib.cli.lr_find import lr_find
 from visionlib.cli.mistakes import mistakes
+from visionlib.cli.options import is_debugging
 from visionlib.cli.report import report
 from visionlib.cli.summary import summary
 from visionlib.cli.test import test
@@ -42,8 +43,8 @@ for command in (demo, data, summary, lr_find, train, test, mistakes, compare, in
     app.command()(command)
 
 
-def _show_version(is_asked: bool) -> None:
-    if is_asked:
+def _show_version(has_version: bool) -> None:
+    if has_version:
         typer.echo(f"visionlib {__version__}")
         raise typer.Exit
 
@@ -58,7 +59,7 @@ def options(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 1 it failed, 2 wrong usage, 130 or 143 on a signal."""
+    """Run a command and exit: 0 done, 1 failed, 2 wrong usage, 130 or 143 on a signal."""
     # As an exception, so that half-written files are removed on the way out.
     signal.signal(signal.SIGTERM, _exit_on_sigterm)
     try:
@@ -71,10 +72,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _exit_without_finalizing(code: int) -> NoReturn:
-    """End the process without finalizing the interpreter; every file is closed and every process group left by now.
+    """End the process without finalizing the interpreter; by now all files are closed, all process groups destroyed.
 
-    - After an interrupt, Python would end by the signal instead of 130, if it came within an exec(), as in the making
-      of a dataclass.
+    - After an interrupt within an exec(), as when a dataclass is defined, Python would end by the signal, not with 130.
     - gloo's threads outlive `destroy_process_group`. One that drops its last work object while the interpreter is
       finalized cannot take the GIL any more, and the C++ runtime aborts a process whose run is complete.
     """
@@ -99,7 +99,7 @@ def _run(arguments: list[str] | None) -> int:
         _report_error(str(error))
         return 2 if isinstance(error, ConfigError) else 1
     except BrokenPipeError:
-        # The reader has seen enough. Keep the interpreter from flushing into the closed pipe once more.
+        # Keeps the interpreter from flushing into the closed pipe at its end.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  closed with the process
         return 0
     except Exception as error:

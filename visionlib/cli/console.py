@@ -1,29 +1,14 @@
-"""What the commands share: where results and messages go, and the options that all of them have."""
+"""Output of the commands: results on stdout, messages and errors on stderr."""
 
 import json
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-_debugging = False
-
-
-def is_debugging() -> bool:
-    """Tell whether `--debug` was given."""
-    return _debugging
-
-
-def _remember_debug(value: bool) -> bool:
-    # Set once, while the command line is read; whoever handles the error stands outside of it.
-    global _debugging
-    _debugging = value
-    return value
-
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON alone; messages go to stderr.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_remember_debug)]
+from visionlib.cli.options import DebugOption as DebugOption
+from visionlib.cli.options import JsonOption as JsonOption
 
 
 def log(line: str) -> None:

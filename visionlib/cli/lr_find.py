@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, log, print_json
+from visionlib.cli.console import log, print_json
+from visionlib.cli.options import (
+    DEFAULT_RECIPE,
+    ConfigOption,
+    DatasetArgument,
+    DebugOption,
+    ImageSizeOption,
+    JsonOption,
+    RecipeOption,
+)
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.cli.settings import resolve_config, with_setting_options
-from visionlib.cli.train import DEFAULT_RECIPE, ConfigOption, ImageSizeOption, RecipeOption
 
 if TYPE_CHECKING:
     from visionlib.training import RateFinding
@@ -18,26 +26,29 @@ if TYPE_CHECKING:
 
 @with_setting_options
 def lr_find(
-    dataset: Annotated[str, typer.Argument(help="A name or a path, as for `visionlib data`.", show_default=False)],
+    dataset: DatasetArgument,
     recipe: RecipeOption = DEFAULT_RECIPE,
     config: ConfigOption = None,
     image_size: ImageSizeOption = None,
-    lowest: Annotated[float, typer.Option(help="Rate of the first step.")] = 1e-3,
-    highest: Annotated[float, typer.Option(help="Rate of the last step, if the loss does not run away before.")] = 10.0,
-    steps: Annotated[int, typer.Option(help="Most steps, each with a batch of its own.")] = 100,
+    lowest: Annotated[float, typer.Option(help="Learning rate of the first step.")] = 1e-3,
+    highest: Annotated[
+        float, typer.Option(help="Learning rate of the last step, unless the loss diverges before.")
+    ] = 10.0,
+    steps: Annotated[int, typer.Option(help="Largest number of steps, each on another batch.")] = 100,
     growth: Annotated[
-        Literal["exponential", "linear"], typer.Option(help="Let the rate grow by equal factors or by equal amounts.")
+        Literal["exponential", "linear"], typer.Option(help="Increase the rate by equal factors or by equal amounts.")
     ] = "exponential",
     plot: Annotated[
-        Path | None, typer.Option(help="Draw the curve, as PNG or SVG by the name.", show_default=False)
+        Path | None,
+        typer.Option(help="Save a plot of loss over learning rate, PNG or SVG by the name.", show_default=False),
     ] = None,
     json: JsonOption = False,
     debug: DebugOption = False,
     **settings: Any,
 ) -> None:
-    """Find a learning rate: train with a growing one until the loss runs away, and suggest a peak.
+    """Find a learning rate: train with a growing one until the loss diverges, and suggest a peak.
 
-    Takes every setting of `visionlib train`; nothing is kept of what was learned.
+    Takes every setting of `visionlib train`; the trained weights are discarded.
 
     Example: visionlib lr-find cifar10 --recipe quick --plot rate.png
     """
@@ -74,12 +85,12 @@ def _print_finding(finding: "RateFinding", following: str) -> None:
     typer.echo(f"suggested peak learning rate: {finding.suggestion:g}")
     typer.echo(f"  it is {finding.rule}")
     if not finding.has_diverged:
-        typer.echo(f"  up to {finding.rates[-1]:g} the loss did not run away")
+        typer.echo(f"  up to {finding.rates[-1]:g} the loss did not diverge")
     typer.echo(f"next: {following}")
 
 
 def _spell_training(dataset: str, options: Mapping[str, Any]) -> str:
-    """Spell the command that trains with what was given here and found."""
+    """The command that trains with these options and the suggested settings."""
     words = ["visionlib", "train", dataset]
     for name, value in options.items():
         if value is None or value is False:

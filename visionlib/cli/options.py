@@ -1,6 +1,46 @@
-"""Options that several commands share, and how their values are parsed."""
+"""Arguments and options that several commands share, each declared once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from visionlib.errors import ConfigError
+from visionlib.training.recipes import RECIPES
+
+DEFAULT_RECIPE = "quick"
+
+_debugging = False
+
+
+def is_debugging() -> bool:
+    """Whether `--debug` was given."""
+    return _debugging
+
+
+def _remember_debug(value: bool) -> bool:
+    # Set once, while the command line is parsed: errors are handled outside of the command.
+    global _debugging
+    _debugging = value
+    return value
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON alone; messages go to stderr.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_remember_debug)]
+
+RunArgument = Annotated[Path, typer.Argument(help="A run folder made by `visionlib train`.")]
+DatasetArgument = Annotated[str, typer.Argument(help="A name or a path, as for `visionlib data`.", show_default=False)]
+MovedDatasetOption = Annotated[
+    str | None, typer.Option("--dataset", help="Path of the run's data, if it has moved; it must be the same data.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="Device to compute on: auto, cpu, cuda, cuda:1 or mps.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
+RecipeOption = Annotated[str, typer.Option("--recipe", help=f"Measured settings to start from: {', '.join(RECIPES)}.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file of settings, over the recipe's.")]
+ImageSizeOption = Annotated[
+    int | None,
+    typer.Option("--image-size", help="Resize images to this many pixels. Default: as they are, if all are alike."),
+]
 
 
 def parse_index(text: str | None) -> tuple[int, ...] | None:

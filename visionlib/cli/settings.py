@@ -1,11 +1,11 @@
-"""The fields of `TrainConfig` as flags: nothing is written twice, so help and behaviour cannot drift apart."""
+"""The fields of `TrainConfig` as command-line options, with the help texts of the fields."""
 
 import dataclasses
 import inspect
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -15,10 +15,10 @@ from visionlib.training.recipes import recipe_config
 
 
 def with_setting_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option per field of `TrainConfig`; those that were given arrive as `**settings`.
+    """Give a command one option per field of `TrainConfig`; the options in use arrive as `**settings`.
 
     Args:
-        command: its last parameter is `**settings`, which takes the place of the options.
+        command: a function whose last parameter is `**settings`.
     """
     signature = inspect.signature(command)
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
@@ -27,7 +27,7 @@ def with_setting_options(command: Callable[..., None]) -> Callable[..., None]:
         given = {p.name: arguments.pop(p.name) for p in own}
         settings = {name: value for name, value in arguments.items() if value is not None}
         if "resolutions" in settings:
-            settings["resolutions"] = _parse_shares(settings["resolutions"])
+            settings["resolutions"] = _parse_fractions(settings["resolutions"])
         command(**given, **settings)
 
     options = [_option_for(field) for field in dataclasses.fields(TrainConfig)]
@@ -39,7 +39,7 @@ def with_setting_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def resolve_config(recipe: str, config_file: Path | None, settings: Mapping[str, Any]) -> TrainConfig:
-    """Put settings together: the recipe's, over them those of a TOML file, over them those given as flags.
+    """Merge settings: those of a TOML file override the recipe's, and those of the command line override both.
 
     Raises:
         ConfigError: if the file cannot be read, or a setting is unknown, of the wrong type or out of range.
@@ -52,7 +52,7 @@ def _option_for(field: dataclasses.Field[Any]) -> inspect.Parameter:
     kind: Any = str if isinstance(field.default, tuple) else field.type
     option = typer.Option(
         f"--{field.name.replace('_', '-')}",
-        help=field.metadata["help"][0].upper() + field.metadata["help"][1:] + ".",
+        help=_capitalize(field) + ".",
         rich_help_panel="Settings (default: the recipe's)",
         show_default=False,
     )
@@ -61,7 +61,14 @@ def _option_for(field: dataclasses.Field[Any]) -> inspect.Parameter:
     )
 
 
-def _parse_shares(text: str) -> tuple[float, ...]:
+def _capitalize(field: dataclasses.Field[Any]) -> str:
+    """The help text of a field with a capital first letter, except where it begins with a value to type."""
+    text: str = field.metadata["help"]
+    values = ("cpu", *(value for value in get_args(field.type) if isinstance(value, str)))
+    return text if text.startswith(values) else text[0].upper() + text[1:]
+
+
+def _parse_fractions(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
@@ -74,5 +81,5 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(path, f"cannot be read ({error.strerror})", "name a TOML file with --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(path, f"is no TOML ({error})", "mend it, or leave --config out") from error
+        raise ConfigError(path, f"is no TOML ({error})", "fix it, or leave --config out") from error
     return {name: value if name == "recipe" else parse_setting(name, value) for name, value in content.items()}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, log, print_json
+from visionlib.cli.console import log, print_json
+from visionlib.cli.options import DebugOption, JsonOption
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.models.names import MODEL_NAMES
@@ -32,7 +33,8 @@ def summary(
     model: Annotated[
         str,
         typer.Argument(
-            help=f"A built-in network ({', '.join(MODEL_NAMES)}), your own as package.module:function, or a run folder."
+            help=f"A built-in network ({', '.join(MODEL_NAMES)}), a user-defined one as package.module:function, "
+            "or a run folder."
         ),
     ],
     input_size: Annotated[
@@ -49,40 +51,45 @@ def summary(
     receptive_field: Annotated[
         Method,
         typer.Option(
-            help="Convention of the fields: exact, or hook-order as printed in 2020, wrong where branches join."
+            help="Convention of receptive fields: exact, or hook-order as in 2020, wrong where branches join."
         ),
     ] = "exact",
     depth: Annotated[
         int | None,
-        typer.Option(min=0, help="Show rows down to this depth, with sums of what is deeper; JSON has all rows."),
+        typer.Option(min=0, help="Show rows down to this depth, with sums over deeper ones; JSON has all rows."),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images in the batch, for MACs and memory.")] = 1,
-    output_format: Annotated[Format, typer.Option("--format", help="What to print the table as.")] = "text",
+    output_format: Annotated[Format, typer.Option("--format", help="Output format of the table.")] = "text",
     is_to_verify: Annotated[
         bool,
-        typer.Option("--verify", help="Compare the exact fields with gradients of the model; exit 1 if they differ."),
+        typer.Option(
+            "--verify", help="Compare the exact receptive fields with gradients of the model; exit 1 if they differ."
+        ),
     ] = False,
     effective: Annotated[
         bool,
-        typer.Option("--effective", help="Measure what a run's last layer really looks at, before and after training."),
+        typer.Option(
+            "--effective", help="Measure the effective receptive field of a run's layer, before and after training."
+        ),
     ] = False,
     layer: Annotated[
-        str | None, typer.Option(help="Layer to measure with --effective.", show_default="the last map of positions")
+        str | None,
+        typer.Option(help="Layer to measure with --effective.", show_default="the last one with height and width"),
     ] = None,
     images: Annotated[int, typer.Option(min=1, help="Test images to average over with --effective.")] = 200,
     dataset: Annotated[
-        str | None, typer.Option(help="Where the run's data lies now, if it has moved; for --effective.")
+        str | None, typer.Option(help="Path of the run's data, if it has moved; for --effective.")
     ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="Save a picture, PNG or SVG: of the growing fields, or with --effective of what is looked at."
+            help="Save a plot of the receptive fields, with --effective of the effective ones; PNG or SVG by name."
         ),
     ] = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show the layers of a network: shapes, parameters, MACs, and what each layer sees of the image.
+    """Show the layers of a network: shapes, parameters, MACs and receptive fields.
 
     Example: visionlib summary resnet18 --input-size 3,32,32
     """
@@ -99,12 +106,12 @@ def summary(
     from visionlib.summary import summarize
     from visionlib.summary.verify import verify
 
-    subject = _find(model, size, classes)
+    subject = _build_subject(model, size, classes)
     table = summarize(
         subject.network, subject.input_size, method=receptive_field, batch_size=batch_size, name=subject.name
     )
     if subject.run is not None and input_size is None and receptive_field == "exact" and batch_size == 1:
-        # For the page. The table itself can be had of a run that may only be read.
+        # For the report page. The run may be read-only.
         with contextlib.suppress(OSError):
             write_json(subject.run.summary, table.to_dict())
     verification = verify(subject.network, subject.input_size) if is_to_verify else None
@@ -124,7 +131,7 @@ def summary(
 
 @dataclass(frozen=True)
 class _Subject:
-    """A network, what to call it, and the size of the image to follow it over."""
+    """A network, its name, the size of its input, and its run."""
 
     name: str
     network: "nn.Module"
@@ -132,8 +139,8 @@ class _Subject:
     run: Run | None = None
 
 
-def _find(model: str, size: tuple[int, ...] | None, classes: int | None) -> _Subject:
-    """Build what `model` names.
+def _build_subject(model: str, size: tuple[int, ...] | None, classes: int | None) -> _Subject:
+    """Build a network by its name, or that of a run.
 
     Raises:
         ConfigError: if the number of classes or channels contradicts the run's own.
@@ -143,7 +150,7 @@ def _find(model: str, size: tuple[int, ...] | None, classes: int | None) -> _Sub
     from visionlib.models import build_model
 
     if _is_run(model):
-        return _find_in_run(Path(model), size, classes)
+        return _build_from_run(Path(model), size, classes)
     size = _complete(size, channels=_DEFAULT_SIZE[0]) if size else _DEFAULT_SIZE
     return _Subject(model, build_model(model, classes=classes or 10, channels=size[0]), size)
 
@@ -163,7 +170,7 @@ def _draw(table: ModelSummary, fields: "EffectiveFields | None") -> "Figure":
     return draw_growth(table, draw_shapes(1, image_size=sides[0]).images[0] if is_square else None)
 
 
-def _find_in_run(folder: Path, size: tuple[int, ...] | None, classes: int | None) -> _Subject:
+def _build_from_run(folder: Path, size: tuple[int, ...] | None, classes: int | None) -> _Subject:
     from visionlib.inference.trained_model import load_record
     from visionlib.models import build_model
 
@@ -181,7 +188,7 @@ def _find_in_run(folder: Path, size: tuple[int, ...] | None, classes: int | None
 
 
 def _parse_size(text: str) -> tuple[int, ...]:
-    """Read the numbers of an image's size; a single one is height and width.
+    """Parse the size of an image; a single number is height and width.
 
     Raises:
         ConfigError: if it is no size.
@@ -223,7 +230,7 @@ def _print(table: ModelSummary, output_format: Format, depth: int | None) -> Non
 
 
 def _print_more(verification: "Verification | None", fields: "EffectiveFields | None", *, is_text: bool) -> None:
-    """Print what was asked for besides the table: to stdout only where people read it."""
+    """Print verification and effective field; beside machine-readable output the verification goes to stderr."""
     from visionlib.cli.tables import print_tables, tabulate_effective
 
     if fields is not None and is_text:
@@ -235,7 +242,7 @@ def _print_more(verification: "Verification | None", fields: "EffectiveFields | 
 
 
 def _print_text(table: ModelSummary, depth: int | None) -> None:
-    """TrainingJob the table to a terminal; where there is none, leave it as wide as it is."""
+    """Print the table in the width of the terminal; in a pipe, in full width."""
     from rich.console import Console
 
     from visionlib.summary.render_text import to_plain_text, to_text
@@ -245,5 +252,5 @@ def _print_text(table: ModelSummary, depth: int | None) -> None:
         typer.echo(to_plain_text(table, depth))
         return
     for part in to_text(table, depth, width=console.width):
-        # Uncropped: on the narrowest of terminals figures go to the next line rather than away.
+        # Uncropped: on a narrow terminal figures wrap to the next line.
         console.print(part, crop=False)

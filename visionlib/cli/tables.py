@@ -1,4 +1,4 @@
-"""Results as tables for the terminal; the figures themselves are made elsewhere."""
+"""Results as tables for the terminal."""
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -12,26 +12,26 @@ from visionlib.inspection import DatasetInspection, Duplicates
 from visionlib.summary.effective import EffectiveField
 
 
-class _Paper(Console):
-    """A console whose reader may leave early, as `head` does; rich itself would call that a failure."""
+class _PipeConsole(Console):
+    """A console whose pipe may be closed early, as by `head`; rich itself would exit with 1."""
 
     def on_broken_pipe(self) -> None:
-        """Let `main` end the command as done."""
+        """Let `main` exit with 0."""
         raise BrokenPipeError
 
 
 def print_tables(*parts: RenderableType) -> None:
-    """Print to stdout, with colours only where a person looks who wants them."""
-    console = _Paper()
+    """Print to stdout, with colours on a terminal only, and without under `NO_COLOR`."""
+    console = _PipeConsole()
     for part in parts:
         console.print(part)
 
 
 def tabulate_evaluation(evaluation: Evaluation) -> tuple[RenderableType, ...]:
-    """Lay out the figures of each class, those of all, and what they mean."""
+    """Tables of the figures of each class and of the split, with a legend."""
     table = Table(box=box.SIMPLE_HEAD, title="test accuracy", title_justify="left")
     for header in HEADERS:
-        # Where it is narrow, names are cut short, and figures never are.
+        # On a narrow terminal names are shortened, never figures.
         table.add_column(header, justify="right" if header != "class" else "left", no_wrap=header != "class")
     for name, *cells in class_rows(evaluation):
         table.add_row(Text(name, no_wrap=True, overflow="ellipsis"), *cells)
@@ -44,15 +44,15 @@ def tabulate_evaluation(evaluation: Evaluation) -> tuple[RenderableType, ...]:
     for figure in overall_measures(evaluation):
         figures.add_row(figure.name, figure.value, Text(figure.meaning))
     pairs = Table.grid(padding=(0, 2, 0, 0))
-    for place, line in enumerate(confused_pairs(evaluation)):
-        pairs.add_row("" if place else "most confused", Text(line))
+    for rank, line in enumerate(confused_pairs(evaluation)):
+        pairs.add_row("" if rank else "most confused", Text(line))
     return table, figures, Text(), pairs, Text(), Text(LEGEND, style="dim")
 
 
 def tabulate_dataset(dataset: Dataset) -> tuple[RenderableType, ...]:
-    """Lay out the splits, their statistics, and the images per class."""
+    """Tables of the splits with their statistics, and of the images per class."""
     splits = Table(box=box.SIMPLE_HEAD, title=Text(dataset.name), title_justify="left")
-    for header in ("split", "images", "size", "channels", "mean", "deviation"):
+    for header in ("split", "images", "size", "channels", "mean", "std"):
         splits.add_column(header, justify="left" if header == "split" else "right")
     for name, split in dataset.splits.items():
         height, width = split.image_size
@@ -69,11 +69,11 @@ def tabulate_dataset(dataset: Dataset) -> tuple[RenderableType, ...]:
 
 
 def tabulate_odd_images(inspection: DatasetInspection, count: int = 10) -> tuple[RenderableType, ...]:
-    """Lay out the odd images, the first `count` of each kind."""
+    """A table of the odd images, the first `count` of each kind."""
     if not inspection.odd:
         return (count_odd_images(inspection),)
     table = Table(box=box.SIMPLE_HEAD, title="images to look at", title_justify="left")
-    for header in ("what", "split", "index", "class", "detail"):
+    for header in ("kind", "split", "index", "class", "detail"):
         table.add_column(header, justify="right" if header == "index" else "left")
     for oddity, total in inspection.count_odd().items():
         for odd in [odd for odd in inspection.odd if odd.oddity == oddity][:count]:
@@ -85,44 +85,37 @@ def tabulate_odd_images(inspection: DatasetInspection, count: int = 10) -> tuple
 
 
 def count_odd_images(inspection: DatasetInspection) -> Text:
-    """Say in a line how many images are odd, and in what."""
+    """The number of odd images of each kind, in a line."""
     counts = inspection.count_odd()
     if not counts:
         return Text("no image is constant or nearly so, tiny before resizing, or odd in colour or mode")
-    told = ", ".join(f"{count:,} {oddity}" for oddity, count in counts.items())
-    return Text(f"images to look at: {told}; --odd lists them")
+    listed = ", ".join(f"{count:,} {oddity}" for oddity, count in counts.items())
+    return Text(f"images to look at: {listed}; --odd lists them")
 
 
 def tabulate_effective(before: EffectiveField, after: EffectiveField) -> tuple[RenderableType, ...]:
-    """Lay out what a layer really looks at, before and after training."""
+    """A table of a layer's effective receptive field before and after training."""
     title = Text(f"effective receptive field of {after.layer}, {after.n:,} test images")
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("square that holds")
     for header in ("before training", "after training"):
         table.add_column(header, justify="right")
-    for share in after.sides:
-        table.add_row(f"{share:.0%}", *(f"{field.sides[share]} px" for field in (before, after)))
+    for fraction in after.sides:
+        table.add_row(f"{fraction:.0%}", *(f"{field.sides[fraction]} px" for field in (before, after)))
     table.add_section()
-    table.add_row("deviation", *(f"{field.std[0]:.1f} x {field.std[1]:.1f} px" for field in (before, after)))
+    table.add_row("std", *(f"{field.std[0]:.1f} x {field.std[1]:.1f} px" for field in (before, after)))
     (top, bottom), (left, right) = after.box
-    told = (
-        f"of the gradient of the middle unit, which can see {bottom - top + 1} x {right - left + 1} pixels of an image"
-    )
-    return table, Text(told, style="dim")
+    field = f"{bottom - top + 1} x {right - left + 1} pixels"
+    return table, Text(f"of the gradient of the middle unit, whose receptive field is {field}", style="dim")
 
 
 def tabulate_duplicates(duplicates: Duplicates) -> tuple[RenderableType, ...]:
-    """Lay out how many pairs there are within and between the splits."""
-    table = Table(box=box.SIMPLE_HEAD, title="images that are there twice, in pairs", title_justify="left")
+    """A table of the number of pairs within and between the splits."""
+    table = Table(box=box.SIMPLE_HEAD, title="duplicate images, in pairs", title_justify="left")
     kinds = ("exact", "near", "mirrored") if duplicates.is_near else ("exact",)
     alone = () if duplicates.by_embeddings is None else ("embedding",)
-    for header in (
-        "between",
-        *kinds,
-        "with two labels",
-        "images in pairs",
-        *(["apart: by embeddings"] if alone else []),
-    ):
+    embedding_headers = ["by embeddings alone"] if alone else []
+    for header in ("between", *kinds, "with two labels", "images in pairs", *embedding_headers):
         table.add_column(header, justify="left" if header == "between" else "right")
     for entry in duplicates.counts():
         first, second = entry["splits"]
@@ -133,13 +126,14 @@ def tabulate_duplicates(duplicates: Duplicates) -> tuple[RenderableType, ...]:
         table.add_row(
             Text(f"{first} and itself" if first == second else f"{first} and {second}"), *counts, images, *further
         )
-    return (table, *_tell_cosines(duplicates))
+    return (table, *_describe_cosines(duplicates))
 
 
-def _tell_cosines(duplicates: Duplicates) -> tuple[Text, ...]:
-    """Say how near the embeddings of the pairs are, if a run was asked."""
+def _describe_cosines(duplicates: Duplicates) -> tuple[Text, ...]:
+    """The cosine similarity of the embeddings of the pairs, if a network embedded them."""
     cosines = sorted(pair.cosine for pair in duplicates.pairs if pair.cosine is not None)
     if not cosines:
         return ()
-    told = f"lowest {cosines[0]:.3f}, median {cosines[len(cosines) // 2]:.3f}"
-    return (Text(f"cosine of the embeddings of these pairs: {told}; those apart are less sure", style="dim"),)
+    figures = f"lowest {cosines[0]:.3f}, median {cosines[len(cosines) // 2]:.3f}"
+    note = "pairs by embeddings alone are less certain"
+    return (Text(f"cosine similarity of the embeddings of these pairs: {figures}; {note}", style="dim"),)

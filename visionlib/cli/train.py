@@ -6,20 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, log, print_json
+from visionlib.cli.console import log, print_json
+from visionlib.cli.options import (
+    DEFAULT_RECIPE,
+    ConfigOption,
+    DebugOption,
+    ImageSizeOption,
+    JsonOption,
+    RecipeOption,
+)
 from visionlib.cli.pictures import save_history
 from visionlib.cli.settings import resolve_config, with_setting_options
 from visionlib.errors import ConfigError
 from visionlib.runs import read_json
-from visionlib.training.recipes import RECIPES
-
-DEFAULT_RECIPE = "quick"
-
-RecipeOption = Annotated[str, typer.Option(help=f"Measured settings to start from: {', '.join(RECIPES)}.")]
-ConfigOption = Annotated[Path | None, typer.Option(help="A TOML file of settings, over the recipe's.")]
-ImageSizeOption = Annotated[
-    int | None, typer.Option(help="Resize images to this many pixels. Default: as they are, if all are alike.")
-]
 
 
 @with_setting_options
@@ -27,22 +26,25 @@ def train(
     dataset: Annotated[
         str | None,
         typer.Argument(
-            help="A name or a path, as for `visionlib data`; with --resume where the data lies now.", show_default=False
+            help="A name or a path, as for `visionlib data`; with --resume the path of its data, if it has moved.",
+            show_default=False,
         ),
     ] = None,
     recipe: RecipeOption = DEFAULT_RECIPE,
     config: ConfigOption = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder to make. Default: runs/DATASET-MODEL-TIME.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder to create. Default: runs/DATASET-MODEL-TIME.")] = None,
     image_size: ImageSizeOption = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Go on with an interrupted run, exactly; it brings its own data and settings.")
+        Path | None, typer.Option(help="Continue this interrupted run bit-exactly, with its own data and settings.")
     ] = None,
     max_seconds: Annotated[
         float | None,
-        typer.Option(help="Train as many epochs as fit into this time on this machine, instead of the recipe's."),
+        typer.Option(
+            help="Train as many epochs as fit into this time on this machine, instead of the recipe's number."
+        ),
     ] = None,
     devices: Annotated[
-        int, typer.Option(help="Processes that train together, each with a GPU of its own or a part of the cores.")
+        int, typer.Option(help="Number of training processes: one per GPU, or each on a fraction of the CPU cores.")
     ] = 1,
     json: JsonOption = False,
     debug: DebugOption = False,
@@ -50,7 +52,7 @@ def train(
 ) -> None:
     """Train a network on a dataset, into a run folder.
 
-    An interrupt finishes the step, saves, and tells how to go on.
+    An interrupt finishes the step, saves, and prints the command that continues the run.
 
     Example: visionlib train cifar10 --recipe quick --out runs/first
     """

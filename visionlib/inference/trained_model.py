@@ -17,7 +17,8 @@ from visionlib.inference.prediction import Predictions, predict
 from visionlib.inference.preprocessing import prepare_inputs, scale_width
 from visionlib.models import build_model, load_weights
 from visionlib.runs import Run, hash_file, open_run, read_json, replacing, write_json
-from visionlib.summary import summarize
+from visionlib.runs.results import load_result
+from visionlib.summary import ModelSummary, summarize
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,6 +246,21 @@ def save_summary(run: Run, network: nn.Module, record: ModelRecord) -> None:
     except ModelError:
         return
     write_json(run.summary, table.to_dict())
+
+
+def load_summary(run: Run) -> ModelSummary:
+    """Read `summary.json`.
+
+    Raises:
+        RunError: if it is absent or damaged.
+    """
+    return load_result(
+        run.summary,
+        {},
+        lambda record, arrays: ModelSummary.from_dict(record),
+        remedy=f"visionlib summary {run.path}",
+        has_arrays=False,
+    )
 
 
 def _parse_record(fields: dict[str, Any]) -> ModelRecord:

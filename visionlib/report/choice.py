@@ -1,4 +1,4 @@
-"""Which test images a page has pictures of, and which it lists at all."""
+"""Selection of the test images that a page lists, and of those that it has pictures of."""
 
 from dataclasses import dataclass
 
@@ -9,22 +9,22 @@ from torch import Tensor
 from visionlib.data.random import Stream, random_order
 
 MOST_LISTED = 20_000
-"""Images of a split that are listed one by one: beyond it a page would not open fast."""
+"""Largest number of listed images; with more the page would open slowly."""
 MOST_PICTURES = 1_800
 MOST_NEIGHBOURED = 200
 LEAST_SAMPLE = 200
-"""Pictures that are kept for a sample of the images that are right, however many mistakes there are."""
+"""Pictures reserved for a sample of the correct images, however many mistakes there are."""
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Positions in the test split, each in the split's order.
+    """Positions in the test split, each in the order of the split.
 
     Attributes:
-        listed: images that the page knows of one by one.
-        pictured: those of them that it has a picture of.
-        neighboured: those of which it shows the nearest training images, too.
-        words: which images have pictures, in a sentence.
+        listed: images that the page lists.
+        pictured: those with a picture.
+        neighboured: those with their nearest training images.
+        words: description of the pictures, in a sentence.
     """
 
     listed: Int64[Tensor, "r"]
@@ -35,43 +35,38 @@ class Choice:
 
 def choose_images(
     losses: Float64[Tensor, "n"],
-    is_right: Tensor,
+    is_correct: Tensor,
     index: Int64[Tensor, "n"],
     explained: Int64[Tensor, "e"],
-    referred: Int64[Tensor, "d"],
+    referenced: Int64[Tensor, "d"],
     *,
     is_full: bool,
     most_pictures: int = MOST_PICTURES,
 ) -> Choice:
-    """Choose by loss: mistakes first, the worst first; then a sample of the others.
+    """Choose the mistakes by loss, the largest first, then a sample of the correct images.
 
     Args:
         losses: of each image.
-        is_right: whether it is predicted right.
-        index: what each image is called for good; decides the sample.
-        explained: positions of images that have maps.
-        referred: positions of images that something else on the page refers to, such as doubtful labels.
-        is_full: give every listed image a picture.
-        most_pictures: at most so many otherwise, besides `explained` and `referred`.
+        is_correct: whether each prediction is correct.
+        index: stable image ids, which determine the sample.
+        explained: positions of images with maps.
+        referenced: positions of images in other parts of the page, such as label candidates.
+        is_full: include a picture of every listed image.
+        most_pictures: largest number of pictures otherwise, besides `explained` and `referenced`.
     """
-    n, wanted = len(losses), torch.cat([explained, referred])
-    by_loss = torch.where(is_right, -1.0, losses).argsort(descending=True, stable=True)
-    wrong = by_loss[: n - int(is_right.sum())]
+    n, required = len(losses), torch.cat([explained, referenced])
+    by_loss = torch.where(is_correct, -1.0, losses).argsort(descending=True, stable=True)
+    wrong = by_loss[: n - int(is_correct.sum())]
     order = random_order(0, 0, index, Stream.REPORT_SAMPLE)
-    right = order[is_right[order]]
-    listed = torch.arange(n) if n <= MOST_LISTED else _join(torch.cat([wrong, wanted, right])[:MOST_LISTED])
-    neighboured = _join(torch.cat([wrong if is_full else wrong[:MOST_NEIGHBOURED], explained]))
+    correct = order[is_correct[order]]
+    listed = torch.arange(n) if n <= MOST_LISTED else torch.unique(torch.cat([wrong, required, correct])[:MOST_LISTED])
+    neighboured = torch.unique(torch.cat([wrong if is_full else wrong[:MOST_NEIGHBOURED], explained]))
     if is_full:
         words = f"pictures of all {n:,} test images" if len(listed) == n else f"pictures of {len(listed):,} test images"
         return Choice(listed, listed, neighboured, words)
-    mistakes = wrong[: most_pictures - min(len(right), LEAST_SAMPLE, most_pictures // 4)]
-    sample = min(len(right), most_pictures - len(mistakes))
-    pictured = _join(torch.cat([mistakes, right[:sample], wanted]))
-    told = f"all {len(wrong):,}" if len(mistakes) == len(wrong) else f"the worst {len(mistakes):,} of {len(wrong):,}"
-    words = f"pictures of {told} mistakes and of a sample of {sample:,} of the {len(right):,} images that are right"
+    mistakes = wrong[: most_pictures - min(len(correct), LEAST_SAMPLE, most_pictures // 4)]
+    sample = min(len(correct), most_pictures - len(mistakes))
+    pictured = torch.unique(torch.cat([mistakes, correct[:sample], required]))
+    worst = f"all {len(wrong):,}" if len(mistakes) == len(wrong) else f"the worst {len(mistakes):,} of {len(wrong):,}"
+    words = f"pictures of {worst} mistakes and of a sample of {sample:,} of the {len(correct):,} correct images"
     return Choice(listed, pictured[torch.isin(pictured, listed)], neighboured, words)
-
-
-def _join(positions: Int64[Tensor, "_"]) -> Int64[Tensor, "_"]:
-    joined: Tensor = torch.unique(positions)
-    return joined

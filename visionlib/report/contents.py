@@ -1,17 +1,25 @@
-"""What a run folder has to tell, read once; what it lacks stands there as the command that makes it."""
+"""`Contents`: everything that a run folder holds for the page, read once."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, cast
 
 from visionlib.data import Dataset
-from visionlib.errors import VisionlibError
-from visionlib.evaluation import Comparison, StoredPredictions, compare_runs, evaluate_run, load_predictions
+from visionlib.errors import RunError, VisionlibError
+from visionlib.evaluation import (
+    Comparison,
+    Evaluation,
+    StoredPredictions,
+    compare_runs,
+    evaluate_run,
+    load_evaluation,
+    load_predictions,
+)
 from visionlib.explanation import StoredExplanations, load_explanations
-from visionlib.explanation.quality import load_quality
+from visionlib.explanation.quality import MapQuality, load_quality
 from visionlib.inference.run_data import load_run_data
-from visionlib.inference.trained_model import load_record
+from visionlib.inference.trained_model import load_summary
 from visionlib.inspection import (
     Duplicates,
     EmbeddingMap,
@@ -23,111 +31,131 @@ from visionlib.inspection import (
     load_neighbours,
 )
 from visionlib.runs import Run, read_json, read_json_lines
+from visionlib.summary import ModelSummary
 
 Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A part that the run lacks, or that cannot be used.
+    """A part that the run lacks, or that cannot be read.
 
     Attributes:
-        reason: why, in a few words.
-        command: what makes it.
+        reason: the problem, in a few words.
+        command: the command that makes the part.
     """
 
     reason: str
     command: str
 
 
+class EpochRecord(TypedDict):
+    """A line of `history.jsonl`."""
+
+    epoch: int
+    resolution_px: int
+    learning_rate: float
+    loss: float
+    training_accuracy: float
+    validation_accuracy: float | None
+    test_accuracy: float | None
+    seconds: float
+    images_per_second: float
+
+
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """A run as the page tells it; a part is `Missing` where the run has none of these weights and data.
+    """The results of a run; a part is `Missing` where the run has none for its weights and data.
 
     Attributes:
         run: the folder.
-        name: what to call the run.
-        kept: labels and predictions.
-        evaluation: `evaluation.json`.
-        config: `config.json`.
-        training: `training.json`; empty where there is none.
-        history: a record for each epoch.
-        images: the data, to draw pictures from.
-        explanations: maps.
-        quality: `explanations/quality.json`.
+        name: name of the run.
+        stored: labels and predictions.
+        evaluation: accuracy, confusion, calibration.
+        config: `config.json`, which the page shows as it is.
+        training: `training.json`, likewise; empty where the file is missing.
+        history: a record per epoch.
+        images: the data, for the pictures.
+        explanations: maps of test images.
+        quality: measures of the reliability of the maps.
         embedding_map: of the test images.
         neighbours: nearest training images of every test image.
-        candidates: labels of the test images to look at.
-        duplicates: pairs of images that are there twice.
-        summary: `summary.json`, the layer table.
-        comparison: with the run laid beside; None if there is none.
-        against: predictions of that run; None likewise.
+        candidates: test images whose label is doubtful.
+        duplicates: pairs of duplicate images.
+        summary: the layer table.
+        comparison: with another run; None without one.
     """
 
     run: Run
     name: str
-    kept: StoredPredictions
-    evaluation: dict[str, Any]
-    config: dict[str, Any]
-    training: dict[str, Any]
-    history: list[dict[str, Any]] | Missing
+    stored: StoredPredictions
+    evaluation: Evaluation
+    config: Mapping[str, Any]
+    training: Mapping[str, Any]
+    history: list[EpochRecord] | Missing
     images: Dataset | Missing
     explanations: StoredExplanations | Missing
-    quality: dict[str, Any] | Missing
+    quality: MapQuality | Missing
     embedding_map: EmbeddingMap | Missing
     neighbours: Neighbours | Missing
     candidates: LabelCandidates | Missing
     duplicates: Duplicates | Missing
-    summary: dict[str, Any] | Missing
+    summary: ModelSummary | Missing
     comparison: Comparison | None = None
-    against: StoredPredictions | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names, as the dataset has them."""
-        return self.kept.record.classes
+        """Class names of the dataset."""
+        return self.stored.record.classes
 
     @property
     def missing(self) -> dict[str, Missing]:
-        """What is missing, by the name of the part."""
+        """The missing parts by name."""
         return {name: part for name, part in vars(self).items() if isinstance(part, Missing)}
 
 
 def read_contents(run: Run, *, dataset: str | Path | Dataset | None = None, against: Run | None = None) -> Contents:
-    """Read whatever a run has.
+    """Read the results of a run.
 
     Args:
         run: a finished run.
-        dataset: where its data lies now, if it has moved since.
-        against: a run on the same test images to lay beside.
+        dataset: the run's data, or its path, if it has moved.
+        against: a run on the same test images to compare with.
     Raises:
-        RunError: if the run is unfinished or damaged, or has no predictions; or the other one does not fit.
+        RunError: if the run is unfinished or damaged, or has no predictions; or the runs have other test images.
     """
-    kept = load_predictions(run)
+    stored = load_predictions(run)
     config = read_json(run.config)
-    comparison = None if against is None else compare_runs([run, against])
     path = run.path
+    data_path = config["dataset"]["path"] or config["dataset"]["name"]
     return Contents(
         run=run,
         name=path.resolve().name,
-        kept=kept,
-        evaluation=_read_evaluation(run),
+        stored=stored,
+        evaluation=_load_evaluation(run),
         config=config,
         training=read_json(run.training) if run.training.is_file() else {},
-        history=_try(lambda: read_json_lines(run.history), f"visionlib train --resume {path}"),
+        history=_try(
+            lambda: cast("list[EpochRecord]", read_json_lines(run.history)), f"visionlib train --resume {path}"
+        ),
         images=_try(lambda: load_run_data(run, dataset), f"visionlib report {path} --dataset PLACE"),
         explanations=_try(lambda: load_explanations(run), f"visionlib explain {path}"),
         quality=_try(lambda: load_quality(run), f"visionlib explain {path} --quality"),
         embedding_map=_try(lambda: load_map(run), f"visionlib inspect {path}"),
         neighbours=_try(lambda: load_neighbours(run), f"visionlib inspect {path} --neighbours alike.png"),
         candidates=_try(lambda: load_candidates(run), f"visionlib inspect {path} --candidates labels.csv"),
-        duplicates=_try(
-            lambda: load_duplicates(run), f"visionlib data {_place(config)} --duplicates near --run {path}"
-        ),
-        summary=_try(lambda: read_json(run.summary), f"visionlib summary {path}"),
-        comparison=comparison,
-        against=None if against is None else load_predictions(against),
+        duplicates=_try(lambda: load_duplicates(run), f"visionlib data {data_path} --duplicates near --run {path}"),
+        summary=_try(lambda: load_summary(run), f"visionlib summary {path}"),
+        comparison=None if against is None else compare_runs([run, against]),
     )
+
+
+def _load_evaluation(run: Run) -> Evaluation:
+    """Read `evaluation.json`, or make it again from the stored predictions if it is missing or of other weights."""
+    try:
+        return load_evaluation(run)
+    except RunError:
+        return evaluate_run(run)
 
 
 def _try(read: Callable[[], Part], command: str) -> Part | Missing:
@@ -135,18 +163,3 @@ def _try(read: Callable[[], Part], command: str) -> Part | Missing:
         return read()
     except VisionlibError as error:
         return Missing(error.problem, command)
-
-
-def _read_evaluation(run: Run) -> dict[str, Any]:
-    """Read the figures; made anew from the kept predictions where they are absent or of other weights."""
-    if run.evaluation.is_file():
-        record = read_json(run.evaluation)
-        if record.get("weights_sha256") == load_record(run).weights_sha256:
-            return record
-    evaluate_run(run)
-    return read_json(run.evaluation)
-
-
-def _place(config: Mapping[str, Any]) -> str:
-    dataset = config["dataset"]
-    return str(dataset["path"] or dataset["name"])

@@ -1,6 +1,4 @@
-"""What the page's script knows of the images: labels, probabilities, pictures, maps, neighbours, places on the map."""
-
-from typing import Any
+"""`ImageData`: labels, probabilities, pictures, maps and neighbours of the images, as the page embeds them."""
 
 import numpy as np
 import torch
@@ -14,92 +12,109 @@ from visionlib.evaluation.mistakes import CONFIDENT_FROM
 from visionlib.inspection import Duplicates
 from visionlib.report.choice import Choice, choose_images
 from visionlib.report.contents import Contents, Missing
-from visionlib.report.packing import pack, pack_shares
+from visionlib.report.packing import PackedArray, pack, pack_fractions
+from visionlib.report.payload import (
+    CandidateEntry,
+    DuplicateEntry,
+    MapPoints,
+    Maps,
+    NeighbourRows,
+    OtherRun,
+    Payload,
+    Records,
+    Sheet,
+)
 from visionlib.report.sprites import make_sheet
 
 _TOP = 5
 _NEIGHBOURS = 3
-_MOST_REFERRED = 200
+_MOST_REFERENCED = 200
 _TILE_PX = {False: 48, True: 96}
-"""Height of a picture at most: by default, and with `--full`."""
+"""Largest height of a tile, without and with `is_full`."""
 _SHEET_BYTES = {False: (600_000, 150_000), True: (2_700_000, 600_000)}
-"""Of the pictures of test and of training images, likewise; the page holds them as base64, a third larger."""
+"""Size limits of the sheets of test and of training images, likewise. As base64 they are a third larger."""
 
 
 class ImageData:
-    """Images of a run, made into what a page embeds.
+    """Images of a run as the page embeds them.
 
     Args:
-        contents: of the run.
-        is_full: a picture of every image.
+        contents: the results of the run.
+        is_full: include a picture of every image.
     """
 
     def __init__(self, contents: Contents, *, is_full: bool) -> None:
         self._contents, self._is_full = contents, is_full
-        kept = contents.kept
-        self._logits: Float64[Tensor, "n k"] = kept.predictions.logits.double()
-        self._losses = F.cross_entropy(self._logits, kept.labels, reduction="none")
-        self._predicted = kept.predictions.logits.argmax(1)
-        self._place = {name: place for place, name in enumerate(kept.index.tolist())}
+        stored = contents.stored
+        self._logits: Float64[Tensor, "n k"] = stored.predictions.logits.double()
+        self._losses = F.cross_entropy(self._logits, stored.labels, reduction="none")
+        self._predicted = stored.predictions.logits.argmax(1)
+        self._positions = {index: position for position, index in enumerate(stored.index.tolist())}
+        self._training_tiles: dict[int, int] = {}  # the tile of each training image that is referenced, by its index
         self.choice: Choice = choose_images(
             self._losses,
-            self._predicted == kept.labels,
-            kept.index,
-            self._explained(),
-            self._referred(),
+            self._predicted == stored.labels,
+            stored.index,
+            self._locate_explained(),
+            self._locate_referenced(),
             is_full=is_full,
         )
-        self._record_of = torch.full((len(kept.labels),), -1, dtype=torch.int64)
+        self._record_of = torch.full((len(stored.labels),), -1, dtype=torch.int64)
         self._record_of[self.choice.listed] = torch.arange(len(self.choice.listed))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give plain values for the JSON that the page holds."""
+    def to_dict(self) -> Payload:
+        """Return the JSON for the page's script."""
         contents = self._contents
-        training: list[int] = []
-        found = {
+        # Both reference training images, whose tiles are on the second sheet.
+        neighbours, duplicates = self._list_neighbours(), self._list_duplicates()
+        pictures, training_pictures = self._make_sheets()
+        return {
             "name": tidy_name(contents.name),
-            "n": len(contents.kept.labels),
+            "n": len(contents.stored.labels),
             "classes": [tidy_name(name) for name in contents.classes],
             "confident_from": CONFIDENT_FROM,
             "missing": {name: part.command for name, part in contents.missing.items()},
-            "records": self._records(),
-            "neighbours": self._neighbours(training),
-            "candidates": self._candidates(),
-            "duplicates": self._duplicates(training),
-            "maps": self._maps(),
-            "embedding_map": self._embedding_map(),
-            "against": self._against(),
+            "records": self._list_records(),
+            "neighbours": neighbours,
+            "candidates": self._list_candidates(),
+            "duplicates": duplicates,
+            "maps": self._pack_maps(),
+            "embedding_map": self._pack_embedding_map(),
+            "against": self._pack_other_run(),
+            "pictures": pictures,
+            "training_pictures": training_pictures,
+            "pictured": None if pictures is None else pack(self._record_of[self.choice.pictured].numpy(), "i4"),
         }
-        return {**found, **self._pictures(training)}
 
-    def _explained(self) -> Int64[Tensor, "e"]:
-        """Find the positions of images that have maps."""
-        found = self._contents.explanations
-        return self._locate([] if isinstance(found, Missing) else found.index.tolist())
+    def _locate_explained(self) -> Int64[Tensor, "e"]:
+        """Return the positions of images with maps."""
+        explanations = self._contents.explanations
+        return self._locate([] if isinstance(explanations, Missing) else explanations.index.tolist())
 
-    def _referred(self) -> Int64[Tensor, "d"]:
-        """Find the positions of the first images with doubtful labels, and of the first that are twice in the data."""
-        found = self._contents.candidates
-        index = [] if isinstance(found, Missing) else found.index.tolist()[:_MOST_REFERRED]
-        return self._locate(index + [pair[0] for pair in self._leaks()][:_MOST_REFERRED])
+    def _locate_referenced(self) -> Int64[Tensor, "d"]:
+        """Return the positions of the first label candidates, and of the first duplicates of training images."""
+        candidates = self._contents.candidates
+        index = [] if isinstance(candidates, Missing) else candidates.index.tolist()[:_MOST_REFERENCED]
+        return self._locate(index + [leak[0] for leak in self._find_leaks()][:_MOST_REFERENCED])
 
-    def _locate(self, index: list[int]) -> Int64[Tensor, "m"]:
-        return torch.tensor([self._place[name] for name in index if name in self._place], dtype=torch.int64)
+    def _locate(self, indices: list[int]) -> Int64[Tensor, "m"]:
+        positions = [self._positions[index] for index in indices if index in self._positions]
+        return torch.tensor(positions, dtype=torch.int64)
 
-    def _leaks(self) -> list[tuple[int, int, str, str, float]]:
+    def _find_leaks(self) -> list[tuple[int, int, str, str, float]]:
         """List test images with a duplicate in training: index, index and label there, kind, correlation."""
-        parts = self._contents.duplicates
-        if not isinstance(parts, Duplicates):
+        duplicates = self._contents.duplicates
+        if not isinstance(duplicates, Duplicates):
             return []
-        found: list[tuple[int, int, str, str, float]] = []
-        for pair in (*parts.pairs, *(parts.by_embeddings or ())):
+        leaks: list[tuple[int, int, str, str, float]] = []
+        for pair in (*duplicates.pairs, *(duplicates.by_embeddings or ())):
             if sorted(pair.splits) == ["test", "train"]:
                 test, train = (0, 1) if pair.splits[0] == "test" else (1, 0)
-                found.append((pair.index[test], pair.index[train], pair.labels[train], pair.kind, pair.correlation))
-        return found
+                leaks.append((pair.index[test], pair.index[train], pair.labels[train], pair.kind, pair.correlation))
+        return leaks
 
-    def _records(self) -> dict[str, Any]:
-        listed, kept = self.choice.listed, self._contents.kept
+    def _list_records(self) -> Records:
+        listed, stored = self.choice.listed, self._contents.stored
         probabilities = self._logits[listed].softmax(1)
         count = min(_TOP, probabilities.shape[1])
         # The prediction is the first of equal logits, which sorting need not put first.
@@ -108,86 +123,89 @@ class ImageData:
         return {
             "n": len(listed),
             "top_n": count,
-            "index": _pack_unless_counted(kept.index[listed].numpy()),
-            "label": pack(kept.labels[listed].numpy(), "u2"),
+            "index": _pack_unless_range(stored.index[listed].numpy()),
+            "label": pack(stored.labels[listed].numpy(), "u2"),
             "top": pack(top.numpy(), "u2"),
-            "probability": pack_shares(probabilities.gather(1, top).numpy()),
-            "true_probability": pack_shares(probabilities.gather(1, kept.labels[listed][:, None]).numpy()),
+            "probability": pack_fractions(probabilities.gather(1, top).numpy()),
+            "true_probability": pack_fractions(probabilities.gather(1, stored.labels[listed][:, None]).numpy()),
             "loss": pack(self._losses[listed].numpy(), "f4"),
         }
 
-    def _pictures(self, training: list[int]) -> dict[str, Any]:
-        """Make the sheets: of test images, and of those training images that something refers to."""
-        images, tile = self._contents.images, _TILE_PX[self._is_full]
-        most, most_training = _SHEET_BYTES[self._is_full]
-        if isinstance(images, Missing):
-            return {"pictures": None, "training_pictures": None}
-        sheets = {"pictures": make_sheet(images.test.images[self.choice.pictured], tile, most)}
-        places = {name: place for place, name in enumerate(images.train.index.tolist())}
-        chosen = torch.tensor([places[name] for name in training], dtype=torch.int64)
-        sheets["training_pictures"] = make_sheet(images.train.images[chosen], tile, most_training)
-        told = {
-            name: {
-                "uri": sheet.data_uri,
-                "columns": sheet.columns,
-                "n": sheet.n,
-                "height": sheet.tile_px[0],
-                "width": sheet.tile_px[1],
-            }
-            for name, sheet in sheets.items()
-        }
-        # Which record each tile is of, in their order.
-        return {**told, "pictured": pack(self._record_of[self.choice.pictured].numpy(), "i4")}
+    def _make_sheets(self) -> tuple[Sheet | None, Sheet | None]:
+        """Make the sheets of test images and of the referenced training images."""
+        data = self._contents.images
+        if isinstance(data, Missing):
+            return None, None
+        positions = {index: position for position, index in enumerate(data.train.index.tolist())}
+        referenced = torch.tensor([positions[index] for index in self._training_tiles], dtype=torch.int64)
+        sheets = [
+            make_sheet(images, _TILE_PX[self._is_full], most_bytes)
+            for images, most_bytes in zip(
+                (data.test.images[self.choice.pictured], data.train.images[referenced]),
+                _SHEET_BYTES[self._is_full],
+                strict=True,
+            )
+        ]
+        test, training = (
+            Sheet(uri=sheet.data_uri, columns=sheet.columns, n=sheet.n, height=sheet.tile_px[0], width=sheet.tile_px[1])
+            for sheet in sheets
+        )
+        return test, training
 
-    def _neighbours(self, training: list[int]) -> dict[str, Any] | None:
-        found = self._contents.neighbours
-        if isinstance(found, Missing):
+    def _list_neighbours(self) -> NeighbourRows | None:
+        neighbours = self._contents.neighbours
+        if isinstance(neighbours, Missing):
             return None
-        rows = self.choice.neighboured
-        places = {name: place for place, name in enumerate(found.index.tolist())}
-        index = self._contents.kept.index[rows].tolist()
-        chosen = torch.tensor([places[name] for name in index if name in places], dtype=torch.int64)
-        k = min(_NEIGHBOURS, found.k)
-        records = self._record_of[torch.tensor([self._place[int(name)] for name in found.index[chosen]]).long()]
-        neighbour_index = found.neighbour_index[chosen, :k]
+        rows = {index: row for row, index in enumerate(neighbours.index.tolist())}
+        indices = self._contents.stored.index[self.choice.neighboured].tolist()
+        chosen = torch.tensor([rows[index] for index in indices if index in rows], dtype=torch.int64)
+        k = min(_NEIGHBOURS, neighbours.k)
+        neighbour_index = neighbours.neighbour_index[chosen, :k]
         return {
             "k": k,
-            "record": pack(records.numpy(), "i4"),
+            "record": pack(self._find_records(neighbours.index[chosen]), "i4"),
             "index": pack(neighbour_index.numpy(), "i4"),
-            "label": pack(found.neighbour_labels[chosen, :k].numpy(), "u2"),
-            "distance": pack(found.distances[chosen, :k].numpy(), "f4"),
-            "tile": pack(_tiles(neighbour_index, training).numpy(), "i4"),
+            "label": pack(neighbours.neighbour_labels[chosen, :k].numpy(), "u2"),
+            "distance": pack(neighbours.distances[chosen, :k].numpy(), "f4"),
+            "tile": pack(
+                np.array([self._find_training_tile(index) for index in neighbour_index.flatten().tolist()]), "i4"
+            ),
         }
 
-    def _candidates(self) -> list[dict[str, Any]]:
-        found = self._contents.candidates
-        if isinstance(found, Missing):
+    def _list_candidates(self) -> list[CandidateEntry]:
+        candidates = self._contents.candidates
+        if isinstance(candidates, Missing):
             return []
+        records = self._find_records(candidates.index).tolist()
         return [
             {"record": record, "suggested": suggested, "score": score}
-            for name, suggested, score in zip(
-                found.index.tolist(), found.suggested.tolist(), found.scores.tolist(), strict=True
+            for record, suggested, score in zip(
+                records, candidates.suggested.tolist(), candidates.scores.tolist(), strict=True
             )
-            if (record := self._find_record(name)) >= 0
+            if record >= 0
         ]
 
-    def _duplicates(self, training: list[int]) -> list[dict[str, Any]]:
-        found = []
-        for name, index, label, kind, correlation in self._leaks():
-            if (record := self._find_record(name)) >= 0:
-                tile = int(_tiles(torch.tensor([index]), training)[0])
-                told = {"index": index, "label": tidy_name(label), "tile": tile}
-                found.append({"record": record, "kind": kind, "correlation": round(correlation, 3), **told})
-        return found
+    def _list_duplicates(self) -> list[DuplicateEntry]:
+        return [
+            {
+                "record": record,
+                "kind": kind,
+                "correlation": round(correlation, 3),
+                "index": training_index,
+                "label": tidy_name(label),
+                "tile": self._find_training_tile(training_index),
+            }
+            for index, training_index, label, kind, correlation in self._find_leaks()
+            if (record := self._find_record(index)) >= 0
+        ]
 
-    def _maps(self) -> dict[str, Any] | None:
-        found = self._contents.explanations
-        if isinstance(found, Missing):
+    def _pack_maps(self) -> Maps | None:
+        explanations = self._contents.explanations
+        if isinstance(explanations, Missing):
             return None
-        records = np.array([self._find_record(name) for name in found.index.tolist()], dtype=np.int64)
         return {
-            "record": pack(records, "i4"),
-            "selection": found.selection,
+            "record": pack(self._find_records(explanations.index), "i4"),
+            "selection": explanations.selection,
             "entries": [
                 {
                     "method": entry.method,
@@ -195,51 +213,47 @@ class ImageData:
                     "target": tidy_name(entry.target),
                     "height": entry.resolution[0],
                     "width": entry.resolution[1],
-                    "values": pack(found.values[entry.key].numpy(), "u1"),
+                    "values": pack(explanations.values[entry.key].numpy(), "u1"),
                 }
-                for entry in found.maps
+                for entry in explanations.maps
             ],
         }
 
-    def _embedding_map(self) -> dict[str, Any] | None:
-        found = self._contents.embedding_map
-        if isinstance(found, Missing):
+    def _pack_embedding_map(self) -> MapPoints | None:
+        embedding_map = self._contents.embedding_map
+        if isinstance(embedding_map, Missing):
             return None
-        records = np.array([self._find_record(name) for name in found.index.tolist()], dtype=np.int64)
-        positions = found.positions.double().numpy()[records >= 0]
+        records = self._find_records(embedding_map.index)
+        positions = embedding_map.positions.double().numpy()[records >= 0]
         low, high = positions.min(0), positions.max(0)
-        # One scale for both directions: distances are what a map is for.
+        # One scale for both axes keeps ratios of distances.
         scaled = (positions - (low + high) / 2) / max(float((high - low).max()), 1e-9) + 0.5
         return {
-            "record": _pack_unless_counted(records[records >= 0]),
-            "x": pack_shares(scaled[:, 0].clip(0, 1)),
-            "y": pack_shares(1 - scaled[:, 1].clip(0, 1)),
+            "record": _pack_unless_range(records[records >= 0]),
+            "x": pack_fractions(scaled[:, 0].clip(0, 1)),
+            "y": pack_fractions(1 - scaled[:, 1].clip(0, 1)),
         }
 
-    def _against(self) -> dict[str, Any] | None:
+    def _pack_other_run(self) -> OtherRun | None:
         comparison = self._contents.comparison
         if comparison is None:
             return None
         predicted = comparison.predicted[1][self.choice.listed]
         return {"name": tidy_name(comparison.runs[1].name), "predicted": pack(predicted.numpy(), "u2")}
 
-    def _find_record(self, name: int) -> int:
-        place = self._place.get(name)
-        return -1 if place is None else int(self._record_of[place])
+    def _find_records(self, indices: Int64[Tensor, "m"]) -> NDArray[np.int64]:
+        return np.array([self._find_record(index) for index in indices.tolist()], dtype=np.int64)
+
+    def _find_record(self, index: int) -> int:
+        """Return the record of a test image, -1 if it is not listed."""
+        position = self._positions.get(index)
+        return -1 if position is None else int(self._record_of[position])
+
+    def _find_training_tile(self, index: int) -> int:
+        """Return the tile of a training image, the next free one if it has none yet."""
+        return self._training_tiles.setdefault(index, len(self._training_tiles))
 
 
-def _pack_unless_counted(values: NDArray[np.int64]) -> dict[str, str] | None:
-    """Pack numbers, or nothing where they merely count from 0 on, as those of a whole split do."""
+def _pack_unless_range(values: NDArray[np.int64]) -> PackedArray | None:
+    """Pack integers; None where they count from 0, as those of a whole split."""
     return None if np.array_equal(values, np.arange(len(values))) else pack(values, "i4")
-
-
-def _tiles(index: Int64[Tensor, "*shape"], training: list[int]) -> Int64[Tensor, "*shape"]:
-    """Give each training image its tile, and add those that have none yet."""
-    known = {name: tile for tile, name in enumerate(training)}
-    tiles = []
-    for name in index.flatten().tolist():
-        if name not in known:
-            known[name] = len(training)
-            training.append(name)
-        tiles.append(known[name])
-    return torch.tensor(tiles, dtype=torch.int64).view(index.shape)

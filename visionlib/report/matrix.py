@@ -1,12 +1,12 @@
-"""The confusion matrix as cells that can be clicked, shaded by the share of their row."""
+"""The confusion matrix as cells that can be clicked, shaded by their fraction of the row."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from visionlib.drawing.class_names import tidy_name
+from visionlib.evaluation import ConfusionMatrix
 
 MOST_CLASSES = 40
-"""Beyond it a matrix is no table that anyone reads: the most confused pairs stand in its place."""
+"""With more classes nobody can read a matrix: the page lists the most confused pairs instead."""
 SHADES = 8
 
 
@@ -17,42 +17,40 @@ class MatrixCell:
     Attributes:
         true: row, as a position among the classes.
         predicted: column, likewise.
-        count: images.
-        share: of the row's images; None for a row without images.
-        shade: 0 for an empty cell, up to 8 for the largest share of mistakes; -1 on the diagonal.
+        count: number of images.
+        fraction: of the row's images; None for a row without images.
+        shade: 0 for an empty cell, up to 8 for the largest fraction of mistakes; -1 on the diagonal.
     """
 
     true: int
     predicted: int
     count: int
-    share: float | None
+    fraction: float | None
     shade: int
 
 
-def build_matrix(evaluation: dict[str, Any]) -> list[tuple[str, int, list[MatrixCell]]] | None:
-    """Give a row for each true class: its name, its images, its cells; None for too many classes.
+def build_matrix(confusion: ConfusionMatrix) -> list[tuple[str, int, list[MatrixCell]]] | None:
+    """Build a row per true class: its name, its number of images, its cells; None for too many classes.
 
-    The diagonal is left unshaded, since next to it nothing else could be told apart.
+    The diagonal has no shade: beside it all others would look alike.
     """
-    counts: list[list[int]] = evaluation["confusion"]["counts"]
-    if len(counts) > MOST_CLASSES:
+    if len(confusion.classes) > MOST_CLASSES:
         return None
-    totals = [sum(row) for row in counts]
-    shares = [[count / n if n else None for count in row] for row, n in zip(counts, totals, strict=True)]
-    off = [share for true, row in enumerate(shares) for at, share in enumerate(row) if at != true and share]
-    largest = max(off, default=0.0)
+    counts: list[list[int]] = confusion.counts.tolist()
+    fractions = [row or (None,) * len(counts) for row in confusion.normalize_rows()]
+    mistakes = [fraction or 0.0 for true, row in enumerate(fractions) for at, fraction in enumerate(row) if at != true]
+    largest = max(mistakes, default=0.0)
 
     def build(true: int, predicted: int) -> MatrixCell:
-        share, count = shares[true][predicted], counts[true][predicted]
-        shade = -1 if true == predicted else _shade(share or 0.0, largest)
-        return MatrixCell(true, predicted, count, share, shade)
+        fraction = fractions[true][predicted]
+        shade = -1 if true == predicted else _choose_shade(fraction or 0.0, largest)
+        return MatrixCell(true, predicted, counts[true][predicted], fraction, shade)
 
-    names = [tidy_name(entry["class"]) for entry in evaluation["per_class"]]
     return [
-        (name, totals[true], [build(true, predicted) for predicted in range(len(counts))])
-        for true, name in enumerate(names)
+        (tidy_name(name), sum(counts[true]), [build(true, predicted) for predicted in range(len(counts))])
+        for true, name in enumerate(confusion.classes)
     ]
 
 
-def _shade(share: float, largest: float) -> int:
-    return 0 if share <= 0 else max(1, -(-int(share / largest * 1000 * SHADES) // 1000))
+def _choose_shade(fraction: float, largest: float) -> int:
+    return 0 if fraction <= 0 else max(1, -(-int(fraction / largest * 1000 * SHADES) // 1000))

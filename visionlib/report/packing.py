@@ -1,7 +1,7 @@
-"""Arrays as text that a page can hold: base64 of little-endian numbers, named by their type."""
+"""Arrays as base64 of little-endian numbers, with the name of their type."""
 
 import base64
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,21 +9,28 @@ from numpy.typing import NDArray
 _TYPES = {"u1": "uint8", "u2": "uint16", "i4": "int32", "f4": "float32"}
 
 
-def pack(values: NDArray[Any], kind: str) -> dict[str, str]:
-    """Pack an array; what it holds must fit into the type.
+class PackedArray(TypedDict):
+    """An array as `data.js` unpacks it: the name of a typed array of JavaScript, and the content."""
+
+    type: str
+    base64: str
+
+
+def pack(values: NDArray[Any], kind: str) -> PackedArray:
+    """Pack an array whose values fit into the type.
 
     Args:
-        values: numbers of any shape; the order is that of C, and the shape is not kept.
+        values: numbers of any shape, packed in C order without the shape.
         kind: `u1`, `u2`, `i4` or `f4`.
     Raises:
-        ValueError: if a whole number does not fit.
+        ValueError: if an integer does not fit.
     """
-    found = np.ascontiguousarray(values).astype(f"<{kind}")
-    if kind != "f4" and not np.array_equal(found, values):
+    converted = np.ascontiguousarray(values).astype(f"<{kind}")
+    if kind != "f4" and not np.array_equal(converted, values):
         raise ValueError(f"values do not fit into {_TYPES[kind]}")
-    return {"type": _TYPES[kind], "base64": base64.b64encode(found.tobytes()).decode()}
+    return {"type": _TYPES[kind], "base64": base64.b64encode(converted.tobytes()).decode()}
 
 
-def pack_shares(shares: NDArray[Any]) -> dict[str, str]:
-    """Pack shares from 0 to 1 as 65,535ths, which is finer than anything that is shown of them."""
-    return pack(np.rint(np.asarray(shares, dtype=np.float64) * 65535), "u2")
+def pack_fractions(fractions: NDArray[Any]) -> PackedArray:
+    """Pack fractions from 0 to 1 as multiples of 1/65535, finer than the page shows them."""
+    return pack(np.rint(np.asarray(fractions, dtype=np.float64) * 65535), "u2")

@@ -1,4 +1,4 @@
-"""From what is known of a run to the text of its page: templates, style and script put into one file."""
+"""`render_page`: templates, style, script and data of a page in one text."""
 
 import base64
 import hashlib
@@ -19,6 +19,8 @@ from visionlib.report.contents import Contents, Missing
 from visionlib.report.image_data import ImageData
 from visionlib.report.matrix import build_matrix
 from visionlib.report.tables import (
+    interval,
+    percent,
     tabulate_classes,
     tabulate_comparison,
     tabulate_duplicates,
@@ -29,22 +31,23 @@ from visionlib.report.tables import (
     tabulate_quality,
     tabulate_reliability,
 )
-from visionlib.report.verdict import percent, span, tell_verdict
+from visionlib.report.verdict import write_verdict
+from visionlib.runs import read_json
 from visionlib.version import __version__
 
 _SCRIPTS = (
     *("data", "colours", "state", "filters", "tiles", "gallery", "drawer", "matrix", "embedding_map", "lists"),
     *("downloads", "keyboard", "start"),
 )
-"""In this order, since each uses what stands before it."""
+"""In the order in which they depend on each other."""
 
 
 def render_page(contents: Contents, *, is_full: bool = False) -> tuple[str, Choice]:
-    """Write the page of a run, and say which images it shows.
+    """Render the page of a run; return its HTML and the choice of images.
 
     Args:
-        contents: of the run.
-        is_full: with a picture of every test image.
+        contents: the results of the run.
+        is_full: include a picture of every test image.
     """
     images = ImageData(contents, is_full=is_full)
     style, script = _read("page.css"), _join_scripts()
@@ -59,51 +62,49 @@ def render_page(contents: Contents, *, is_full: bool = False) -> tuple[str, Choi
             script=Markup(script),  # noqa: S704  our own files
             policy=_write_policy(style, script),
             data=embed_json(images.to_dict()),
-            evaluation_json=embed_json(contents.evaluation),
+            evaluation_json=embed_json(read_json(contents.run.evaluation)),
             config_json=embed_json(contents.config),
             choice=images.choice,
-            verdict=tell_verdict(contents),
+            verdict=write_verdict(contents),
             **_draw_sections(contents),
         )
     )
     return page, images.choice
 
 
-def embed_json(record: Any) -> Markup:
-    """Write JSON that can stand in a script element: nothing in it ends the element or begins a comment."""
+def embed_json(record: object) -> Markup:
+    """Write JSON for a script element: nothing in it ends the element or begins a comment."""
     text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
-    # A lone surrogate, as in a name that is no text, cannot be written as UTF-8.
+    # A lone surrogate, as in a file name that is not UTF-8, cannot be encoded.
     return Markup(text.encode("utf-8", "backslashreplace").decode())  # noqa: S704  just escaped
 
 
 def _draw_sections(contents: Contents) -> dict[str, Any]:
-    """Make the charts and tables of whatever the run has; None where it has not."""
+    """Make the charts and tables; None for a missing part."""
     evaluation = contents.evaluation
-    quality, summary = contents.quality, contents.summary
+    quality, summary, duplicates = contents.quality, contents.summary, contents.duplicates
     history = [] if isinstance(contents.history, Missing) else contents.history
     return {
         "history_chart": draw_history(history) if history else None,
         "history_table": tabulate_history(history) if history else None,
         "class_table": tabulate_classes(evaluation),
         "pair_table": tabulate_pairs(evaluation),
-        "matrix": build_matrix(evaluation),
-        "reliability_chart": draw_reliability(evaluation["calibration"]["reliability"]),
+        "matrix": build_matrix(evaluation.confusion),
+        "reliability_chart": draw_reliability(evaluation.calibration.bins),
         "reliability_table": tabulate_reliability(evaluation),
         "map_table": None if isinstance(contents.embedding_map, Missing) else tabulate_map(contents.embedding_map),
         "quality_table": None if isinstance(quality, Missing) else tabulate_quality(quality),
-        "duplicate_table": None
-        if isinstance(contents.duplicates, Missing)
-        else tabulate_duplicates(contents.duplicates),
+        "duplicate_table": None if isinstance(duplicates, Missing) else tabulate_duplicates(duplicates),
         "layer_table": None if isinstance(summary, Missing) else tabulate_layers(summary),
-        "field_chart": None if isinstance(summary, Missing) else draw_fields(summary["layers"], summary["input_size"]),
-        "comparison_tables": tabulate_comparison(contents),
+        "field_chart": None if isinstance(summary, Missing) else draw_fields(summary),
+        "comparison_tables": contents.comparison and tabulate_comparison(contents.comparison),
     }
 
 
 def _write_policy(style: str, script: str) -> str:
-    """Write a Content-Security-Policy by which the page can do nothing but show itself: no network, no other script."""
+    """Write a Content-Security-Policy that blocks all network access and every other script or style."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -129,7 +130,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, span=span, name=tidy_name)
+    environment.filters.update(percent=percent, interval=interval, name=tidy_name)
     environment.tests["missing"] = lambda value: isinstance(value, Missing)
     return environment
 

@@ -2,6 +2,7 @@
 
 import html
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ class Report:
     Attributes:
         path: the file.
         size_bytes: of the file.
-        pictures: which images it has pictures of, in a sentence.
+        pictures: the images that have pictures, in a sentence.
         missing: parts that the run lacks, by name, with the command that makes each.
     """
 
@@ -30,7 +31,7 @@ class Report:
     missing: dict[str, Missing]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "report": str(self.path),
             "bytes": self.size_bytes,
@@ -39,7 +40,7 @@ class Report:
         }
 
     def _repr_html_(self) -> str:
-        """Show the page in a notebook: as text in a frame, which works where frames of files do not."""
+        """Show the page in a notebook: embedded in a frame, since notebooks block frames of local files."""
         page = html.escape(self.path.read_text(encoding="utf-8"), quote=True)
         return (
             f'<iframe srcdoc="{page}" sandbox="allow-scripts allow-downloads" width="100%" height="800" '
@@ -54,35 +55,44 @@ def write_report(
     against: Run | str | os.PathLike[str] | None = None,
     dataset: str | Path | Dataset | None = None,
     is_full: bool = False,
+    make: bool = False,
+    device: str = "auto",
+    log: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Write everything that is known of a run as one HTML file, which needs nothing beside it and no network.
+    """Write the results of a run as one self-contained HTML file, which works offline.
 
-    It is made out of the run's folder, and of the data for the pictures; never from the network. What the run lacks
-    stands there with the command that makes it. The same run gives the same bytes.
+    The page is built from the run's folder, and from the data for its pictures. It shows the command for each part
+    that the run lacks. The same run gives the same bytes. Only `make` loads the network.
 
     Args:
         run: a finished run, or its folder.
         out: the file. Default: `report.html` in the run.
-        against: a run on the same test images to lay beside.
-        dataset: where the run's data lies now, if it has moved since; without data there are no pictures.
-        is_full: with a picture of every test image, not only of mistakes and a sample.
+        against: a run on the same test images to compare with.
+        dataset: the run's data, or its path, if it has moved; without data there are no pictures.
+        is_full: include a picture of every test image, not only of mistakes and a sample.
+        make: first compute the parts that the run lacks; see `visionlib.report.parts`.
+        device: device to compute them on, as in `TrainConfig.device`.
+        log: takes a line for each part that is computed.
     Raises:
-        RunError: if the run is unfinished or damaged, or has no predictions; or the other one does not fit.
+        RunError: if the run is unfinished or damaged, or has no predictions; or the runs have other test images.
+        DataError: if `make` needs the data, and it cannot be read.
         ConfigError: if the file cannot be written.
     """
     opened = run if isinstance(run, Run) else open_run(run)
     other = against if against is None or isinstance(against, Run) else open_run(against)
-    place = opened.report if out is None else Path(out)
-    check_file_place(place)
+    path = opened.report if out is None else Path(out)
+    check_file_place(path)
     if not opened.predictions.is_file():
-        raise RunError(opened.path, "has no predictions to tell of", f"make them with: visionlib test {opened.path}")
+        raise RunError(opened.path, "has no predictions to report", f"make them with: visionlib test {opened.path}")
+    if make:
+        from visionlib.report.parts import make_missing_parts
+
+        dataset = make_missing_parts(opened, dataset, device=device, log=log)
     contents = read_contents(opened, dataset=dataset, against=other)
     page, choice = render_page(contents, is_full=is_full)
-    content = page.encode("utf-8", "replace")  # a path may be no text
+    content = page.encode("utf-8", "replace")  # a path need not be valid Unicode
     try:
-        write_bytes(place, content)
+        write_bytes(path, content)
     except OSError as error:
-        raise ConfigError(
-            str(place), f"cannot be written ({error.strerror})", "name another file with --out"
-        ) from error
-    return Report(place, len(content), choice.words, contents.missing)
+        raise ConfigError(str(path), f"cannot be written ({error.strerror})", "name another file with --out") from error
+    return Report(path, len(content), choice.words, contents.missing)

@@ -1,4 +1,4 @@
-"""Many small pictures in one: a sheet of WebP, a tile each."""
+"""Many small images in one WebP picture, a tile each."""
 
 import base64
 import io
@@ -13,14 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 QUALITIES = (80, 65, 50, 35, 20)
-"""Of WebP; the best that fits is taken. At 80 an image of 32 pixels has some 260 bytes, more where it is noisy, and
-hardly anything is lost that an eye would miss."""
+"""WebP qualities; the highest that fits is used. At 80 an image of 32 pixels takes some 260 bytes, more if it is noisy,
+and looks like the original."""
 _EFFORT = 4
 
 
 @dataclass(frozen=True)
 class SpriteSheet:
-    """Pictures side by side, row by row.
+    """A picture of tiles, row by row.
 
     Attributes:
         content: the WebP file; empty for no pictures.
@@ -38,17 +38,17 @@ class SpriteSheet:
 
     @property
     def data_uri(self) -> str:
-        """The file as an address that holds it."""
+        """The file as a data URI; empty without tiles."""
         return f"data:image/webp;base64,{base64.b64encode(self.content).decode()}" if self.n else ""
 
 
 def make_sheet(images: UInt8[Tensor, "n c h w"], most_px: int, most_bytes: int) -> SpriteSheet:
-    """Lay images out on a sheet that is about as wide as high.
+    """Arrange images on a sheet of about equal width and height.
 
     Args:
-        images: raw pixels, grey or coloured.
-        most_px: height of a tile at most; larger images are shrunk.
-        most_bytes: of the sheet, if the lowest quality can keep it.
+        images: pixels as stored, grayscale or RGB.
+        most_px: largest height of a tile; larger images are shrunk.
+        most_bytes: size limit, which may be exceeded at the lowest quality.
     """
     n, _, height, width = images.shape
     if not n:

@@ -1,30 +1,34 @@
-"""The page's tables: headers and cells as text, made out of a run's records."""
+"""The page's tables: headers and cells as text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
 from visionlib.drawing.class_names import tidy_name
+from visionlib.evaluation import Comparison, Evaluation
+from visionlib.evaluation.intervals import wilson_interval
+from visionlib.explanation.quality import MapQuality
+from visionlib.explanation.quality.result import Figure
 from visionlib.inspection import Duplicates, EmbeddingMap
 from visionlib.report.charts.class_bar import draw_class_bar
-from visionlib.report.contents import Contents
-from visionlib.report.verdict import percent, span
+from visionlib.report.contents import EpochRecord
+from visionlib.summary import ModelSummary
 
 Cell = str | Markup
+_PAIRS = 20
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it is written.
+    """A table as text.
 
     Attributes:
-        caption: what it shows.
+        caption: title of the table.
         headers: of the columns.
-        rows: cells; the first of each row names it.
-        names: how many columns at the left are text; the others are figures.
-        total: row below, set apart; none if empty.
+        rows: cells; the first of each row is its header.
+        names: number of text columns at the left; the others are numbers.
+        total: last row; none if empty.
     """
 
     caption: str
@@ -34,29 +38,29 @@ class Table:
     total: tuple[Cell, ...] = ()
 
 
-def tabulate_classes(evaluation: dict[str, Any]) -> Table:
-    """Give each class its accuracy with interval, as figures and as a bar."""
-    overall = evaluation["accuracy"]
+def tabulate_classes(evaluation: Evaluation) -> Table:
+    """List the accuracy of each class with its interval, as numbers and as a bar."""
+    overall, overall_interval = evaluation.accuracy, evaluation.confidence_interval
     rows = tuple(
         (
-            tidy_name(entry["class"]),
-            f"{entry['n']:,}",
-            percent(entry["accuracy"]),
-            span(entry["confidence_interval"]),
-            draw_class_bar(entry["accuracy"], entry["confidence_interval"], overall),
-            percent(entry["precision"]),
-            "n/a" if entry["f1"] is None else f"{entry['f1']:.3f}",
+            tidy_name(score.name),
+            f"{score.n:,}",
+            percent(score.accuracy),
+            interval(score.confidence_interval),
+            draw_class_bar(score.accuracy, score.confidence_interval, overall),
+            percent(score.precision),
+            "n/a" if score.f1 is None else f"{score.f1:.3f}",
         )
-        for entry in evaluation["per_class"]
+        for score in evaluation.per_class
     )
-    bar = draw_class_bar(overall, evaluation["confidence_interval"], None)
-    total = ("all", f"{evaluation['n']:,}", percent(overall), span(evaluation["confidence_interval"]), bar, "", "")
+    bar = draw_class_bar(overall, overall_interval, None)
+    total = ("all", f"{evaluation.n:,}", percent(overall), interval(overall_interval), bar, "", "")
     headers = ("class", "n", "accuracy", "95 % interval", "0 to 100 %", "precision", "F1")
     return Table("Accuracy of each class, with its 95 % Wilson interval", headers, rows, total=total)
 
 
-def tabulate_history(history: Sequence[dict[str, Any]]) -> Table:
-    """Give each epoch its figures."""
+def tabulate_history(history: Sequence[EpochRecord]) -> Table:
+    """List the measures of each epoch."""
     rows = tuple(
         (
             str(record["epoch"]),
@@ -72,108 +76,104 @@ def tabulate_history(history: Sequence[dict[str, Any]]) -> Table:
         for record in history
     )
     headers = ("epoch", "px", "rate", "loss", "training", "held out", "test", "seconds", "images/s")
-    return Table("Figures of each epoch", headers, rows)
+    return Table("Measures of each epoch", headers, rows)
 
 
-def tabulate_reliability(evaluation: dict[str, Any]) -> Table:
-    """Give each bin of confidence its accuracy."""
+def tabulate_reliability(evaluation: Evaluation) -> Table:
+    """List the accuracy of each bin of confidence."""
     rows = tuple(
         (
-            f"{entry['lowest']:.3f} to {entry['highest']:.3f}",
-            f"{entry['n']:,}",
-            percent(entry["mean_confidence"], 1),
-            percent(entry["accuracy"], 1),
-            span(entry["confidence_interval"]),
+            f"{entry.lowest:.3f} to {entry.highest:.3f}",
+            f"{entry.n:,}",
+            percent(entry.mean_confidence, 1),
+            percent(entry.accuracy, 1),
+            interval(entry.confidence_interval),
         )
-        for entry in evaluation["calibration"]["reliability"]
+        for entry in evaluation.calibration.bins
     )
     return Table("Accuracy by confidence", ("confidence", "n", "mean confidence", "accuracy", "95 % interval"), rows)
 
 
-def tabulate_pairs(evaluation: dict[str, Any]) -> Table:
-    """Give the most confused pairs."""
+def tabulate_pairs(evaluation: Evaluation) -> Table:
+    """List the most confused pairs."""
     rows = tuple(
         (
-            tidy_name(pair["class"]),
-            tidy_name(pair["predicted"]),
-            f"{pair['count']:,}",
-            f"{pair['n']:,}",
-            percent(pair["share"], 1),
-            span(pair["confidence_interval"]),
+            tidy_name(pair.true),
+            tidy_name(pair.predicted),
+            f"{pair.count:,}",
+            f"{pair.n:,}",
+            percent(pair.share, 1),
+            interval(pair.confidence_interval),
         )
-        for pair in evaluation["confusion"]["most_confused"]
+        for pair in evaluation.confusion.find_confused_pairs(_PAIRS)
     )
-    headers = ("true", "taken for", "count", "of", "share", "95 % interval")
+    headers = ("true", "predicted", "count", "of", "fraction", "95 % interval")
     return Table("The most confused pairs of classes", headers, rows, names=2)
 
 
-def tabulate_map(found: EmbeddingMap) -> Table:
-    """Give each class its middle on the map, and how far it is spread."""
-    low, high = found.positions.amin(0), found.positions.amax(0)
-    scaled = (found.positions - (low + high) / 2) / (high - low).max() + 0.5
+def tabulate_map(embedding_map: EmbeddingMap) -> Table:
+    """List the center of each class on the map, and its spread."""
+    low, high = embedding_map.positions.amin(0), embedding_map.positions.amax(0)
+    scaled = (embedding_map.positions - (low + high) / 2) / (high - low).max() + 0.5
     rows = []
-    for label, name in enumerate(found.classes):
-        places = scaled[found.labels == label]
-        if not len(places):
+    for label, name in enumerate(embedding_map.classes):
+        points = scaled[embedding_map.labels == label]
+        if not len(points):
             continue
-        middle = places.median(0).values
-        spread = (places - middle).norm(dim=1).median()
-        wrong = int((found.predictions[found.labels == label] != label).sum())
-        cells = (f"{len(places):,}", f"{wrong:,}", f"{middle[0]:.2f}", f"{1 - middle[1]:.2f}", f"{spread:.3f}")
+        center = points.median(0).values
+        spread = (points - center).norm(dim=1).median()
+        wrong = int((embedding_map.predictions[embedding_map.labels == label] != label).sum())
+        cells = (f"{len(points):,}", f"{wrong:,}", f"{center[0]:.2f}", f"{1 - center[1]:.2f}", f"{spread:.3f}")
         rows.append((tidy_name(name), *cells))
-    headers = ("class", "n", "wrong", "middle, from the left", "from the top", "median distance from it")
-    return Table("Where the classes lie on the map, as shares of its side", headers, tuple(rows))
+    headers = ("class", "n", "wrong", "center, from the left", "from the top", "median distance from it")
+    return Table("Positions of the classes on the map, as fractions of its side", headers, tuple(rows))
 
 
-def tabulate_quality(quality: dict[str, Any]) -> Table:
-    """Give each method of maps its measures, the best method first."""
+def tabulate_quality(quality: MapQuality) -> Table:
+    """List the measures of each method, the best method first."""
     rows = tuple(
         (
-            str(entry["rank"]),
-            entry["method"],
-            " x ".join(map(str, entry["resolution"])),
-            _figure(entry["sanity"]["correlation"]),
-            {True: "passed", False: "failed", None: "not known"}[entry["sanity"]["is_passed"]],
-            _share(entry["pointing_game"]),
-            _share(entry["energy_in_mask"]),
-            _share(entry["grid_pointing"]),
-            _share(entry["deletion"]),
-            _share(entry["insertion"]),
+            str(rank),
+            method.method,
+            sides(method.resolution),
+            _mean(method.sanity),
+            {True: "passed", False: "failed", None: "not known"}[method.is_passed],
+            _mean(method.pointing_game),
+            _mean(method.energy_in_mask),
+            _mean(method.grid_pointing),
+            _mean(method.deletion),
+            _mean(method.insertion),
         )
-        for entry in quality["methods"]
+        for rank, method in enumerate(quality.methods, 1)
     )
     headers = (
-        *("rank", "method", "cells", "when scrambled", "sanity check", "pointing game"),
+        *("rank", "method", "cells", "randomized weights", "sanity check", "pointing game"),
         *("on the object", "grid", "deletion", "insertion"),
     )
-    return Table(f"How far maps can be believed, on {quality['n']:,} images", headers, rows, names=2)
+    return Table(f"Reliability of the maps, on {quality.n:,} images", headers, rows, names=2)
 
 
-def tabulate_layers(summary: dict[str, Any]) -> Table:
-    """Give each layer its shape, parameters and receptive field."""
+def tabulate_layers(summary: ModelSummary) -> Table:
+    """List the shape, parameters and receptive field of each layer."""
     rows = tuple(
         (
-            Markup('<span class="depth-{}">{}</span>').format(
-                min(layer["depth"], 6), tidy_name(layer["name"]) or "net"
-            ),
-            layer["type"],
-            _sides(layer["output_shape"] and layer["output_shape"][1:]),
-            f"{layer['params']:,}",
-            f"{layer['macs']:,}",
-            layer["receptive_field"] if layer["receptive_field"] == "global" else _sides(layer["receptive_field"]),
-            _sides(layer["jump"]),
+            Markup('<span class="depth-{}">{}</span>').format(min(layer.depth, 6), tidy_name(layer.name) or "net"),
+            layer.type,
+            sides(layer.output_shape and layer.output_shape[1:]),
+            f"{layer.params:,}",
+            f"{layer.macs:,}",
+            "global" if layer.is_global else sides(layer.receptive_field),
+            sides(None if layer.jump is None else [float(step) for step in layer.jump]),
         )
-        for layer in summary["layers"]
+        for layer in summary.layers
     )
-    total = ("all", "", "", f"{summary['total_params']:,}", f"{summary['macs']:,}", "", "")
+    total = ("all", "", "", f"{summary.total_params:,}", f"{summary.macs:,}", "", "")
     headers = ("layer", "type", "output", "parameters", "MACs", "receptive field, px", "jump, px")
-    return Table(
-        f"Layers of {summary['model']} for an image of {_sides(summary['input_size'])}", headers, rows, 2, total
-    )
+    return Table(f"Layers of {summary.model} for an image of {sides(summary.input_size)}", headers, rows, 2, total)
 
 
-def tabulate_duplicates(found: Duplicates) -> Table:
-    """Count what is there twice, within and between splits."""
+def tabulate_duplicates(duplicates: Duplicates) -> Table:
+    """Count the duplicates within and between splits."""
     rows = tuple(
         (
             " and ".join(entry["splits"])
@@ -183,67 +183,59 @@ def tabulate_duplicates(found: Duplicates) -> Table:
             f"{entry['embedding']:,}" if "embedding" in entry else "n/a",
             f"{entry['with_two_labels']:,}",
         )
-        for entry in found.counts()
+        for entry in duplicates.counts()
     )
     headers = ("splits", "exact", "near", "mirrored", "by embeddings alone", "with two labels")
-    return Table("Pairs of images that are there twice", headers, rows)
+    return Table("Pairs of duplicate images", headers, rows)
 
 
-def tabulate_comparison(contents: Contents) -> tuple[Table, Table] | None:
-    """Lay two runs side by side, as a whole and class by class; None for a run alone."""
-    comparison = contents.comparison
-    if comparison is None:
-        return None
-    pair = comparison.pairs[0]
+def tabulate_comparison(comparison: Comparison) -> tuple[Table, Table]:
+    """Compare two runs, overall and class by class."""
     runs = tuple(
         (
-            tidy_name(run["name"]),
-            run["model"],
-            "n/a" if run["epochs"] is None else str(run["epochs"]),
-            percent(run["accuracy"]),
-            span(run["confidence_interval"]),
-            percent(run["mirror_accuracy"]),
-            "n/a" if run["loss"] is None else f"{run['loss']:.4f}",
+            tidy_name(run.name),
+            run.model,
+            "n/a" if run.epochs is None else str(run.epochs),
+            percent(run.accuracy),
+            interval(wilson_interval(run.correct, run.n)),
+            percent(run.mirror_accuracy),
+            "n/a" if run.loss is None else f"{run.loss:.4f}",
         )
-        for run in (figures.to_dict() for figures in comparison.runs)
+        for run in comparison.runs
     )
     classes = tuple(
         (
-            tidy_name(entry["class"]),
-            f"{entry['n']:,}",
-            f"{entry['only_first']:,}",
-            f"{entry['only_second']:,}",
-            "n/a" if entry["difference"] is None else f"{100 * entry['difference']:+.2f}",
-            _points(entry["confidence_interval"]),
+            tidy_name(entry.name),
+            f"{entry.counts.n:,}",
+            f"{entry.counts.only_first:,}",
+            f"{entry.counts.only_second:,}",
+            "n/a" if entry.counts.difference is None else f"{100 * entry.counts.difference:+.2f}",
+            "n/a" if entry.interval is None else f"{100 * entry.interval[0]:+.2f} to {100 * entry.interval[1]:+.2f}",
         )
-        for entry in (difference.to_dict() for difference in pair.per_class)
+        for entry in comparison.pairs[0].per_class
     )
+    run_headers = ("run", "network", "epochs", "accuracy", "95 % interval", "mirror averaged", "loss")
+    class_headers = ("class", "n", "correct in the first only", "in the second only", "difference", "95 % interval")
     return (
-        Table(
-            "Both runs",
-            ("run", "network", "epochs", "accuracy", "95 % interval", "mirror averaged", "loss"),
-            runs,
-            names=2,
-        ),
-        Table(
-            "Differences class by class, second minus first, in points",
-            ("class", "n", "right in the first alone", "in the second alone", "difference", "95 % interval"),
-            classes,
-        ),
+        Table("Both runs", run_headers, runs, names=2),
+        Table("Differences class by class, second minus first, in points", class_headers, classes),
     )
 
 
-def _points(interval: Sequence[float] | None) -> str:
-    return "n/a" if interval is None else f"{100 * interval[0]:+.2f} to {100 * interval[1]:+.2f}"
+def percent(fraction: float | None, digits: int = 2) -> str:
+    """Format a fraction; n/a for None."""
+    return "n/a" if fraction is None else f"{fraction:.{digits}%}"
 
 
-def _figure(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.2f}"
+def interval(limits: Sequence[float] | None) -> str:
+    """Format an interval of fractions; n/a for None."""
+    return "n/a" if limits is None else f"{limits[0]:.1%} to {limits[1]:.1%}"
 
 
-def _share(figure: dict[str, Any] | None) -> str:
-    return "n/a" if figure is None else f"{figure['value']:.2f}"
+def sides(lengths: Sequence[float] | None) -> str:
+    """Format the lengths of sides; nothing for None."""
+    return "" if lengths is None else " x ".join(f"{length:g}" for length in lengths)
 
 
-def _sides(sides: Sequence[float] | None) -> str:
-    return "" if sides is None else " x ".join(f"{side:g}" for side in sides)
+def _mean(figure: Figure | None) -> str:
+    return "n/a" if figure is None else f"{figure.value:.2f}"

@@ -1,108 +1,93 @@
-"""What a run came to, in sentences; each figure is one of `evaluation.json` or of another record of the run."""
+"""The verdict of a page: the main results of a run, in sentences."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from visionlib.drawing.class_names import embed_name
 from visionlib.inspection import Duplicates
-from visionlib.report.contents import Contents, Missing
+from visionlib.report.contents import Contents
+from visionlib.report.tables import interval, percent, sides
+from visionlib.summary import ModelSummary
 
-_HONEST = 0.01
-"""Mean confidence and accuracy that differ by no more than this are said to agree."""
+_CALIBRATED = 0.01
+"""Largest difference of mean confidence and accuracy that counts as agreement."""
 
 
-def tell_verdict(contents: Contents) -> list[str]:
-    """Tell what the accuracy compares with, worst class, most confused pair, calibration, sight, and leaks."""
+def write_verdict(contents: Contents) -> list[str]:
+    """Write the baseline, the comparison, the worst class, the most confused pair, calibration, field and leaks."""
     return [
-        *_tell_accuracy(contents),
-        *_tell_worst_class(contents),
-        *_tell_confusion(contents),
-        *_tell_calibration(contents),
-        *_tell_sight(contents),
-        *_tell_leaks(contents),
+        *_describe_accuracy(contents),
+        *_describe_worst_class(contents),
+        *_describe_confusion(contents),
+        *_describe_calibration(contents),
+        *_describe_receptive_field(contents),
+        *_describe_leaks(contents),
     ]
 
 
-def percent(share: float | None, digits: int = 2) -> str:
-    """Write a share; n/a where nothing is known."""
-    return "n/a" if share is None else f"{share:.{digits}%}"
-
-
-def span(interval: Sequence[float] | None) -> str:
-    """Write an interval of shares."""
-    return "n/a" if interval is None else f"{interval[0]:.1%} to {interval[1]:.1%}"
-
-
-def _tell_accuracy(contents: Contents) -> Iterator[str]:
-    figures = contents.evaluation
-    if figures["accuracy"] is None:
-        yield "There is no test image, so nothing is known of its accuracy."
+def _describe_accuracy(contents: Contents) -> Iterator[str]:
+    evaluation = contents.evaluation
+    if evaluation.accuracy is None:
+        yield "There are no test images, so the accuracy is not known."
         return
-    largest = max(figures["per_class"], key=lambda entry: entry["n"])
+    largest = max(evaluation.per_class, key=lambda score: score.n)
     yield (
-        f"For comparison: always answering {embed_name(largest['class'])} would be right on "
-        f"{percent(largest['n'] / figures['n'], 1)}."
+        f"For comparison: always predicting {embed_name(largest.name)} would be correct on "
+        f"{percent(largest.n / evaluation.n, 1)}."
     )
     if contents.comparison is not None:
         yield contents.comparison.describe(contents.comparison.pairs[0])
 
 
-def _tell_worst_class(contents: Contents) -> Iterator[str]:
-    known = [entry for entry in contents.evaluation["per_class"] if entry["accuracy"] is not None]
+def _describe_worst_class(contents: Contents) -> Iterator[str]:
+    known = [(score.accuracy, score) for score in contents.evaluation.per_class if score.accuracy is not None]
     if len(known) > 1:
-        worst = min(known, key=lambda entry: entry["accuracy"])
+        accuracy, worst = min(known, key=lambda pair: pair[0])
         yield (
-            f"Worst class: {embed_name(worst['class'])}, {percent(worst['accuracy'], 1)} of {worst['n']:,} "
-            f"({span(worst['confidence_interval'])})."
+            f"Worst class: {embed_name(worst.name)}, {percent(accuracy, 1)} of {worst.n:,} "
+            f"({interval(worst.confidence_interval)})."
         )
 
 
-def _tell_confusion(contents: Contents) -> Iterator[str]:
-    pairs = contents.evaluation["confusion"]["most_confused"]
-    if pairs:
-        pair = pairs[0]
+def _describe_confusion(contents: Contents) -> Iterator[str]:
+    for pair in contents.evaluation.confusion.find_confused_pairs(1):
         yield (
-            f"Most confused: {embed_name(pair['class'])} taken for {embed_name(pair['predicted'])}, {pair['count']:,} "
-            f"of {pair['n']:,} ({percent(pair['share'], 1)})."
+            f"Most confused: {embed_name(pair.true)} taken for {embed_name(pair.predicted)}, {pair.count:,} "
+            f"of {pair.n:,} ({percent(pair.share, 1)})."
         )
 
 
-def _tell_calibration(contents: Contents) -> Iterator[str]:
-    figures = contents.evaluation
-    told, accuracy = figures["calibration"]["mean_confidence"], figures["accuracy"]
-    if told is None or accuracy is None:
+def _describe_calibration(contents: Contents) -> Iterator[str]:
+    calibration, accuracy = contents.evaluation.calibration, contents.evaluation.accuracy
+    confidence = calibration.mean_confidence
+    if confidence is None or accuracy is None:
         return
-    kind = "which agrees" if abs(told - accuracy) <= _HONEST else "too much" if told > accuracy else "too little"
+    gap = confidence - accuracy
+    kind = "calibrated" if abs(gap) <= _CALIBRATED else "overconfident" if gap > 0 else "underconfident"
     yield (
-        f"Claims {percent(told, 1)} on average and is right on {percent(accuracy, 1)}: {kind} "
-        f"(calibration error {figures['calibration']['ece']:.3f})."
+        f"Mean confidence {percent(confidence, 1)}, accuracy {percent(accuracy, 1)}: {kind} "
+        f"(calibration error {calibration.ece:.3f})."
     )
 
 
-def _tell_sight(contents: Contents) -> Iterator[str]:
+def _describe_receptive_field(contents: Contents) -> Iterator[str]:
     summary = contents.summary
-    if isinstance(summary, Missing) or not summary.get("last_local"):
+    layer = summary.last_local if isinstance(summary, ModelSummary) else None
+    if not isinstance(summary, ModelSummary) or layer is None or layer.receptive_field is None:
         return
-    field, size = summary["last_local"]["receptive_field"], summary["input_size"][1:]
-    if field is None or len(field) != len(size):
-        return
-    is_whole = all(sees >= side for sees, side in zip(field, size, strict=True))
-    told = "the whole image and beyond it" if is_whole else "a part of the image"
-    yield (
-        f"{summary['last_local']['name']}, its last local layer, sees {_sides(field)} pixels around each position: "
-        f"{told}, which is {_sides(size)}."
-    )
+    field, size = layer.receptive_field, summary.input_size[1:]
+    if len(field) == len(size):
+        is_covered = all(extent >= side for extent, side in zip(field, size, strict=True))
+        part = "more than the image" if is_covered else "a part of the image"
+        yield (
+            f"{layer.name}, the last local layer, has a receptive field of {sides(field)} pixels: {part}, which is "
+            f"{sides(size)}."
+        )
 
 
-def _tell_leaks(contents: Contents) -> Iterator[str]:
-    found = contents.duplicates
-    if not isinstance(found, Duplicates):
-        return
-    count = found.count_images("test", "train")
-    if count:
-        yield f"{count:,} test images have a duplicate among the training images, which flatters the accuracy."
-    else:
-        yield "No test image was found to have a duplicate among the training images."
-
-
-def _sides(sides: Sequence[int]) -> str:
-    return " x ".join(map(str, sides))
+def _describe_leaks(contents: Contents) -> Iterator[str]:
+    if isinstance(contents.duplicates, Duplicates):
+        count = contents.duplicates.count_images("test", "train")
+        if count:
+            yield f"{count:,} test images have a duplicate in the training split, which inflates the accuracy."
+        else:
+            yield "No duplicates of test images were found in the training split."

@@ -1,6 +1,7 @@
 """`ModelSummary` and `LayerSummary`: the layer table as frozen records, the source of every text and plot."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any, Literal, TypeAlias
 
@@ -51,6 +52,20 @@ class LayerSummary:
     lines: tuple[float, ...] | None = None
     is_clipped: bool = False
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "LayerSummary":
+        """The row of its `to_dict`."""
+        jump = record["jump"]
+        return cls(
+            **{
+                **{field.name: _as_tuple(record[field.name]) for field in fields(cls) if field.name in record},
+                "receptive_field": _as_tuple(record["extent"]),
+                "smallest_receptive_field": _as_tuple(record["smallest_extent"]),
+                "is_global": record["receptive_field"] == "global",
+                "jump": None if jump is None else tuple(map(Fraction, jump)),
+            }
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The row for JSON; fractions of pixels become floats."""
@@ -130,6 +145,17 @@ class ModelSummary:
 
         return to_html(self)
 
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "ModelSummary":
+        """The table of its `to_dict`."""
+        return cls(
+            **{
+                **{field.name: _as_tuple(record[field.name]) for field in fields(cls) if field.name in record},
+                "method": record["receptive_field_method"],
+                "layers": tuple(map(LayerSummary.from_dict, record["layers"])),
+            }
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The table for JSON."""
         local = self.last_local
@@ -158,6 +184,10 @@ class ModelSummary:
 
 def _listed(values: tuple[Any, ...] | None) -> list[Any] | None:
     return None if values is None else list(values)
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _number(step: Fraction) -> int | float:

@@ -83,7 +83,7 @@ def test_a_run_is_measured_kept_and_left_as_it_was(finished_run: Run, small_shap
     assert record["methods"][0]["mask_share"]["n"] == 24
     assert record["split"] == "test"
     assert record["content_hash"] == small_shapes.test.content_hash
-    assert load_quality(run) == record
+    assert load_quality(run) == found
     assert run.weights.read_bytes() == weights
     again = measure_run_quality(run, methods=methods, n=24, dataset=small_shapes)
     assert again.to_dict() == found.to_dict()

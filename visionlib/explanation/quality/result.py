@@ -1,6 +1,7 @@
 """`MapQuality`: measures of the reliability of each method's maps for one network, ranked, with a verdict each."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from visionlib.explanation.quality.sanity import LARGEST_CORRELATION
 from visionlib.inference.trained_model import load_record
 from visionlib.runs import Run
 from visionlib.runs.results import load_result, save_result
+
+_FIGURES = ("pointing_game", "energy_in_mask", "grid_pointing", "deletion", "insertion")
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,14 @@ class Figure:
     value: float
     interval: tuple[float, float] | None
     n: int
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any] | None) -> "Figure | None":
+        """Build the figure from its `to_dict`; None for None, and for a value of None."""
+        if record is None or record["value"] is None:
+            return None
+        interval = record["interval"]
+        return cls(float(record["value"]), None if interval is None else (interval[0], interval[1]), int(record["n"]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -125,6 +136,21 @@ class MethodQuality:
         correlation = f"correlation {self.sanity.value:.2f} with randomized weights"
         return f"depends on the learned weights ({correlation}){localization}."
 
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "MethodQuality":
+        """Build the result from its `to_dict`."""
+        sanity = record["sanity"]
+        return cls(
+            method=str(record["method"]),
+            layers=tuple(map(str, record["layers"])),
+            resolution=(int(record["resolution"][0]), int(record["resolution"][1])),
+            sanity=Figure.from_dict({**sanity, "value": sanity["correlation"]}),
+            sanity_by_part=dict(sanity["by_part"]),
+            agreement=dict(record["agreement"]),
+            constant_fraction=float(record["constant_fraction"]),
+            **{name: Figure.from_dict(record[name]) for name in _FIGURES},
+        )
+
     def to_dict(self, rank: int, mask_fraction: Figure | None) -> dict[str, Any]:
         """Return plain values for JSON."""
         sanity = self.sanity
@@ -199,6 +225,18 @@ class MapQuality:
         hashes = {"weights_sha256": load_record(run).weights_sha256, "content_hash": self.content_hash}
         save_result(run.explanations / "quality.json", {**hashes, "split": "test", **self.to_dict()})
 
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "MapQuality":
+        """Build the result from its record in a run."""
+        return cls(
+            methods=tuple(map(MethodQuality.from_dict, record["methods"])),
+            mask_fraction=Figure.from_dict(record["methods"][0]["mask_share"]) if record["methods"] else None,
+            n=int(record["n"]),
+            seed=int(record["seed"]),
+            baseline=str(record["baseline"]),
+            content_hash=str(record.get("content_hash", "")),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
@@ -210,8 +248,8 @@ class MapQuality:
         }
 
 
-def load_quality(run: Run) -> dict[str, Any]:
-    """Read `explanations/quality.json`, as `MapQuality.to_dict` returned it.
+def load_quality(run: Run) -> MapQuality:
+    """Read `explanations/quality.json`.
 
     Raises:
         RunError: if it is absent or damaged, or of other weights than the run's.
@@ -219,7 +257,7 @@ def load_quality(run: Run) -> dict[str, Any]:
     return load_result(
         run.explanations / "quality.json",
         {"weights_sha256": load_record(run).weights_sha256},
-        lambda record, arrays: record,
+        lambda record, arrays: MapQuality.from_dict(record),
         remedy="visionlib explain RUN --quality",
         has_arrays=False,
     )

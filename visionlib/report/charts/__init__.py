@@ -1,1 +1,1 @@
-"""Static charts as SVG: drawn out of figures alone, coloured by the page's own style sheet, each with a title."""
+"""Static charts as SVG, each with a title; the page's style sheet colours them."""

@@ -1,4 +1,4 @@
-"""A frame with two scales, in which figures become places."""
+"""Axes of a chart: from values to coordinates of the picture."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from visionlib.report.charts.svg import element, text
 
 @dataclass(frozen=True)
 class Axes:
-    """A rectangle in a picture, and what its sides stand for.
+    """A rectangle in a picture, with a scale along each side.
 
     Attributes:
         left: of the rectangle, in the picture's units, as are `top`, `width` and `height`.
@@ -26,11 +26,9 @@ class Axes:
     x: tuple[float, float]
     y: tuple[float, float]
 
-    def place(self, x: float, y: float) -> tuple[float, float]:
-        """Give the place of a pair of figures; beyond the scale it lies on the border."""
-        across = _share(x, self.x)
-        up = _share(y, self.y)
-        return self.left + across * self.width, self.top + (1 - up) * self.height
+    def locate(self, x: float, y: float) -> tuple[float, float]:
+        """Return the coordinates of a pair of values, clipped to the rectangle."""
+        return self.left + _scale(x, self.x) * self.width, self.top + (1 - _scale(y, self.y)) * self.height
 
     def draw(
         self,
@@ -42,14 +40,14 @@ class Axes:
         write_x: Callable[[float], str],
         write_y: Callable[[float], str],
     ) -> Iterator[Markup]:
-        """Draw the lines of the scales, and write what they stand for."""
+        """Draw grid lines, ticks and titles."""
         bottom, right = self.top + self.height, self.left + self.width
         for tick in y_ticks:
-            y = self.place(self.x[0], tick)[1]
+            y = self.locate(self.x[0], tick)[1]
             yield element("line", class_="grid", x1=self.left, x2=right, y1=y, y2=y)
             yield text(self.left - 6, y + 4, write_y(tick), anchor="end")
         for tick in x_ticks:
-            x = self.place(tick, self.y[0])[0]
+            x = self.locate(tick, self.y[0])[0]
             yield element("line", class_="grid", x1=x, x2=x, y1=bottom, y2=bottom + 4)
             yield text(x, bottom + 18, write_x(tick), anchor="middle")
         yield element("line", class_="axis", x1=self.left, x2=right, y1=bottom, y2=bottom)
@@ -58,20 +56,20 @@ class Axes:
 
 
 def round_ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Give round figures between two others, both ends included where they are round."""
+    """Return round numbers from `low` to `high`, with both ends where they are round."""
     span = max(high - low, 1e-9)
     step = 10 ** math.floor(math.log10(span / most))
     step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= most)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(place * step, 10) for place in range(first, last + 1)]
+    return [round(multiple * step, 10) for multiple in range(first, last + 1)]
 
 
-def whole_ticks(first: int, last: int, most: int = 10) -> list[float]:
-    """Give whole numbers from the first to the last, every so many."""
+def integer_ticks(first: int, last: int, most: int = 10) -> list[float]:
+    """Return integers from the first to the last in equal steps, at most `most`."""
     step = max(1, math.ceil((last - first + 1) / most))
     return [float(value) for value in range(first, last + 1, step)]
 
 
-def _share(value: float, scale: tuple[float, float]) -> float:
-    low, high = scale
+def _scale(value: float, limits: tuple[float, float]) -> float:
+    low, high = limits
     return min(1.0, max(0.0, (value - low) / (high - low))) if high > low else 0.5

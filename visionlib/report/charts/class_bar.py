@@ -10,10 +10,10 @@ _WIDTH, _HEIGHT = 220, 18
 
 
 def draw_class_bar(accuracy: float | None, interval: Sequence[float] | None, overall: float | None) -> Markup:
-    """Draw a bar from 0 to the accuracy, the interval across its end, and a line where all classes together stand.
+    """Draw a bar from 0 to the accuracy, its interval as a whisker, and a line at the overall accuracy.
 
     Args:
-        accuracy: of the class; None draws nothing but the frame.
+        accuracy: of the class; None draws an empty frame.
         interval: of the accuracy.
         overall: accuracy of the split.
     """
@@ -24,10 +24,9 @@ def draw_class_bar(accuracy: float | None, interval: Sequence[float] | None, ove
         x = overall * _WIDTH
         parts.append(element("line", class_="bar-overall", x1=x, x2=x, y1=0, y2=_HEIGHT))
     if interval is not None:
-        low, high = (share * _WIDTH for share in interval)
+        low, high = (limit * _WIDTH for limit in interval)
         middle = _HEIGHT / 2
         parts.append(
             element("path", class_="whisker", d=f"M{low:.1f} {middle}H{high:.1f}M{low:.1f} 5v8M{high:.1f} 5v8")
         )
-    told = "no images" if accuracy is None else f"{accuracy:.1%}"
-    return picture(_WIDTH, _HEIGHT, told, parts)
+    return picture(_WIDTH, _HEIGHT, "no images" if accuracy is None else f"{accuracy:.1%}", parts)

@@ -1,4 +1,4 @@
-"""The few elements that charts are made of, with every text escaped."""
+"""SVG elements, with every text escaped."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,15 +6,15 @@ from markupsafe import Markup, escape
 
 
 def element(name: str, text: str = "", /, **attributes: object) -> Markup:
-    """Write an element; a trailing underscore in the name of an attribute is dropped, others become hyphens."""
-    told = Markup("").join(
+    """Write an element. In attribute names a trailing underscore is dropped, and others become hyphens."""
+    written = Markup("").join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _write(value)) for key, value in attributes.items()
     )
-    return Markup("<{0}{1}>{2}</{0}>").format(name, told, text)
+    return Markup("<{0}{1}>{2}</{0}>").format(name, written, text)
 
 
 def picture(width: float, height: float, title: str, parts: Iterable[Markup]) -> Markup:
-    """Put elements into a picture that grows with the page, with a title for those who do not see it."""
+    """Write a picture that scales with the page; the title serves screen readers."""
     inside = Markup("").join(parts)
     return Markup(
         '<svg class="chart" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img" aria-label="{2}">'
@@ -28,10 +28,10 @@ def line(points: Sequence[tuple[float, float]], class_: str) -> Markup:
 
 
 def text(x: float, y: float, words: str, *, anchor: str = "start", class_: str = "label") -> Markup:
-    """Write words at a place."""
+    """Write text at a point."""
     return element("text", escape(words), x=x, y=y, text_anchor=anchor, class_=class_)
 
 
 def _write(value: object) -> str:
-    """Write a number with no more digits than can be seen, so that the same figures give the same bytes."""
+    """Write a number with two decimals at most, so that equal charts have equal bytes."""
     return f"{round(value, 2):g}" if isinstance(value, float) else str(value)

@@ -1,16 +1,16 @@
-// Colours: viridis for maps, Okabe and Ito's with four shapes for classes, which eyes tell apart that do not tell hues.
+// Colours: viridis for maps; for classes those of Okabe and Ito, safe for colour-blind readers, with four shapes.
 
 const VIRIDIS = [
   [68, 1, 84], [71, 24, 106], [70, 47, 124], [64, 67, 135], [56, 88, 140], [48, 106, 142], [41, 124, 142], [34, 141, 141],
   [31, 158, 137], [43, 176, 127], [72, 193, 110], [112, 207, 87], [157, 217, 59], [205, 225, 29], [253, 231, 37],
 ];
-const SERIES = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8a6d00"];
+const SERIES = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#6e6e6e"];
 const SHAPES = ["circle", "square", "diamond", "triangle"];
 
-function viridis(share) {
-  const place = Math.min(Math.max(share, 0), 1) * (VIRIDIS.length - 1);
-  const below = Math.min(Math.floor(place), VIRIDIS.length - 2);
-  const rest = place - below;
+function viridis(fraction) {
+  const position = Math.min(Math.max(fraction, 0), 1) * (VIRIDIS.length - 1);
+  const below = Math.min(Math.floor(position), VIRIDIS.length - 2);
+  const rest = position - below;
   return VIRIDIS[below].map((from, channel) => Math.round(from + rest * (VIRIDIS[below + 1][channel] - from)));
 }
 

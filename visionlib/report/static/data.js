@@ -1,4 +1,4 @@
-// What the page holds of the images, unpacked once. A record is an image of the test split; figures stand in columns.
+// The images, unpacked once from the payload that payload.py describes. A record is an image of the test split.
 
 const ARRAYS = { uint8: Uint8Array, uint16: Uint16Array, int32: Int32Array, float32: Float32Array };
 
@@ -13,7 +13,7 @@ function unpack(packed) {
   return new ARRAYS[packed.type](bytes.buffer);
 }
 
-// Numbers that merely count from 0 on are not packed.
+// Integers that count from 0 are not packed.
 function unpackOrCount(packed, n) {
   return packed ? unpack(packed) : Int32Array.from({ length: n }, (_, at) => at);
 }
@@ -60,11 +60,11 @@ const trueProbability = (record) => records.trueProbability[record] / 65535;
 const margin = (record) => confidence(record) - trueProbability(record);
 const isRight = (record) => predicted(record) === records.label[record];
 
-function writeShare(share) {
-  return share >= 0.1 && share <= 0.99 ? `${(100 * share).toFixed(0)} %` : `${(100 * share).toFixed(1)} %`;
+function writePercent(fraction) {
+  return fraction >= 0.1 && fraction <= 0.99 ? `${(100 * fraction).toFixed(0)} %` : `${(100 * fraction).toFixed(1)} %`;
 }
 
-// The only way in which anything is put on the page: text as text, whatever stands in it.
+// The only way to add to the page: strings become text nodes, never markup.
 function make(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -76,7 +76,7 @@ function make(tag, properties = {}, ...children) {
   return node;
 }
 
-// A class name keeps its own direction and takes no more room than there is.
+// A class name keeps its own text direction, and is shortened to the room it has.
 function nameOf(label) {
   return make("bdi", { className: "class-name", title: classes[label] }, classes[label]);
 }

@@ -1,4 +1,4 @@
-// Tables and records as files, made here: nothing is fetched.
+// Downloads of tables and records, made from the data of the page.
 
 const FORMULA_STARTS = "=+-@＝＋－＠";
 
@@ -18,7 +18,7 @@ function imagesCsv() {
   const header = ["index", "true", "predicted", "confidence", "true_probability", "margin", "loss"];
   const rows = [];
   for (let record = 0; record < records.n; record++) {
-    const figures = [confidence(record), trueProbability(record), margin(record)].map((share) => Number(share.toFixed(5)));
+    const figures = [confidence(record), trueProbability(record), margin(record)].map((value) => Number(value.toFixed(5)));
     rows.push([records.index[record], classes[records.label[record]], classes[predicted(record)], ...figures,
       Number(records.loss[record].toFixed(6))]);
   }

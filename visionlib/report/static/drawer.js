@@ -1,18 +1,18 @@
-// One image: large, with what the network says of it, where it looks, and what it resembles.
+// One image: large, with its most probable classes, its maps, and its nearest training images.
 
 const LARGE_PX = 192;
 let openedFrom = null;
 
 function makeTop(record) {
-  const table = make("table", { className: "top" }, make("caption", {}, "What the network says"));
-  for (let place = 0; place < topN; place++) {
-    const label = records.top[record * topN + place];
-    const share = records.probability[record * topN + place] / 65535;
+  const table = make("table", { className: "top" }, make("caption", {}, "Most probable classes"));
+  for (let rank = 0; rank < topN; rank++) {
+    const label = records.top[record * topN + rank];
+    const probability = records.probability[record * topN + rank] / 65535;
     const isTrue = label === records.label[record];
-    const bar = make("meter", { min: 0, max: 1, value: share, title: writeShare(share) });
+    const bar = make("meter", { min: 0, max: 1, value: probability, title: writePercent(probability) });
     const name = make("th", { className: "name" }, nameOf(label), isTrue ? " (true)" : "");
     name.setAttribute("scope", "row");
-    table.append(make("tr", { className: isTrue ? "true" : "" }, name, make("td", {}, writeShare(share)), make("td", {}, bar)));
+    table.append(make("tr", { className: isTrue ? "true" : "" }, name, make("td", {}, writePercent(probability)), make("td", {}, bar)));
   }
   return table;
 }
@@ -20,11 +20,11 @@ function makeTop(record) {
 function makeFacts(record) {
   const facts = [
     ["true class", nameOf(records.label[record])],
-    ["its probability", writeShare(trueProbability(record))],
+    ["its probability", writePercent(trueProbability(record))],
     ["loss", `${records.loss[record].toFixed(3)} nats`],
     ["margin", margin(record).toFixed(3)],
   ];
-  if (otherPredicted) facts.push([`${data.against.name} says`, nameOf(otherPredicted[record])]);
+  if (otherPredicted) facts.push([`prediction of ${data.against.name}`, nameOf(otherPredicted[record])]);
   const candidate = candidateOf.get(record);
   if (candidate) facts.push(["label candidate", make("span", {}, "suggested: ", nameOf(candidate.suggested))]);
   return make("dl", { className: "facts" }, ...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
@@ -47,7 +47,7 @@ function makeMaps(record) {
     const words = make("figcaption", {}, make("strong", {}, entry.method), ` for the ${entry.target} class`);
     if (label >= 0) words.append(": ", nameOf(label));
     const where = entry.layers.length ? `${entry.layers.join(" + ")}, ` : "";
-    words.append(make("br"), `${where}${entry.height} × ${entry.width} cells`, isConstant ? "; it says nothing" : "");
+    words.append(make("br"), `${where}${entry.height} × ${entry.width} cells`, isConstant ? "; constant" : "");
     const canvas = drawTile("pictures", records.picture[record], LARGE_PX / 2, isConstant ? null : map);
     Object.assign(canvas.dataset, { method: entry.method, target: entry.target });
     canvas.setAttribute("role", "img");
@@ -69,15 +69,15 @@ function makeTrainingTile(tile, index, label, words) {
 function makeNeighbours(record) {
   const row = neighbours && neighbours.row.get(record);
   if (row === undefined || row === null) {
-    const words = "They are shown of the worst mistakes and of images with maps.";
+    const words = "The page has them for the worst mistakes and for images with maps.";
     return neighbours ? make("p", { className: "note" }, words) : makeMissing("neighbours");
   }
-  const found = [];
+  const tiles = [];
   for (let at = row * neighbours.k; at < (row + 1) * neighbours.k; at++) {
     const words = `#${neighbours.index[at]}, distance ${neighbours.distance[at].toFixed(3)}`;
-    found.push(makeTrainingTile(neighbours.tile[at], neighbours.index[at], classes[neighbours.label[at]], words));
+    tiles.push(makeTrainingTile(neighbours.tile[at], neighbours.index[at], classes[neighbours.label[at]], words));
   }
-  return make("div", { className: "neighbours" }, ...found);
+  return make("div", { className: "neighbours" }, ...tiles);
 }
 
 function makeDuplicates(record) {
@@ -98,7 +98,7 @@ function showDrawer() {
   if (thumb) thumb.setAttribute("aria-current", "true");
   const title = document.getElementById("drawer-title");
   title.replaceChildren(`#${records.index[record]} `, nameOf(records.label[record]));
-  if (isRight(record)) title.append(" – right");
+  if (isRight(record)) title.append(" – correct");
   else title.append(" taken for ", nameOf(predicted(record)));
   const large = drawTile("pictures", records.picture[record], LARGE_PX);
   large.id = "picture";
@@ -110,7 +110,7 @@ function showDrawer() {
   document.getElementById("drawer-body").replaceChildren(
     make("div", { className: "drawer-top" }, picture, makeTop(record)),
     makeFacts(record),
-    make("h3", {}, "Where it looks"),
+    make("h3", {}, "Maps"),
     makeMaps(record),
     make("h3", {}, "Nearest training images"),
     makeNeighbours(record),
@@ -120,9 +120,9 @@ function showDrawer() {
 
 function step(by) {
   const record = recordOfIndex.get(Number(state.image));
-  const place = shown.indexOf(record);
+  const position = shown.indexOf(record);
   if (!shown.length) return;
-  const next = place < 0 ? 0 : (place + by + shown.length) % shown.length;
+  const next = position < 0 ? 0 : (position + by + shown.length) % shown.length;
   if (next >= drawn) showMore(next - drawn + PAGE);
   setState({ image: String(records.index[shown[next]]) });
 }

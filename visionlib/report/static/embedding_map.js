@@ -19,7 +19,7 @@ const pointOf = new Map(points ? Array.from(points.record, (record, at) => [reco
 let stroke = null;
 let mapClass = "";
 
-// Corners in thousandths of the map's side, as the address has them.
+// Corners in thousandths of the map's side, as in the URL.
 function readLasso(text) {
   if (!text || !points) return null;
   const numbers = text.split(".").map(Number);
@@ -34,7 +34,7 @@ function writeLasso(corners) {
   return corners
     .filter((_, at) => at % step === 0)
     .flat()
-    .map((share) => Math.round(share * 1000))
+    .map((coordinate) => Math.round(coordinate * 1000))
     .join(".");
 }
 
@@ -51,7 +51,7 @@ function isInside(polygon, record) {
   return inside;
 }
 
-// Where the unit square of the map lies on the canvas: as large as its images allow, which seldom fill it.
+// The position of the unit square of the map on the canvas, scaled so that the points fill the canvas.
 function mapFrame(canvas) {
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
   const [across, down] = [points.extent.x, points.extent.y];
@@ -74,7 +74,7 @@ function drawMap() {
   const frame = mapFrame(canvas);
   const ink = getComputedStyle(canvas).color;
   const polygon = readLasso(state.lasso);
-  const place = (at) => [frame.left + (points.x[at] / 65535) * frame.side, frame.top + (points.y[at] / 65535) * frame.side];
+  const locate = (at) => [frame.left + (points.x[at] / 65535) * frame.side, frame.top + (points.y[at] / 65535) * frame.side];
   const radius = points.record.length > 4000 ? 1.7 : 2.6;
   const isFaint = (record) =>
     (mapClass !== "" && records.label[record] !== Number(mapClass)) || (polygon && !isInside(polygon, record));
@@ -83,7 +83,7 @@ function drawMap() {
     for (let at = 0; at < points.record.length; at++) {
       const record = points.record[at];
       if (Boolean(isFaint(record)) !== faint) continue;
-      const [x, y] = place(at);
+      const [x, y] = locate(at);
       context.fillStyle = classColour(records.label[record]);
       drawShape(context, classShape(records.label[record]), x, y, radius);
       context.fill();
@@ -96,14 +96,14 @@ function drawMap() {
     }
   }
   context.globalAlpha = 1;
-  drawNames(context, place, ink, getComputedStyle(canvas).backgroundColor);
+  drawNames(context, locate, ink, getComputedStyle(canvas).backgroundColor);
   drawStroke(context, frame, ink, polygon);
-  drawOpened(context, place, ink);
+  drawOpened(context, locate, ink);
   canvas.dataset.isDrawn = "yes";
 }
 
-// Names stand where their classes are, so that nobody has to tell ten colours apart.
-function drawNames(context, place, ink, ground) {
+// Names at the medians of the classes, so that colours need no legend.
+function drawNames(context, locate, ink, ground) {
   if (classes.length > 20) return;
   const middle = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
   context.font = "600 12px system-ui, sans-serif";
@@ -112,7 +112,7 @@ function drawNames(context, place, ink, ground) {
   context.lineJoin = "round";
   for (let label = 0; label < classes.length; label++) {
     const own = [];
-    for (let at = 0; at < points.record.length; at++) if (records.label[points.record[at]] === label) own.push(place(at));
+    for (let at = 0; at < points.record.length; at++) if (records.label[points.record[at]] === label) own.push(locate(at));
     if (!own.length || (mapClass !== "" && Number(mapClass) !== label)) continue;
     const [x, y] = [middle(own.map((spot) => spot[0])), middle(own.map((spot) => spot[1]))];
     const name = classes[label].length > 18 ? `${classes[label].slice(0, 17)}…` : classes[label];
@@ -136,10 +136,10 @@ function drawStroke(context, frame, ink, polygon) {
   context.setLineDash([]);
 }
 
-function drawOpened(context, place, ink) {
+function drawOpened(context, locate, ink) {
   const at = state.image === "" ? undefined : pointOf.get(recordOfIndex.get(Number(state.image)));
   if (at === undefined) return;
-  const [x, y] = place(at);
+  const [x, y] = locate(at);
   context.strokeStyle = ink;
   context.lineWidth = 2;
   context.strokeRect(x - 7, y - 7, 14, 14);
@@ -170,19 +170,19 @@ function startMap() {
     mapClass = select.value;
     drawMap();
   });
-  const share = (event) => {
+  const unitPoint = (event) => {
     const frame = mapFrame(canvas);
     return [(event.offsetX - frame.left) / frame.side, (event.offsetY - frame.top) / frame.side];
   };
   let begun = null;
   canvas.addEventListener("pointerdown", (event) => {
     begun = [event.offsetX, event.offsetY];
-    stroke = [share(event)];
+    stroke = [unitPoint(event)];
     canvas.setPointerCapture(event.pointerId);
   });
   canvas.addEventListener("pointermove", (event) => {
     if (stroke) {
-      stroke.push(share(event));
+      stroke.push(unitPoint(event));
       drawMap();
       return;
     }
@@ -213,7 +213,7 @@ function startMap() {
   show.addEventListener("click", goToImages);
   listeners.push(() => {
     circled.hidden = !state.lasso;
-    if (state.lasso) show.textContent = `show the ${shown.length.toLocaleString("en")} images that are circled`;
+    if (state.lasso) show.textContent = `show the ${shown.length.toLocaleString("en")} circled images`;
     drawMap();
   });
   new ResizeObserver(drawMap).observe(canvas);

@@ -1,20 +1,20 @@
-// Which images are shown, and in which order.
+// The selection and order of the images.
 
 const isConfident = (record) => confidence(record) >= data.confident_from;
-const isRightThere = (record) => otherPredicted[record] === records.label[record];
+const isRightInOther = (record) => otherPredicted[record] === records.label[record];
 
-// In the order of the menu. A kind that nothing can be of is left out of it.
+// In the order of the menu, without those whose data is missing.
 const KINDS = {
   wrong: { words: "mistakes", has: (record) => !isRight(record) },
   confident: { words: "confident mistakes", has: (record) => !isRight(record) && isConfident(record) },
   unsure: { words: "unsure mistakes", has: (record) => !isRight(record) && !isConfident(record) },
-  right: { words: "right ones", has: isRight },
+  right: { words: "correct ones", has: isRight },
   all: { words: "all images", has: () => true },
   candidates: { words: "label candidates", has: (record) => candidateOf.has(record), needs: candidateOf.size },
   duplicates: { words: "near-duplicate in training", has: (record) => duplicateOf.has(record), needs: duplicateOf.size },
   explained: { words: "images with maps", has: (record) => maps.row.has(record), needs: maps },
-  "only-this": { words: "right here, wrong there", has: (r) => isRight(r) && !isRightThere(r), needs: otherPredicted },
-  "only-other": { words: "wrong here, right there", has: (r) => !isRight(r) && isRightThere(r), needs: otherPredicted },
+  "only-this": { words: "correct in this run only", has: (r) => isRight(r) && !isRightInOther(r), needs: otherPredicted },
+  "only-other": { words: "correct in the other run only", has: (r) => !isRight(r) && isRightInOther(r), needs: otherPredicted },
 };
 for (const [name, kind] of Object.entries(KINDS)) if ("needs" in kind && !kind.needs) delete KINDS[name];
 
@@ -25,20 +25,20 @@ const SORTS = {
   index: { words: "order in the split", by: (record) => records.index[record] },
 };
 
-function findShown() {
+function selectRecords() {
   const kind = KINDS[state.kind];
   const polygon = readLasso(state.lasso);
-  const found = [];
+  const selected = [];
   for (let record = 0; record < records.n; record++) {
     if (state.true !== "" && records.label[record] !== Number(state.true)) continue;
     if (state.predicted !== "" && predicted(record) !== Number(state.predicted)) continue;
     if (!kind.has(record)) continue;
     if (polygon && !isInside(polygon, record)) continue;
-    found.push(record);
+    selected.push(record);
   }
   const { by } = SORTS[state.sort];
-  // Equal ones stay in the order of the split.
-  return found.sort((a, b) => by(a) - by(b) || a - b);
+  // Ties stay in the order of the split.
+  return selected.sort((a, b) => by(a) - by(b) || a - b);
 }
 
 function fillMenu(select, entries, any) {

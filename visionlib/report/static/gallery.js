@@ -5,16 +5,16 @@ let shown = [];
 let drawn = 0;
 
 function describe(record) {
-  const said = `${classes[predicted(record)]} ${writeShare(confidence(record))}`;
+  const prediction = `${classes[predicted(record)]} ${writePercent(confidence(record))}`;
   return isRight(record)
-    ? `image ${records.index[record]}: ${said}, right`
-    : `image ${records.index[record]}: ${classes[records.label[record]]}, taken for ${said}`;
+    ? `image ${records.index[record]}: ${prediction}, correct`
+    : `image ${records.index[record]}: ${classes[records.label[record]]}, taken for ${prediction}`;
 }
 
 function makeThumb(record) {
   const words = describe(record);
   const label = make("span", { className: "caption" }, nameOf(records.label[record]), make("br"));
-  if (isRight(record)) label.append("right");
+  if (isRight(record)) label.append("correct");
   else label.append("→ ", nameOf(predicted(record)));
   const marks = make("span", { className: "marks" });
   if (candidateOf.has(record)) marks.append(make("abbr", { title: "label candidate" }, "L"));
@@ -25,7 +25,7 @@ function makeThumb(record) {
     { type: "button", className: "thumb", title: words, dataset: { index: records.index[record] } },
     makeTile("pictures", records.picture[record], words),
     label,
-    make("span", { className: "figure" }, writeShare(confidence(record))),
+    make("span", { className: "figure" }, writePercent(confidence(record))),
     marks,
   );
   button.addEventListener("click", () => setState({ image: String(records.index[record]) }));
@@ -49,15 +49,15 @@ function describeFilter() {
 }
 
 function showGallery() {
-  shown = findShown();
+  shown = selectRecords();
   drawn = 0;
   document.getElementById("gallery").replaceChildren();
   const without = shown.filter((record) => records.picture[record] < 0).length;
-  const told = without ? `; ${without.toLocaleString("en")} of them without a picture here` : "";
+  const missing = without ? `; ${without.toLocaleString("en")} of them without a picture here` : "";
   const unlisted = records.n < data.n ? ` (of ${records.n.toLocaleString("en")} images that this page lists)` : "";
   document.getElementById("count").replaceChildren(
     make("strong", {}, shown.length.toLocaleString("en")),
-    ` images: ${describeFilter()}${unlisted}${told}`,
+    ` images: ${describeFilter()}${unlisted}${missing}`,
   );
   showMore(PAGE);
 }

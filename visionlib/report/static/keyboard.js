@@ -3,15 +3,15 @@
 function moveFocus(key) {
   const thumbs = Array.from(document.querySelectorAll("#gallery .thumb"));
   if (!thumbs.length) return false;
-  const place = thumbs.indexOf(document.activeElement);
-  if (place < 0) {
+  const position = thumbs.indexOf(document.activeElement);
+  if (position < 0) {
     if (document.activeElement !== document.body) return false;
     thumbs[0].focus();
     return true;
   }
   const columns = thumbs.filter((thumb) => thumb.offsetTop === thumbs[0].offsetTop).length || 1;
   const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[key];
-  const next = thumbs[place + by];
+  const next = thumbs[position + by];
   if (next) next.focus();
   else if (by > 0 && drawn < shown.length) {
     showMore(PAGE);

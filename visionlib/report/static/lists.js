@@ -1,4 +1,4 @@
-// Label candidates and duplicates: the first of each, beside what they are compared with.
+// The first label candidates, and the first duplicates beside their training images.
 
 const MOST_LISTED = 24;
 

@@ -1,6 +1,6 @@
-// Everything is known: wire it up, and show what the address asks for.
+// Start every part, and show the view of the URL.
 
-// A link to a section is no state, and must not wipe it.
+// A link to a section holds no state, and must not reset it.
 const isStateLink = () => location.hash.includes("=");
 
 startTiles();

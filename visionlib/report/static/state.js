@@ -1,30 +1,30 @@
-// What is shown, in one object that the address holds: whoever opens the same address sees the same.
+// The state of the view, in one object that is stored in the URL.
 
 const START = { true: "", predicted: "", kind: "wrong", sort: "loss", image: "", lasso: "" };
 let state = { ...START };
 const listeners = [];
 
 function readState() {
-  const found = { ...START };
+  const read = { ...START };
   for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
-    if (Object.hasOwn(START, name)) found[name] = value;
+    if (Object.hasOwn(START, name)) read[name] = value;
   }
   const isClass = (value) => value === "" || (/^\d+$/.test(value) && Number(value) < classes.length);
-  if (!isClass(found.true)) found.true = "";
-  if (!isClass(found.predicted)) found.predicted = "";
-  if (!Object.hasOwn(KINDS, found.kind)) found.kind = START.kind;
-  if (!Object.hasOwn(SORTS, found.sort)) found.sort = START.sort;
-  if (found.image !== "" && !recordOfIndex.has(Number(found.image))) found.image = "";
-  return found;
+  if (!isClass(read.true)) read.true = "";
+  if (!isClass(read.predicted)) read.predicted = "";
+  if (!Object.hasOwn(KINDS, read.kind)) read.kind = START.kind;
+  if (!Object.hasOwn(SORTS, read.sort)) read.sort = START.sort;
+  if (read.image !== "" && !recordOfIndex.has(Number(read.image))) read.image = "";
+  return read;
 }
 
 function writeState() {
-  const told = Object.entries(state).filter(([name, value]) => value !== START[name]);
-  const fragment = new URLSearchParams(told).toString();
+  const changed = Object.entries(state).filter(([name, value]) => value !== START[name]);
+  const fragment = new URLSearchParams(changed).toString();
   try {
     history.replaceState(null, "", fragment ? `#${fragment}` : location.pathname + location.search);
   } catch {
-    // Within a notebook's frame there is no address to write to; everything else works.
+    // The frame of a notebook has no URL to write to; everything else works.
   }
 }
 

@@ -4,12 +4,12 @@ const sheets = {};
 
 function startTiles() {
   for (const name of ["pictures", "training_pictures"]) {
-    const told = data[name];
-    if (!told || !told.n) continue;
-    document.documentElement.style.setProperty(`--${name.replace("_", "-")}`, `url("${told.uri}")`);
+    const sheet = data[name];
+    if (!sheet || !sheet.n) continue;
+    document.documentElement.style.setProperty(`--${name.replace("_", "-")}`, `url("${sheet.uri}")`);
     const image = new Image();
-    image.src = told.uri;
-    sheets[name] = { ...told, image, rows: Math.ceil(told.n / told.columns) };
+    image.src = sheet.uri;
+    sheets[name] = { ...sheet, image, rows: Math.ceil(sheet.n / sheet.columns) };
   }
   const tile = sheets.pictures;
   if (tile) {
@@ -19,19 +19,19 @@ function startTiles() {
   }
 }
 
-// A tile as the background of an element, for galleries: thousands of them cost nothing.
+// A tile as the background of an element: cheap enough for galleries of thousands.
 function makeTile(name, tile, words) {
   const sheet = sheets[name];
   if (!sheet || tile < 0) return make("span", { className: "tile none", role: "img", "aria-label": words }, "no picture");
   const node = make("span", { className: `tile ${name.replace("_", "-")}`, role: "img", "aria-label": words });
-  const share = (at, count) => (count > 1 ? `${(100 * at) / (count - 1)}%` : "0%");
+  const offset = (at, count) => (count > 1 ? `${(100 * at) / (count - 1)}%` : "0%");
   node.style.backgroundSize = `${100 * sheet.columns}% ${100 * sheet.rows}%`;
   node.style.backgroundPosition =
-    `${share(tile % sheet.columns, sheet.columns)} ${share(Math.floor(tile / sheet.columns), sheet.rows)}`;
+    `${offset(tile % sheet.columns, sheet.columns)} ${offset(Math.floor(tile / sheet.columns), sheet.rows)}`;
   return node;
 }
 
-// A tile drawn large, each pixel a block, with a map over it on request.
+// A tile enlarged without smoothing, with a map over it if one is given.
 function drawTile(name, tile, side, map) {
   const sheet = sheets[name];
   const canvas = make("canvas", { className: "large" });

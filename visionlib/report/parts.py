@@ -1,0 +1,84 @@
+"""`make_missing_parts`: compute everything that the page of a run shows and the run lacks.
+
+The only file of this package that loads a network. `write_report` imports it for `make=True` alone.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from visionlib.data import Dataset
+from visionlib.errors import VisionlibError
+from visionlib.explanation import explain_run, list_map_layers
+from visionlib.explanation.quality import measure_run_quality
+from visionlib.explanation.stages import choose_stages
+from visionlib.inference.run_data import load_run_data
+from visionlib.inference.trained_model import load_model, save_summary
+from visionlib.inspection import (
+    find_candidates,
+    find_duplicates,
+    find_neighbours,
+    map_embeddings,
+    score_test,
+)
+from visionlib.report.contents import read_contents
+from visionlib.runs import Run
+
+_MAPS_N = 120
+_QUALITY_N = 100
+_QUALITY_METHODS = ("layercam-fused", "layercam", "grad-cam", "hirescam")
+
+
+def make_missing_parts(
+    run: Run, dataset: str | Path | Dataset | None = None, *, device: str = "auto", log: Callable[[str], None]
+) -> Dataset:
+    """Compute the parts of a run's page that the run lacks, each after those that it depends on.
+
+    A part that fails is reported, and the others are still computed: the page shows what is missing.
+
+    Args:
+        run: a finished run.
+        dataset: the run's data, or its path, if it has moved.
+        device: device to compute on, as in `TrainConfig.device`.
+        log: takes a line for each part.
+    Returns:
+        The run's data, loaded once.
+    Raises:
+        RunError: if the run is unfinished or damaged, or its data is not what it was trained with.
+        DataError: if the data cannot be read.
+    """
+    data = load_run_data(run, dataset)
+    missing = read_contents(run, dataset=data).missing
+    for name, make in _PARTS.items():
+        if name in missing:
+            log(f"making: {name.replace('_', ' ')}")
+            try:
+                make(run, data, device)
+            except VisionlibError as error:
+                log(f"not made: {name.replace('_', ' ')}: {error}")
+    return data
+
+
+def _make_explanations(run: Run, data: Dataset, device: str) -> None:
+    """Map the predicted and the true class by four methods, LayerCAM at each stage."""
+    network, record = load_model(run)
+    size = (record.channels, *record.input_size)
+    stages = choose_stages(list_map_layers(network, size), size)
+    methods: list[tuple[str, list[str] | None]] = [
+        ("layercam-fused", None),
+        *(("layercam", [stage.name]) for stage in stages),
+        *(("grad-cam", None), ("hirescam", None)),
+    ]
+    explain_run(run, methods, n=_MAPS_N, dataset=data, device=device)
+
+
+_PARTS: dict[str, Callable[[Run, Dataset, str], object]] = {
+    "summary": lambda run, data, device: save_summary(run, *load_model(run)),
+    "explanations": _make_explanations,
+    "quality": lambda run, data, device: measure_run_quality(
+        run, methods=_QUALITY_METHODS, n=_QUALITY_N, dataset=data, device=device
+    ),
+    "embedding_map": lambda run, data, device: map_embeddings(run, dataset=data, device=device),
+    "neighbours": lambda run, data, device: find_neighbours(run, dataset=data, device=device),
+    "candidates": lambda run, data, device: find_candidates(score_test(run)).save(run),
+    "duplicates": lambda run, data, device: find_duplicates(data).save(run),
+}
