@@ -90,11 +90,11 @@ def test_weights_are_a_function_of_the_seed_whether_imported_before_or_not() -> 
         ("user_nets.tiny:biuld", r"module user_nets\.tiny has no function biuld; name one that it has: build"),
         ("user_nets.tiny:number", r"module user_nets\.tiny has no function number"),
         ("user_nets.tiny:text", r"text\(classes=7\) returned a str; it must return a torch\.nn\.Module"),
-        ("user_nets.tiny:broken", r"broken\(classes=7, channels=1\) raised RuntimeError: out of ideas; mend"),
+        ("user_nets.tiny:broken", r"broken\(classes=7, channels=1\) raised RuntimeError: out of ideas; fix"),
         ("user_nets.tiny:demanding", r"demanding\(\) raised TypeError: .*'depth'"),
     ],
 )
-def test_errors_say_what_to_mend_in_one_line(name: str, message: str) -> None:
+def test_errors_say_what_to_fix_in_one_line(name: str, message: str) -> None:
     before = torch.random.get_rng_state()
     with pytest.raises(ModelError, match=message) as caught:
         build_model(name, classes=7, channels=1)

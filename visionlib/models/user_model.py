@@ -49,7 +49,7 @@ def call_builder(name: str, builder: Callable[..., object], *, classes: int, cha
             model = builder(**arguments)
     except Exception as error:  # whatever a user's code raises
         problem = f"{call} raised {type(error).__name__}: {error}"
-        raise ModelError(name, problem, "mend the function; --debug shows where it raised") from error
+        raise ModelError(name, problem, "fix the function; --debug shows where it raised") from error
     if not isinstance(model, nn.Module):
         raise ModelError(name, f"{call} returned a {type(model).__name__}", "it must return a torch.nn.Module")
     return model
@@ -65,7 +65,7 @@ def _import_module(name: str, module_name: str) -> ModuleType:
             remedy = f"run from the folder that holds it (this is {Path.cwd()}), or install it"
             raise ModelError(name, f"there is no module {absent}", remedy) from error
         problem = f"importing {module_name} raised {type(error).__name__}: {error}"
-        raise ModelError(name, problem, "mend the module; --debug shows where it raised") from error
+        raise ModelError(name, problem, "fix the module; --debug shows where it raised") from error
 
 
 def _accepted_arguments(builder: Callable[..., object], offered: dict[str, int]) -> dict[str, int]:
