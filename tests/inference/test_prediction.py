@@ -65,14 +65,14 @@ def test_every_batch_size_gives_the_same_bits(
     def run(batch_size: int, n: int = 7) -> Predictions:
         return predict(net, images[:n], mean=MEAN, std=STD, batch_size=batch_size, precision=precision)
 
-    whole = run(7)
-    assert whole.embeddings is not None
+    at_once = run(7)
+    assert at_once.embeddings is not None
     for batch_size in (1, 2, 3, 250):
         part = run(batch_size)
-        assert torch.equal(part.logits, whole.logits)
+        assert torch.equal(part.logits, at_once.logits)
         assert part.embeddings is not None
-        assert torch.equal(part.embeddings, whole.embeddings)
-    assert torch.equal(run(250, n=1).logits, whole.logits[:1])
+        assert torch.equal(part.embeddings, at_once.embeddings)
+    assert torch.equal(run(250, n=1).logits, at_once.logits[:1])
 
 
 def test_bf16_is_close_to_fp32_and_comes_as_float32(model: nn.Module) -> None:

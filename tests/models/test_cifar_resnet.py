@@ -32,7 +32,7 @@ def test_parameter_counts_follow_the_formula_and_the_paper(
     build: ModelBuilder, layers: int, published_millions: str, expected: int
 ) -> None:
     # A stage of n blocks and width w has 2n convolutions of 9 w^2, the first of a later stage 9 w^2 / 2, and 4n w
-    # numbers of normalisation; stem 27 * 16 + 2 * 16; linear 64 * 10 + 10.
+    # numbers of normalization; stem 27 * 16 + 2 * 16; linear 64 * 10 + 10.
     n = (layers - 2) // 6
     first, second, third = (2 * n * 9 * w * w + 4 * n * w for w in (16, 32, 64))
     formula = first + (second - 9 * 32 * 32 // 2) + (third - 9 * 64 * 64 // 2) + 27 * 16 + 32 + 650

@@ -14,7 +14,7 @@ _PUBLISHED = Path(__file__).parents[3] / "shared" / "reference" / "published_sum
 
 
 def count_by_formula(widths: list[tuple[int, int, int]], features: int, classes: int, channels: int) -> int:
-    """Add up convolutions (in, out, kernel) with two numbers per channel for the normalisation, stem and linear."""
+    """Add up convolutions (in, out, kernel) with two numbers per channel for the normalization, stem and linear."""
     convolutions: int = sum(k * k * i * o + 2 * o for i, o, k in [(channels, 64, 3), *widths])
     return convolutions + features * classes + classes
 
@@ -91,7 +91,7 @@ def test_basic_block_is_its_formula(in_width: int, stride: int) -> None:
     block = BasicBlock(in_width, 3, stride)
     state = randomize(block)
     inputs = torch.randn(2, in_width, 7, 6, dtype=torch.float64)
-    kept = inputs.clone()
+    before = inputs.clone()
     path = F.conv2d(inputs, state["conv1.weight"], stride=stride, padding=1)
     path = normalize(path, state, "bn1").clamp(min=0)
     path = normalize(F.conv2d(path, state["conv2.weight"], padding=1), state, "bn2")
@@ -102,7 +102,7 @@ def test_basic_block_is_its_formula(in_width: int, stride: int) -> None:
         projected = torch.einsum("oc,nchw->nohw", state["shortcut.0.weight"][:, :, 0, 0], sampled)
         shortcut = normalize(projected, state, "shortcut.1")
     torch.testing.assert_close(block(inputs), (path + shortcut).clamp(min=0))
-    assert torch.equal(inputs, kept)
+    assert torch.equal(inputs, before)
 
 
 def test_bottleneck_is_its_formula() -> None:

@@ -20,7 +20,7 @@ from visionlib.report.charts.history_chart import draw_history
 from visionlib.report.charts.svg import element, line, text
 from visionlib.report.choice import LEAST_SAMPLE, choose_images
 from visionlib.report.matrix import MOST_CLASSES, build_matrix
-from visionlib.report.packing import pack, pack_fractions
+from visionlib.report.packing import PackedArray, pack, pack_fractions
 from visionlib.report.sprites import QUALITIES, make_sheet
 from visionlib.summary import LayerSummary, ModelSummary
 

@@ -161,16 +161,16 @@ def test_the_death_of_one_process_ends_the_others_with_one_message(
 def test_interrupted_and_resumed_is_uninterrupted(folder: Path, tmp_path: Path) -> None:
     """Interrupted at any step: each process restores its own statistics."""
     arguments = settings("normalized", epochs=40, flip="random")
-    whole = start(folder, *arguments, "--out", tmp_path / "whole", "--devices", 2)
-    _, errors = whole.communicate(timeout=120)
-    assert whole.returncode == 0, errors
-    parts = start(folder, *arguments, "--out", tmp_path / "parts", "--devices", 2)
+    uninterrupted = start(folder, *arguments, "--out", tmp_path / "whole", "--devices", 2)
+    _, errors = uninterrupted.communicate(timeout=120)
+    assert uninterrupted.returncode == 0, errors
+    interrupted = start(folder, *arguments, "--out", tmp_path / "parts", "--devices", 2)
     deadline = time.monotonic() + 60
     while not (tmp_path / "parts" / "history.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    parts.send_signal(signal.SIGINT)
-    _, errors = parts.communicate(timeout=60)
-    assert parts.returncode == 130, errors
+    interrupted.send_signal(signal.SIGINT)
+    _, errors = interrupted.communicate(timeout=60)
+    assert interrupted.returncode == 130, errors
     assert errors.count(f"go on with: visionlib train --resume {tmp_path / 'parts'} --devices 2") == 1
     alone = start(folder, "--resume", tmp_path / "parts")
     _, errors = alone.communicate(timeout=60)

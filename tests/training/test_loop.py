@@ -187,8 +187,8 @@ def test_accumulated_gradients_equal_those_of_the_batch(parts: int, small_shapes
     for (loss, hits), (other_loss, other_hits) in zip(results[0][0], results[1][0], strict=True):
         torch.testing.assert_close(loss, other_loss)
         assert hits == other_hits
-    for whole, accumulated in zip(results[0][1], results[1][1], strict=True):
-        torch.testing.assert_close(whole, accumulated, rtol=1e-4, atol=1e-6)
+    for plain, accumulated in zip(results[0][1], results[1][1], strict=True):
+        torch.testing.assert_close(plain, accumulated, rtol=1e-4, atol=1e-6)
 
 
 def test_parts_of_one_image_are_an_error(small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path) -> None:

@@ -49,11 +49,11 @@ def test_the_curves_are_those_of_the_history() -> None:
     assert len(legend(figure)) == 2
 
 
-def test_the_last_test_accuracy_is_told_with_n_and_interval() -> None:
+def test_the_last_test_accuracy_has_n_and_interval() -> None:
     history = [record(1, test_accuracy=0.5, test_n=200), record(2, test_accuracy=0.75, test_n=200)]
     figure = draw_history(history, interval=(0.6858, 0.8051))
-    told = "test: 75.00% of 200 images after epoch 2, 95 % interval 68.6% to 80.5%"
-    assert told in legend(figure)
+    label = "test: 75.00% of 200 images after epoch 2, 95 % interval 68.6% to 80.5%"
+    assert label in legend(figure)
     (bar,) = figure.axes[0].collections
     assert bar.get_segments()[0].tolist() == [[2.0, 0.6858], [2.0, 0.8051]]  # type: ignore[attr-defined]
     assert "test: 75.00% of 200 images after epoch 2" in legend(draw_history(history))

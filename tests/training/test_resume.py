@@ -128,7 +128,7 @@ def test_a_run_is_resumed_with_the_kernels_that_it_began_with(
 
     config = small_config.replace(precision="bf16")
     folder = tmp_path / "run"
-    whole = with_kernels(had_kernels, lambda: train(small_shapes, config, out=tmp_path / "whole"))
+    uninterrupted = with_kernels(had_kernels, lambda: train(small_shapes, config, out=tmp_path / "whole"))
     with monkeypatch.context() as patched:
         interrupt_after(3, patched, lambda: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
@@ -137,7 +137,7 @@ def test_a_run_is_resumed_with_the_kernels_that_it_began_with(
     if had_kernels:
         with pytest.raises(ConfigError, match=r"was begun with kernels that cannot be had here: .*no C\+\+ compiler"):
             with_kernels(False, lambda: resume(folder, dataset=small_shapes))
-    assert same_weights(resume(folder, dataset=small_shapes), whole)
+    assert same_weights(resume(folder, dataset=small_shapes), uninterrupted)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")

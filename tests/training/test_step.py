@@ -144,14 +144,14 @@ def test_recorded_steps_leave_the_bits_of_unrecorded_ones(name: str, small_shape
 def test_interrupted_and_resumed_on_a_gpu_is_uninterrupted(
     name: str, steps: int, small_shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train(small_shapes, CONFIGS[name], out=tmp_path / "whole")
+    uninterrupted = train(small_shapes, CONFIGS[name], out=tmp_path / "whole")
     with monkeypatch.context() as patched:
         interrupt_after(steps, patched, lambda: signal.raise_signal(signal.SIGTERM))
         with pytest.raises(SystemExit):
             train(small_shapes, CONFIGS[name], out=tmp_path / "run")
     run = resume(tmp_path / "run", dataset=small_shapes)
-    assert same_weights(run, whole)
-    assert without_times(run) == without_times(whole)
+    assert same_weights(run, uninterrupted)
+    assert without_times(run) == without_times(uninterrupted)
 
 
 @pytest.mark.gpu
