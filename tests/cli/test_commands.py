@@ -121,7 +121,7 @@ def test_test_prints_a_table_without_colours_in_a_pipe(finished_run: Run) -> Non
     assert result.returncode == 0
     assert "\x1b" not in result.stdout
     overall = next(line for line in result.stdout.splitlines() if line.strip().startswith("overall"))
-    assert re.search(r"overall +70 +\d+\.\d\d% +\d+\.\d% - \d+\.\d%", overall)
+    assert re.search(r"overall +70 +\d+\.\d\d% +\d+\.\d% to \d+\.\d%", overall)
 
 
 def test_json_and_table_agree(finished_run: Run) -> None:

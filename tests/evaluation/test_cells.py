@@ -10,7 +10,7 @@ from rich.console import Console
 from tests.evaluation.test_evaluation_pictures import HOSTILE, draw_evaluation, names
 from visionlib.cli.tables import tabulate_evaluation
 from visionlib.evaluation import Evaluation, score_logits
-from visionlib.evaluation.cells import HEADERS, class_rows, confused_pairs, overall_figures, overall_row
+from visionlib.evaluation.cells import HEADERS, class_rows, confused_pairs, overall_measures, overall_row
 
 
 def on_terminal(evaluation: Evaluation, width: int = 100) -> str:
@@ -30,12 +30,12 @@ def test_cells_are_the_figures() -> None:
             continue
         low, high = entry.confidence_interval or (0, 0)
         assert told["accuracy"] == f"{entry.accuracy:.2%}"
-        assert told["95 % interval"] == f"{low:.1%} - {high:.1%}"
+        assert told["95 % interval"] == f"{low:.1%} to {high:.1%}"
         assert told["precision"] == f"{entry.precision:.2%}"
         assert told["F1"] == f"{entry.f1:.3f}"
         assert told["n"] == str(entry.n)
     assert overall_row(evaluation)[:3] == ("overall", "300", f"{evaluation.accuracy:.2%}")
-    figures = {figure.name: figure for figure in overall_figures(evaluation)}
+    figures = {figure.name: figure for figure in overall_measures(evaluation)}
     assert figures["top-5 accuracy"].value == f"{evaluation.top5_accuracy:.2%}"
     assert figures["with mirror averaging"].value == f"{evaluation.mirror_accuracy:.2%}"
     assert figures["loss"].value == f"{evaluation.loss:.4f}"
@@ -60,7 +60,7 @@ def test_a_terminal_shows_every_figure_at_any_width() -> None:
         assert max(map(len, shown.splitlines())) <= width
         for cells in [*class_rows(evaluation), overall_row(evaluation)]:
             assert all(re.search(rf"(?m) {re.escape(cell)} ", shown) for cell in cells[1:] if cell)
-        assert all(figure.value in shown for figure in overall_figures(evaluation))
+        assert all(figure.value in shown for figure in overall_measures(evaluation))
 
 
 def test_what_is_not_known_is_not_told_as_a_number() -> None:
@@ -93,7 +93,7 @@ def test_a_notebook_shows_the_same_and_hostile_names_are_inert() -> None:
     assert page.tags == {"div", "table", "thead", "tbody", "tr", "th", "td", "bdi", "p", "strong", "ul", "li"}
     for cells in [*class_rows(evaluation), overall_row(evaluation)]:
         assert all(cell in page.words for cell in cells if cell)
-    for figure in overall_figures(evaluation):
+    for figure in overall_measures(evaluation):
         assert figure.value in page.words
         assert figure.meaning in page.words
     assert all(line in page.words for line in confused_pairs(evaluation))

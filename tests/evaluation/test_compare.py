@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_two_runs_by_hand(pair: Comparison, small_shapes: Dataset) -> None:
     assert found.only_second.tolist() == list(range(8))
     # Of nine images eight fall to one side: 2 x (1 + 9) of 2^9 ways.
     assert found.p == found.adjusted_p == pytest.approx(20 / 512)
-    assert found.is_told_apart
+    assert found.is_significant
     assert found.interval is not None
     assert 0 < found.interval[0] < 0.1 < found.interval[1] < 0.25
     assert [(run.correct, run.n) for run in pair.runs] == [(60, 70), (67, 70)]
@@ -99,7 +100,7 @@ def test_a_run_against_itself_differs_in_nothing(finished_run: Run) -> None:
     (found,) = comparison.pairs
     assert (found.difference, found.p, found.interval) == (0, 1, (0, 0))
     assert len(found.only_first) == len(found.only_second) == 0
-    assert not found.is_told_apart
+    assert not found.is_significant
     assert [run.name for run in comparison.runs] == ["finished (1)", "finished (2)"]
     assert "are right and wrong on the same ones of 70 images" in comparison.describe(found)
 
@@ -116,7 +117,7 @@ def test_pairs_and_holm(copy: Copy) -> None:
     against = compare_runs(runs, against_first=True)
     assert [(found.first, found.second) for found in against.pairs] == [(0, 1), (0, 2)]
     assert [found.adjusted_p for found in against.pairs] == pytest.approx([2 * p[0], p[1]])
-    assert not against.pairs[0].is_told_apart
+    assert not against.pairs[0].is_significant
     assert "by Holm for 2 pairs" in against.describe(against.pairs[0])
 
 
@@ -241,9 +242,17 @@ def test_too_few_runs_and_draws_are_refused(finished_run: Run) -> None:
         compare_runs([finished_run, finished_run], resamples=0)
 
 
-def test_a_network_that_cannot_be_built_here_is_compared_without_its_parameters(copy: Copy) -> None:
+def test_parameters_are_those_of_the_layer_table_and_no_user_code_is_imported(
+    copy: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = copy("first")
-    write_json(run.model, {**read_json(run.model), "model": "nowhere.to_be:found"})
+    (tmp_path / "stranger.py").write_text("raise AssertionError('user code was imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    write_json(run.model, {**read_json(run.model), "model": "stranger:network"})
+    metrics = compare_runs([run, run]).runs[0]
+    assert (metrics.model, metrics.parameters) == ("stranger:network", 269_722)
+    assert "stranger" not in sys.modules
+    run.summary.unlink()
     assert compare_runs([run, run]).runs[0].parameters is None
 
 

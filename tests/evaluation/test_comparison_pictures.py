@@ -13,7 +13,7 @@ from visionlib.errors import ConfigError, RunError
 from visionlib.evaluation import Comparison
 from visionlib.evaluation.comparison.comparison import ClassDifference, PairComparison
 from visionlib.evaluation.comparison.paired import adjust_by_holm, bootstrap_interval, count_pairs, mcnemar_p
-from visionlib.evaluation.comparison.run_figures import RunFigures
+from visionlib.evaluation.comparison.run_metrics import RunMetrics
 from visionlib.evaluation.pictures.comparison import describe_comparison, draw_differences, draw_differing
 
 
@@ -51,7 +51,7 @@ def compared(runs: int = 2, k: int = 4, n: int = 400, names: list[str] | None = 
                 )
             )
     figures = tuple(
-        RunFigures(f"run {r}", f"runs/{r}", "resnet20", n, int(is_right[r].sum()), 0, 1.0, None, None, None, None, None)
+        RunMetrics(f"run {r}", f"runs/{r}", "resnet20", n, int(is_right[r].sum()), 0, 1.0, None, None, None, None, None)
         for r in range(runs)
     )
     return Comparison(

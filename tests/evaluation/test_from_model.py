@@ -67,7 +67,9 @@ def test_a_channel_of_one_value_everywhere_divides_by_one(small_shapes: Dataset)
 
 def test_what_cannot_be_scored_is_told(small_shapes: Dataset) -> None:
     model = _Fixed(1.0, 0.0)
-    with pytest.raises(ConfigError, match="mean, std: are not known of a split alone; give those that the network"):
+    with pytest.raises(
+        ConfigError, match="mean, std: are not known of a network alone; give those that it was trained"
+    ):
         evaluate(model, small_shapes.test)
     with pytest.raises(ConfigError, match="split: there is none to score the network on"):
         evaluate(model)  # type: ignore[call-overload]
@@ -101,7 +103,7 @@ rank, run, place = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 dist.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
 test = load_shapes(n_train=200, n_test=70, image_size=16).test
 model, record = load_model(open_run(run))
-own = ProcessGroup(rank, 2).share(torch.arange(len(test)))
+own = ProcessGroup(rank, 2).shard(torch.arange(len(test)))
 logits = predict_logits(model, test.images[own], mean=record.mean, std=record.std, batch_size=9)
 parts = [None, None]
 dist.all_gather_object(parts, (logits, test.labels[own]))

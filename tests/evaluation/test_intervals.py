@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from scipy.stats import binomtest
 
 from visionlib.evaluation import wilson_interval
 
@@ -28,6 +29,13 @@ def test_ends_are_where_the_score_test_just_rejects(n: int) -> None:
         for end in interval:
             reach = 1.959963984540054 * math.sqrt(end * (1 - end) / n)
             assert abs(successes / n - end) == pytest.approx(reach, abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 50, 1000, 10_000])
+def test_they_are_scipys(n: int) -> None:
+    for successes in {0, 1, n // 3, n // 2, n - 1, n}:
+        expected = binomtest(successes, n).proportion_ci(method="wilson")
+        assert wilson_interval(successes, n) == pytest.approx((expected.low, expected.high), abs=1e-14)
 
 
 def test_ends_at_certainty_are_exact() -> None:

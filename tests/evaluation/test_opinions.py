@@ -10,7 +10,7 @@ import torch
 
 from visionlib.errors import ConfigError, DataError
 from visionlib.evaluation import Mistakes, Votes, find_mistakes, judge_mistakes
-from visionlib.evaluation.votes.opinions import write_opinions
+from visionlib.evaluation.mistakes import write_mistakes
 from visionlib.inference.predictions import SplitPredictions
 
 CLASSES = ("cat", "dog", "ship")
@@ -44,9 +44,9 @@ def test_each_kind_is_told() -> None:
     assert opinions.kinds == ("no votes", "ambiguous", "label", "label", "model")
     assert opinions.counts == {"model": 1, "label": 2, "ambiguous": 1, "no votes": 1}
     assert opinions.label_as_predicted == 1
-    assert opinions.favourite.tolist() == [-1, 0, 2, 1, 0]
-    assert opinions.favourite_share.tolist() == pytest.approx([math.nan, 0.6, 1, 0.8, 0.9], nan_ok=True)
-    assert opinions.label_share.tolist() == pytest.approx([math.nan, 0.6, 0, 0, 0.9], nan_ok=True)
+    assert opinions.top_class.tolist() == [-1, 0, 2, 1, 0]
+    assert opinions.top_fraction.tolist() == pytest.approx([math.nan, 0.6, 1, 0.8, 0.9], nan_ok=True)
+    assert opinions.label_fraction.tolist() == pytest.approx([math.nan, 0.6, 0, 0, 0.9], nan_ok=True)
     by_hand = [-sum(share * math.log2(share) for share in row if share) for row in SHARES.tolist()]
     assert opinions.entropy_bits.tolist() == pytest.approx([math.nan, *by_hand[3::-1]], nan_ok=True)
 
@@ -82,7 +82,7 @@ def test_json_and_csv_say_the_same(tmp_path: Path) -> None:
     first = record["mistakes"][0]
     assert first["kind"] == "no votes"
     assert first["people"] is first["people_share"] is first["entropy_bits"] is first["is_as_predicted"] is None
-    write_opinions(opinions, tmp_path / "mistakes.csv")
+    write_mistakes(opinions.mistakes, tmp_path / "mistakes.csv", columns=opinions.records())
     with (tmp_path / "mistakes.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     for row, entry in zip(rows, record["mistakes"], strict=True):

@@ -55,7 +55,7 @@ def save(path: Path, kind: str) -> Path:
 @pytest.mark.parametrize("kind", ["npz", "single", "npy", "indexed npz", "plain", "header", "indexed CSV"])
 def test_every_container_gives_the_same_shares(kind: str, tmp_path: Path) -> None:
     votes = load_votes(save(tmp_path, kind), CLASSES, INDEX)
-    assert torch.allclose(votes.shares, SHARES, atol=1e-7)
+    assert torch.allclose(votes.fractions, SHARES, atol=1e-7)
     assert bool(votes.has_votes.all())
 
 
@@ -63,16 +63,16 @@ def test_some_images_may_be_without_votes(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "v.csv", [["index", *CLASSES], [13, 2, 6, 2], [10, 0.8, 0.1, 0.1]])
     votes = load_votes(path, CLASSES, INDEX)
     assert votes.has_votes.tolist() == [True, False, False, True]
-    assert torch.allclose(votes.shares, SHARES * votes.has_votes[:, None])
+    assert torch.allclose(votes.fractions, SHARES * votes.has_votes[:, None])
 
 
 def test_names_that_are_numbers_are_told_from_votes_by_the_number_of_rows(tmp_path: Path) -> None:
     classes = ("0", "1")
     rows: list[list[Any]] = [[1, 0], [3, 1], [1, 1]]
     path = write_rows(tmp_path / "v.csv", rows)
-    assert load_votes(path, classes, torch.arange(3)).shares.tolist() == [[1, 0], [0.75, 0.25], [0.5, 0.5]]
+    assert load_votes(path, classes, torch.arange(3)).fractions.tolist() == [[1, 0], [0.75, 0.25], [0.5, 0.5]]
     # With a row less to fill, the first one is a header, of the classes turned round.
-    assert load_votes(path, classes, torch.arange(2)).shares.tolist() == [[0.25, 0.75], [0.5, 0.5]]
+    assert load_votes(path, classes, torch.arange(2)).fractions.tolist() == [[0.25, 0.75], [0.5, 0.5]]
 
 
 HEADER = ["cat", "a, dog", "ship"]
@@ -117,7 +117,7 @@ def test_a_wrong_table_is_refused(rows: list[list[Any]], message: str, tmp_path:
         ({"votes": VOTES[0]}, r"its array has shape \(3,\)"),
         ({"votes": VOTES[:3]}, "has 3 rows for 4 images"),
         ({"votes": np.ones((100_000, 3))}, "has 100,000 rows for 4 images"),
-        ({"votes": VOTES.astype(str)}, "its array is of type <U32; save counts or shares as numbers"),
+        ({"votes": VOTES.astype(str)}, "its array is of type <U32; save counts or fractions as numbers"),
         ({"votes": VOTES * 1j}, "its array is of type complex128"),
         ({"votes": VOTES, "index": np.arange(3)}, r"its array `index` has shape \(3,\)"),
         ({"votes": VOTES, "index": np.arange(4.0)}, "its array `index` has shape .* and type float64"),

@@ -1,7 +1,7 @@
 """`visionlib compare`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -9,29 +9,26 @@ from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.cli.pictures import check_picture_path, save_picture
 from visionlib.runs import check_file_place
 
-if TYPE_CHECKING:
-    from visionlib.evaluation.comparison.comparison import Comparison
-
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Two or more run folders, tested on the same images.")],
     mirror: Annotated[
-        bool, typer.Option("--mirror", help="Compare with the logits of the mirror images averaged in.")
+        bool, typer.Option("--mirror", help="Average the logits with those of the mirror images.")
     ] = False,
     against_first: Annotated[
         bool, typer.Option("--against-first", help="Test each run against the first alone, instead of every pair.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap's draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     picture: Annotated[
         Path | None, typer.Option(help="Draw the differences class by class, as PNG or SVG by the name.")
     ] = None,
     gallery: Annotated[
         Path | None,
-        typer.Option(help="Draw images that one gets right and the other wrong, as PNG or SVG by the name."),
+        typer.Option(help="Draw images that only one run classifies correctly, as PNG or SVG by the name."),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Images of either way for each pair; for --gallery.")] = 12,
+    count: Annotated[int, typer.Option(min=1, help="Images per pair and direction; for --gallery.")] = 12,
     csv: Annotated[
-        Path | None, typer.Option(help="Write all images that one gets right and the other wrong, as a CSV file.")
+        Path | None, typer.Option(help="Write all images that only one run classifies correctly, as a CSV file.")
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Where the runs' data lies now, if it has moved; for --gallery.")
@@ -39,7 +36,7 @@ def compare(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Tell whether runs are really different, by what they say of the same test images.
+    """Test whether runs differ, by their predictions of the same test images.
 
     Example: visionlib compare runs/first runs/second --picture differences.png
     """
@@ -54,7 +51,17 @@ def compare(
         check_file_place(csv)
     comparison = compare_runs(runs, mirror=mirror, against_first=against_first, seed=seed)
     if picture is not None or gallery is not None:
-        _draw(comparison, runs[0], picture, gallery, count=count, dataset=dataset)
+        from visionlib.evaluation.pictures.comparison import describe_comparison, draw_differences, draw_differing
+        from visionlib.inference.predictions import load_predictions
+
+        description = describe_comparison(comparison)
+        if picture is not None:
+            save_picture(draw_differences(comparison), picture, description)
+            log(f"picture: {picture}")
+        if gallery is not None:
+            images = load_predictions(runs[0]).load_images(dataset).images
+            save_picture(draw_differing(comparison, images, count=count), gallery, description)
+            log(f"picture: {gallery}")
     if csv is not None:
         write_differing(comparison, csv)
         log(f"images they differ on: {csv}")
@@ -65,19 +72,3 @@ def compare(
         from visionlib.cli.tables import print_tables
 
         print_tables(*tabulate_comparison(comparison))
-
-
-def _draw(
-    comparison: "Comparison", run: Path, picture: Path | None, gallery: Path | None, *, count: int, dataset: str | None
-) -> None:
-    from visionlib.evaluation.pictures.comparison import describe_comparison, draw_differences, draw_differing
-    from visionlib.inference.predictions import load_predictions
-
-    description = describe_comparison(comparison)
-    if picture is not None:
-        save_picture(draw_differences(comparison), picture, description)
-        log(f"picture: {picture}")
-    if gallery is not None:
-        split = load_predictions(run).load_images(dataset)
-        save_picture(draw_differing(comparison, split.images, count=count), gallery, description)
-        log(f"picture: {gallery}")

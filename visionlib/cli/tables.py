@@ -7,7 +7,7 @@ from rich.text import Text
 
 from visionlib.data import Dataset
 from visionlib.evaluation import Evaluation
-from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pairs, overall_figures, overall_row
+from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pairs, overall_measures, overall_row
 from visionlib.inspection import DatasetInspection, Duplicates
 from visionlib.summary.effective import EffectiveField
 
@@ -41,7 +41,7 @@ def tabulate_evaluation(evaluation: Evaluation) -> tuple[RenderableType, ...]:
     figures.add_column(no_wrap=True)
     figures.add_column(justify="right", no_wrap=True)
     figures.add_column(style="dim")
-    for figure in overall_figures(evaluation):
+    for figure in overall_measures(evaluation):
         figures.add_row(figure.name, figure.value, Text(figure.meaning))
     pairs = Table.grid(padding=(0, 2, 0, 0))
     for rank, line in enumerate(confused_pairs(evaluation)):

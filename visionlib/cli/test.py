@@ -10,23 +10,23 @@ from visionlib.cli.pictures import make_picture_folder, save_evaluation_pictures
 
 
 def test(
-    run: Annotated[Path, typer.Argument(help="A run folder that `visionlib train` has made.")],
+    run: Annotated[Path, typer.Argument(help="A run folder of `visionlib train`.")],
     dataset: Annotated[
-        str | None, typer.Option(help="Where the run's data lies now, if it has moved; it must be the same.")
+        str | None, typer.Option(help="Where the run's data lies now, if it has moved; it must be the same data.")
     ] = None,
     predict: Annotated[
-        bool, typer.Option("--predict", help="Predict anew instead of using the run's kept predictions.")
+        bool, typer.Option("--predict", help="Predict again instead of using the stored predictions.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time when predicting.")] = 250,
-    device: Annotated[str, typer.Option(help="What to predict on: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass when predicting.")] = 250,
+    device: Annotated[str, typer.Option(help="Device to predict on: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     pictures: Annotated[
         Path | None,
-        typer.Option(help="Folder to save pictures in, each as PNG and SVG; it is made if absent.", show_default=False),
+        typer.Option(help="Folder for pictures, each as PNG and SVG; it is made if absent.", show_default=False),
     ] = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Report what a run gets right on its test images, overall and per class, with intervals.
+    """Evaluate a run on its test images: accuracy overall and per class with intervals, calibration, confusion.
 
     Example: visionlib test runs/first --pictures runs/first/pictures
     """

@@ -1,4 +1,4 @@
-"""Measures of a trained network, with n and interval."""
+"""Measures of a trained network on a split, each with its n and interval; and comparison of runs."""
 
 from visionlib.evaluation.calibration import Calibration as Calibration
 from visionlib.evaluation.class_scores import ClassScore as ClassScore
@@ -9,11 +9,11 @@ from visionlib.evaluation.confusion import ConfusionMatrix as ConfusionMatrix
 from visionlib.evaluation.coverage import RiskCoverage as RiskCoverage
 from visionlib.evaluation.effective_fields import EffectiveFields as EffectiveFields
 from visionlib.evaluation.effective_fields import measure_effective_fields as measure_effective_fields
+from visionlib.evaluation.evaluate import evaluate as evaluate
+from visionlib.evaluation.evaluate import evaluate_model as evaluate_model
+from visionlib.evaluation.evaluate import evaluate_run as evaluate_run
 from visionlib.evaluation.evaluation import Evaluation as Evaluation
 from visionlib.evaluation.evaluation import load_evaluation as load_evaluation
-from visionlib.evaluation.from_model import evaluate_model as evaluate_model
-from visionlib.evaluation.from_run import evaluate as evaluate
-from visionlib.evaluation.from_run import evaluate_run as evaluate_run
 from visionlib.evaluation.intervals import wilson_interval as wilson_interval
 from visionlib.evaluation.mistakes import Mistakes as Mistakes
 from visionlib.evaluation.mistakes import find_mistakes as find_mistakes

@@ -1,4 +1,4 @@
-"""Whether a network is right as often as it says: log-likelihood, Brier score, calibration error, reliability curve.
+"""Calibration of a network's probabilities: log-likelihood, Brier score, calibration error, reliability curve.
 
 Source: Guo et al. 2017, arXiv:1706.04599; Brier 1950, Monthly Weather Review 78.
 """
@@ -12,20 +12,20 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from visionlib.evaluation.intervals import Interval, wilson_interval
+from visionlib.evaluation.intervals import Interval, as_list, wilson_interval
 
 BINS = 15
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The images whose confidence lies above `lowest`, and up to `highest`.
+    """The images whose confidence lies above `lowest` and not above `highest`.
 
     Attributes:
-        lowest: lower edge, outside of the bin.
-        highest: upper edge, inside of the bin: a confidence of exactly 1 is in the last one.
-        n: how many images.
-        correct: how many of them were right.
+        lowest: lower edge, excluded.
+        highest: upper edge, included: a confidence of exactly 1 is in the last bin.
+        n: number of images.
+        correct: number of correct predictions.
         mean_confidence: mean probability of the predicted class; None for no images.
     """
 
@@ -37,7 +37,7 @@ class ReliabilityBin:
 
     @property
     def accuracy(self) -> float | None:
-        """Share that is right; None for no images."""
+        """Fraction of correct predictions; None for no images."""
         return self.correct / self.n if self.n else None
 
     @property
@@ -47,11 +47,11 @@ class ReliabilityBin:
 
     @property
     def gap(self) -> float | None:
-        """Mean confidence less accuracy: above 0 where the network claims too much; None for no images."""
+        """Mean confidence minus accuracy: above 0 for an overconfident network; None for no images."""
         return None if self.mean_confidence is None else self.mean_confidence - self.correct / self.n
 
     def to_dict(self) -> dict[str, Any]:
-        """Give every number as plain values for JSON."""
+        """Return every number as plain values for JSON."""
         return {
             "lowest": self.lowest,
             "highest": self.highest,
@@ -59,18 +59,18 @@ class ReliabilityBin:
             "correct": self.correct,
             "mean_confidence": self.mean_confidence,
             "accuracy": self.accuracy,
-            "confidence_interval": self.confidence_interval and list(self.confidence_interval),
+            "confidence_interval": as_list(self.confidence_interval),
         }
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a network's probabilities are worth.
+    """Measures of a network's probabilities.
 
     Attributes:
-        loss: cross-entropy in nats as the mean over images, which is the negative log-likelihood; None for no images.
+        loss: cross-entropy in nats, the mean over images: the negative log-likelihood; None for no images.
         brier_score: mean over images of the squared differences between probabilities and truth, summed over the
-            classes: 0 for certainty that is right, 2 for certainty that is wrong; None for no images.
+            classes: 0 if certain and correct, 2 if certain and wrong; None for no images.
         bins: fifteen of equal width, from 0 to 1, by the probability of the predicted class.
     """
 
@@ -80,7 +80,7 @@ class Calibration:
 
     @property
     def n(self) -> int:
-        """Images that were measured."""
+        """Number of images."""
         return sum(entry.n for entry in self.bins)
 
     @property
@@ -90,11 +90,11 @@ class Calibration:
 
     @property
     def ece(self) -> float | None:
-        """Expected calibration error: distance of accuracy and mean confidence in a bin, averaged over the images."""
+        """Expected calibration error: distance of accuracy and mean confidence in a bin, averaged over images."""
         return self._average([None if entry.gap is None else abs(entry.gap) for entry in self.bins])
 
     def to_dict(self) -> dict[str, Any]:
-        """Give every number as plain values for JSON, but the loss, which is told elsewhere."""
+        """Return every number as plain values for JSON, without the loss, which `Evaluation` has."""
         return {
             "ece": self.ece,
             "brier_score": self.brier_score,
@@ -103,20 +103,20 @@ class Calibration:
             "reliability": [entry.to_dict() for entry in self.bins],
         }
 
-    def _average(self, figures: list[float | None]) -> float | None:
-        weighed = [figure * entry.n for figure, entry in zip(figures, self.bins, strict=True) if figure is not None]
-        return math.fsum(weighed) / self.n if self.n else None
+    def _average(self, values: list[float | None]) -> float | None:
+        weighted = [value * entry.n for value, entry in zip(values, self.bins, strict=True) if value is not None]
+        return math.fsum(weighted) / self.n if self.n else None
 
 
 def find_confidences(logits: Float64[Tensor, "n k"]) -> Float64[Tensor, "n"]:
-    """Give the probability of each image's predicted class."""
+    """Return the probability of each image's predicted class."""
     return logits.log_softmax(1).amax(1).exp()
 
 
 def measure_calibration(logits: Float64[Tensor, "n k"], labels: Int64[Tensor, "n"]) -> Calibration:
-    """Measure what probabilities are worth.
+    """Measure the calibration of the softmax of logits.
 
-    Sums are exact, so that nothing depends on the order of the images.
+    Sums are exact, so the order of the images does not matter.
 
     Args:
         logits: of the images.
@@ -125,26 +125,26 @@ def measure_calibration(logits: Float64[Tensor, "n k"], labels: Int64[Tensor, "n
     log_probabilities = logits.log_softmax(1)
     own = labels[:, None]
     losses = -log_probabilities.gather(1, own)[:, 0]
-    misses = log_probabilities.exp_().scatter_add_(1, own, torch.full(own.shape, -1.0, dtype=torch.float64))
+    errors = log_probabilities.exp_().scatter_add_(1, own, torch.full(own.shape, -1.0, dtype=torch.float64))
     return Calibration(
         loss=_mean(losses),
-        brier_score=_mean(misses.square_().sum(1)),
+        brier_score=_mean(errors.square_().sum(1)),
         bins=_fill_bins(find_confidences(logits).numpy(), (logits.argmax(1) == labels).numpy()),
     )
 
 
-def _fill_bins(confidences: Float64[np.ndarray, "n"], is_right: Bool[np.ndarray, "n"]) -> tuple[ReliabilityBin, ...]:
+def _fill_bins(confidences: Float64[np.ndarray, "n"], is_correct: Bool[np.ndarray, "n"]) -> tuple[ReliabilityBin, ...]:
     edges = np.linspace(0, 1, BINS + 1)
-    places = np.searchsorted(edges[1:], confidences)
+    numbers = np.searchsorted(edges[1:], confidences)
     bins = []
-    for place in range(BINS):
-        is_inside = places == place
+    for number in range(BINS):
+        is_inside = numbers == number
         n = int(is_inside.sum())
         mean = math.fsum(confidences[is_inside].tolist()) / n if n else None
-        correct = int(is_right[is_inside].sum())
-        bins.append(ReliabilityBin(float(edges[place]), float(edges[place + 1]), n, correct, mean))
+        correct = int(is_correct[is_inside].sum())
+        bins.append(ReliabilityBin(float(edges[number]), float(edges[number + 1]), n, correct, mean))
     return tuple(bins)
 
 
-def _mean(figures: Float64[Tensor, "n"]) -> float | None:
-    return math.fsum(figures.tolist()) / len(figures) if len(figures) else None
+def _mean(values: Float64[Tensor, "n"]) -> float | None:
+    return math.fsum(values.tolist()) / len(values) if len(values) else None

@@ -1,21 +1,21 @@
-"""What a network's predictions are worth class by class: recall, precision and F1, out of three counts."""
+"""Recall, precision and F1 of a class."""
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
-from visionlib.evaluation.intervals import Interval, wilson_interval
+from visionlib.evaluation.intervals import Interval, as_list, wilson_interval
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How often images of one class are recognised, and how often its name is rightly given.
+    """The counts of one class, and the scores that follow from them.
 
     Attributes:
-        name: the class.
-        n: how many images of it there are.
-        correct: how many of them were recognised.
-        predicted: how many images were taken for it, rightly or not.
+        name: of the class.
+        n: number of its images.
+        correct: number of its images that are predicted as it.
+        predicted: number of all images that are predicted as it.
     """
 
     name: str
@@ -25,7 +25,7 @@ class ClassScore:
 
     @property
     def accuracy(self) -> float | None:
-        """Recall: share of the class's images that are recognised; None for a class without images."""
+        """Recall: fraction of the class's images that are predicted as it; None for a class without images."""
         return self.correct / self.n if self.n else None
 
     @property
@@ -35,45 +35,45 @@ class ClassScore:
 
     @property
     def precision(self) -> float | None:
-        """Share of what is taken for the class that is of it; None if nothing is taken for it."""
+        """Fraction of the images predicted as the class that belong to it; None if there are none."""
         return self.correct / self.predicted if self.predicted else None
 
     @property
     def precision_interval(self) -> Interval | None:
-        """95 % Wilson interval of the precision; None if nothing is taken for the class."""
+        """95 % Wilson interval of the precision; None if none is predicted as the class."""
         return wilson_interval(self.correct, self.predicted)
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of recall and precision, 0 for a class never rightly named; None for one without images."""
+        """Harmonic mean of recall and precision, 0 without correct predictions; None for a class without images."""
         return 2 * self.correct / (self.n + self.predicted) if self.n else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give every number as plain values for JSON."""
+        """Return every number as plain values for JSON."""
         return {
             "class": self.name,
             "accuracy": self.accuracy,
-            "confidence_interval": self.confidence_interval and list(self.confidence_interval),
+            "confidence_interval": as_list(self.confidence_interval),
             "n": self.n,
             "correct": self.correct,
             "predicted": self.predicted,
             "recall": self.accuracy,
             "precision": self.precision,
-            "precision_interval": self.precision_interval and list(self.precision_interval),
+            "precision_interval": as_list(self.precision_interval),
             "f1": self.f1,
         }
 
 
 def average_accuracy(scores: tuple[ClassScore, ...]) -> float | None:
-    """Balanced accuracy: the mean of the recalls of those classes that have images; None if none has."""
+    """Balanced accuracy: mean recall of the classes that have images; None if none has."""
     return _mean([score.accuracy for score in scores])
 
 
 def average_f1(scores: tuple[ClassScore, ...]) -> float | None:
-    """Macro F1: the mean of the F1 of those classes that have images; None if none has."""
+    """Macro F1: mean F1 of the classes that have images; None if none has."""
     return _mean([score.f1 for score in scores])
 
 
-def _mean(shares: list[float | None]) -> float | None:
-    known = [share for share in shares if share is not None]
+def _mean(scores: list[float | None]) -> float | None:
+    known = [score for score in scores if score is not None]
     return math.fsum(known) / len(known) if known else None

@@ -1,4 +1,4 @@
-"""Which class is taken for which, and how often."""
+"""The confusion matrix, and the pairs of classes that are confused most."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +13,13 @@ from visionlib.evaluation.intervals import Interval, wilson_interval
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """Images of one class that were taken for another one.
+    """The images of one class that are predicted as another.
 
     Attributes:
-        true: the class that they are of.
-        predicted: the class that they were taken for.
-        count: how many there are.
-        n: how many images of the true class there are.
+        true: their class.
+        predicted: the predicted class.
+        count: number of these images.
+        n: number of images of the true class.
     """
 
     true: str
@@ -29,18 +29,18 @@ class ConfusedPair:
 
     @property
     def share(self) -> float:
-        """How many of the true class's images they are, as a fraction."""
+        """Fraction of the true class's images."""
         return self.count / self.n
 
     @property
     def confidence_interval(self) -> Interval:
-        """95 % Wilson interval of the share."""
+        """95 % Wilson interval of `share`."""
         interval = wilson_interval(self.count, self.n)
         assert interval is not None
         return interval
 
     def to_dict(self) -> dict[str, Any]:
-        """Give every number as plain values for JSON."""
+        """Return every number as plain values for JSON."""
         return {
             "class": self.true,
             "predicted": self.predicted,
@@ -53,10 +53,10 @@ class ConfusedPair:
 
 @dataclass(frozen=True, eq=False)
 class ConfusionMatrix:
-    """How many images of each class were taken for each class.
+    """The number of images for each pair of true and predicted class.
 
     Attributes:
-        counts: a row for each true class, a column for each predicted one.
+        counts: a row for each true class, a column for each predicted class.
         classes: their names, in the order of rows and columns.
     """
 
@@ -74,18 +74,18 @@ class ConfusionMatrix:
         return hash((self.classes, tuple(self.counts.diagonal().tolist())))
 
     def normalize_rows(self) -> tuple[tuple[float, ...] | None, ...]:
-        """Give each row as shares of its class's images; None for a class without images."""
+        """Return each row as fractions of its class's images; None for a class without images."""
         rows = self.counts.tolist()
         return tuple(tuple(count / sum(row) for count in row) if any(row) else None for row in rows)
 
     def find_confused_pairs(self, most: int | None = None) -> tuple[ConfusedPair, ...]:
-        """Give the pairs of classes that were confused, the most frequent ones first.
+        """Return the confused pairs of classes, the most frequent first.
 
-        Of equally frequent ones that of the smaller class comes first, since it is the larger share of it; then the
-        order of the classes decides, of the true one before the predicted one.
+        Of equally frequent pairs the one whose true class is smaller comes first, since it is a larger fraction; then
+        the order of the true classes decides, then that of the predicted ones.
 
         Args:
-            most: how many pairs at most; None gives all.
+            most: maximum number of pairs; None returns all.
         """
         mistakes = self.counts - torch.diag(self.counts.diagonal())
         totals = self.counts.sum(1).tolist()
@@ -100,12 +100,12 @@ class ConfusionMatrix:
 def count_confusions(
     labels: Int64[Tensor, "n"], predicted: Int64[Tensor, "n"], classes: tuple[str, ...]
 ) -> ConfusionMatrix:
-    """Count which class was taken for which.
+    """Count the images for each pair of true and predicted class.
 
     Args:
         labels: true classes, as positions in `classes`.
         predicted: predicted classes, likewise.
-        classes: all names, of classes without images too.
+        classes: all names, also of classes without images.
     """
     positions = np.arange(len(classes))
     counts = np.zeros((len(classes), len(classes)), dtype=np.int64)

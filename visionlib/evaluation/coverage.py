@@ -1,4 +1,4 @@
-"""What could be gained by leaving out the images that a network is least sure of: risk over coverage.
+"""Risk over coverage: the error rate if only images of high confidence are answered.
 
 Source: Geifman and El-Yaniv 2017, arXiv:1705.08500; the area: Geifman et al. 2018, arXiv:1805.08206.
 """
@@ -18,13 +18,13 @@ _POINTS = 100
 
 @dataclass(frozen=True)
 class CoveragePoint:
-    """What is left if only images of at least so much confidence are answered.
+    """The images of at least a certain confidence, which alone are answered.
 
     Attributes:
-        confidence: the least probability of the predicted class that is answered.
-        n: how many images are.
-        wrong: how many of them are wrong.
-        total: how many images there are in all.
+        confidence: lowest probability of the predicted class that is answered.
+        n: number of answered images.
+        wrong: number of wrong answers.
+        total: number of all images.
     """
 
     confidence: float
@@ -34,12 +34,12 @@ class CoveragePoint:
 
     @property
     def coverage(self) -> float:
-        """Share of all images that are answered."""
+        """Fraction of all images that are answered."""
         return self.n / self.total
 
     @property
     def risk(self) -> float:
-        """Share of the answered images that are wrong."""
+        """Fraction of the answers that are wrong."""
         return self.wrong / self.n
 
     @property
@@ -50,7 +50,7 @@ class CoveragePoint:
         return interval
 
     def to_dict(self) -> dict[str, Any]:
-        """Give every number as plain values for JSON."""
+        """Return every number as plain values for JSON."""
         return {
             "coverage": self.coverage,
             "risk": self.risk,
@@ -63,14 +63,14 @@ class CoveragePoint:
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """How the share of wrong answers falls as images of low confidence are left out.
+    """The risk as a function of the coverage.
 
     Attributes:
-        points: at most a hundred of the curve, from few images to all: the first at each whole percent of coverage that
-            a least confidence can select, as images of equal confidence are answered all or not at all.
-        area: mean of the risk over the coverages 1/n, 2/n ... 1; within images of equal confidence the wrong ones count
-            as spread evenly. None for no images.
-        best_area: the area if the wrong images had the lowest confidences, which is the least it can be.
+        points: at most a hundred, in order of coverage: the first at or above each whole percent. Images of equal
+            confidence are answered all or not at all.
+        area: mean risk over the coverages 1/n, 2/n ... 1; among images of equal confidence the wrong ones count as
+            evenly spread. None for no images.
+        best_area: the smallest area possible: wrong images have the lowest confidences.
     """
 
     points: tuple[CoveragePoint, ...]
@@ -78,11 +78,11 @@ class RiskCoverage:
     best_area: float | None
 
     def at(self, coverage: float) -> CoveragePoint | None:
-        """Give the first point that answers at least this share of the images; None for no images."""
+        """Return the first point of at least this coverage; None for no images."""
         return next((point for point in self.points if point.coverage >= coverage), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give every number as plain values for JSON."""
+        """Return every number as plain values for JSON."""
         return {
             "area": self.area,
             "best_area": self.best_area,
@@ -90,12 +90,12 @@ class RiskCoverage:
         }
 
 
-def measure_risk_coverage(confidences: Float64[Tensor, "n"], is_right: Bool[Tensor, "n"]) -> RiskCoverage:
+def measure_risk_coverage(confidences: Float64[Tensor, "n"], is_correct: Bool[Tensor, "n"]) -> RiskCoverage:
     """Measure risk over coverage.
 
     Args:
-        confidences: probability of the predicted class, of each image.
-        is_right: whether the prediction is.
+        confidences: probability of the predicted class, per image.
+        is_correct: whether the prediction is correct, per image.
     """
     total = len(confidences)
     if not total:
@@ -103,23 +103,23 @@ def measure_risk_coverage(confidences: Float64[Tensor, "n"], is_right: Bool[Tens
     values, counts = np.unique(-confidences.numpy(), return_counts=True)
     order = np.argsort(-confidences.numpy(), kind="stable")
     ends = counts.cumsum()
-    wrong = (~is_right.numpy()[order]).cumsum()[ends - 1]
+    wrong = (~is_correct.numpy()[order]).cumsum()[ends - 1]
     return RiskCoverage(
         points=_choose_points(-values, ends, wrong, total),
         area=_area(np.interp(np.arange(1, total + 1), [0, *ends], [0, *wrong])),
-        best_area=_area(np.maximum(np.arange(1, total + 1) - int(is_right.sum()), 0)),
+        best_area=_area(np.maximum(np.arange(1, total + 1) - int(is_correct.sum()), 0)),
     )
 
 
 def _choose_points(
     values: Float64[np.ndarray, "g"], ends: np.ndarray, wrong: np.ndarray, total: int
 ) -> tuple[CoveragePoint, ...]:
-    """Choose the first group of equal confidence that ends at each percent or after it."""
+    """Choose the first group of equal confidence that ends at or after each percent of coverage."""
     wanted = np.ceil(np.arange(1, _POINTS + 1) * total / _POINTS)
     chosen = np.unique(np.searchsorted(ends, wanted))
     return tuple(CoveragePoint(float(values[g]), int(ends[g]), int(wrong[g]), total) for g in chosen)
 
 
 def _area(wrong: np.ndarray) -> float:
-    """Average the risk over all coverages, out of the number of wrong images among the first 1, 2 ... n."""
+    """Average the risk over all coverages, from the number of wrong images among the first 1, 2 ... n."""
     return math.fsum((wrong / np.arange(1, len(wrong) + 1)).tolist()) / len(wrong)

@@ -1,4 +1,4 @@
-"""What a trained network really looks at, beside what it looked at before it was trained."""
+"""The effective receptive field of a run's layer, before and after training."""
 
 import os
 from dataclasses import dataclass
@@ -14,19 +14,21 @@ from visionlib.errors import ConfigError
 from visionlib.inference.preprocessing import prepare_inputs
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import load_model
-from visionlib.models import build_model
 from visionlib.runs import Run, open_run, read_json
 from visionlib.summary.effective import EffectiveField, effective_field
+from visionlib.training import TrainConfig
+from visionlib.training.initialization import initialize_model
+from visionlib.training.job import choose_training_compute, make_job
 
 
 @dataclass(frozen=True, eq=False)
 class EffectiveFields:
-    """The effective field of a run's layer before and after training, on the same images.
+    """The effective receptive field of a run's layer before and after training, on the same images.
 
     Attributes:
-        before: with the weights that the training began from.
+        before: with the initial weights of the training.
         after: with the run's weights.
-        image: one of the images, as large as the network takes it in.
+        image: one of the images, at the network's input size.
     """
 
     before: EffectiveField
@@ -34,7 +36,7 @@ class EffectiveFields:
     image: UInt8[Tensor, "c h w"]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the figures for JSON, without the maps."""
+        """Return the numbers for JSON, without the maps."""
         return {"before": self.before.to_dict(), "after": self.after.to_dict()}
 
 
@@ -50,7 +52,7 @@ def measure_effective_fields(
     Args:
         run: a finished run, or its folder.
         n: images to average over; fewer if the split has fewer.
-        layer: name of a module; by default the last one that still has a map of positions.
+        layer: name of a module; by default the last one whose output is a spatial map.
         dataset: where the run's data lies now, if it has moved since.
     Raises:
         ConfigError: if n is below 1.
@@ -62,10 +64,15 @@ def measure_effective_fields(
         raise ConfigError("n", f"{n} is out of range", "it must be at least 1")
     run = run if isinstance(run, Run) else open_run(run)
     trained, record = load_model(run)
-    images = load_run_data(run, dataset).test.images[:n]
+    source = load_run_data(run, dataset)
+    images = source.test.images[:n]
     inputs = prepare_inputs(images, record.mean, record.std, record.input_size[0])
-    seed = int(read_json(run.config)["config"]["seed"])
-    untrained = build_model(record.model, classes=len(record.classes), channels=record.channels, seed=seed)
+    # Hardware and acceleration of the training do not matter for the initial weights, and may be absent here.
+    config = TrainConfig.from_dict(read_json(run.config)["config"])
+    config = config.replace(device="cpu", precision="fp32", kernels="off", compile=False)
+    job, _ = make_job(source, config, choose_training_compute(config))
+    untrained = job.build_model()
+    initialize_model(untrained, job)
     after = effective_field(trained, inputs, layer)
     plain = prepare_inputs(images[:1], (0.0,) * record.channels, (1.0,) * record.channels, record.input_size[0])
     image = (plain[0] * 255).round().to(torch.uint8)

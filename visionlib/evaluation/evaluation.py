@@ -1,4 +1,4 @@
-"""`Evaluation`: what a network's predictions are worth on a split, each figure with its n, and nothing hidden."""
+"""`Evaluation`: every measure of a network's predictions on a split, each with its n; and its record in a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from visionlib.evaluation.calibration import Calibration, ReliabilityBin
 from visionlib.evaluation.class_scores import ClassScore, average_accuracy, average_f1
 from visionlib.evaluation.confusion import ConfusionMatrix
 from visionlib.evaluation.coverage import CoveragePoint, RiskCoverage
-from visionlib.evaluation.intervals import CONFIDENCE, Interval, wilson_interval
+from visionlib.evaluation.intervals import CONFIDENCE, Interval, as_list, wilson_interval
 from visionlib.evaluation.temperature import TemperatureScaling
 from visionlib.inference.predictions import load_predictions
 from visionlib.inference.trained_model import load_record
@@ -23,28 +23,28 @@ _PAIRS = 20
 _COMMAND = "visionlib test"
 _REMEDY = f"make it again with `{_COMMAND}`"
 DEFINITIONS = {
-    "accuracy": "share of the images whose largest logit is that of their class; of equal logits the first one counts",
-    "confidence_interval": "95 % Wilson score interval of the share beside it, for images drawn at random",
+    "accuracy": "fraction of images whose largest logit is that of their class; of equal logits the first one counts",
+    "confidence_interval": "95 % Wilson score interval of the fraction beside it, for images drawn at random",
     "loss": "cross-entropy in nats without label smoothing, the mean over images; it is the negative log-likelihood",
-    "mirror_accuracy": "accuracy with the logits of each image and of its mirror image averaged; every other figure is "
-    "of the image as it is",
-    "top5_accuracy": "share of the images whose class is among the five largest logits; null for fewer than 6 classes",
+    "mirror_accuracy": "accuracy with the logits of each image and of its mirror image averaged; every other "
+    "measure is of the image alone",
+    "top5_accuracy": "fraction of images whose class is among the five largest logits; null for fewer than 6 classes",
     "balanced_accuracy": "mean of the accuracies of the classes that have images",
     "macro_f1": "mean of the F1 of the classes that have images",
-    "per_class.accuracy": "recall: share of the class's images that are recognized; null without images",
-    "per_class.recall": "the same figure as accuracy, by its other name",
-    "per_class.precision": "share of the images taken for the class that are of it; null if none is",
+    "per_class.accuracy": "recall: fraction of the class's images that are predicted as it; null without images",
+    "per_class.recall": "the same number as accuracy, by its other name",
+    "per_class.precision": "fraction of the images predicted as the class that belong to it; null if none is",
     "per_class.f1": "2 correct / (n + predicted), the harmonic mean of recall and precision; null without images",
-    "confusion.counts": "a row for each true class, a column for each predicted one, in the order of per_class",
-    "confusion.most_confused": "share of the true class's images; ordered by count, then share, then class",
+    "confusion.counts": "a row for each true class, a column for each predicted class, in the order of per_class",
+    "confusion.most_confused": "fraction of the true class's images; ordered by count, then fraction, then class",
     "calibration.ece": "expected calibration error: 15 bins of equal width by the probability of the predicted class, "
     "each above its lower and up to its upper edge, so that 1 is in the last; distance between accuracy and mean "
     "probability in a bin, averaged over the images",
     "calibration.brier_score": "squared differences between probabilities and truth, summed over the classes, the mean "
     "over images: from 0 to 2",
-    "risk_coverage.curve": "share wrong among images of at least a confidence, the probability of the predicted class",
-    "risk_coverage.area": "mean of the risk over the coverages 1/n to 1; best_area if the wrong images came last",
-    "temperature": "what the logits are divided by for the least loss on images held out of the training images; "
+    "risk_coverage.curve": "error rate of the images of at least a confidence, the probability of the predicted class",
+    "risk_coverage.area": "mean risk over the coverages 1/n to 1; best_area if wrong images had the lowest confidences",
+    "temperature": "the divisor of the logits with the least loss on images held out of the training images; "
     "before and after are of the test images",
 }
 """The definition of each measure; it stands beside the measures in `evaluation.json`."""
@@ -52,16 +52,16 @@ DEFINITIONS = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network's predictions are worth on a split.
+    """The measures of a network's predictions on a split.
 
     Attributes:
-        confusion: which class was taken for which.
-        calibration: whether it is right as often as it says; the loss is in it.
-        coverage: what could be gained by leaving out images that it is not sure of.
-        top5_correct: images whose class is among the five likeliest; None for fewer than six classes.
-        mirror_correct: how many are right with the logits of image and mirror image averaged; None if not asked.
-        temperature: what one number makes of the probabilities; None if it could not be fitted.
-        temperature_note: why there is none, and how to get it; empty if there is one.
+        confusion: confusion matrix.
+        calibration: calibration of the probabilities, and the loss.
+        coverage: error rate if images of low confidence are left out.
+        top5_correct: images whose class is among the five largest logits; None for fewer than six classes.
+        mirror_correct: correct predictions with the logits of image and mirror image averaged; None if not measured.
+        temperature: calibration with a temperature; None if none could be fitted.
+        temperature_note: why there is none, and how to get one; empty if there is one.
     """
 
     confusion: ConfusionMatrix
@@ -81,17 +81,17 @@ class Evaluation:
 
     @property
     def n(self) -> int:
-        """Images scored."""
+        """Number of images."""
         return sum(entry.n for entry in self.per_class)
 
     @property
     def correct(self) -> int:
-        """How many were right."""
+        """Number of correct predictions."""
         return sum(entry.correct for entry in self.per_class)
 
     @property
     def accuracy(self) -> float | None:
-        """Share of all images that are right; None for no images."""
+        """Fraction of correct predictions; None for no images."""
         return self.correct / self.n if self.n else None
 
     @property
@@ -101,54 +101,54 @@ class Evaluation:
 
     @property
     def loss(self) -> float | None:
-        """Cross-entropy in nats, without label smoothing, as the mean over images; None for no images."""
+        """Cross-entropy in nats, without label smoothing, the mean over images; None for no images."""
         return self.calibration.loss
 
     @property
     def mirror_accuracy(self) -> float | None:
-        """Accuracy with mirror averaging; None if not asked, or for no images."""
-        return self._share(self.mirror_correct)
+        """Accuracy with mirror averaging; None if not measured, or for no images."""
+        return self._fraction(self.mirror_correct)
 
     @property
     def mirror_interval(self) -> Interval | None:
-        """95 % Wilson interval of the accuracy with mirror averaging; None if not asked, or for no images."""
+        """95 % Wilson interval of the accuracy with mirror averaging; None if not measured, or for no images."""
         return None if self.mirror_correct is None else wilson_interval(self.mirror_correct, self.n)
 
     @property
     def top5_accuracy(self) -> float | None:
-        """Share of images whose class is among the five likeliest; None for fewer than six classes or no images."""
-        return self._share(self.top5_correct)
+        """Fraction of images whose class is among the five largest logits; None where it is not measured."""
+        return self._fraction(self.top5_correct)
 
     @property
     def top5_interval(self) -> Interval | None:
-        """95 % Wilson interval of the top-5 accuracy; None where there is none."""
+        """95 % Wilson interval of the top-5 accuracy; None where it is not measured."""
         return None if self.top5_correct is None else wilson_interval(self.top5_correct, self.n)
 
     @property
     def balanced_accuracy(self) -> float | None:
-        """Mean of the accuracies of the classes that have images; None for no images."""
+        """Mean accuracy of the classes that have images; None for no images."""
         return average_accuracy(self.per_class)
 
     @property
     def macro_f1(self) -> float | None:
-        """Mean of the F1 of the classes that have images; None for no images."""
+        """Mean F1 of the classes that have images; None for no images."""
         return average_f1(self.per_class)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give every number as plain values for JSON: shares as fractions, None where nothing is known."""
+        """Return every number as plain values for JSON; None where a measure is unknown."""
         pairs = self.confusion.find_confused_pairs(_PAIRS)
         return {
             "accuracy": self.accuracy,
-            "confidence_interval": _as_list(self.confidence_interval),
+            "confidence_interval": as_list(self.confidence_interval),
             "confidence": CONFIDENCE,
             "interval": "wilson",
             "n": self.n,
             "correct": self.correct,
             "loss": self.loss,
             "mirror_accuracy": self.mirror_accuracy,
-            "mirror_confidence_interval": _as_list(self.mirror_interval),
+            "mirror_confidence_interval": as_list(self.mirror_interval),
             "top5_accuracy": self.top5_accuracy,
-            "top5_confidence_interval": _as_list(self.top5_interval),
+            "top5_confidence_interval": as_list(self.top5_interval),
             "balanced_accuracy": self.balanced_accuracy,
             "macro_f1": self.macro_f1,
             "per_class": [entry.to_dict() for entry in self.per_class],
@@ -189,12 +189,12 @@ class Evaluation:
         save_result(run.evaluation, {"split": "test", **hashes, **self.to_dict()})
 
     def _repr_html_(self) -> str:
-        """Show the tables in a notebook."""
+        """Return the tables for a notebook."""
         from visionlib.evaluation.render_html import to_html
 
         return to_html(self)
 
-    def _share(self, correct: int | None) -> float | None:
+    def _fraction(self, correct: int | None) -> float | None:
         return None if correct is None or not self.n else correct / self.n
 
 
@@ -225,7 +225,7 @@ def _parse(fields: Mapping[str, Any]) -> Evaluation:
         confusion=ConfusionMatrix(counts, tuple(str(entry["class"]) for entry in fields["per_class"])),
         calibration=before,
         coverage=RiskCoverage(
-            tuple(CoveragePoint(*(p[name] for name in ("confidence", "n", "wrong")), n) for p in coverage["curve"]),
+            tuple(CoveragePoint(p["confidence"], p["n"], p["wrong"], n) for p in coverage["curve"]),
             coverage["area"],
             coverage["best_area"],
         ),
@@ -244,7 +244,3 @@ def _parse_calibration(fields: Mapping[str, Any], loss: float | None) -> Calibra
 
 def _count(accuracy: float | None, n: int) -> int | None:
     return None if accuracy is None else round(accuracy * n)
-
-
-def _as_list(interval: Interval | None) -> list[float] | None:
-    return None if interval is None else list(interval)

@@ -1,4 +1,4 @@
-"""`find_mistakes`: the images that a network gets wrong, the worst first, those it is sure of apart."""
+"""`find_mistakes`: the images that a network classifies wrong, ranked; confident mistakes can be taken apart."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,22 +25,22 @@ _COLUMNS = (
 class Mistakes:
     """Images whose largest logit is not that of their label, ranked, the worst first.
 
-    Probabilities are the softmax of the logits, as the network gives them: not calibrated.
+    Probabilities are the softmax of the logits, not calibrated.
 
     Attributes:
         classes: class names.
-        n: images scored, right and wrong.
-        logits: what was scored: `plain`, or `mirror-averaged` with the logits of the mirror images.
-        ranked_by: what they are ranked by, the largest first; equal ones in the order of the split.
+        n: number of images scored, correct ones included.
+        logits: `plain`, or `mirror-averaged` with the logits of the mirror images.
+        ranked_by: the measure that they are ranked by, largest first; ties in the order of the split.
         confident_from: probability of the predicted class from which a mistake counts as confident.
         positions: of the images in the split.
-        index: what the images are called for good, their positions in the source.
+        index: stable image ids, their positions in the source.
         labels: true classes.
         predicted: predicted classes.
         true_probability: of the true class.
         confidence: probability of the predicted class.
         loss: cross-entropy in nats, the negative logarithm of `true_probability`.
-        margin: `confidence` minus `true_probability`, how far the true class lies behind.
+        margin: `confidence` minus `true_probability`.
     """
 
     classes: tuple[str, ...]
@@ -62,30 +62,30 @@ class Mistakes:
 
     @property
     def is_confident(self) -> Bool[Tensor, "m"]:
-        """Whether each mistake is a confident one."""
+        """Whether each mistake is confident."""
         return self.confidence >= self.confident_from
 
     @property
     def confident(self) -> "Mistakes":
-        """The confident mistakes alone, in the same order."""
+        """The confident mistakes, in the same order."""
         return self.take(self.is_confident.nonzero().flatten())
 
     @property
     def unsure(self) -> "Mistakes":
-        """All others, in the same order."""
+        """The other mistakes, in the same order."""
         return self.take((~self.is_confident).nonzero().flatten())
 
     def take(self, ranks: Int64[Tensor, "k"]) -> "Mistakes":
-        """Give some of them, by their places in the ranking."""
+        """Select mistakes by their positions in the ranking."""
         fields = ("positions", "index", "labels", "predicted", "true_probability", "confidence", "loss", "margin")
         return replace(self, **{name: getattr(self, name)[ranks] for name in fields})
 
     def first(self, count: int) -> "Mistakes":
-        """Give the first `count`, or as many as there are."""
+        """Select the first `count`, or all if there are fewer."""
         return self.take(torch.arange(min(count, len(self))))
 
     def rank(self, by: Ranking) -> "Mistakes":
-        """Give the same mistakes ranked by another figure.
+        """Rank the same mistakes by another measure.
 
         Raises:
             ConfigError: if there is no such ranking.
@@ -93,11 +93,11 @@ class Mistakes:
         if by not in get_args(Ranking):
             raise ConfigError("by", f"{by!r} is no ranking", f"choose from {', '.join(get_args(Ranking))}")
         in_order = self.take(self.positions.argsort())
-        figure: Tensor = getattr(in_order, by)
-        return replace(in_order.take(figure.argsort(descending=True, stable=True)), ranked_by=by)
+        measure: Tensor = getattr(in_order, by)
+        return replace(in_order.take(measure.argsort(descending=True, stable=True)), ranked_by=by)
 
     def records(self) -> list[dict[str, Any]]:
-        """Give one record for each, in their order, with class names."""
+        """Return one record for each, in their order, with class names."""
         return [
             {
                 "position": position,
@@ -125,7 +125,7 @@ class Mistakes:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as plain values for JSON."""
+        """Return everything as plain values for JSON."""
         return {
             "n": self.n,
             "wrong": len(self),
@@ -147,16 +147,15 @@ def find_mistakes(
     confident_from: float = CONFIDENT_FROM,
     mirror: bool = False,
 ) -> Mistakes:
-    """Find the images that are predicted wrong, and rank them.
+    """Find and rank the images whose prediction is wrong.
 
     Args:
         predictions: of the split; the largest logit is the prediction, the first of equals.
         labels: positions in `classes`.
-        classes: as many names as logits have columns.
-        index: what the images are called for good; by default their positions.
-        by: what to rank by, the largest first: `loss` finds what costs most, `margin` how far the true class lies
-            behind, `confidence` what the network is surest of.
-        confident_from: probability from which a mistake counts as confident; above 0, at most 1.
+        classes: a name for each column of the logits.
+        index: stable image ids; by default the positions in the split.
+        by: the measure to rank by, largest first.
+        confident_from: probability of the predicted class from which a mistake counts as confident; in ]0, 1].
         mirror: average the logits with those of the mirror images.
     Raises:
         ConfigError: if the threshold is out of range, or there is no such ranking.
@@ -164,15 +163,15 @@ def find_mistakes(
     """
     if not 0 < confident_from <= 1:
         raise ConfigError("confident", f"{confident_from} is out of range", "it must be above 0 and at most 1")
-    for part in (predictions.logits, predictions.mirror_logits):
-        check_predictions(part, labels, classes)
+    for logits in (predictions.logits, predictions.mirror_logits):
+        check_predictions(logits, labels, classes)
     logits, kind = predictions.choose_logits(is_mirrored=mirror)
     positions = (logits.argmax(1) != labels).nonzero().flatten()
-    logarithms = logits[positions].log_softmax(1)
-    wrong_labels, predicted = labels[positions], logits[positions].argmax(1)
-    logarithm_of_true = logarithms.gather(1, wrong_labels[:, None])[:, 0]
-    true_probability = logarithm_of_true.exp()
-    confidence = logarithms.gather(1, predicted[:, None])[:, 0].exp()
+    log_probabilities = logits[positions].log_softmax(1)
+    true, predicted = labels[positions], logits[positions].argmax(1)
+    loss = -log_probabilities.gather(1, true[:, None])[:, 0]
+    true_probability = (-loss).exp()
+    confidence = log_probabilities.gather(1, predicted[:, None])[:, 0].exp()
     return Mistakes(
         classes=classes,
         n=len(labels),
@@ -181,27 +180,27 @@ def find_mistakes(
         confident_from=confident_from,
         positions=positions,
         index=positions if index is None else index[positions],
-        labels=wrong_labels,
+        labels=true,
         predicted=predicted,
         true_probability=true_probability,
         confidence=confidence,
-        loss=-logarithm_of_true,
+        loss=loss,
         margin=confidence - true_probability,
     ).rank(by)
 
 
-def write_mistakes(mistakes: Mistakes, path: Path, *, beside: Sequence[Mapping[str, Any]] = ()) -> None:
+def write_mistakes(mistakes: Mistakes, path: Path, *, columns: Sequence[Mapping[str, Any]] = ()) -> None:
     """Write all mistakes as a CSV file, a row each in their order, whole or not at all.
 
-    Class names that a spreadsheet would compute get an apostrophe in front, see `spreadsheet.escape_formula`.
+    Class names that a spreadsheet would evaluate get a leading apostrophe, see `spreadsheet.escape_formula`.
 
     Args:
         mistakes: ranked.
-        path: the file.
-        beside: more columns, a record for each mistake; all with the same fields.
+        path: of the file.
+        columns: further columns, a record for each mistake, all with the same fields.
     Raises:
         ConfigError: if the file cannot be written.
     """
-    more = beside or [{}] * len(mistakes)
-    records = [{"rank": rank, **a, **b} for rank, (a, b) in enumerate(zip(mistakes.records(), more, strict=True), 1)]
+    pairs = zip(mistakes.records(), columns or [{}] * len(mistakes), strict=True)
+    records = [{"rank": rank, **mistake, **further} for rank, (mistake, further) in enumerate(pairs, 1)]
     write_csv(path, list(records[0]) if records else list(_COLUMNS), [list(record.values()) for record in records])

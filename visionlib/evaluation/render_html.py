@@ -1,9 +1,9 @@
-"""An evaluation for notebooks: HTML that needs nothing beside it, in the colours of the page around it."""
+"""An evaluation as self-contained HTML for notebooks, in the colors of the surrounding page."""
 
 from collections.abc import Iterator
 from html import escape
 
-from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pairs, overall_figures, overall_row
+from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pairs, overall_measures, overall_row
 from visionlib.evaluation.evaluation import Evaluation
 
 _TABLE = (
@@ -16,12 +16,12 @@ _CELL = "text-align: right; white-space: nowrap;"
 
 
 def to_html(evaluation: Evaluation) -> str:
-    """Write an evaluation as one `<div>`."""
+    """Return an evaluation as one `<div>`."""
     pairs = "".join(f"<li>{escape(line)}</li>" for line in confused_pairs(evaluation))
     parts = [
         '<div style="overflow-x: auto; color: inherit;">',
         *_class_table(evaluation),
-        *_figures_table(evaluation),
+        *_measures_table(evaluation),
         f"<p><strong>most confused</strong></p>\n<ul>{pairs}</ul>" if pairs else "",
         f'<p style="opacity: 0.75;">{escape(LEGEND)}</p>',
         "</div>",
@@ -31,8 +31,8 @@ def to_html(evaluation: Evaluation) -> str:
 
 def _class_table(evaluation: Evaluation) -> Iterator[str]:
     heads = [
-        f'<th scope="col" style="{_LINE} {_CELL if place else _NAME}">{escape(header)}</th>'
-        for place, header in enumerate(HEADERS)
+        f'<th scope="col" style="{_LINE} {_CELL if column else _NAME}">{escape(header)}</th>'
+        for column, header in enumerate(HEADERS)
     ]
     yield f'<table style="{_TABLE}">\n<thead><tr>{"".join(heads)}</tr></thead>\n<tbody>'
     for row in class_rows(evaluation):
@@ -42,19 +42,19 @@ def _class_table(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _row(cells: tuple[str, ...], weight: str) -> str:
-    name, *figures = cells
-    # Isolated, so that a name that is written from right to left does not turn the figures round.
+    name, *values = cells
+    # Isolated by <bdi>, so that a right-to-left name does not reverse the numbers.
     head = f'<th scope="row" style="{_NAME} font-weight: {weight};"><bdi>{escape(name)}</bdi></th>'
-    rest = "".join(f'<td style="{_CELL} font-weight: {weight};">{escape(figure)}</td>' for figure in figures)
+    rest = "".join(f'<td style="{_CELL} font-weight: {weight};">{escape(value)}</td>' for value in values)
     return f"<tr>{head}{rest}</tr>"
 
 
-def _figures_table(evaluation: Evaluation) -> Iterator[str]:
+def _measures_table(evaluation: Evaluation) -> Iterator[str]:
     yield f'<table style="{_TABLE}">\n<tbody>'
-    for figure in overall_figures(evaluation):
+    for measure in overall_measures(evaluation):
         yield (
-            f'<tr><th scope="row" style="{_NAME} font-weight: normal;">{escape(figure.name)}</th>'
-            f'<td style="{_CELL}">{escape(figure.value)}</td>'
-            f'<td style="text-align: left; opacity: 0.75;">{escape(figure.meaning)}</td></tr>'
+            f'<tr><th scope="row" style="{_NAME} font-weight: normal;">{escape(measure.name)}</th>'
+            f'<td style="{_CELL}">{escape(measure.value)}</td>'
+            f'<td style="text-align: left; opacity: 0.75;">{escape(measure.meaning)}</td></tr>'
         )
     yield "</tbody>\n</table>"

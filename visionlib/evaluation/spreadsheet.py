@@ -1,4 +1,4 @@
-"""CSV files that spreadsheets can be trusted with: whole or not at all, and no class name becomes a formula."""
+"""CSV files for spreadsheets: written whole or not at all, and no class name becomes a formula."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -14,10 +14,10 @@ Cell = str | int | float | bool | None
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """Write a table as RFC 4180 has it, in UTF-8, whole or not at all.
+    """Write a table by RFC 4180, in UTF-8, whole or not at all.
 
-    Text with commas, quotes or line breaks is quoted. Text that a spreadsheet would compute gets an apostrophe in
-    front, see `escape_formula`; numbers are left alone. None is an empty cell.
+    Text with commas, quotes or line breaks is quoted. Text that a spreadsheet would evaluate gets a leading
+    apostrophe, see `escape_formula`; numbers are unchanged. None is an empty cell.
 
     Raises:
         ConfigError: if the file cannot be written.
@@ -36,12 +36,11 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]])
 
 
 def escape_formula(text: str) -> str:
-    """Put an apostrophe before text that begins, spaces aside, with = + - @ or their full-width forms.
+    """Put an apostrophe before text that begins, after spaces, with = + - @ or their full-width forms.
 
-    Text that begins with an apostrophe gets another one, so that taking away one leading apostrophe gives every text
-    back.
+    Text that begins with an apostrophe gets another one, so removing one leading apostrophe restores every text.
 
     Source: OWASP, CSV Injection.
     """
-    begin = text.lstrip()[:1]
-    return _QUOTE + text if begin in _FORMULA_STARTS or text.startswith(_QUOTE) else text
+    start = text.lstrip()[:1]
+    return _QUOTE + text if start in _FORMULA_STARTS or text.startswith(_QUOTE) else text

@@ -1,9 +1,9 @@
-"""One number that makes a network's probabilities honest: what its logits are divided by.
+"""Temperature scaling: one divisor of all logits that calibrates a network's probabilities.
 
 Source: Guo et al. 2017, arXiv:1706.04599, section 4.2.
 """
 
-import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +12,18 @@ from torch import Tensor
 
 from visionlib.evaluation.calibration import Calibration
 
-_STEPS = 200
-_TOLERANCE = 1e-12
 _STEEPEST = 2.0**40
 
 
 @dataclass(frozen=True)
 class TemperatureScaling:
-    """What a temperature does to the probabilities of images that it was not fitted on.
+    """A fitted temperature, and the calibration of other images without and with it.
 
     Attributes:
-        temperature: above 1 where the network claims too much; dividing by it changes no prediction.
-        n: how many images it was fitted on, held out of the training images.
-        before: what the probabilities are worth as they are.
-        after: the same with the logits divided by the temperature.
+        temperature: above 1 for an overconfident network; dividing the logits by it changes no prediction.
+        n: number of held-out training images that it was fitted on.
+        before: calibration of the test images.
+        after: their calibration with the logits divided by the temperature.
     """
 
     temperature: float
@@ -34,7 +32,7 @@ class TemperatureScaling:
     after: Calibration
 
     def to_dict(self) -> dict[str, Any]:
-        """Give every number as plain values for JSON."""
+        """Return every number as plain values for JSON."""
         return {
             "value": self.temperature,
             "n": self.n,
@@ -45,43 +43,35 @@ class TemperatureScaling:
 
 
 def fit_temperature(logits: Float64[Tensor, "n k"], labels: Int64[Tensor, "n"]) -> float | None:
-    """Find what to divide logits by, so that the negative log-likelihood of the labels is least.
+    """Find the temperature with the least negative log-likelihood of the labels.
 
-    It is convex in 1 / temperature: Newton's method finds the zero of its slope, kept within a bracket by bisection.
-    The same logits give the same figure, bit for bit.
+    The loss is convex in 1 / temperature; the optimum is the zero of its derivative. The same logits give the same
+    temperature, bit for bit.
 
     Args:
-        logits: of images that the network has not learned from.
+        logits: of images that the network was not trained on.
         labels: their classes.
     Returns:
-        The temperature; None if none is best: for no images, for images that are all right, where the loss falls for
-        ever with the temperature, and for logits that say no more than chance, where it falls as the temperature grows.
+        The temperature; None without a finite optimum: for no images, for images that are all correct (the loss falls
+        with the temperature down to 0), and for logits no better than chance (it falls as the temperature grows).
     """
+    from scipy.optimize import brentq
+
     if not len(labels):
         return None
-    # Above the logit of the true class, which leaves the probabilities as they are.
-    above = logits - logits.gather(1, labels[:, None])
+    # Relative to the logit of the true class, which leaves the probabilities unchanged.
+    relative = logits - logits.gather(1, labels[:, None])
 
-    def slope(inverse: float) -> tuple[float, float]:
-        """Give first and second derivative of the mean loss by 1 / temperature."""
-        probabilities = (above * inverse).softmax(1)
-        weighed = probabilities * above
-        means = weighed.sum(1)
-        return float(means.mean()), float((weighed.mul_(above).sum(1) - means.square()).mean())
+    def slope(inverse: float) -> float:
+        """Derivative of the mean loss by 1 / temperature."""
+        return float(((relative * inverse).softmax(1) * relative).sum(1).mean())
 
     low, high = 0.0, 1.0
-    if slope(low)[0] >= 0 or float(above.max()) <= 0:
+    if slope(low) >= 0 or float(relative.max()) <= 0:
         return None
-    while slope(high)[0] < 0:
+    while slope(high) < 0:
         low, high = high, 2 * high
         if high > _STEEPEST:
             return None
-    guess = (low + high) / 2
-    for _ in range(_STEPS):
-        first, second = slope(guess)
-        low, high = (guess, high) if first < 0 else (low, guess)
-        change = first / second if second > 0 else math.inf
-        if abs(change) <= _TOLERANCE * guess or high - low <= _TOLERANCE * high:
-            break
-        guess = guess - change if low < guess - change < high else (low + high) / 2
-    return 1 / guess
+    # Only the relative tolerance counts, as logits may be of any scale.
+    return 1 / float(brentq(slope, low, high, xtol=sys.float_info.min, rtol=4 * sys.float_info.epsilon, maxiter=1000))

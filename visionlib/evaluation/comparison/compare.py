@@ -1,4 +1,4 @@
-"""`compare_runs`: are runs really different, by what they say of the same test images?"""
+"""`compare_runs`: whether runs differ significantly, by their predictions of the same test images."""
 
 import os
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from visionlib.evaluation.comparison.paired import (
     count_pairs,
     mcnemar_p,
 )
-from visionlib.evaluation.comparison.run_figures import measure_run
+from visionlib.evaluation.comparison.run_metrics import measure_run
 from visionlib.inference.predictions import StoredPredictions, load_predictions
 from visionlib.runs import Run, read_json
 
@@ -39,12 +39,12 @@ def compare_runs(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
-    """Compare runs on the test images that they share, out of their kept predictions; neither model nor data is loaded.
+    """Compare runs by their stored predictions of the same test images; neither network nor data is loaded.
 
     Args:
         runs: two or more, or their folders.
-        mirror: compare with the logits of the mirror images averaged in.
-        against_first: test each against the first alone; else every pair.
+        mirror: average the logits with those of the mirror images.
+        against_first: test each run against the first only; else every pair.
         resamples: of each bootstrap.
         seed: of each bootstrap.
     Raises:
@@ -56,23 +56,22 @@ def compare_runs(
         raise ConfigError("runs", f"{len(runs)} cannot be compared", "name two or more")
     if resamples < 1:
         raise ConfigError("resamples", f"{resamples} is out of range", "it must be at least 1")
-    kept = [load_predictions(run) for run in runs]
-    for other in kept[1:]:
-        _refuse_unlike(kept[0], other)
-    labels = kept[0].labels
+    stored = [load_predictions(run) for run in runs]
+    for other in stored[1:]:
+        _refuse_unlike(stored[0], other)
+    labels, classes = stored[0].labels, stored[0].record.classes
     predicted, confidence, true_probability = (
-        torch.stack(figures) for figures in zip(*(_predict(entry, is_mirrored=mirror) for entry in kept), strict=True)
+        torch.stack(rows) for rows in zip(*(_predict(entry, is_mirrored=mirror) for entry in stored), strict=True)
     )
-    is_right = predicted == labels
-    places = [(0, other) for other in range(1, len(kept))] if against_first else list(combinations(range(len(kept)), 2))
-    counts = [count_pairs(is_right[first], is_right[second]) for first, second in places]
+    is_correct = predicted == labels
+    pairs = list(combinations(range(len(stored)), 2))[: len(stored) - 1 if against_first else None]
+    counts = [count_pairs(is_correct[first], is_correct[second]) for first, second in pairs]
     p_values = [mcnemar_p(entry) for entry in counts]
-    classes = kept[0].record.classes
     return Comparison(
         classes=classes,
-        content_hash=kept[0].content_hash,
-        logits=kept[0].predictions.choose_logits(is_mirrored=mirror)[1],
-        runs=tuple(measure_run(entry, name) for entry, name in zip(kept, _name_runs(kept), strict=True)),
+        content_hash=stored[0].content_hash,
+        logits=stored[0].predictions.choose_logits(is_mirrored=mirror)[1],
+        runs=tuple(measure_run(entry, name) for entry, name in zip(stored, _name_runs(stored), strict=True)),
         pairs=tuple(
             PairComparison(
                 first=first,
@@ -81,18 +80,18 @@ def compare_runs(
                 interval=bootstrap_interval(cells, resamples=resamples, seed=seed),
                 p=p,
                 adjusted_p=adjusted_p,
-                only_first=(is_right[first] & ~is_right[second]).nonzero().flatten(),
-                only_second=(is_right[second] & ~is_right[first]).nonzero().flatten(),
-                per_class=_compare_classes(is_right[first], is_right[second], labels, classes),
+                only_first=(is_correct[first] & ~is_correct[second]).nonzero().flatten(),
+                only_second=(is_correct[second] & ~is_correct[first]).nonzero().flatten(),
+                per_class=_compare_classes(is_correct[first], is_correct[second], labels, classes),
             )
             for (first, second), cells, p, adjusted_p in zip(
-                places, counts, p_values, adjust_by_holm(p_values), strict=True
+                pairs, counts, p_values, adjust_by_holm(p_values), strict=True
             )
         ),
         resamples=resamples,
         seed=seed,
-        notes=_note(kept, pairs=len(places)),
-        index=kept[0].index,
+        notes=_note(stored, pairs=len(pairs)),
+        index=stored[0].index,
         labels=labels,
         predicted=predicted,
         confidence=confidence,
@@ -119,18 +118,18 @@ def _refuse_unlike(first: StoredPredictions, other: StoredPredictions) -> None:
         raise RunError(other.run.predictions, "has other labels for the same images", "make it again")
 
 
-def _predict(kept: StoredPredictions, *, is_mirrored: bool) -> tuple[Tensor, ...]:
-    """Give predicted class, its probability, and that of the true class, image by image."""
-    logits, _ = kept.predictions.choose_logits(is_mirrored=is_mirrored)
+def _predict(stored: StoredPredictions, *, is_mirrored: bool) -> tuple[Tensor, ...]:
+    """Return the predicted class, its probability and that of the true class, per image."""
+    logits, _ = stored.predictions.choose_logits(is_mirrored=is_mirrored)
     predicted, probabilities = logits.argmax(1), logits.softmax(1)
-    return predicted, *(probabilities.gather(1, classes[:, None])[:, 0] for classes in (predicted, kept.labels))
+    return predicted, *(probabilities.gather(1, classes[:, None])[:, 0] for classes in (predicted, stored.labels))
 
 
 def _compare_classes(
-    is_right_first: Tensor, is_right_second: Tensor, labels: Tensor, classes: tuple[str, ...]
+    is_correct_first: Tensor, is_correct_second: Tensor, labels: Tensor, classes: tuple[str, ...]
 ) -> tuple[ClassDifference, ...]:
-    # One of four cells for each image, counted for all classes at once.
-    cells = 2 * is_right_first.long() + is_right_second.long()
+    # The cell of each image, from 0 to 3, counted for all classes at once.
+    cells = 2 * is_correct_first.long() + is_correct_second.long()
     table = torch.bincount(4 * labels + cells, minlength=4 * len(classes)).view(-1, 4).tolist()
     return tuple(
         ClassDifference(name, PairedCounts(both, only_first, only_second, neither))
@@ -138,23 +137,23 @@ def _compare_classes(
     )
 
 
-def _name_runs(kept: Sequence[StoredPredictions]) -> list[str]:
-    """Name each run by its folder, by its path where folders are called alike, and number what is given twice."""
-    paths = [entry.run.path.resolve() for entry in kept]
-    alike = [{other for other in paths if other.name == path.name} for path in paths]
-    names = [path.name if len(others) == 1 else str(path) for path, others in zip(paths, alike, strict=True)]
+def _name_runs(stored: Sequence[StoredPredictions]) -> list[str]:
+    """Name each run by its folder, or by its path where folder names are equal; number a run that is given twice."""
+    paths = [entry.run.path.resolve() for entry in stored]
+    same_name = [{other for other in paths if other.name == path.name} for path in paths]
+    names = [path.name if len(same) == 1 else str(path) for path, same in zip(paths, same_name, strict=True)]
     return [
-        f"{name} ({names[:place].count(name) + 1})" if names.count(name) > 1 else name
-        for place, name in enumerate(names)
+        f"{name} ({names[:position].count(name) + 1})" if names.count(name) > 1 else name
+        for position, name in enumerate(names)
     ]
 
 
-def _note(kept: Sequence[StoredPredictions], *, pairs: int) -> tuple[str, ...]:
+def _note(stored: Sequence[StoredPredictions], *, pairs: int) -> tuple[str, ...]:
     notes = [_ABOUT_WEIGHTS]
     if pairs > 1:
         notes.append(f"{pairs} pairs were tested; their p-values are adjusted by Holm, their intervals are not.")
     notes.append(_ABOUT_CLASSES)
-    if len({_training_hash(entry.run) for entry in kept}) > 1:
+    if len({_training_hash(entry.run) for entry in stored}) > 1:
         notes.append("They were trained on different images.")
     return tuple(notes)
 

@@ -1,4 +1,4 @@
-"""`Comparison`: runs on the same images side by side, and each pair of them image by image."""
+"""`Comparison`: the metrics of runs on the same images, and the differences of each pair."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,20 +8,21 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from visionlib.drawing.class_names import embed_name
-from visionlib.evaluation.comparison.paired import Interval, PairedCounts, score_interval
-from visionlib.evaluation.comparison.run_figures import RunFigures, as_list
-from visionlib.evaluation.intervals import CONFIDENCE
+from visionlib.evaluation.comparison.paired import PairedCounts, score_interval
+from visionlib.evaluation.comparison.run_metrics import RunMetrics
+from visionlib.evaluation.intervals import CONFIDENCE, Interval, as_list
 from visionlib.evaluation.spreadsheet import Cell, write_csv
+from visionlib.evaluation.wording import p_value
 from visionlib.inference.predictions import LogitsKind
 
 
 @dataclass(frozen=True)
 class ClassDifference:
-    """How two runs differ on the images of one class.
+    """The difference of two runs on the images of one class.
 
     Attributes:
-        name: the class.
-        counts: how often they are right on its images.
+        name: of the class.
+        counts: of its images.
     """
 
     name: str
@@ -33,7 +34,7 @@ class ClassDifference:
         return score_interval(self.counts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give every number as plain values for JSON."""
+        """Return every number as plain values for JSON."""
         return {
             "class": self.name,
             "n": self.counts.n,
@@ -46,17 +47,17 @@ class ClassDifference:
 
 @dataclass(frozen=True, eq=False)
 class PairComparison:
-    """Two runs, image by image.
+    """The difference of two runs on the same images.
 
     Attributes:
-        first: place of the first run among the compared.
-        second: place of the second.
-        counts: how often both, one or neither is right.
+        first: position of the first run among the compared.
+        second: position of the second.
+        counts: images that both, one or neither classifies correctly.
         interval: 95 % interval of the difference by a paired bootstrap; None for no images.
-        p: McNemar's exact test, two-sided.
-        adjusted_p: the same, adjusted by Holm for the number of pairs; equal to `p` for a single pair.
-        only_first: positions in the split of images that only the first gets right.
-        only_second: positions of images that only the second gets right.
+        p: p-value of McNemar's exact test, two-sided.
+        adjusted_p: `p` adjusted by Holm for the number of pairs.
+        only_first: positions in the split of the images that only the first classifies correctly.
+        only_second: positions of the images that only the second classifies correctly.
         per_class: one entry per class, in the order of the classes.
     """
 
@@ -76,7 +77,7 @@ class PairComparison:
         return self.counts.difference
 
     @property
-    def is_told_apart(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether the adjusted p-value is below 0.05."""
         return self.adjusted_p < 1 - CONFIDENCE
 
@@ -88,13 +89,13 @@ class Comparison:
     Attributes:
         classes: class names, the same for all.
         content_hash: of the test images.
-        logits: what was compared: `plain`, or `mirror-averaged`.
-        runs: their figures, in the order given.
-        pairs: those that were tested.
+        logits: `plain`, or `mirror-averaged` with the logits of the mirror images.
+        runs: their metrics, in the order given.
+        pairs: that were tested.
         resamples: of each bootstrap.
         seed: of each bootstrap.
-        notes: what a reader should know besides, a sentence each.
-        index: what the images are called for good.
+        notes: on the interpretation, a sentence each.
+        index: stable image ids.
         labels: true classes.
         predicted: predicted classes, a row per run.
         confidence: probability of the predicted class, a row per run.
@@ -104,7 +105,7 @@ class Comparison:
     classes: tuple[str, ...]
     content_hash: str
     logits: LogitsKind
-    runs: tuple[RunFigures, ...]
+    runs: tuple[RunMetrics, ...]
     pairs: tuple[PairComparison, ...]
     resamples: int
     seed: int
@@ -116,8 +117,8 @@ class Comparison:
     true_probability: Float64[Tensor, "r n"]
 
     def describe(self, pair: PairComparison) -> str:
-        """Say in words what the figures of a pair mean."""
-        first, second = (embed_name(self.runs[place].name) for place in (pair.first, pair.second))
+        """Describe the difference of a pair in sentences."""
+        first, second = (embed_name(self.runs[position].name) for position in (pair.first, pair.second))
         n, more = pair.counts.n, pair.counts.only_second - pair.counts.only_first
         if pair.difference is None or pair.interval is None:
             return "There is no image to compare them on."
@@ -126,26 +127,23 @@ class Comparison:
         better, worse = (second, first) if more > 0 else (first, second)
         low, high = pair.interval if better == second else (-pair.interval[1], -pair.interval[0])
         if more:
-            told = f"{better} is right on {abs(more):,} more of {n:,} images than {worse}"
+            subject = f"{better} is right on {abs(more):,} more of {n:,} images than {worse}"
         else:
-            told = f"{first} and {second} are right equally often, on different ones of {n:,} images"
+            subject = f"{first} and {second} are right equally often, on different ones of {n:,} images"
         interval = f"95 % interval {100 * low:.2f} to {100 * high:.2f}"
-        figures = f"{100 * abs(pair.difference):.2f} points, {interval}, {self.describe_p(pair)}."
-        if pair.is_told_apart:
+        numbers = f"{100 * abs(pair.difference):.2f} points, {interval}, {self._describe_p(pair)}."
+        if pair.is_significant:
             meaning = f"The choice of test images hardly explains that: {better} does better on images like these."
         else:
             meaning = "That may well be chance, and does not show that they are equally good either."
-        return f"{told}: {figures} {meaning}"
+        return f"{subject}: {numbers} {meaning}"
 
-    def describe_p(self, pair: PairComparison) -> str:
-        """Say the p-value, and whether it is adjusted for several pairs."""
-        name = (
-            "McNemar's exact p" if len(self.pairs) == 1 else f"McNemar's exact p, by Holm for {len(self.pairs)} pairs,"
-        )
-        return f"{name} {format_p(pair.adjusted_p)}"
+    def _describe_p(self, pair: PairComparison) -> str:
+        adjustment = f", by Holm for {len(self.pairs)} pairs," if len(self.pairs) > 1 else ""
+        return f"McNemar's exact p{adjustment} {p_value(pair.adjusted_p)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as plain values for JSON; images by what they are called for good."""
+        """Return everything as plain values for JSON; images by their stable ids."""
         return {
             "split": "test",
             "content_hash": self.content_hash,
@@ -178,10 +176,10 @@ class Comparison:
 
 
 def write_differing(comparison: Comparison, path: Path) -> None:
-    """Write the images that one of a pair gets right and the other wrong as a CSV file, whole or not at all.
+    """Write the images that only one run of a pair classifies correctly as a CSV file, whole or not at all.
 
-    A row for each pair and image, in the order of the pairs and of the split. Names that a spreadsheet would compute
-    get an apostrophe in front, see `spreadsheet.escape_formula`.
+    A row for each pair and image, in the order of the pairs and of the split. Names that a spreadsheet would evaluate
+    get a leading apostrophe, see `spreadsheet.escape_formula`.
 
     Raises:
         ConfigError: if the file cannot be written.
@@ -192,18 +190,13 @@ def write_differing(comparison: Comparison, path: Path) -> None:
     ]
     rows: list[list[Cell]] = []
     for pair in comparison.pairs:
-        names = [comparison.runs[place].name for place in (pair.first, pair.second)]
-        right = dict.fromkeys(pair.only_first.tolist(), names[0]) | dict.fromkeys(pair.only_second.tolist(), names[1])
-        for position in sorted(right):
-            row: list[Cell] = [*names, right[position], position, int(comparison.index[position])]
+        names = [comparison.runs[run].name for run in (pair.first, pair.second)]
+        correct = dict.fromkeys(pair.only_first.tolist(), names[0]) | dict.fromkeys(pair.only_second.tolist(), names[1])
+        for position in sorted(correct):
+            row: list[Cell] = [*names, correct[position], position, int(comparison.index[position])]
             row.append(comparison.classes[int(comparison.labels[position])])
-            for place in (pair.first, pair.second):
-                row.append(comparison.classes[int(comparison.predicted[place, position])])
-                row.append(float(comparison.confidence[place, position]))
+            for run in (pair.first, pair.second):
+                row.append(comparison.classes[int(comparison.predicted[run, position])])
+                row.append(float(comparison.confidence[run, position]))
             rows.append(row)
     write_csv(path, header, rows)
-
-
-def format_p(p: float) -> str:
-    """Write a p-value: two digits, or that it is below what anyone needs to know."""
-    return "below 1e-16" if p < 1e-16 else f"= {p:.2g}"

@@ -1,31 +1,29 @@
-"""Two networks on the same images: whether one is right more often, and how much more, by the images they differ on."""
+"""Statistics of two networks on the same images: a test and intervals of the difference of their accuracies."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from jaxtyping import Bool
 from torch import Tensor
 
-from visionlib.evaluation.intervals import CONFIDENCE
+from visionlib.evaluation.intervals import CONFIDENCE, Interval, normal_quantile
 
-Interval = tuple[float, float]
 RESAMPLES = 10_000
-_HALVINGS = 60
-"""Of an interval of length 2: down to the rounding of floats."""
+_LEAST_VARIANCE = 1e-12
+"""The variance is 0 at differences of -1 and 1, where rounding must not make it negative."""
 
 
 @dataclass(frozen=True)
 class PairedCounts:
-    """How often two networks are right on the same images.
+    """The 2 x 2 table of two networks on the same images.
 
     Attributes:
-        both: images that both get right.
-        only_first: images that only the first gets right.
-        only_second: images that only the second gets right.
-        neither: images that both get wrong.
+        both: images that both classify correctly.
+        only_first: images that only the first classifies correctly.
+        only_second: images that only the second classifies correctly.
+        neither: images that both classify wrong.
     """
 
     both: int
@@ -35,7 +33,7 @@ class PairedCounts:
 
     @property
     def n(self) -> int:
-        """Images in all."""
+        """Number of images."""
         return self.both + self.only_first + self.only_second + self.neither
 
     @property
@@ -44,9 +42,9 @@ class PairedCounts:
         return (self.only_second - self.only_first) / self.n if self.n else None
 
 
-def count_pairs(is_right_first: Bool[Tensor, "n"], is_right_second: Bool[Tensor, "n"]) -> PairedCounts:
-    """Count the four cells: both right, only one of them, neither."""
-    first, second = is_right_first, is_right_second
+def count_pairs(is_correct_first: Bool[Tensor, "n"], is_correct_second: Bool[Tensor, "n"]) -> PairedCounts:
+    """Count the four cells: both correct, only one of them, neither."""
+    first, second = is_correct_first, is_correct_second
     return PairedCounts(
         both=int((first & second).sum()),
         only_first=int((first & ~second).sum()),
@@ -56,22 +54,17 @@ def count_pairs(is_right_first: Bool[Tensor, "n"], is_right_second: Bool[Tensor,
 
 
 def mcnemar_p(counts: PairedCounts) -> float:
-    """McNemar's exact test, two-sided: how often chance alone would part the images they differ on so unevenly.
+    """P-value of McNemar's exact test, two-sided; 1 if the networks differ on no image.
 
-    If neither is better, each image that only one gets right is as likely to be one's as the other's. The p-value is
-    twice the smaller tail of that binomial distribution, at most 1; 1 if there is no such image.
+    It is a binomial test: if neither network is better, each image that only one classifies correctly is as likely to
+    be the first's as the second's.
 
     Source: McNemar 1947, doi 10.1007/BF02295996; the exact form is the sign test.
     """
+    from scipy.stats import binomtest
+
     differing = counts.only_first + counts.only_second
-    fewer = min(counts.only_first, counts.only_second)
-    if 2 * fewer == differing:
-        return 1.0
-    logarithms = [
-        math.lgamma(differing + 1) - math.lgamma(k + 1) - math.lgamma(differing - k + 1) for k in range(fewer + 1)
-    ]
-    tail = math.fsum(math.exp(value - differing * math.log(2)) for value in logarithms)
-    return min(1.0, 2 * tail)
+    return float(binomtest(counts.only_first, differing).pvalue) if differing else 1.0
 
 
 def bootstrap_interval(
@@ -80,26 +73,26 @@ def bootstrap_interval(
     """Percentile interval of the difference by a paired bootstrap over the images.
 
     Drawing n images with replacement and counting the four cells is one draw from a multinomial distribution with the
-    cells' shares, so that no image is touched.
+    cells' fractions, so no image is needed.
 
     Args:
         counts: of the four cells.
-        resamples: draws.
+        resamples: number of draws.
         seed: of the draws.
-        confidence: how often the interval is meant to hold the true difference.
+        confidence: nominal coverage of the interval.
     Returns:
-        The lowest and the highest difference; None for no images. With no image that only one gets right it is (0, 0).
+        Lower and upper bound; None for no images, (0, 0) if the networks differ on no image.
     Source: Efron and Tibshirani 1993, chapter 13.
     """
     if not counts.n:
         return None
     if counts.only_first > counts.only_second:
-        # The same draws for either order, so that the interval turns round exactly with it.
-        turned = PairedCounts(counts.both, counts.only_second, counts.only_first, counts.neither)
-        low, high = bootstrap_interval(turned, resamples=resamples, seed=seed, confidence=confidence) or (0.0, 0.0)
+        # The same draws for either order, so that swapping the networks exactly negates the interval.
+        swapped = PairedCounts(counts.both, counts.only_second, counts.only_first, counts.neither)
+        low, high = bootstrap_interval(swapped, resamples=resamples, seed=seed, confidence=confidence) or (0.0, 0.0)
         return -high, -low
-    shares = np.array([counts.only_first, counts.only_second, counts.both + counts.neither]) / counts.n
-    draws = np.random.default_rng(seed).multinomial(counts.n, shares, size=resamples)
+    fractions = np.array([counts.only_first, counts.only_second, counts.both + counts.neither]) / counts.n
+    draws = np.random.default_rng(seed).multinomial(counts.n, fractions, size=resamples)
     tail = (1 - confidence) / 2
     low, high = np.quantile((draws[:, 1] - draws[:, 0]) / counts.n, [tail, 1 - tail])
     return float(low), float(high)
@@ -108,50 +101,46 @@ def bootstrap_interval(
 def score_interval(counts: PairedCounts, confidence: float = CONFIDENCE) -> Interval | None:
     """Tango's score interval of the difference: the differences that a score test does not reject.
 
-    It stays sensible for few images, and where there is none that only one gets right: then it is as wide as Wilson's
-    interval of 0 in n, while a bootstrap would give (0, 0).
+    It is sensible for few images, and for networks that differ on none: then it is as wide as Wilson's interval of 0 in
+    n, where a bootstrap gives (0, 0).
 
     Returns:
-        The lowest and the highest difference; None for no images.
+        Lower and upper bound; None for no images.
     Source: Tango 1998, doi 10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B.
     """
+    from scipy.optimize import brentq
+
     difference = counts.difference
     if difference is None:
         return None
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    z = normal_quantile(confidence)
 
-    def search(bound: float) -> float:
-        inside, outside = difference, bound
-        for _ in range(_HALVINGS):
-            middle = (inside + outside) / 2
-            if _score(counts, middle) <= z:
-                inside = middle
-            else:
-                outside = middle
-        return inside
+    def solve(limit: float) -> float:
+        if _score(counts, limit) <= z:
+            return limit
+        return float(brentq(lambda tested: _score(counts, tested) - z, difference, limit, xtol=1e-15))
 
-    return search(-1.0), search(1.0)
+    return solve(-1.0), solve(1.0)
 
 
 def adjust_by_holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values for how many were tested, so that by chance any is below 0.05 in at most 5 of 100 cases.
+    """Adjust p-values for their number: with no true difference, any is below 0.05 with a probability of at most 5 %.
 
     Source: Holm 1979, Scandinavian Journal of Statistics 6, 65-70.
     """
     adjusted = [0.0] * len(p_values)
     largest = 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = largest
+    for rank, position in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[position]))
+        adjusted[position] = largest
     return adjusted
 
 
 def _score(counts: PairedCounts, difference: float) -> float:
-    """Distance of the counts from what a true difference lets expect, in standard deviations."""
+    """Score statistic: distance of the counts from their expectation under a true difference, in stds."""
     n, b, c, d = counts.n, counts.only_second, counts.only_first, difference
-    # Likeliest share of images that only the first gets right, given the difference: the larger root of a quadratic.
+    # Most likely fraction of images that only the first classifies correctly: the larger root of a quadratic.
     linear = -b - c + (2 * n - b + c) * d
     root = (math.sqrt(max(0.0, linear**2 + 8 * n * c * d * (1 - d))) - linear) / (4 * n)
     variance = n * (2 * root + d * (1 - d))
-    distance = abs(b - c - n * d)
-    return distance / math.sqrt(variance) if variance > 0 else (math.inf if distance else 0.0)
+    return abs(b - c - n * d) / math.sqrt(max(variance, _LEAST_VARIANCE))

@@ -1,4 +1,4 @@
-"""Votes out of a file that numpy has saved: the size is known before anything is read, and nothing is unpickled."""
+"""Votes from an npz or npy file: the size is checked before the array is read, and nothing is unpickled."""
 
 import tokenize
 import zipfile
@@ -17,20 +17,20 @@ _DAMAGES = (
     *(ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, SyntaxError),
     *(tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
-"""What numpy and zipfile raise over files that are cut off or altered."""
+"""Errors of numpy and zipfile for files that are cut off or altered."""
 
 
 def read_vote_arrays(path: Path, k: int, n: int) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
-    """Read a file of votes that numpy has saved; nothing is unpickled, and an array of another size is not read at all.
+    """Read votes from an npz or npy file; an array of another size is not read at all.
 
     Args:
-        path: the file, npz or npy by its name.
-        k: classes.
-        n: images of the split.
+        path: of the file, npz or npy by its name.
+        k: number of classes.
+        n: number of images in the split.
     Returns:
-        Votes as they stand, a row for each image, and the array `index`, None where there is none.
+        Raw votes, a row for each image, and the array `index`, None where there is none.
     Raises:
-        DataError: if it is damaged, or the array is no table of k columns and at most n rows.
+        DataError: if it is damaged, or the array does not have k columns and at most n rows.
         OSError: if it cannot be read.
     """
     try:
@@ -55,12 +55,12 @@ def read_vote_arrays(path: Path, k: int, n: int) -> tuple[NDArray[np.float64], N
 def _read_votes(path: Path, file: IO[bytes] | BufferedIOBase, k: int, n: int) -> NDArray[np.float64]:
     shape, dtype = _read_shape(file)
     if dtype.kind not in "buif":
-        raise DataError(path, f"its array is of type {dtype}", "save counts or shares as numbers")
+        raise DataError(path, f"its array is of type {dtype}", "save counts or fractions as numbers")
     if len(shape) != 2 or shape[1] != k:
         raise DataError(path, f"its array has shape {shape}", f"{k} classes need rows of {k} votes")
     if shape[0] > n:
         raise DataError(path, f"has {shape[0]:,} rows for {n:,} images", "name the votes of this split")
-    # Only now that the size is known to be that of the split.
+    # Read only after its size has been checked.
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False).astype(np.float64)
 

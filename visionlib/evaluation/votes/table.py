@@ -1,4 +1,4 @@
-"""Votes out of a CSV file: with a header of class names or without, with a column `index` or without."""
+"""Votes from a CSV file, with or without a header of class names, with or without a column `index`."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from visionlib.errors import DataError
 
 INDEX = "index"
-_NAMES_TOLD = 3
+_LISTED_NAMES = 3
 
 
 def read_vote_table(
@@ -20,26 +20,26 @@ def read_vote_table(
     """Read a CSV file of votes.
 
     Args:
-        path: the file.
-        classes: class names, in the order of the columns to give.
-        n: images of the split; of more rows no more are read than it takes to know.
+        path: of the file.
+        classes: class names, in the order of the returned columns.
+        n: number of images in the split; reading stops once there are more rows.
     Returns:
-        Votes as they stand, a row for each line, and the column `index`, None where there is none.
+        Raw votes, a row for each line, and the column `index`, None where there is none.
     Raises:
-        DataError: if it is no such table; the message names the line.
+        DataError: if it is not such a table; the message names the line.
         OSError: if it cannot be read.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
-            # With a header, and a row more than there are images: enough to know that there are too many.
+            # A header and one row more than there are images: enough to detect too many rows.
             lines = list(islice(((reader.line_num, row) for row in reader if row), n + 2))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(path, f"is no CSV file in UTF-8 ({error})", "save it anew") from error
     if not lines:
         raise DataError(path, "is empty", "name a file of votes")
     header = [cell.strip() for cell in lines[0][1]]
-    # Class names may be numbers, like votes: then the number of rows tells which they are.
+    # Class names may be numbers, like votes: then the number of rows decides.
     is_named = _can_be_header(header, classes) and (not _are_numbers(header) or len(lines) != n)
     if not is_named and _are_numbers(header):
         columns, index_column, rows = list(range(len(classes))), None, lines
@@ -72,10 +72,10 @@ def _read_header(path: Path, header: list[str], classes: tuple[str, ...]) -> tup
     """Find the column of each class, and that of the index."""
     names = [name.strip() for name in classes]
     index_column = header.index(INDEX) if INDEX in header and INDEX not in names else None
-    given = [name for place, name in enumerate(header) if place != index_column]
+    given = [name for column, name in enumerate(header) if column != index_column]
     if sorted(given) != sorted(names):
-        absent, other = ([n for n in a if n not in b] for a, b in ((names, given), (given, names)))
-        parts = [f"{what} {list_names(some)}" for what, some in (("lacks", absent), ("has", other)) if some]
+        absent, other = [name for name in names if name not in given], [name for name in given if name not in names]
+        parts = [f"{verb} {list_names(some)}" for verb, some in (("lacks", absent), ("has", other)) if some]
         problem = " and ".join(parts) or "has a class twice"
         raise DataError(path, f"its header {problem}", "name each class of the run once, and `index` if you like")
     if len(set(names)) < len(names):
@@ -84,9 +84,9 @@ def _read_header(path: Path, header: list[str], classes: tuple[str, ...]) -> tup
 
 
 def list_names(names: Sequence[str]) -> str:
-    """List the first few names, each cut to a bearable length."""
-    told = ", ".join(repr(name if len(name) <= 40 else name[:40] + "...") for name in names[:_NAMES_TOLD])
-    return told if len(names) <= _NAMES_TOLD else f"{told} and {len(names) - _NAMES_TOLD} more"
+    """List the first few names, each cut to 40 characters."""
+    listed = ", ".join(repr(name if len(name) <= 40 else name[:40] + "...") for name in names[:_LISTED_NAMES])
+    return listed if len(names) <= _LISTED_NAMES else f"{listed} and {len(names) - _LISTED_NAMES} more"
 
 
 def _read_rows(path: Path, rows: list[tuple[int, list[str]]], width: int) -> Iterator[list[float]]:
@@ -97,6 +97,6 @@ def _read_rows(path: Path, rows: list[tuple[int, list[str]]], width: int) -> Ite
         try:
             yield [float(cell) for cell in row]
         except ValueError:
-            place, cell = next((place, cell) for place, cell in enumerate(row) if not _are_numbers([cell]))
-            problem = f"line {number}, column {place + 1}: {cell[:40]!r} is no number"
-            raise DataError(path, problem, "write counts or shares") from None
+            column, cell = next((column, cell) for column, cell in enumerate(row, 1) if not _are_numbers([cell]))
+            problem = f"line {number}, column {column}: {cell[:40]!r} is no number"
+            raise DataError(path, problem, "write counts or fractions") from None

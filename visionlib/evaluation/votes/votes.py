@@ -1,4 +1,4 @@
-"""`load_votes`: what people say of each image, out of a CSV, npz or npy file of counts or shares per class."""
+"""`load_votes`: votes of annotators on each image, from a CSV, npz or npy file of counts or fractions per class."""
 
 import os
 from dataclasses import dataclass
@@ -19,34 +19,34 @@ _KINDS = (".csv", ".npz", ".npy")
 
 @dataclass(frozen=True, eq=False)
 class Votes:
-    """What people say of the images of a split.
+    """Votes of annotators on the images of a split.
 
     Attributes:
-        source: the file.
-        shares: of the people that chose each class, rows that sum to 1; zeros for images without votes.
-        has_votes: whether there are votes for an image.
+        source: of the file.
+        fractions: of the votes for each class, rows that sum to 1; zeros for images without votes.
+        has_votes: whether an image has votes.
     """
 
     source: str
-    shares: Float64[Tensor, "n k"]
+    fractions: Float64[Tensor, "n k"]
     has_votes: Bool[Tensor, "n"]
 
 
 def load_votes(path: str | os.PathLike[str], classes: tuple[str, ...], index: Int64[Tensor, "n"]) -> Votes:
-    """Read votes: counts or shares, a row for each image and a column for each class. Nothing is unpickled.
+    """Read votes: counts or fractions, a row for each image and a column for each class. Nothing is unpickled.
 
     - CSV: a header of class names in any order, or no header and the columns in the order of `classes`. A column
-      `index` says which image a row is of; without it the rows are those of the split, all and in order.
+      `index` gives the image of each row; without it there is a row for each image, in the order of the split.
     - npz: an array `votes`, or a single array whatever its name; an array `index` beside `votes` as in CSV.
     - npy: the array.
 
     Args:
-        path: the file.
+        path: of the file.
         classes: class names, in the order of the logits.
-        index: what each image of the split is called for good.
+        index: stable image ids of the split.
     Raises:
-        DataError: if there is no such file, it is damaged, its shape or its class names are other than the split's, a
-            vote is no number or below 0, or a row has no vote at all.
+        DataError: if there is no such file, it is damaged, its shape or its class names do not fit the split, a vote is
+            not a number or below 0, or a row has no vote.
     """
     path = Path(path)
     if path.suffix.lower() not in _KINDS:
@@ -61,18 +61,16 @@ def load_votes(path: str | os.PathLike[str], classes: tuple[str, ...], index: In
     except OSError as error:
         raise DataError(path, f"cannot be read ({error.strerror})", "name another file") from error
     _check_values(path, votes)
-    places = _find_places(path, named, index, len(votes))
-    shares = torch.zeros(len(index), len(classes), dtype=torch.float64)
-    shares[places] = torch.from_numpy(votes / votes.sum(1, keepdims=True))
+    positions = _find_positions(path, named, index, len(votes))
+    fractions = torch.zeros(len(index), len(classes), dtype=torch.float64)
+    fractions[positions] = torch.from_numpy(votes / votes.sum(1, keepdims=True))
     has_votes = torch.zeros(len(index), dtype=torch.bool)
-    has_votes[places] = True
-    return Votes(str(path), shares, has_votes)
+    has_votes[positions] = True
+    return Votes(str(path), fractions, has_votes)
 
 
 def _check_values(path: Path, votes: NDArray[np.float64]) -> None:
-    remedy = (
-        "mend the row, counted from 0, or leave it out and say with a column `index` which images the others are of"
-    )
+    remedy = "fix the row, counted from 0, or leave it out and say with a column `index` which images the others are of"
     with np.errstate(over="ignore"):
         totals = votes.sum(1)
     for is_bad, problem in (
@@ -84,23 +82,23 @@ def _check_values(path: Path, votes: NDArray[np.float64]) -> None:
             raise DataError(path, f"row {int(is_bad.argmax())} {problem}", remedy)
 
 
-def _find_places(
+def _find_positions(
     path: Path, named: NDArray[np.int64] | None, index: Int64[Tensor, "n"], rows: int
 ) -> Int64[Tensor, "rows"]:
-    """Find which images of the split the rows are of."""
+    """Return the position in the split of each row's image."""
     if named is None:
         if rows != len(index):
             many = f"more than {len(index):,}" if rows > len(index) else f"{rows:,}"
             problem = f"has {many} rows for {len(index):,} images"
             raise DataError(path, problem, "give a row for each, or a column `index` that says which they are of")
         return torch.arange(rows)
-    position = {name: place for place, name in enumerate(index.tolist())}
-    places: dict[int, None] = {}
-    for row, name in enumerate(named.tolist()):
-        if name not in position:
-            problem = f"row {row} is of image {name}, which the split does not have"
+    position_of = {image: position for position, image in enumerate(index.tolist())}
+    positions: dict[int, None] = {}
+    for row, image in enumerate(named.tolist()):
+        if image not in position_of:
+            problem = f"row {row} is of image {image}, which the split does not have"
             raise DataError(path, problem, "name the votes of this split")
-        if position[name] in places:
-            raise DataError(path, f"has two rows for image {name}", "leave one of them out")
-        places[position[name]] = None
-    return torch.tensor(list(places), dtype=torch.int64)
+        if position_of[image] in positions:
+            raise DataError(path, f"has two rows for image {image}", "leave one of them out")
+        positions[position_of[image]] = None
+    return torch.tensor(list(positions), dtype=torch.int64)
