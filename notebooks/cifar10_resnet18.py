@@ -154,18 +154,17 @@ from visionlib.explanation import extract_feature_maps, find_exciting_images, re
 from visionlib.explanation.exciting_pictures import draw_exciting_images
 from visionlib.explanation.feature_pictures import draw_feature_maps
 from visionlib.explanation.filter_pictures import draw_filters
-from visionlib.inference.trained_model import load_model
+from visionlib.inference import TrainedModel
 
-trained, record = load_model(run)
-inputs = {"mean": record.mean, "std": record.std, "side_px": record.input_size[0]}
-draw_filters(read_filters(trained))
+trained = TrainedModel.from_run(run)
+draw_filters(read_filters(trained.network))
 
 # %%
-maps = extract_feature_maps(trained, dataset.test.images[:1], "layer2", **inputs)
+maps = extract_feature_maps(trained, dataset.test.images[:1], "layer2")
 draw_feature_maps(maps, dataset.test.images[0])
 
 # %%
-exciting = find_exciting_images(trained, dataset.test, "layer2", **inputs)
+exciting = find_exciting_images(trained, dataset.test, "layer2")
 draw_exciting_images(exciting.take(6), dataset.test.images)
 
 # %% [markdown]
@@ -175,8 +174,10 @@ draw_exciting_images(exciting.take(6), dataset.test.images)
 # nearest training images. The file lies in the run's folder, needs no network, and can be mailed.
 
 # %%
+from visionlib.explanation import explain_run
 from visionlib.inspection import find_neighbours, map_embeddings
 
+explain_run(run, dataset=dataset)
 map_embeddings(run)
 find_neighbours(run, dataset=dataset)
 visionlib.write_report(run, dataset=dataset)

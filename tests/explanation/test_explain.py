@@ -255,7 +255,12 @@ def test_explaining_a_run_keeps_the_maps_of_its_test_images(run: Run, small_shap
     explain(run, small_shapes.test.subset(torch.arange(3)))
     assert read_json(run.explanations / "manifest.json") == manifest
     with pytest.raises(ConfigError, match="layercam-fused of layer2, layer3: is asked for twice; ask for it once"):
-        explain_run(run, [("layercam-fused", None), ("layercam-fused", ["layer2", "layer3"])], index=[4, 2])
+        explain_run(
+            run,
+            [("layercam-fused", None), ("layercam-fused", ["layer2", "layer3"])],
+            index=[4, 2],
+            dataset=small_shapes,
+        )
 
 
 def test_maps_of_the_previous_version_are_read(run: Run) -> None:
