@@ -1,8 +1,8 @@
-"""Measure maps per second: in batches, against one image at a time with torchcam as its documentation shows it.
+"""Measure maps per second: in batches, against torchcam with one image at a time, as in its documentation.
 
 .venv/bin/python bench/explanation.py [ROUNDS]
 
-The contenders take turns in one process; medians.
+The contenders alternate in one process; the result is the median.
 """
 
 import statistics
@@ -22,7 +22,7 @@ LAYERS = ["layer2", "layer3", "layer4"]
 
 
 def map_alone(model: nn.Module, inputs: Tensor, classes: Tensor) -> None:
-    """Map one image after the other with torchcam: fp32, channels first, the network as it was built."""
+    """Map images one by one with torchcam: fp32, contiguous memory format, the network as built."""
     from torchcam.methods import LayerCAM
 
     with LayerCAM(model, LAYERS, input_shape=(3, 32, 32)) as extractor:
@@ -32,14 +32,14 @@ def map_alone(model: nn.Module, inputs: Tensor, classes: Tensor) -> None:
 
 
 def measure(work: Callable[[], object], n: int) -> float:
-    """Give images per second."""
+    """Return images per second."""
     started = time.perf_counter()
     work()
     return n / (time.perf_counter() - started)
 
 
 def main() -> None:
-    """Let them take turns, and print the medians."""
+    """Alternate between the contenders, and print the medians."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     compute = choose_compute()
     plain = build_model("resnet18").eval()
@@ -57,20 +57,20 @@ def main() -> None:
             makers[precision](fast, channels_last[start : start + BATCH], classes[start : start + BATCH])
 
     names = ["torchcam, one at a time", *(f"visionlib, batches of {BATCH}, {precision}" for precision in precisions)]
-    found: dict[str, list[float]] = {name: [] for name in names}
+    speeds: dict[str, list[float]] = {name: [] for name in names}
     with compute_environment(compute):
         map_alone(plain, inputs[:5], classes[:5])
         for precision in precisions:
             map_batches(precision, BATCH)
         for _ in range(rounds):
-            found[names[0]].append(measure(lambda: map_alone(plain, inputs[:N_ALONE], classes[:N_ALONE]), N_ALONE))
+            speeds[names[0]].append(measure(lambda: map_alone(plain, inputs[:N_ALONE], classes[:N_ALONE]), N_ALONE))
             for name, precision in zip(names[1:], precisions, strict=True):
-                found[name].append(measure(lambda precision=precision: map_batches(precision), N_BATCHED))  # type: ignore[misc]
+                speeds[name].append(measure(lambda precision=precision: map_batches(precision), N_BATCHED))  # type: ignore[misc]
     sys.stdout.write(f"{compute}; torch {torch.__version__}; median of {rounds}\n")
     sys.stdout.write(f"{'LayerCAM of three stages, fused':<40}{'maps/s':>8}{'times':>8}{'1,000 maps, s':>16}\n")
-    first = statistics.median(found[names[0]])
+    first = statistics.median(speeds[names[0]])
     for name in names:
-        speed = statistics.median(found[name])
+        speed = statistics.median(speeds[name])
         sys.stdout.write(f"{name:<40}{speed:>8.0f}{speed / first:>8.2f}{1000 / speed:>16.1f}\n")
 
 

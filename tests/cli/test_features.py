@@ -79,7 +79,7 @@ def test_filters_and_outstanding_channels_as_tables(home: Path) -> None:
     ("options", "code", "message"),
     [
         (["--layer", "layr2"], 1, "layer 'layr2': is not in the network; close to it: layer2"),
-        (["--layer", "linear"], 1, "layer 'linear': puts out no map of positions; layers that do: conv1, bn1"),
+        (["--layer", "linear"], 1, "layer 'linear': outputs no map of positions; layers that do: conv1, bn1"),
         (["--of", 3], 2, "--layer: is missing; name one; `visionlib features RUN` lists them"),
         (["--exciting", "a.png"], 2, "--layer: is missing"),
         (["--channel", "1"], 2, "--channel: there is nothing to show them of"),

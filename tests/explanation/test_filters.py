@@ -76,5 +76,5 @@ def test_what_has_no_filters_is_told() -> None:
     with pytest.raises(ModelError, match="layer 'linear': is no convolution over rows and columns"):
         read_filters(model, "linear")
     model.conv1.weight.data[0, 0, 0, 0] = torch.inf
-    with pytest.raises(ModelError, match="layer 'conv1': has weights that are not numbers"):
+    with pytest.raises(ModelError, match="layer 'conv1': has weights that are not finite"):
         read_filters(model)

@@ -49,7 +49,7 @@ def test_an_unknown_name_gives_the_names_close_to_it() -> None:
     with pytest.raises(ModelError, match=r"layer 'cnov': is not in the network; close to it: conv"):
         extract_feature_maps(on_pixels(SpotDetector()), split.images, "cnov")
     with pytest.raises(
-        ModelError, match=r"layer 'pool': puts out no map of positions; layers that do: conv, norm, relu"
+        ModelError, match=r"layer 'pool': outputs no map of positions; layers that do: conv, norm, relu"
     ):
         extract_feature_maps(on_pixels(SpotDetector()), split.images, "pool")
     with pytest.raises(ModelError, match=r"layer 'zzzzzz': is not in the network; there are: conv, norm, relu, drop"):
@@ -107,9 +107,9 @@ def test_a_caller_who_fails_leaves_nothing_behind() -> None:
     split, _ = spotted_split()
     model = SpotDetector()
     model.conv.weight.data[1, 0, 0, 0] = torch.nan
-    with pytest.raises(ModelError, match="layer 'conv': puts out values that are not numbers"):
+    with pytest.raises(ModelError, match="layer 'conv': outputs values that are not finite"):
         find_exciting_images(on_pixels(model), split, "conv")
-    with pytest.raises(ModelError, match="layer 'conv': puts out values that are not numbers"):
+    with pytest.raises(ModelError, match="layer 'conv': outputs values that are not finite"):
         extract_feature_maps(on_pixels(model), split.images, "conv")
     assert not any(module._forward_hooks for module in model.modules())
     assert model.training

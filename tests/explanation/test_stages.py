@@ -41,8 +41,8 @@ def test_what_is_wrong_with_a_layer_is_told_in_one_line() -> None:
     model = build_model("resnet20")
     for names, message in (
         (["layer4"], "layer 'layer4': is not in the network; close to it: layer"),
-        (["linear"], "layer 'linear': puts out no map of positions; layers that do: "),
-        (["pool"], "layer 'pool': puts out no map of positions"),
+        (["linear"], "layer 'linear': outputs no map of positions; layers that do: "),
+        (["pool"], "layer 'pool': outputs no map of positions"),
     ):
         with pytest.raises(ModelError, match=message):
             make_map_maker("layercam", model, (3, 32, 32), layers=names)

@@ -148,8 +148,8 @@ def find_exciting_images(
         peaks, cells = maps.max(2)
         values = peaks if by == "peak" else maps.mean(2)
         if not bool((peaks.isfinite() & values.isfinite()).all()):
-            problem = "puts out values that are not numbers"
-            raise ModelError(f"layer {layer!r}", problem, "look at the network's weights")
+            problem = "outputs values that are not finite"
+            raise ModelError(f"layer {layer!r}", problem, "check the network's weights")
         best.add(first, values.cpu(), cells.cpu(), outputs.shape[3])
 
     visit_layer(model, split.images, layer, visit, batch_size=batch_size)

@@ -93,5 +93,5 @@ def extract_feature_maps(
     visit_layer(model, images, layer, append, batch_size=batch_size)
     maps = torch.cat(parts)
     if not bool(maps.isfinite().all()):
-        raise ModelError(f"layer {layer!r}", "puts out values that are not numbers", "look at the network's weights")
+        raise ModelError(f"layer {layer!r}", "outputs values that are not finite", "check the network's weights")
     return FeatureMaps(map_layer, maps.contiguous())

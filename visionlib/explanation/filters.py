@@ -70,5 +70,5 @@ def read_filters(model: nn.Module, layer: str | None = None) -> Filters:
         raise ModelError(f"layer {name!r}", problem, f"choose another, such as {', '.join(close)}")
     weights = convolutions[name].weight.detach().to("cpu", torch.float32, copy=True).contiguous()
     if not bool(weights.isfinite().all()):
-        raise ModelError(f"layer {name!r}", "has weights that are not numbers", "train the network again")
+        raise ModelError(f"layer {name!r}", "has weights that are not finite", "train the network again")
     return Filters(name, weights, convolutions[name].groups)

@@ -92,7 +92,7 @@ def find_map_layer(model: nn.Module, input_size: tuple[int, int, int], name: str
         remedy = "use a network with convolutions"
         raise ModelError(type(unwrap_model(model)).__name__, "has no layer with a map of positions", remedy)
     if name in dict(unwrap_model(model).named_modules()):
-        raise ModelError(f"layer {name!r}", "puts out no map of positions", f"layers that do: {_name_some(layers)}")
+        raise ModelError(f"layer {name!r}", "outputs no map of positions", f"layers that do: {_name_some(layers)}")
     close = difflib.get_close_matches(name, layers, 3, 0.5)
     remedy = f"close to it: {', '.join(close)}" if close else f"there are: {_name_some(layers)}"
     raise ModelError(f"layer {name!r}", "is not in the network", remedy)
@@ -106,7 +106,7 @@ def visit_layer(
     The network is left as it was, also if it or `visit` raises.
 
     Raises:
-        ModelError: if the layer does not run, or does not put out one map per image.
+        ModelError: if the layer does not run, or does not output one map per image.
         ConfigError: if batch_size is below 1.
     """
     if batch_size < 1:
@@ -129,7 +129,7 @@ def visit_layer(
             _run_model(network, pad_batch(model.prepare(chunk).to(dtype)))
             outputs = latest.pop() if latest else None
             if outputs is None or outputs.ndim != 4 or len(outputs) != max(len(chunk), MIN_BATCH_ROWS):
-                problem = "does not put out one map of positions for each image"
+                problem = "does not output one map of positions for each image"
                 raise ModelError(f"layer {layer!r}", problem, "choose another layer")
             visit(done, outputs[: len(chunk)])
             done += len(chunk)
