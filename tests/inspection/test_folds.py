@@ -14,7 +14,7 @@ from visionlib.errors import ConfigError, RunError
 from visionlib.inference.trained_model import load_model
 from visionlib.inspection import cross_validate, find_candidates
 from visionlib.inspection.folds import assign_folds
-from visionlib.runs import Run
+from visionlib.runs import Run, read_json, write_json
 from visionlib.training import TrainConfig, train_run
 from visionlib.training.train_run import train
 
@@ -114,6 +114,37 @@ def test_folds_that_are_done_are_not_trained_again(copied_run: Run, stripes: Dat
     assert len(trained_parts) == 3
     cross_validate(copied_run, 2, epochs=2, dataset=stripes)
     assert len(trained_parts) == 5
+
+
+def test_folds_of_the_previous_version_count_if_their_settings_mean_the_same(
+    copied_run: Run, stripes: Dataset, trained_parts: Parts
+) -> None:
+    """It stored settings that exist no longer."""
+    first = cross_validate(copied_run, 2, epochs=1, dataset=stripes)
+    path = copied_run.inspection / "folds" / "2-folds-1-epochs" / "fold-1.json"
+    record = read_json(path)
+    write_json(path, {**record, "settings": {**record["settings"], "zero_init": False}})
+    assert cross_validate(copied_run, 2, epochs=1, dataset=stripes).probabilities.equal(first.probabilities)
+    assert len(trained_parts) == 2
+    for removed in ({"zero_init": True}, {"averaging": "lookahead"}):
+        write_json(path, {**record, "settings": {**record["settings"], **removed}})
+        cross_validate(copied_run, 2, epochs=1, dataset=stripes)
+        assert read_json(path)["settings"] == record["settings"]
+    assert len(trained_parts) == 4
+
+
+def test_an_interrupted_fold_of_the_previous_version_goes_on(
+    copied_run: Run, stripes: Dataset, trained_parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(train_run, "save_model", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            cross_validate(copied_run, 2, epochs=1, dataset=stripes)
+    path = copied_run.inspection / "folds" / "2-folds-1-epochs" / "fold-1.run" / "config.json"
+    record = read_json(path)
+    write_json(path, {**record, "config": {**record["config"], "zero_init": False}})
+    cross_validate(copied_run, 2, epochs=1, dataset=stripes)
+    assert [out.name for _, _, out in trained_parts] == ["fold-1.run", "fold-2.run"]
 
 
 def test_an_interrupted_fold_goes_on_where_it_was(

@@ -105,14 +105,14 @@ def inspect_dataset(
     opened = run if run is None or isinstance(run, Run) else open_run(run)
     source = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     examples = choose_examples(source.split(split), per_class, seed)
-    found = None
+    pairs: Duplicates | None = None
     if opened is not None:
         # Before the search, which takes a minute, so that a run that does not fit is refused at once.
         embeddings = embed_dataset(opened, source, device=device)
-        found = match_embeddings(find_duplicates(source), source, embeddings)
-        found.save(opened)
+        pairs = match_embeddings(find_duplicates(source), source, embeddings)
+        pairs.save(opened)
     elif duplicates is not None:
-        found = find_duplicates(source, near=duplicates == "near")
+        pairs = find_duplicates(source, near=duplicates == "near")
     return DatasetInspection(
         dataset=source.name,
         content_hash=source.content_hash,
@@ -122,7 +122,7 @@ def inspect_dataset(
         examples=examples,
         seed=seed,
         odd=find_odd_images(source),
-        duplicates=found,
+        duplicates=pairs,
     )
 
 

@@ -27,12 +27,12 @@ def choose_examples(split: ImageSplit, per_class: int, seed: int) -> Int64[Tenso
     if per_class < 1:
         raise ValueError(f"per_class must be at least 1, and it is {per_class}")
     order = random_order(seed, 0, split.index.cpu(), Stream.DATASET_EXAMPLES)
-    chosen = torch.full((len(split.classes), per_class), NONE, dtype=torch.int64)
+    positions = torch.full((len(split.classes), per_class), NONE, dtype=torch.int64)
     labels = split.labels.cpu()[order]
     # Sorted by class, in random order within each.
     by_class = order[labels.argsort(stable=True)]
     ends = torch.bincount(labels, minlength=len(split.classes)).cumsum(0).tolist()
     for label, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
         members = by_class[start : min(end, start + per_class)]
-        chosen[label, : len(members)] = members
-    return chosen
+        positions[label, : len(members)] = members
+    return positions

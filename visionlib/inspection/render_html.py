@@ -85,8 +85,8 @@ def _list_findings(inspection: DatasetInspection) -> Iterator[str]:
 def _table(headers: tuple[str, ...], rows: Iterable[tuple[str, list[str]]]) -> Iterator[str]:
     """Render a table whose first column has the row headings; cells that are pictures are not escaped."""
     heads = "".join(
-        f'<th scope="col" style="{_LINE} {_CELL if place else _NAME}"><bdi>{escape(header)}</bdi></th>'
-        for place, header in enumerate(headers)
+        f'<th scope="col" style="{_LINE} {_CELL if column else _NAME}"><bdi>{escape(header)}</bdi></th>'
+        for column, header in enumerate(headers)
     )
     yield f'<table style="{_TABLE}">\n<thead><tr>{heads}</tr></thead>\n<tbody>'
     for name, cells in rows:
