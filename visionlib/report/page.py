@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from visionlib.drawing.class_names import tidy_name
+from visionlib.evaluation.wording import interval, number, percent
 from visionlib.report.charts.field_chart import draw_fields
 from visionlib.report.charts.history_chart import draw_history
 from visionlib.report.charts.reliability_chart import draw_reliability
@@ -19,8 +20,6 @@ from visionlib.report.contents import Contents, Missing
 from visionlib.report.image_data import ImageData
 from visionlib.report.matrix import build_matrix
 from visionlib.report.tables import (
-    interval,
-    percent,
     tabulate_classes,
     tabulate_comparison,
     tabulate_duplicates,
@@ -130,7 +129,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, interval=interval, name=tidy_name)
+    environment.filters.update(percent=percent, interval=interval, number=number, name=tidy_name)
     environment.tests["missing"] = lambda value: isinstance(value, Missing)
     return environment
 

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from visionlib.drawing.class_names import tidy_name
 from visionlib.evaluation import Comparison, Evaluation
 from visionlib.evaluation.intervals import wilson_interval
+from visionlib.evaluation.wording import count, interval, number, percent, points, points_interval
 from visionlib.explanation.quality import MapQuality
 from visionlib.explanation.quality.result import Figure
 from visionlib.inspection import Duplicates, EmbeddingMap
@@ -45,16 +46,16 @@ def tabulate_classes(evaluation: Evaluation) -> Table:
         (
             tidy_name(score.name),
             f"{score.n:,}",
-            percent(score.accuracy),
+            percent(score.accuracy, 2),
             interval(score.confidence_interval),
             draw_class_bar(score.accuracy, score.confidence_interval, overall),
-            percent(score.precision),
-            "n/a" if score.f1 is None else f"{score.f1:.3f}",
+            percent(score.precision, 2),
+            number(score.f1, 3),
         )
         for score in evaluation.per_class
     )
     bar = draw_class_bar(overall, overall_interval, None)
-    total = ("all", f"{evaluation.n:,}", percent(overall), interval(overall_interval), bar, "", "")
+    total = ("all", f"{evaluation.n:,}", percent(overall, 2), interval(overall_interval), bar, "", "")
     headers = ("class", "n", "accuracy", "95 % interval", "0 to 100 %", "precision", "F1")
     return Table("Accuracy of each class, with its 95 % Wilson interval", headers, rows, total=total)
 
@@ -67,9 +68,9 @@ def tabulate_history(history: Sequence[EpochRecord]) -> Table:
             f"{record['resolution_px']}",
             f"{record['learning_rate']:.4g}",
             f"{record['loss']:.4f}",
-            percent(record["training_accuracy"]),
-            percent(record.get("validation_accuracy")),
-            percent(record.get("test_accuracy")),
+            percent(record["training_accuracy"], 2),
+            percent(record.get("validation_accuracy"), 2),
+            percent(record.get("test_accuracy"), 2),
             f"{record['seconds']:.1f}",
             f"{record['images_per_second']:,.0f}",
         )
@@ -195,11 +196,11 @@ def tabulate_comparison(comparison: Comparison) -> tuple[Table, Table]:
         (
             tidy_name(run.name),
             run.model,
-            "n/a" if run.epochs is None else str(run.epochs),
-            percent(run.accuracy),
+            count(run.epochs),
+            percent(run.accuracy, 2),
             interval(wilson_interval(run.correct, run.n)),
-            percent(run.mirror_accuracy),
-            "n/a" if run.loss is None else f"{run.loss:.4f}",
+            percent(run.mirror_accuracy, 2),
+            number(run.loss, 4),
         )
         for run in comparison.runs
     )
@@ -209,8 +210,8 @@ def tabulate_comparison(comparison: Comparison) -> tuple[Table, Table]:
             f"{entry.counts.n:,}",
             f"{entry.counts.only_first:,}",
             f"{entry.counts.only_second:,}",
-            "n/a" if entry.counts.difference is None else f"{100 * entry.counts.difference:+.2f}",
-            "n/a" if entry.interval is None else f"{100 * entry.interval[0]:+.2f} to {100 * entry.interval[1]:+.2f}",
+            points(entry.counts.difference),
+            points_interval(entry.interval),
         )
         for entry in comparison.pairs[0].per_class
     )
@@ -222,20 +223,10 @@ def tabulate_comparison(comparison: Comparison) -> tuple[Table, Table]:
     )
 
 
-def percent(fraction: float | None, digits: int = 2) -> str:
-    """Format a fraction; n/a for None."""
-    return "n/a" if fraction is None else f"{fraction:.{digits}%}"
-
-
-def interval(limits: Sequence[float] | None) -> str:
-    """Format an interval of fractions; n/a for None."""
-    return "n/a" if limits is None else f"{limits[0]:.1%} to {limits[1]:.1%}"
-
-
 def sides(lengths: Sequence[float] | None) -> str:
     """Format the lengths of sides; nothing for None."""
     return "" if lengths is None else " x ".join(f"{length:g}" for length in lengths)
 
 
 def _mean(figure: Figure | None) -> str:
-    return "n/a" if figure is None else f"{figure.value:.2f}"
+    return number(None if figure is None else figure.value, 2)

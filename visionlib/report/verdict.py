@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from visionlib.drawing.class_names import embed_name
+from visionlib.evaluation.wording import interval, percent
 from visionlib.inspection import Duplicates
 from visionlib.report.contents import Contents
-from visionlib.report.tables import interval, percent, sides
+from visionlib.report.tables import sides
 from visionlib.summary import ModelSummary
 
 _CALIBRATED = 0.01
