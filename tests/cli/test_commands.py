@@ -132,7 +132,7 @@ def test_json_and_table_agree(finished_run: Run) -> None:
         line = next(line for line in table.splitlines() if line.strip().startswith(entry["class"] + " "))
         assert f"{entry['accuracy']:.2%}" in line
         low, high = entry["confidence_interval"]
-        assert f"{low:.1%} - {high:.1%}" in line
+        assert f"{low:.1%} to {high:.1%}" in line
 
 
 def test_data_prints_the_json_that_was_agreed() -> None:

@@ -23,19 +23,19 @@ SETTINGS = ["--model", "resnet20", "--epochs", 1, "--batch-size", 8, "--precisio
 
 
 @pytest.fixture(scope="module")
-def place(finished_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two runs whose data lies beside them, and one on other images."""
+def runs_folder(finished_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs and their data, and a run on other images."""
     folder = tmp_path_factory.mktemp("place")
     write_image_folder(folder / "pictures")
-    told = visionlib("train", "pictures", *SETTINGS, "--out", "run0", cwd=folder)
-    assert told.returncode == 0, told.stderr
+    result = visionlib("train", "pictures", *SETTINGS, "--out", "run0", cwd=folder)
+    assert result.returncode == 0, result.stderr
     shutil.copytree(folder / "run0", folder / "run1")
     with np.load(folder / "run0" / "predictions.npz") as arrays:
-        kept = dict(arrays)
+        stored = dict(arrays)
     # The second says the opposite of the first, of two images.
     np.savez(
         folder / "run1" / "predictions.npz",
-        **{**kept, "logits": kept["logits"] * np.array([[-1], [1], [-1], [1]], "f4")},
+        **{**stored, "logits": stored["logits"] * np.array([[-1], [1], [-1], [1]], "f4")},
     )
     shutil.copytree(folder / "run0", folder / "bare")
     (folder / "bare" / "predictions.npz").unlink()
@@ -44,41 +44,41 @@ def place(finished_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_table_says_what_the_library_finds(place: Path) -> None:
-    told = visionlib("mistakes", "other", "--by", "margin", "--confident", "0.15", "--count", 3, cwd=place)
-    assert told.returncode == 0, told.stderr
-    assert "\x1b" not in told.stdout
-    kept = load_predictions(place / "other")
-    found = find_mistakes(
-        kept.predictions, kept.labels, kept.record.classes, index=kept.index, by="margin", confident_from=0.15
+def test_the_table_says_what_the_library_finds(runs_folder: Path) -> None:
+    result = visionlib("mistakes", "other", "--by", "margin", "--confident", "0.15", "--count", 3, cwd=runs_folder)
+    assert result.returncode == 0, result.stderr
+    assert "\x1b" not in result.stdout
+    stored = load_predictions(runs_folder / "other")
+    mistakes = find_mistakes(
+        stored.predictions, stored.labels, stored.record.classes, index=stored.index, by="margin", confident_from=0.15
     )
-    rows = re.findall(r"^ +(\d+) +\S+ +([\d.]+)% +\S+ +([\d.]+)% +([\d.]+) +([\d.]+) *$", told.stdout, re.MULTILINE)
-    expected = [*found.confident.first(3).records(), *found.unsure.first(3).records()]
+    rows = re.findall(r"^ +(\d+) +\S+ +([\d.]+)% +\S+ +([\d.]+)% +([\d.]+) +([\d.]+) *$", result.stdout, re.MULTILINE)
+    expected = [*mistakes.confident.first(3).records(), *mistakes.unsure.first(3).records()]
     assert [(int(row[0]), row[3], row[4]) for row in rows] == [
         (record["index"], f"{record['loss']:.2f}", f"{record['margin']:.3f}") for record in expected
     ]
-    assert f"{len(found)} of 70 test images are wrong" in told.stdout
-    assert "by plain logits; largest margin first" in " ".join(told.stdout.split())
+    assert f"{len(mistakes)} of 70 test images are wrong" in result.stdout
+    assert "by plain logits; largest margin first" in " ".join(result.stdout.split())
 
 
-def test_json_holds_the_first_of_either_kind(place: Path) -> None:
-    record = json.loads(visionlib("mistakes", "other", "--mirror", "--count", 2, "--json", cwd=place).stdout)
+def test_json_holds_the_first_of_either_kind(runs_folder: Path) -> None:
+    record = json.loads(visionlib("mistakes", "other", "--mirror", "--count", 2, "--json", cwd=runs_folder).stdout)
     assert (record["run"], record["split"], record["logits"]) == ("other", "test", "mirror-averaged")
     assert set(record["mistakes"]) == {"confident", "others"}
     assert len(record["mistakes"]["others"]) == 2
     assert record["wrong"] > 2
 
 
-def test_everything_is_written_at_once(place: Path, tmp_path: Path) -> None:
+def test_everything_is_written_at_once(runs_folder: Path, tmp_path: Path) -> None:
     votes = tmp_path / "votes.csv"
     with votes.open("w", newline="") as file:
         csv.writer(file).writerows([["index", "circle", "square"], [0, 9, 1], [1, 1, 9], [2, 5, 5], [3, 0, 10]])
-    header = load_predictions(place / "run0").record.classes
+    header = load_predictions(runs_folder / "run0").record.classes
     votes.write_text(votes.read_text().replace("circle,square", ",".join(header)))
     options = ["--picture", tmp_path / "m.png", "--csv", tmp_path / "m.csv", "--votes", votes, "--json"]
-    told = visionlib("mistakes", "run0", *options, cwd=place)
-    assert told.returncode == 0, told.stderr
-    record = json.loads(told.stdout)
+    result = visionlib("mistakes", "run0", *options, cwd=runs_folder)
+    assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
     assert sum(record["kinds"][kind] for kind in ("model", "label", "ambiguous", "no votes")) == record["wrong"]
     assert (tmp_path / "m.png").read_bytes().startswith(PNG)
     with Image.open(tmp_path / "m.png") as picture:
@@ -88,37 +88,37 @@ def test_everything_is_written_at_once(place: Path, tmp_path: Path) -> None:
     )
     with (tmp_path / "m.csv").open(newline="") as file:
         assert len(list(csv.reader(file))) == record["wrong"] + 1
-    told = visionlib("mistakes", "run0", "--votes", votes, cwd=place)
-    assert "people agree, 70% of them on one class" in " ".join(told.stdout.split())
+    result = visionlib("mistakes", "run0", "--votes", votes, cwd=runs_folder)
+    assert "people agree, 70% of them on one class" in " ".join(result.stdout.split())
 
 
-def test_a_comparison_is_printed_drawn_and_written(place: Path, tmp_path: Path) -> None:
+def test_a_comparison_is_printed_drawn_and_written(runs_folder: Path, tmp_path: Path) -> None:
     options = ["--picture", tmp_path / "d.svg", "--gallery", tmp_path / "g.png", "--csv", tmp_path / "d.csv"]
-    told = visionlib("compare", "run0", "run1", *options, cwd=place)
-    assert told.returncode == 0, told.stderr
-    comparison = compare_runs([place / "run0", place / "run1"])
+    result = visionlib("compare", "run0", "run1", *options, cwd=runs_folder)
+    assert result.returncode == 0, result.stderr
+    comparison = compare_runs([runs_folder / "run0", runs_folder / "run1"])
     assert comparison.pairs[0].counts.only_first + comparison.pairs[0].counts.only_second == 2
-    assert " ".join(comparison.describe(comparison.pairs[0]).split()) in " ".join(told.stdout.split())
+    assert " ".join(comparison.describe(comparison.pairs[0]).split()) in " ".join(result.stdout.split())
     for note in comparison.notes:
-        assert note in " ".join(told.stdout.split())
+        assert note in " ".join(result.stdout.split())
     drawn = (tmp_path / "d.svg").read_text()
     assert drawn.startswith("<?xml")
     assert f"Of 4 images {comparison.pairs[0].counts.only_first} are right by run0 alone" in drawn
     assert (tmp_path / "g.png").read_bytes().startswith(PNG)
     assert (tmp_path / "d.csv").read_text().startswith("first,second,right,position,index,true,")
-    record = json.loads(visionlib("compare", "run0", "run1", "--json", cwd=place).stdout)
+    record = json.loads(visionlib("compare", "run0", "run1", "--json", cwd=runs_folder).stdout)
     assert record == json.loads(json.dumps(comparison.to_dict())) | {
         "runs": [
-            figures.to_dict() | {"run": name} for figures, name in zip(comparison.runs, ("run0", "run1"), strict=True)
+            metrics.to_dict() | {"run": name} for metrics, name in zip(comparison.runs, ("run0", "run1"), strict=True)
         ]
     }
 
 
-def test_several_runs_and_one_twice(place: Path) -> None:
-    told = visionlib("compare", "run0", "run1", "run0", "--against-first", cwd=place)
-    assert told.returncode == 0, told.stderr
-    assert "2 pairs were tested; their p-values are adjusted by Holm" in " ".join(told.stdout.split())
-    assert "run0 (1) and run0 (2) are right and wrong on the same ones of 4 images" in told.stdout
+def test_several_runs_and_one_twice(runs_folder: Path) -> None:
+    result = visionlib("compare", "run0", "run1", "run0", "--against-first", cwd=runs_folder)
+    assert result.returncode == 0, result.stderr
+    assert "2 pairs were tested; their p-values are adjusted by Holm" in " ".join(result.stdout.split())
+    assert "run0 (1) and run0 (2) are right and wrong on the same ones of 4 images" in result.stdout
 
 
 WRONG: list[tuple[list[str], int, str]] = [
@@ -159,14 +159,14 @@ print(json.dumps(endings))
 
 
 @pytest.fixture(scope="module")
-def endings(place: Path) -> list[tuple[int, str, str]]:
+def endings(runs_folder: Path) -> list[tuple[int, str, str]]:
     """How each wrong command ends, all run by one process: code, stdout, stderr."""
-    before = sorted(place.rglob("*"))
+    before = sorted(runs_folder.rglob("*"))
     command = [sys.executable, "-c", _RUN_ALL, json.dumps([arguments for arguments, _, _ in WRONG])]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    told = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True, env=environment)
-    assert sorted(place.rglob("*")) == before
-    return [(code, out, err) for code, out, err in json.loads(told.stdout)]
+    result = subprocess.run(command, cwd=runs_folder, capture_output=True, text=True, check=True, env=environment)
+    assert sorted(runs_folder.rglob("*")) == before
+    return [(code, out, err) for code, out, err in json.loads(result.stdout)]
 
 
 @pytest.mark.parametrize("case", range(len(WRONG)), ids=[" ".join(arguments) for arguments, _, _ in WRONG])

@@ -15,13 +15,13 @@ from visionlib.runs import Run, read_json
 
 
 def test_pictures_come_as_png_and_svg_with_a_description(finished_run: Run, tmp_path: Path) -> None:
-    told = visionlib("test", finished_run.path, "--pictures", tmp_path / "new" / "folder", "--json")
-    assert told.returncode == 0, told.stderr
+    result = visionlib("test", finished_run.path, "--pictures", tmp_path / "new" / "folder", "--json")
+    assert result.returncode == 0, result.stderr
     saved = {f"{name}{kind}" for name in PICTURES for kind in (".png", ".svg")}
     assert {path.name for path in (tmp_path / "new" / "folder").iterdir()} == saved
-    assert {Path(line.removeprefix("drawn: ")).name for line in told.stderr.splitlines()} == saved
-    figures = json.loads(told.stdout)
-    sentence = f"{figures['n'] - figures['correct']} of {figures['n']} images are wrong"
+    assert {Path(line.removeprefix("drawn: ")).name for line in result.stderr.splitlines()} == saved
+    printed = json.loads(result.stdout)
+    sentence = f"{printed['n'] - printed['correct']} of {printed['n']} images are wrong"
     with Image.open(tmp_path / "new" / "folder" / "confusion.png") as picture:
         assert sentence in picture.info["Description"]
         assert picture.width <= 1000
@@ -29,21 +29,21 @@ def test_pictures_come_as_png_and_svg_with_a_description(finished_run: Run, tmp_
 
 
 def test_json_is_what_the_record_holds(finished_run: Run) -> None:
-    figures = json.loads(visionlib("test", finished_run.path, "--json").stdout)
+    printed = json.loads(visionlib("test", finished_run.path, "--json").stdout)
     record = read_json(finished_run.evaluation)
-    assert set(record) - set(figures) == {"schema_version", "content_hash", "weights_sha256"}
-    assert all(figures[key] == record[key] for key in set(figures) - {"run"})
-    assert figures["run"] == str(finished_run.path)
+    assert set(record) - set(printed) == {"schema_version", "content_hash", "weights_sha256"}
+    assert all(printed[key] == record[key] for key in set(printed) - {"run"})
+    assert printed["run"] == str(finished_run.path)
 
 
 @pytest.mark.parametrize("color", ["", "1"])
 def test_the_table_has_no_colours_in_a_pipe(finished_run: Run, color: str) -> None:
-    told = visionlib("test", finished_run.path, NO_COLOR=color)
-    assert told.returncode == 0
-    assert "\x1b" not in told.stdout
-    assert told.stderr == ""
-    assert "most confused" in told.stdout
-    assert "--validation-fraction 0.1" in " ".join(told.stdout.split())
+    result = visionlib("test", finished_run.path, NO_COLOR=color)
+    assert result.returncode == 0
+    assert "\x1b" not in result.stdout
+    assert result.stderr == ""
+    assert "most confused" in result.stdout
+    assert "--validation-fraction 0.1" in " ".join(result.stdout.split())
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_wrong_usage_is_one_line(
     finished_run: Run, arguments: list[str], code: int, message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    told = visionlib("test", finished_run.path, *arguments, cwd=tmp_path)
-    assert (told.returncode, told.stdout) == (code, "")
-    last = told.stderr.splitlines()[-1]
+    result = visionlib("test", finished_run.path, *arguments, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (code, "")
+    last = result.stderr.splitlines()[-1]
     assert last.startswith("error: ")
     assert message in last
 

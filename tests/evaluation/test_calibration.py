@@ -19,10 +19,10 @@ def _loop(logits: Tensor, labels: Tensor) -> tuple[float, float, float, list[int
         weights = [math.exp(value - max(row)) for value in row]
         shares = [weight / math.fsum(weights) for weight in weights]
         loss -= (row[label] - max(row)) - math.log(math.fsum(weights))
-        brier += sum((share - (place == label)) ** 2 for place, share in enumerate(shares))
+        brier += sum((share - (number == label)) ** 2 for number, share in enumerate(shares))
         confidence = max(shares)
-        place = next(m for m in range(BINS) if m / BINS < confidence <= (m + 1) / BINS)
-        bins[place].append((confidence, row.index(max(row)) == label))
+        number = next(m for m in range(BINS) if m / BINS < confidence <= (m + 1) / BINS)
+        bins[number].append((confidence, row.index(max(row)) == label))
     ece = sum(abs(sum(c for c, _ in entries) - sum(right for _, right in entries)) for entries in bins)
     n = len(labels)
     return loss / n, brier / n, ece / n, [len(entries) for entries in bins]
@@ -79,9 +79,9 @@ def test_a_confidence_of_exactly_one_is_in_the_last_bin() -> None:
 
 def test_certainty_that_is_right_costs_nothing() -> None:
     measured = measure_calibration(torch.tensor([[1e4, 0.0]], dtype=torch.float64), torch.tensor([0]))
-    figures = (measured.loss, measured.brier_score, measured.ece)
-    assert figures == (0.0, 0.0, 0.0)
-    assert [math.copysign(1, figure or 0.0) for figure in figures] == [1, 1, 1]
+    measures = (measured.loss, measured.brier_score, measured.ece)
+    assert measures == (0.0, 0.0, 0.0)
+    assert [math.copysign(1, measure or 0.0) for measure in measures] == [1, 1, 1]
 
 
 def test_an_edge_belongs_to_the_bin_below() -> None:

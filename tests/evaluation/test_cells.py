@@ -1,4 +1,4 @@
-"""What is told in words, on a terminal and in a notebook, says what the figures say."""
+"""The cells on a terminal and in a notebook hold the numbers of the evaluation."""
 
 import io
 import re
@@ -24,32 +24,32 @@ def on_terminal(evaluation: Evaluation, width: int = 100) -> str:
 def test_cells_are_the_figures() -> None:
     evaluation = draw_evaluation(300, names(6), present=5)
     for cells, entry in zip(class_rows(evaluation), evaluation.per_class, strict=True):
-        told = dict(zip(HEADERS, cells, strict=True))
+        row = dict(zip(HEADERS, cells, strict=True))
         if not entry.n:
-            assert [told[name] for name in HEADERS[2:4]] == ["n/a", "n/a"]
+            assert [row[name] for name in HEADERS[2:4]] == ["n/a", "n/a"]
             continue
         low, high = entry.confidence_interval or (0, 0)
-        assert told["accuracy"] == f"{entry.accuracy:.2%}"
-        assert told["95 % interval"] == f"{low:.1%} to {high:.1%}"
-        assert told["precision"] == f"{entry.precision:.2%}"
-        assert told["F1"] == f"{entry.f1:.3f}"
-        assert told["n"] == str(entry.n)
+        assert row["accuracy"] == f"{entry.accuracy:.2%}"
+        assert row["95 % interval"] == f"{low:.1%} to {high:.1%}"
+        assert row["precision"] == f"{entry.precision:.2%}"
+        assert row["F1"] == f"{entry.f1:.3f}"
+        assert row["n"] == str(entry.n)
     assert overall_row(evaluation)[:3] == ("overall", "300", f"{evaluation.accuracy:.2%}")
-    figures = {figure.name: figure for figure in overall_measures(evaluation)}
-    assert figures["top-5 accuracy"].value == f"{evaluation.top5_accuracy:.2%}"
-    assert figures["with mirror averaging"].value == f"{evaluation.mirror_accuracy:.2%}"
-    assert figures["loss"].value == f"{evaluation.loss:.4f}"
-    assert figures["calibration error"].value == f"{evaluation.calibration.ece:.4f}"
+    measures = {measure.name: measure for measure in overall_measures(evaluation)}
+    assert measures["top-5 accuracy"].value == f"{evaluation.top5_accuracy:.2%}"
+    assert measures["with mirror averaging"].value == f"{evaluation.mirror_accuracy:.2%}"
+    assert measures["loss"].value == f"{evaluation.loss:.4f}"
+    assert measures["calibration error"].value == f"{evaluation.calibration.ece:.4f}"
     assert evaluation.temperature is not None
-    assert figures["temperature"].value == f"{evaluation.temperature.temperature:.3f}"
-    assert f"to {evaluation.temperature.after.ece:.4f}" in figures["temperature"].meaning
+    assert measures["temperature"].value == f"{evaluation.temperature.temperature:.3f}"
+    assert f"to {evaluation.temperature.after.ece:.4f}" in measures["temperature"].meaning
 
 
-def test_five_confused_pairs_are_told_with_counts_and_shares() -> None:
+def test_five_confused_pairs_are_listed_with_counts_and_shares() -> None:
     evaluation = draw_evaluation(300, names(6))
-    told = confused_pairs(evaluation)
-    assert len(told) == 5
-    for line, pair in zip(told, evaluation.confusion.find_confused_pairs(5), strict=True):
+    lines = confused_pairs(evaluation)
+    assert len(lines) == 5
+    for line, pair in zip(lines, evaluation.confusion.find_confused_pairs(5), strict=True):
         assert line.startswith(f"{pair.true} taken for {pair.predicted}: {pair.count} of {pair.n} ({pair.share:.1%}, ")
 
 
@@ -60,10 +60,10 @@ def test_a_terminal_shows_every_figure_at_any_width() -> None:
         assert max(map(len, shown.splitlines())) <= width
         for cells in [*class_rows(evaluation), overall_row(evaluation)]:
             assert all(re.search(rf"(?m) {re.escape(cell)} ", shown) for cell in cells[1:] if cell)
-        assert all(figure.value in shown for figure in overall_measures(evaluation))
+        assert all(measure.value in shown for measure in overall_measures(evaluation))
 
 
-def test_what_is_not_known_is_not_told_as_a_number() -> None:
+def test_an_unknown_measure_is_not_written_as_a_number() -> None:
     none = score_logits(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), tuple("abc"))
     shown = on_terminal(none)
     assert "nan" not in shown.lower()
@@ -93,9 +93,9 @@ def test_a_notebook_shows_the_same_and_hostile_names_are_inert() -> None:
     assert page.tags == {"div", "table", "thead", "tbody", "tr", "th", "td", "bdi", "p", "strong", "ul", "li"}
     for cells in [*class_rows(evaluation), overall_row(evaluation)]:
         assert all(cell in page.words for cell in cells if cell)
-    for figure in overall_measures(evaluation):
-        assert figure.value in page.words
-        assert figure.meaning in page.words
+    for measure in overall_measures(evaluation):
+        assert measure.value in page.words
+        assert measure.meaning in page.words
     assert all(line in page.words for line in confused_pairs(evaluation))
     assert "<script>" not in evaluation._repr_html_()
 

@@ -31,10 +31,10 @@ def test_a_class_solved_by_hand() -> None:
     assert (score.accuracy, score.precision, score.f1) == (0.6, 0.75, 12 / 18)
     assert score.confidence_interval == wilson_interval(6, 10)
     assert score.precision_interval == wilson_interval(6, 8)
-    figures = score.to_dict()
-    assert figures["recall"] == figures["accuracy"] == 0.6
-    assert figures["confidence_interval"] == list(wilson_interval(6, 10) or ())
-    assert figures["precision_interval"] == list(wilson_interval(6, 8) or ())
+    fields = score.to_dict()
+    assert fields["recall"] == fields["accuracy"] == 0.6
+    assert fields["confidence_interval"] == list(wilson_interval(6, 10) or ())
+    assert fields["precision_interval"] == list(wilson_interval(6, 8) or ())
 
 
 def test_what_is_not_known_is_none_and_what_is_zero_is_zero() -> None:

@@ -1,4 +1,4 @@
-"""Runs compared out of their folders: figures by hand, refusals in one line."""
+"""Comparison of run folders: numbers by hand, refusals in one line."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ Copy = Callable[..., Run]
 
 @pytest.fixture
 def copy(finished_run: Run, small_shapes: Dataset, tmp_path: Path) -> Copy:
-    """Make runs on the small dataset that are right where they are told to be."""
+    """Make runs on the small dataset that are wrong on given images."""
 
     def make(name: str, wrong: tuple[int, ...] = (), mirror_wrong: tuple[int, ...] = ()) -> Run:
         folder = tmp_path / name
@@ -35,12 +35,12 @@ def copy(finished_run: Run, small_shapes: Dataset, tmp_path: Path) -> Copy:
         run = Run(folder)
         labels = small_shapes.test.labels
 
-        def say(places: tuple[int, ...]) -> torch.Tensor:
-            said = labels.clone()
-            said[list(places)] = (said[list(places)] + 1) % len(small_shapes.classes)
-            return 3 * torch.nn.functional.one_hot(said, len(small_shapes.classes)).float()
+        def make_logits(positions: tuple[int, ...]) -> torch.Tensor:
+            predicted = labels.clone()
+            predicted[list(positions)] = (predicted[list(positions)] + 1) % len(small_shapes.classes)
+            return 3 * torch.nn.functional.one_hot(predicted, len(small_shapes.classes)).float()
 
-        predictions = SplitPredictions(say(wrong), say(mirror_wrong), None)
+        predictions = SplitPredictions(make_logits(wrong), make_logits(mirror_wrong), None)
         save_predictions(run, predictions, small_shapes.test, load_record(run).weights_sha256)
         return run
 
@@ -54,21 +54,21 @@ def pair(copy: Copy) -> Comparison:
 
 
 def test_two_runs_by_hand(pair: Comparison, small_shapes: Dataset) -> None:
-    (found,) = pair.pairs
-    counts = found.counts
+    (tested,) = pair.pairs
+    counts = tested.counts
     assert (counts.both, counts.only_first, counts.only_second, counts.neither) == (59, 1, 8, 2)
-    assert found.difference == pytest.approx(7 / 70)
-    assert found.only_first.tolist() == [10]
-    assert found.only_second.tolist() == list(range(8))
+    assert tested.difference == pytest.approx(7 / 70)
+    assert tested.only_first.tolist() == [10]
+    assert tested.only_second.tolist() == list(range(8))
     # Of nine images eight fall to one side: 2 x (1 + 9) of 2^9 ways.
-    assert found.p == found.adjusted_p == pytest.approx(20 / 512)
-    assert found.is_significant
-    assert found.interval is not None
-    assert 0 < found.interval[0] < 0.1 < found.interval[1] < 0.25
+    assert tested.p == tested.adjusted_p == pytest.approx(20 / 512)
+    assert tested.is_significant
+    assert tested.interval is not None
+    assert 0 < tested.interval[0] < 0.1 < tested.interval[1] < 0.25
     assert [(run.correct, run.n) for run in pair.runs] == [(60, 70), (67, 70)]
-    for place, entry in enumerate(found.per_class):
-        images = [n for n, label in enumerate(small_shapes.test.labels.tolist()) if label == place]
-        assert entry.name == small_shapes.classes[place]
+    for position, entry in enumerate(tested.per_class):
+        images = [n for n, label in enumerate(small_shapes.test.labels.tolist()) if label == position]
+        assert entry.name == small_shapes.classes[position]
         assert entry.counts.n == len(images)
         assert entry.counts.only_second == sum(n < 8 for n in images)
         assert entry.counts.only_first == (10 in images)
@@ -87,36 +87,36 @@ def test_loss_and_its_interval_by_hand(pair: Comparison) -> None:
 def test_figures_of_a_run_are_those_of_its_records(finished_run: Run, copy: Copy, tmp_path: Path) -> None:
     shutil.copytree(finished_run.path, tmp_path / "same")
     run = Run(tmp_path / "same")
-    figures = compare_runs([run.path, copy("other")]).runs[0]
+    metrics = compare_runs([run.path, copy("other")]).runs[0]
     evaluation = evaluate(run)
-    assert (figures.correct, figures.mirror_correct) == (evaluation.correct, evaluation.mirror_correct)
-    assert figures.loss == pytest.approx(evaluation.loss)
-    assert figures.training_seconds == read_json(run.training)["seconds_training"]
-    assert (figures.parameters, figures.model, figures.epochs, figures.seed) == (269_722, "resnet20", 2, 0)
+    assert (metrics.correct, metrics.mirror_correct) == (evaluation.correct, evaluation.mirror_correct)
+    assert metrics.loss == pytest.approx(evaluation.loss)
+    assert metrics.training_seconds == read_json(run.training)["seconds_training"]
+    assert (metrics.parameters, metrics.model, metrics.epochs, metrics.seed) == (269_722, "resnet20", 2, 0)
 
 
 def test_a_run_against_itself_differs_in_nothing(finished_run: Run) -> None:
     comparison = compare_runs([finished_run, finished_run])
-    (found,) = comparison.pairs
-    assert (found.difference, found.p, found.interval) == (0, 1, (0, 0))
-    assert len(found.only_first) == len(found.only_second) == 0
-    assert not found.is_significant
+    (tested,) = comparison.pairs
+    assert (tested.difference, tested.p, tested.interval) == (0, 1, (0, 0))
+    assert len(tested.only_first) == len(tested.only_second) == 0
+    assert not tested.is_significant
     assert [run.name for run in comparison.runs] == ["finished (1)", "finished (2)"]
-    assert "are right and wrong on the same ones of 70 images" in comparison.describe(found)
+    assert "are right and wrong on the same ones of 70 images" in comparison.describe(tested)
 
 
 def test_pairs_and_holm(copy: Copy) -> None:
     runs = [copy("a", tuple(range(10))), copy("b", (8, 9, 10)), copy("c", (8, 9, 10, 11, 12))]
     comparison = compare_runs(runs)
-    assert [(found.first, found.second) for found in comparison.pairs] == [(0, 1), (0, 2), (1, 2)]
-    p = [found.p for found in comparison.pairs]
+    assert [(tested.first, tested.second) for tested in comparison.pairs] == [(0, 1), (0, 2), (1, 2)]
+    p = [tested.p for tested in comparison.pairs]
     # 8 to 1, 8 to 3 and 2 to 0 images.
     assert p == pytest.approx([20 / 512, 2 * (1 + 11 + 55 + 165) / 2**11, 0.5])
-    assert [found.adjusted_p for found in comparison.pairs] == pytest.approx([3 * p[0], 2 * p[1], p[2]])
+    assert [tested.adjusted_p for tested in comparison.pairs] == pytest.approx([3 * p[0], 2 * p[1], p[2]])
     assert any("3 pairs were tested" in note for note in comparison.notes)
     against = compare_runs(runs, against_first=True)
-    assert [(found.first, found.second) for found in against.pairs] == [(0, 1), (0, 2)]
-    assert [found.adjusted_p for found in against.pairs] == pytest.approx([2 * p[0], p[1]])
+    assert [(tested.first, tested.second) for tested in against.pairs] == [(0, 1), (0, 2)]
+    assert [tested.adjusted_p for tested in against.pairs] == pytest.approx([2 * p[0], p[1]])
     assert not against.pairs[0].is_significant
     assert "by Holm for 2 pairs" in against.describe(against.pairs[0])
 
@@ -134,19 +134,19 @@ def test_the_other_logits_are_used_and_said(copy: Copy) -> None:
 
 
 def test_words_claim_no_more_than_the_figures(pair: Comparison, copy: Copy) -> None:
-    told = pair.describe(pair.pairs[0])
-    assert told.startswith("second is right on 7 more of 70 images than first: 10.00 points, 95 % interval ")
-    assert told.endswith(
+    text = pair.describe(pair.pairs[0])
+    assert text.startswith("second is right on 7 more of 70 images than first: 10.00 points, 95 % interval ")
+    assert text.endswith(
         "McNemar's exact p = 0.039. The choice of test images hardly explains that: second does better on images like "
         "these."
     )
     runs = [copy("c", (1, 2)), copy("d", (3,))]
     small = compare_runs(runs)
-    told = small.describe(small.pairs[0])
-    assert told.startswith("d is right on 1 more of 70 images than c: 1.43 points, 95 % interval -")
-    assert told.endswith("That may well be chance, and does not show that they are equally good either.")
+    text = small.describe(small.pairs[0])
+    assert text.startswith("d is right on 1 more of 70 images than c: 1.43 points, 95 % interval -")
+    assert text.endswith("That may well be chance, and does not show that they are equally good either.")
     turned = compare_runs(runs[::-1])
-    assert turned.describe(turned.pairs[0]) == told
+    assert turned.describe(turned.pairs[0]) == text
     even = compare_runs([runs[1], copy("e", (4,))])
     assert even.describe(even.pairs[0]).startswith(
         "d and e are right equally often, on different ones of 70 images: 0.00"
@@ -156,10 +156,10 @@ def test_words_claim_no_more_than_the_figures(pair: Comparison, copy: Copy) -> N
 
 def test_json_is_whole_and_names_images_for_good(pair: Comparison, small_shapes: Dataset) -> None:
     record = json.loads(json.dumps(pair.to_dict(), allow_nan=False))
-    (found,) = record["pairs"]
-    assert found["only_second_index"] == small_shapes.test.index[:8].tolist()
-    assert (found["mcnemar_p"], found["difference"]) == (pair.pairs[0].p, pytest.approx(0.1))
-    assert sum(entry["only_second"] for entry in found["per_class"]) == found["only_second"] == 8
+    (tested,) = record["pairs"]
+    assert tested["only_second_index"] == small_shapes.test.index[:8].tolist()
+    assert (tested["mcnemar_p"], tested["difference"]) == (pair.pairs[0].p, pytest.approx(0.1))
+    assert sum(entry["only_second"] for entry in tested["per_class"]) == tested["only_second"] == 8
     low, high = record["runs"][0]["confidence_interval"]
     assert low < record["runs"][0]["accuracy"] == 60 / 70 < high
     assert (record["logits"], record["n"], record["bootstrap"]) == ("plain", 70, {"resamples": 10_000, "seed": 0})
@@ -181,14 +181,14 @@ def test_csv_lists_the_images_that_one_gets_right(pair: Comparison, small_shapes
 def test_folders_of_the_same_name_are_told_by_their_paths(copy: Copy, tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     runs = [copy("run"), copy("x/run"), copy("other")]
-    names = [figures.name for figures in compare_runs(runs).runs]
+    names = [metrics.name for metrics in compare_runs(runs).runs]
     assert names == [str(runs[0].path), str(runs[1].path), "other"]
 
 
 def rewrite(run: Run, **fields: np.ndarray) -> None:
     with np.load(run.predictions) as arrays:
-        kept = dict(arrays)
-    np.savez(run.predictions, **{name: value for name, value in {**kept, **fields}.items() if value is not None})
+        stored = dict(arrays)
+    np.savez(run.predictions, **{name: value for name, value in {**stored, **fields}.items() if value is not None})
 
 
 def test_other_images_are_refused(copy: Copy) -> None:
@@ -274,8 +274,8 @@ def test_no_image_is_needed_and_those_that_are_shown_are_the_predicted_ones(
     run = copy("first")
     monkeypatch.setattr("visionlib.inference.run_data.load_dataset", refuse)
     compare_runs([run, run])
-    kept = load_predictions(run)
-    assert torch.equal(kept.load_images(small_shapes).images, small_shapes.test.images)
+    stored = load_predictions(run)
+    assert torch.equal(stored.load_images(small_shapes).images, small_shapes.test.images)
     rewrite(run, content_hash=np.array("other"))
     with pytest.raises(RunError, match=r"predictions\.npz: is of other images than the run's data holds"):
         load_predictions(run).load_images(small_shapes)

@@ -28,8 +28,8 @@ def test_rows_are_shares_and_unknown_without_images() -> None:
 
 def test_pairs_come_by_count_then_share_then_order() -> None:
     matrix = _matrix([90, 5, 5, 0], [5, 40, 0, 0], [5, 0, 40, 1], [0, 0, 0, 9])
-    told = [(pair.true, pair.predicted, pair.count, pair.n) for pair in matrix.find_confused_pairs()]
-    assert told == [("b", "a", 5, 45), ("c", "a", 5, 46), ("a", "b", 5, 100), ("a", "c", 5, 100), ("c", "d", 1, 46)]
+    pairs = [(pair.true, pair.predicted, pair.count, pair.n) for pair in matrix.find_confused_pairs()]
+    assert pairs == [("b", "a", 5, 45), ("c", "a", 5, 46), ("a", "b", 5, 100), ("a", "c", 5, 100), ("c", "d", 1, 46)]
     assert matrix.find_confused_pairs(2) == matrix.find_confused_pairs()[:2]
     first = matrix.find_confused_pairs(1)[0]
     assert first.share == 5 / 45

@@ -12,7 +12,7 @@ from visionlib.evaluation.coverage import measure_risk_coverage
 
 def _area(wrong: list[bool]) -> float:
     """Average the risk over all coverages, in the order that is given."""
-    return sum(sum(wrong[:kept]) / kept for kept in range(1, len(wrong) + 1)) / len(wrong)
+    return sum(sum(wrong[:answered]) / answered for answered in range(1, len(wrong) + 1)) / len(wrong)
 
 
 def _draw(n: int) -> tuple[Tensor, Tensor]:
@@ -23,8 +23,8 @@ def _draw(n: int) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("n", [1, 2, 37, 250])
 def test_areas_equal_a_slow_loop(n: int) -> None:
     confidences, is_right = _draw(n)
-    order = sorted(range(n), key=lambda place: -float(confidences[place]))
-    wrong = [not bool(is_right[place]) for place in order]
+    order = sorted(range(n), key=lambda position: -float(confidences[position]))
+    wrong = [not bool(is_right[position]) for position in order]
     measured = measure_risk_coverage(confidences, is_right)
     assert measured.area == pytest.approx(_area(wrong), rel=1e-12)
     assert measured.best_area == pytest.approx(_area(sorted(wrong)), rel=1e-12, abs=0)

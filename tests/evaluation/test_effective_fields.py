@@ -53,7 +53,7 @@ def test_before_is_the_network_with_which_the_training_began(
     assert not torch.allclose(next(drawn.parameters()), next(trained.parameters()), atol=1e-3)
 
 
-def test_what_cannot_be_measured_is_told(finished_run: Run, small_shapes: Dataset) -> None:
+def test_what_cannot_be_measured_is_refused(finished_run: Run, small_shapes: Dataset) -> None:
     with pytest.raises(ConfigError, match="n: 0 is out of range"):
         measure_effective_fields(finished_run, n=0, dataset=small_shapes)
     with pytest.raises(RunError, match="was trained on other data than shapes holds now"):

@@ -45,15 +45,15 @@ def test_a_class_without_images_is_unknown_and_not_zero() -> None:
 
 def test_a_split_without_images_is_unknown() -> None:
     evaluation = score_logits(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), CLASSES)
-    figures = evaluation.to_dict()
-    assert figures["n"] == 0
-    assert figures["accuracy"] is figures["confidence_interval"] is figures["loss"] is None
+    fields = evaluation.to_dict()
+    assert fields["n"] == 0
+    assert fields["accuracy"] is fields["confidence_interval"] is fields["loss"] is None
     unknown = ["balanced_accuracy", "macro_f1", "top5_accuracy", "mirror_accuracy", "mirror_confidence_interval"]
-    assert [figures[name] for name in unknown] == [None] * len(unknown)
-    assert figures["confusion"] == {"counts": [[0] * 3] * 3, "most_confused": []}
-    assert figures["calibration"]["ece"] is figures["calibration"]["brier_score"] is None
-    assert figures["risk_coverage"] == {"area": None, "best_area": None, "curve": []}
-    assert "NaN" not in json.dumps(figures)
+    assert [fields[name] for name in unknown] == [None] * len(unknown)
+    assert fields["confusion"] == {"counts": [[0] * 3] * 3, "most_confused": []}
+    assert fields["calibration"]["ece"] is fields["calibration"]["brier_score"] is None
+    assert fields["risk_coverage"] == {"area": None, "best_area": None, "curve": []}
+    assert "NaN" not in json.dumps(fields)
 
 
 def test_figures_equal_scikit_learns() -> None:
@@ -103,14 +103,14 @@ def test_top_5_is_told_from_six_classes_on() -> None:
 
 
 def test_every_figure_is_defined_or_named_by_what_it_belongs_to() -> None:
-    figures = _evaluate_by_hand().to_dict()
-    for place in figures["definitions"]:
-        found: Any = figures
-        for name in place.split("."):
-            found = (found[0] if isinstance(found, list) else found)[name]
+    fields = _evaluate_by_hand().to_dict()
+    for path in fields["definitions"]:
+        value: Any = fields
+        for name in path.split("."):
+            value = (value[0] if isinstance(value, list) else value)[name]
     plain = {"confidence", "interval", "n", "correct", "definitions", "per_class", "confusion", "calibration"}
     plain |= {"risk_coverage", "temperature_note", "mirror_confidence_interval", "top5_confidence_interval"}
-    assert set(figures) - plain <= set(figures["definitions"])
+    assert set(fields) - plain <= set(fields["definitions"])
 
 
 @pytest.mark.parametrize("k", [2, 10, 1000])
@@ -121,11 +121,11 @@ def test_no_figure_is_nan_and_ten_thousand_images_take_two_seconds(k: int) -> No
     started = time.perf_counter()
     held_out = (logits[: n // 2], labels[: n // 2])
     evaluation = score_logits(logits, labels, tuple(map(str, range(k))), mirror_logits=logits, held_out=held_out)
-    figures = evaluation.to_dict()
+    fields = evaluation.to_dict()
     assert time.perf_counter() - started < 2
-    json.dumps(figures, allow_nan=False)
-    assert figures["accuracy"] == figures["mirror_accuracy"]
-    assert sum(map(sum, figures["confusion"]["counts"])) == n
+    json.dumps(fields, allow_nan=False)
+    assert fields["accuracy"] == fields["mirror_accuracy"]
+    assert sum(map(sum, fields["confusion"]["counts"])) == n
 
 
 def test_the_order_of_the_images_changes_no_figure() -> None:
@@ -205,3 +205,5 @@ def test_a_missing_field_is_named(path: tuple[str, ...], message: str) -> None:
         Evaluation.from_dict(fields)
     with pytest.raises(RunError, match="is damaged"):
         Evaluation.from_dict({**_evaluate_by_hand().to_dict(), "per_class": None})
+    with pytest.raises(RunError, match=r"is damaged \(confusion\.counts has shape \(1, 1\) for 3 classes\)"):
+        Evaluation.from_dict({**_evaluate_by_hand().to_dict(), "confusion": {"counts": [[4]]}})

@@ -29,9 +29,9 @@ SHARES = torch.tensor(
 
 def mistakes() -> Mistakes:
     """Five mistakes of six images: cats that are called dogs, ever more surely."""
-    logits = torch.tensor([[0.0, 1 + place, 0] for place in range(5)] + [[1.0, 0, 0]])
-    said = SplitPredictions(logits, logits, None)
-    return find_mistakes(said, torch.zeros(6, dtype=torch.int64), CLASSES)
+    logits = torch.tensor([[0.0, 1 + position, 0] for position in range(5)] + [[1.0, 0, 0]])
+    outputs = SplitPredictions(logits, logits, None)
+    return find_mistakes(outputs, torch.zeros(6, dtype=torch.int64), CLASSES)
 
 
 def votes() -> Votes:
@@ -71,7 +71,7 @@ def test_some_of_them_keep_what_is_said_of_them() -> None:
     opinions = judge_mistakes(mistakes(), votes()).take(torch.tensor([3, 0]))
     assert opinions.kinds == ("label", "no votes")
     assert opinions.mistakes.positions.tolist() == [1, 4]
-    assert [opinions.describe(place) for place in (0, 1)] == ["people dog 80%", "no votes"]
+    assert [opinions.describe(position) for position in (0, 1)] == ["people dog 80%", "no votes"]
 
 
 def test_json_and_csv_say_the_same(tmp_path: Path) -> None:

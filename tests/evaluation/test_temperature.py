@@ -27,10 +27,10 @@ def test_it_is_where_a_search_finds_the_least_loss(n: int, k: int, scale: float)
         return float((logits / math.exp(power)).log_softmax(1).gather(1, labels[:, None]).mean()) * -1
 
     start = math.log(scale)
-    found = minimize_scalar(loss, bounds=(start - 3, start + 3), method="bounded", options={"xatol": 1e-9})
+    optimum = minimize_scalar(loss, bounds=(start - 3, start + 3), method="bounded", options={"xatol": 1e-9})
     temperature = fit_temperature(logits, labels)
-    assert temperature == pytest.approx(math.exp(found.x), rel=1e-5)
-    assert loss(math.log(temperature or 0)) <= found.fun + 1e-14
+    assert temperature == pytest.approx(math.exp(optimum.x), rel=1e-5)
+    assert loss(math.log(temperature or 0)) <= optimum.fun + 1e-14
 
 
 def test_it_undoes_what_logits_were_multiplied_with() -> None:
@@ -95,14 +95,14 @@ def test_it_is_fitted_on_what_was_held_out_and_measured_on_the_rest() -> None:
     assert [entry.correct for entry in scaling.after.bins] != [entry.correct for entry in scaling.before.bins]
     assert sum(entry.correct for entry in scaling.after.bins) == evaluation.correct
     assert evaluation.temperature_note == ""
-    told = evaluation.to_dict()["temperature"]
-    assert told["value"] == scaling.temperature
-    assert told["before"] == {
+    fields = evaluation.to_dict()["temperature"]
+    assert fields["value"] == scaling.temperature
+    assert fields["before"] == {
         "loss": evaluation.loss,
         "ece": evaluation.calibration.ece,
         "brier_score": evaluation.calibration.brier_score,
     }
-    assert told["after"]["loss"] < told["before"]["loss"]
+    assert fields["after"]["loss"] < fields["before"]["loss"]
 
 
 def test_without_images_held_out_it_says_how_to_get_one() -> None:

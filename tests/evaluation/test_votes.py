@@ -153,15 +153,15 @@ def test_nothing_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("kind", ["npz", "single", "npy"])
 def test_a_file_that_is_cut_off_or_altered_is_refused_or_read_right(kind: str, tmp_path: Path) -> None:
     path = save(tmp_path, kind)
-    whole = path.read_bytes()
-    for length in range(0, len(whole) - 1, 7):
-        path.write_bytes(whole[:length])
+    content = path.read_bytes()
+    for length in range(0, len(content) - 1, 7):
+        path.write_bytes(content[:length])
         with pytest.raises(DataError):
             load_votes(path, CLASSES, INDEX)
     generator = np.random.default_rng(0)
     for _ in range(60):
-        altered = bytearray(whole)
-        altered[generator.integers(len(whole))] ^= 1 << int(generator.integers(8))
+        altered = bytearray(content)
+        altered[generator.integers(len(content))] ^= 1 << int(generator.integers(8))
         path.write_bytes(altered)
         with contextlib.suppress(DataError):
             load_votes(path, CLASSES, INDEX)

@@ -32,7 +32,7 @@ def evaluate(
 
 
 @overload
-def evaluate(subject: TrainedModel, split: ImageSplit, *, batch_size: int = 250) -> Evaluation: ...
+def evaluate(subject: TrainedModel, split: Dataset | ImageSplit, *, batch_size: int = 250) -> Evaluation: ...
 
 
 @overload

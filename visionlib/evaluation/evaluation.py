@@ -215,32 +215,47 @@ def load_evaluation(run: Run) -> Evaluation:
 
 def _parse(fields: Mapping[str, Any]) -> Evaluation:
     n, calibration, coverage = int(fields["n"]), fields["calibration"], fields["risk_coverage"]
+    classes = tuple(str(entry["class"]) for entry in fields["per_class"])
     counts = torch.tensor(fields["confusion"]["counts"], dtype=torch.int64)
+    if counts.shape != (len(classes), len(classes)):
+        raise ValueError(f"confusion.counts has shape {tuple(counts.shape)} for {len(classes)} classes")
     before = _parse_calibration(calibration, fields["loss"])
     scaling, temperature = fields["temperature"], None
     if scaling is not None:
         after = _parse_calibration(scaling["after"], scaling["after"]["loss"])
         temperature = TemperatureScaling(float(scaling["value"]), int(scaling["n"]), before, after)
     return Evaluation(
-        confusion=ConfusionMatrix(counts, tuple(str(entry["class"]) for entry in fields["per_class"])),
+        confusion=ConfusionMatrix(counts, classes),
         calibration=before,
         coverage=RiskCoverage(
-            tuple(CoveragePoint(p["confidence"], p["n"], p["wrong"], n) for p in coverage["curve"]),
-            coverage["area"],
-            coverage["best_area"],
+            tuple(CoveragePoint(float(p["confidence"]), int(p["n"]), int(p["wrong"]), n) for p in coverage["curve"]),
+            _parse_float(coverage["area"]),
+            _parse_float(coverage["best_area"]),
         ),
-        top5_correct=_count(fields["top5_accuracy"], n),
-        mirror_correct=_count(fields["mirror_accuracy"], n),
+        top5_correct=_parse_count(fields["top5_accuracy"], n),
+        mirror_correct=_parse_count(fields["mirror_accuracy"], n),
         temperature=temperature,
         temperature_note=str(fields["temperature_note"]),
     )
 
 
 def _parse_calibration(fields: Mapping[str, Any], loss: float | None) -> Calibration:
-    names = ("lowest", "highest", "n", "correct", "mean_confidence")
-    bins = tuple(ReliabilityBin(*(entry[name] for name in names)) for entry in fields["reliability"])
-    return Calibration(loss, fields["brier_score"], bins)
+    bins = tuple(
+        ReliabilityBin(
+            lowest=float(entry["lowest"]),
+            highest=float(entry["highest"]),
+            n=int(entry["n"]),
+            correct=int(entry["correct"]),
+            mean_confidence=_parse_float(entry["mean_confidence"]),
+        )
+        for entry in fields["reliability"]
+    )
+    return Calibration(_parse_float(loss), _parse_float(fields["brier_score"]), bins)
 
 
-def _count(accuracy: float | None, n: int) -> int | None:
+def _parse_float(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _parse_count(accuracy: float | None, n: int) -> int | None:
     return None if accuracy is None else round(accuracy * n)

@@ -49,7 +49,7 @@ def read_vote_arrays(path: Path, k: int, n: int) -> tuple[NDArray[np.float64], N
             with archive.open(archive.namelist()[names.index(INDEX)]) as file:
                 return votes, _read_index(path, file, len(votes))
     except _DAMAGES as error:
-        raise DataError(path, f"is damaged ({error})", "save it anew with numpy") from error
+        raise DataError(path, f"is damaged ({error})", "save it again with numpy") from error
 
 
 def _read_votes(path: Path, file: IO[bytes] | BufferedIOBase, k: int, n: int) -> NDArray[np.float64]:

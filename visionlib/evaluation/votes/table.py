@@ -35,7 +35,7 @@ def read_vote_table(
             # A header and one row more than there are images: enough to detect too many rows.
             lines = list(islice(((reader.line_num, row) for row in reader if row), n + 2))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(path, f"is no CSV file in UTF-8 ({error})", "save it anew") from error
+        raise DataError(path, f"is no CSV file in UTF-8 ({error})", "save it again") from error
     if not lines:
         raise DataError(path, "is empty", "name a file of votes")
     header = [cell.strip() for cell in lines[0][1]]

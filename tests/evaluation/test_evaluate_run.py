@@ -39,11 +39,11 @@ def test_figures_equal_a_slow_loop_over_single_images(copied_run: Run, small_sha
 
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
 def test_any_batch_size_gives_the_same_figures(copied_run: Run, small_shapes: Dataset, batch_size: int) -> None:
-    kept = evaluate(copied_run)
-    anew = evaluate(copied_run, dataset=small_shapes, predict=True, batch_size=batch_size)
-    assert anew.correct == kept.correct
-    assert anew.mirror_correct == kept.mirror_correct
-    assert anew.loss == pytest.approx(kept.loss, abs=1e-6)
+    stored = evaluate(copied_run)
+    again = evaluate(copied_run, dataset=small_shapes, predict=True, batch_size=batch_size)
+    assert again.correct == stored.correct
+    assert again.mirror_correct == stored.mirror_correct
+    assert again.loss == pytest.approx(stored.loss, abs=1e-6)
 
 
 def test_testing_twice_says_the_same_and_changes_no_weight(copied_run: Run, small_shapes: Dataset) -> None:

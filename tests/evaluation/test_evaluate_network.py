@@ -1,4 +1,4 @@
-"""A network in memory is scored as the run is that holds it, left as it was, and alike in one process or two."""
+"""A network in memory: scored as its run is, left as it was, the same in one process or two."""
 
 import json
 import subprocess
@@ -12,17 +12,17 @@ from torch import nn
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, DataError, ModelError
 from visionlib.evaluation import evaluate
-from visionlib.inference.trained_model import load_model
+from visionlib.inference.trained_model import TrainedModel, load_model
 from visionlib.runs import Run
 
 
 def test_a_network_is_scored_as_its_run_is(finished_run: Run, small_shapes: Dataset) -> None:
     model, record = load_model(finished_run)
-    kept = evaluate(finished_run)
+    of_run = evaluate(finished_run)
     alone = evaluate(model, small_shapes.test, mean=record.mean, std=record.std)
-    assert {**alone.to_dict(), "temperature_note": ""} == {**kept.to_dict(), "temperature_note": ""}
+    assert {**alone.to_dict(), "temperature_note": ""} == {**of_run.to_dict(), "temperature_note": ""}
     assert "evaluate a run to get it" in alone.temperature_note
-    # The run was trained on all training images, so that their mean and deviation are the dataset's.
+    # The run was trained on all training images, so their mean and std are the dataset's.
     assert evaluate(model, small_shapes) == alone
 
 
@@ -65,7 +65,7 @@ def test_a_channel_of_one_value_everywhere_divides_by_one(small_shapes: Dataset)
     assert evaluation.correct == int((flat["test"].labels == 0).sum())
 
 
-def test_what_cannot_be_scored_is_told(small_shapes: Dataset) -> None:
+def test_what_cannot_be_scored_is_refused(small_shapes: Dataset) -> None:
     model = _Fixed(1.0, 0.0)
     with pytest.raises(
         ConfigError, match="mean, std: are not known of a network alone; give those that it was trained"
@@ -96,11 +96,11 @@ from visionlib.data import load_dataset
 from visionlib.data.shapes import load_shapes
 from visionlib.inference.prediction import predict_logits
 from visionlib.runs import open_run
-from visionlib.inference.trained_model import load_model
+from visionlib.inference.trained_model import TrainedModel, load_model
 from visionlib.training.distributed import ProcessGroup
 
-rank, run, place = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-dist.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
+rank, run, address = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+dist.init_process_group("gloo", init_method=f"file://{address}", rank=rank, world_size=2)
 test = load_shapes(n_train=200, n_test=70, image_size=16).test
 model, record = load_model(open_run(run))
 own = ProcessGroup(rank, 2).shard(torch.arange(len(test)))
@@ -110,7 +110,7 @@ dist.all_gather_object(parts, (logits, test.labels[own]))
 if rank == 0:
     from visionlib.evaluation import score_logits
 
-    logits, labels = (torch.cat([part[place] for part in parts]) for place in range(2))
+    logits, labels = (torch.cat(column) for column in zip(*parts, strict=True))
     union = score_logits(logits, labels, record.classes)
     print(json.dumps(union.to_dict()))
 dist.destroy_process_group()
@@ -131,10 +131,15 @@ def test_two_processes_with_half_of_the_images_each_give_the_same_figures(
     ]
     outputs = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
-    told = json.loads(outputs[0][0])
+    printed = json.loads(outputs[0][0])
     model, _ = load_model(finished_run)
     alone = evaluate(model, small_shapes).to_dict()
     different = {"mirror_accuracy", "mirror_confidence_interval", "temperature_note"}
-    assert {key: value for key, value in told.items() if key not in different} == {
+    assert {key: value for key, value in printed.items() if key not in different} == {
         key: value for key, value in alone.items() if key not in different
     }
+
+
+def test_a_trained_model_brings_its_preprocessing(finished_run: Run, small_shapes: Dataset) -> None:
+    model = TrainedModel.from_run(finished_run, device="cpu")
+    assert evaluate(model, small_shapes.test) == evaluate(model, small_shapes) == evaluate(model.network, small_shapes)
