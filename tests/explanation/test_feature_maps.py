@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.evaluation.test_gallery import assert_tidy, render, texts
+from tests.drawing.test_image_grid import assert_tidy, render, texts
 from tests.explanation.detectors import PLAIN, SpotDetector, spotted_split
 from visionlib.errors import ConfigError
 from visionlib.explanation import extract_feature_maps
-from visionlib.explanation.feature_pictures import describe_feature_maps, draw_feature_maps
+from visionlib.explanation.feature_picture import describe_feature_maps, draw_feature_maps
 from visionlib.inference.preprocessing import prepare_inputs
 from visionlib.models import build_model
 

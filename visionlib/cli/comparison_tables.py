@@ -5,7 +5,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from visionlib.drawing.class_names import embed_name
+from visionlib.data.class_names import embed_name
 from visionlib.evaluation.comparison.comparison import Comparison, PairComparison, format_p
 from visionlib.evaluation.comparison.paired import Interval
 from visionlib.evaluation.comparison.run_figures import RunFigures

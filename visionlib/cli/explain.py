@@ -8,7 +8,7 @@ import typer
 
 from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.cli.inspect import parse_index
-from visionlib.cli.pictures import check_picture_path, save_picture
+from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import Run, open_run
 
@@ -152,7 +152,7 @@ def _choose(
 
 
 def _draw(made: "list[Explanation]", picture: Path, *, is_smooth: bool) -> None:
-    from visionlib.explanation.pictures import describe_explanations, draw_explanations
+    from visionlib.explanation.explanation_picture import describe_explanations, draw_explanations
 
     labels = made[0].labels
     assert labels is not None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visionlib.cli.console import DebugOption, JsonOption, log, print_json
-from visionlib.cli.pictures import check_picture_path, save_picture
+from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import Run, open_run, read_json
 
@@ -129,7 +129,7 @@ class _Looking:
 
 def _draw_filters(looking: _Looking, layer: str | None, file: Path) -> dict[str, Any]:
     from visionlib.explanation import read_filters
-    from visionlib.explanation.filter_pictures import describe_filters, draw_filters
+    from visionlib.explanation.filter_picture import describe_filters, draw_filters
 
     found = read_filters(looking.model, layer)
     save_picture(draw_filters(found), file, describe_filters(found))
@@ -148,8 +148,8 @@ def _make_maps(
     figures = found.to_dict(channels=channels)
     index, name = int(images.index[place]), images.classes[int(images.labels[place])]
     if file is not None:
-        from visionlib.drawing.class_names import embed_name
-        from visionlib.explanation.feature_pictures import describe_feature_maps, draw_feature_maps
+        from visionlib.data.class_names import embed_name
+        from visionlib.explanation.feature_picture import describe_feature_maps, draw_feature_maps
 
         title = f"{looking.split_name} image {index}, {embed_name(name)}"
         figure = draw_feature_maps(found, images.images[place], channels=channels, title=title)
@@ -162,7 +162,7 @@ def _make_images(
     looking: _Looking, layer: str, channels: tuple[int, ...] | None, count: int, file: Path
 ) -> dict[str, Any]:
     from visionlib.explanation import find_exciting_images
-    from visionlib.explanation.exciting_pictures import describe_exciting_images, draw_exciting_images
+    from visionlib.explanation.exciting_picture import describe_exciting_images, draw_exciting_images
 
     images = looking.load_split()
     found = find_exciting_images(looking.model, images, layer, channels, k=count, **looking.settings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from visionlib.cli.console import DebugOption, JsonOption, log, print_json
-from visionlib.cli.pictures import check_picture_path, save_picture
+from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.cli.settings import resolve_config, with_setting_options
 from visionlib.cli.train import DEFAULT_RECIPE, ConfigOption, ImageSizeOption, RecipeOption
 
@@ -58,7 +58,7 @@ def lr_find(
         log=log,
     )
     if plot is not None:
-        from visionlib.training.pictures import draw_rate_finding
+        from visionlib.training.rate_picture import draw_rate_finding
 
         save_picture(draw_rate_finding(finding), plot)
         log(f"drawn: {plot}")

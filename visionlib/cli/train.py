@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from visionlib.cli.console import DebugOption, JsonOption, log, print_json
-from visionlib.cli.pictures import save_history
 from visionlib.cli.settings import resolve_config, with_setting_options
 from visionlib.errors import ConfigError
 from visionlib.runs import read_json
@@ -69,6 +68,7 @@ def train(
     from visionlib.data import load_dataset
     from visionlib.training import train_run
     from visionlib.training.distributed import find_process_group
+    from visionlib.training.history_picture import save_history_picture
 
     if resume is not None:
         run = train_run.resume(resume, dataset=dataset, log=log)
@@ -79,7 +79,7 @@ def train(
         )
     if not find_process_group().is_first:
         return
-    save_history(run)
+    save_history_picture(run)
     result = {"run": str(run.path), **read_json(run.training)}
     if json:
         print_json(result)

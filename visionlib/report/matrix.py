@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from visionlib.drawing.class_names import tidy_name
+from visionlib.data.class_names import tidy_name
 
 MOST_CLASSES = 40
 """Beyond it a matrix is no table that anyone reads: the most confused pairs stand in its place."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from visionlib.drawing.class_names import tidy_name
+from visionlib.data.class_names import tidy_name
 from visionlib.inspection import Duplicates, EmbeddingMap
 from visionlib.report.charts.class_bar import draw_class_bar
 from visionlib.report.contents import Contents

@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionlib.drawing.class_names import embed_name, show_probability, tidy_name
+from visionlib.data.class_names import embed_name, tidy_name
 
 MARK = "\N{LEFT-TO-RIGHT MARK}"
 
@@ -33,8 +33,3 @@ def test_a_name_from_right_to_left_is_marked_off() -> None:
     assert embed_name("שלום") == f"{MARK}שלום{MARK}"
     assert embed_name("قطة 1") == f"{MARK}قطة 1{MARK}"
     assert embed_name("cat") == "cat"
-
-
-def test_probabilities_near_0_and_1_have_tenths() -> None:
-    shown = [show_probability(value) for value in (0.004, 0.0996, 0.1, 0.876, 0.99, 0.996)]
-    assert shown == ["0.4%", "10.0%", "10%", "88%", "99%", "99.6%"]

@@ -29,13 +29,8 @@ def embed_name(name: str, longest: int = 40) -> str:
         name: of a class or a run.
         longest: letters to keep at most, 2 or more.
     """
-    tidy = tidy_name(name)
+    tidy = tidy_name(name) or "(no name)"
     if len(tidy) > longest:
         tidy = f"{tidy[: longest // 2]}\N{HORIZONTAL ELLIPSIS}{tidy[len(tidy) - (longest - 1) // 2 :]}"
     is_turned = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in tidy)
     return _LEFT_TO_RIGHT + tidy + _LEFT_TO_RIGHT if is_turned else tidy
-
-
-def show_probability(probability: float) -> str:
-    """Give a probability for a caption: whole percents, and tenths near 0 and 1, where they matter."""
-    return f"{probability:.0%}" if 0.1 <= probability <= 0.99 else f"{probability:.1%}"
