@@ -24,7 +24,8 @@ def test_nothing_moves_the_cursor(name: str) -> None:
     assert len(embed_name(name).strip(MARK)) <= 40
 
 
-def test_a_long_name_loses_its_middle() -> None:
+def test_an_empty_name_is_named_and_a_long_one_loses_its_middle() -> None:
+    assert embed_name("") == "(no name)"
     assert embed_name("0123456789", 10) == "0123456789"
     assert embed_name("0123456789x", 10) == "01234\N{HORIZONTAL ELLIPSIS}789x"
 

@@ -15,8 +15,8 @@ from visionlib import explain
 from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError, ModelError, RunError
 from visionlib.explanation import DEFAULT_METHOD, METHODS, load_explanations, make_map_maker, save_explanations
-from visionlib.explanation.overlay import enlarge, overlay_maps
 from visionlib.explanation.explanation_picture import describe_explanations, draw_explanations
+from visionlib.explanation.overlay import enlarge, overlay_maps
 from visionlib.explanation.selection import choose_positions
 from visionlib.inference.prediction import predict_logits
 from visionlib.inference.predictions import load_predictions

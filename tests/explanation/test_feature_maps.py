@@ -84,7 +84,7 @@ def test_no_image_is_no_map() -> None:
 def test_the_picture_shows_the_maps_position_by_position() -> None:
     split, spots = spotted_split()
     found = extract_feature_maps(SpotDetector(), split.images, "conv", **PLAIN)
-    figure = draw_feature_maps(found, split.images[7], place=7)
+    figure = draw_feature_maps(found, split.images[7], position=7)
     assert_tidy(figure)
     image, bright, dark, nothing = figure.axes[0].images
     assert np.array_equal(np.asarray(image.get_array())[..., 0], split.images[7, 0].numpy())

@@ -1,36 +1,35 @@
-"""Class names as they can be shown: on one line, with nothing that moves a cursor or turns the writing round."""
+"""Class names for display: on one line, without control characters and marks that reorder text."""
 
 import unicodedata
 
 _STAND_IN = "\N{REPLACEMENT CHARACTER}"
-_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Marks that reorder the letters around them, beyond the name that they stand in."""
+_REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Marks that reorder the text around them, beyond their own name."""
 _LEFT_TO_RIGHT = "\N{LEFT-TO-RIGHT MARK}"
-_UNSHOWN = frozenset({"Cc", "Cs", "Co", "Cn"})
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Co", "Cn"})
 
 
 def tidy_name(name: str) -> str:
-    """Give a name fit for a table or a picture: spaces for line breaks, a stand-in for what cannot be shown.
+    """Return a name for a table or a picture: spaces for line breaks, a stand-in for unprintable characters.
 
     Args:
         name: as the dataset has it; files and JSON keep it that way.
     """
     line = " ".join(name.split())
-    return "".join(_STAND_IN if c in _TURNING or unicodedata.category(c) in _UNSHOWN else c for c in line)
+    return "".join(_STAND_IN if c in _REORDERING or unicodedata.category(c) in _UNPRINTABLE else c for c in line)
 
 
 def embed_name(name: str, longest: int = 40) -> str:
-    """Give a name fit to stand within a sentence: tidy, without the middle of a long one, and in its own direction.
+    """Return a name for use within a sentence: tidy, a long one without its middle.
 
-    Beside a name that is written from right to left, marks that cannot be seen keep figures and the rest of the line
-    where they belong.
+    Invisible marks around a name that is written from right to left keep the rest of the line in order.
 
     Args:
         name: of a class or a run.
-        longest: letters to keep at most, 2 or more.
+        longest: most characters, 2 or more.
     """
     tidy = tidy_name(name) or "(no name)"
     if len(tidy) > longest:
         tidy = f"{tidy[: longest // 2]}\N{HORIZONTAL ELLIPSIS}{tidy[len(tidy) - (longest - 1) // 2 :]}"
-    is_turned = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in tidy)
-    return _LEFT_TO_RIGHT + tidy + _LEFT_TO_RIGHT if is_turned else tidy
+    is_right_to_left = any(unicodedata.bidirectional(character) in ("R", "AL") for character in tidy)
+    return _LEFT_TO_RIGHT + tidy + _LEFT_TO_RIGHT if is_right_to_left else tidy

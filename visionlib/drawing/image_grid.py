@@ -140,8 +140,8 @@ def _draw(
                 for x0, y0, x1, y1, is_dashed in tile.boxes:
                     size = (scale * (x1 - x0 + 1), scale * (y1 - y0 + 1))
                     canvas.frame(left + scale * x0, upper + scale * y0, *size, is_dashed=is_dashed)
-                for place, line in enumerate(tile.caption, 1):
-                    baseline = lower + place * _LINE_PX - 1
+                for number, line in enumerate(tile.caption, 1):
+                    baseline = lower + number * _LINE_PX - 1
                     canvas.write(left, baseline, line, caption_pt, width_px=cell_px, va="baseline")
             upper = lower + _LINE_PX * max(len(tile.caption) for tile in row) + 4 + _GAP_PX
         upper += _GAP_PX // 2

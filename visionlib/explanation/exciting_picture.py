@@ -34,8 +34,8 @@ def draw_exciting_images(exciting: ExcitingImages, images: UInt8[Tensor, "n c h 
         remedy = f"choose at most {_MOST_CHANNELS}, such as with take({_MOST_CHANNELS})"
         raise RunError("channels", f"{len(exciting.channels)} are too many for a picture", remedy)
     groups = [
-        (describe_channel(exciting, place), [_tile(exciting, images, place, rank) for rank in range(exciting.k)])
-        for place in range(len(exciting.channels))
+        (describe_channel(exciting, number), [_tile(exciting, images, number, rank) for rank in range(exciting.k)])
+        for number in range(len(exciting.channels))
     ]
     boxes = "Solid box: what the position with the largest value sees. Dashed: that position, where it sees nearly all."
     return draw_grid(groups, title=f"{_title(exciting)} {boxes}")
@@ -44,19 +44,19 @@ def draw_exciting_images(exciting: ExcitingImages, images: UInt8[Tensor, "n c h 
 def describe_exciting_images(exciting: ExcitingImages) -> str:
     """Describe the picture in words."""
     parts = []
-    for place in range(len(exciting.channels)):
-        names = ", ".join(embed_name(exciting.classes[label]) for label in exciting.labels[place].tolist())
-        parts.append(f"{describe_channel(exciting, place)}: {names}")
+    for number in range(len(exciting.channels)):
+        names = ", ".join(embed_name(exciting.classes[label]) for label in exciting.labels[number].tolist())
+        parts.append(f"{describe_channel(exciting, number)}: {names}")
     return f"{_title(exciting)} {'; '.join(parts)}."
 
 
-def describe_channel(exciting: ExcitingImages, place: int) -> str:
+def describe_channel(exciting: ExcitingImages, number: int) -> str:
     """Describe in one line how far a channel's first image stands out from the rest."""
-    channel, mean = exciting.channels[place], float(exciting.means[place])
-    if bool(exciting.is_constant[place]):
+    channel, mean = exciting.channels[number], float(exciting.means[number])
+    if bool(exciting.is_constant[number]):
         return f"channel {channel}: {mean:.3g} for every image, so none excites it"
-    above = float(exciting.stands_out[place])
-    top = float(exciting.values[place, 0])
+    above = float(exciting.stands_out[number])
+    top = float(exciting.values[number, 0])
     return f"channel {channel}: up to {top:.3g}, mean {mean:.3g}; the first stands out by {above:.1f} std"
 
 
@@ -66,19 +66,19 @@ def _title(exciting: ExcitingImages) -> str:
     return f"Images of {exciting.n:,} that excite channels of {layer}, by the {_MEASURE[exciting.by]}."
 
 
-def _tile(exciting: ExcitingImages, images: UInt8[Tensor, "n c h w"], place: int, rank: int) -> Tile:
-    image = images[int(exciting.positions[place, rank])]
-    name = embed_name(exciting.classes[int(exciting.labels[place, rank])])
-    caption = (name, f"{int(exciting.index[place, rank])}: {float(exciting.values[place, rank]):.3g}")
-    return Tile(image_pixels(image), caption, (_box(exciting, place, rank, (image.shape[1], image.shape[2])),))
+def _tile(exciting: ExcitingImages, images: UInt8[Tensor, "n c h w"], number: int, rank: int) -> Tile:
+    image = images[int(exciting.positions[number, rank])]
+    name = embed_name(exciting.classes[int(exciting.labels[number, rank])])
+    caption = (name, f"{int(exciting.index[number, rank])}: {float(exciting.values[number, rank]):.3g}")
+    return Tile(image_pixels(image), caption, (_box(exciting, number, rank, (image.shape[1], image.shape[2])),))
 
 
-def _box(exciting: ExcitingImages, place: int, rank: int, size: tuple[int, int]) -> DrawnBox:
-    field = exciting.fields[place][rank]
+def _box(exciting: ExcitingImages, number: int, rank: int, size: tuple[int, int]) -> DrawnBox:
+    field = exciting.fields[number][rank]
     if field is not None:
         (top, bottom), (left, right) = field
         if (bottom - top + 1) * (right - left + 1) <= _LARGEST_BOX * size[0] * size[1]:
             return left, top, right, bottom, False
     cells = [length / count for length, count in zip(size, exciting.layer.resolution, strict=True)]
-    row, column = exciting.places[place, rank].tolist()
+    row, column = exciting.places[number, rank].tolist()
     return column * cells[1], row * cells[0], (column + 1) * cells[1] - 1, (row + 1) * cells[0] - 1, True

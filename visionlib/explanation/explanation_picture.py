@@ -35,8 +35,8 @@ def draw_explanations(explanations: Sequence[Explanation], *, is_smooth: bool = 
     is_named = len({one.method for one in explanations}) > 1
     captions = [
         caption
-        for place in range(len(first))
-        for caption in (_caption_image(first, place), *(_caption_map(one, place, is_named) for one in explanations))
+        for number in range(len(first))
+        for caption in (_caption_image(first, number), *(_caption_map(one, number, is_named) for one in explanations))
     ]
     panels = torch.stack(shown, 1).flatten(0, 1) if len(first) else shown[0]
     group = len(shown)
@@ -60,15 +60,15 @@ def _name_target(target: str) -> str:
     return f"{target} class" if target in ("predicted", "true") else f"class {embed_name(target)}"
 
 
-def _caption_image(one: Explanation, place: int) -> str:
-    label = "" if one.labels is None else f"\nis {embed_name(one.class_names[int(one.labels[place])])}"
-    return f"image {int(one.index[place])}{label}"
+def _caption_image(one: Explanation, number: int) -> str:
+    label = "" if one.labels is None else f"\nis {embed_name(one.class_names[int(one.labels[number])])}"
+    return f"image {int(one.index[number])}{label}"
 
 
-def _caption_map(one: Explanation, place: int, is_named: bool) -> str:
-    name = embed_name(one.class_names[int(one.classes[place])])
+def _caption_map(one: Explanation, number: int, is_named: bool) -> str:
+    name = embed_name(one.class_names[int(one.classes[number])])
     height, width = one.resolution
-    kind = "constant: says nothing" if bool(one.is_constant[place]) else f"{height} x {width} cells"
+    kind = "constant: says nothing" if bool(one.is_constant[number]) else f"{height} x {width} cells"
     if is_named:
-        kind = f"{one.method}, {'constant' if bool(one.is_constant[place]) else f'{height} x {width}'}"
-    return f"{name} {format_probability(float(one.probabilities[place]))}\n{kind}"
+        kind = f"{one.method}, {'constant' if bool(one.is_constant[number]) else f'{height} x {width}'}"
+    return f"{name} {format_probability(float(one.probabilities[number]))}\n{kind}"

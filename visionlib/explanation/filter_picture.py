@@ -21,7 +21,7 @@ def draw_filters(filters: Filters) -> Figure:
     """
     norms = filters.norms.tolist()
     shown = range(min(len(filters), MOST_SHOWN))
-    tiles = [Tile(_color(filters.weights[place]), (f"{place}: {norms[place]:.3g}",)) for place in shown]
+    tiles = [Tile(_color(filters.weights[number]), (f"{number}: {norms[number]:.3g}",)) for number in shown]
     return draw_grid([("", tiles)], title=f"{describe_filters(filters)} Below: number and length.")
 
 

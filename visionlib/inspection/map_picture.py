@@ -61,11 +61,11 @@ def describe_map(embedding_map: EmbeddingMap) -> str:
     present = np.unique(labels)
     description = f"{_title(embedding_map)}. {wrong:,} of {n:,} are predicted wrong and crossed."
     if len(present) > 1:
-        middles = _find_middles(positions, labels, present)
-        apart = np.linalg.norm(middles[:, None] - middles[None], axis=2)
+        medians = _find_medians(positions, labels, present)
+        apart = np.linalg.norm(medians[:, None] - medians[None], axis=2)
         apart[np.diag_indices(len(present))] = np.inf
         nearest = np.unravel_index(apart.argmin(), apart.shape)
-        first, second = (embed_name(embedding_map.classes[present[place]]) for place in nearest)
+        first, second = (embed_name(embedding_map.classes[present[number]]) for number in nearest)
         description += f" The classes that lie nearest to each other are {first} and {second}."
     return description
 
@@ -94,7 +94,7 @@ def _frame(axes: Axes, positions: NDArray[np.float32]) -> None:
     axes.set(xticks=[], yticks=[])
 
 
-def _find_middles(
+def _find_medians(
     positions: NDArray[np.float32], labels: NDArray[np.int64], present: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     return np.array([np.median(positions[labels == label], 0) for label in present], dtype=np.float64).reshape(-1, 2)
@@ -112,36 +112,36 @@ def _write_tags(
     units_per_point = (right - left) / (_WIDTH * 0.99 * 72)
     sizes = np.array([(measure_text(tag, _TAG_PT, weight="bold") + 3, 1.4 * _TAG_PT) for tag in tags]).reshape(-1, 2)
     corner = np.array((left, bottom))
-    places = _move_apart((_find_middles(positions, labels, present) - corner) / units_per_point, sizes)
-    for (x, y), tag in zip(places * units_per_point + corner, tags, strict=True):
+    centers = _move_apart((_find_medians(positions, labels, present) - corner) / units_per_point, sizes)
+    for (x, y), tag in zip(centers * units_per_point + corner, tags, strict=True):
         text = axes.text(x, y, tag, ha="center", va="center", fontsize=_TAG_PT, weight="bold", zorder=5)
         set_plain([text])
         text.set_path_effects([withStroke(linewidth=3, foreground="white")])
 
 
-def _move_apart(middles: NDArray[np.float64], sizes: NDArray[np.float64], rounds: int = 500) -> NDArray[np.float64]:
+def _move_apart(medians: NDArray[np.float64], sizes: NDArray[np.float64], rounds: int = 500) -> NDArray[np.float64]:
     """Move boxes within the panel apart, each pair along the axis of the smaller overlap, until none overlap.
 
     Args:
-        middles: centers of the boxes, in points from the corner of the panel.
+        medians: centers of the boxes, in points from the corner of the panel.
         sizes: width and height of each, in points.
         rounds: most iterations.
     """
-    places = middles.copy()
+    centers = medians.copy()
     side = _WIDTH * 0.99 * 72
     # Boxes at the same position move apart in the order of the classes.
-    order = np.sign(np.arange(len(places))[:, None] - np.arange(len(places))[None])
+    order = np.sign(np.arange(len(centers))[:, None] - np.arange(len(centers))[None])
     for _ in range(rounds):
-        between = places[:, None] - places[None]
+        between = centers[:, None] - centers[None]
         overlap = (sizes[:, None] + sizes[None]) / 2 - np.abs(between)
         is_touching = (overlap > 0).all(2) & (order != 0)
         if not is_touching.any():
             break
         direction = np.where(between == 0, order[:, :, None], np.sign(between))
         is_least = np.stack([overlap[:, :, 0] < overlap[:, :, 1], overlap[:, :, 0] >= overlap[:, :, 1]], 2)
-        places += ((overlap * 0.35 + 0.2) * direction * is_least * is_touching[:, :, None]).sum(1)
-        places = np.clip(places, sizes / 2, side - sizes / 2)
-    return places
+        centers += ((overlap * 0.35 + 0.2) * direction * is_least * is_touching[:, :, None]).sum(1)
+        centers = np.clip(centers, sizes / 2, side - sizes / 2)
+    return centers
 
 
 def _write_legend(figure: Figure, present: NDArray[np.int64], entries: list[str]) -> None:

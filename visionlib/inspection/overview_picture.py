@@ -77,8 +77,8 @@ def draw_overview(inspection: DatasetInspection, images: UInt8[Tensor, "n c h w"
     _draw_head(canvas, inspection, layout)
     # One sheet, since hundreds of single images would take seconds.
     sheet = np.full((height_px, _WIDTH_PX, 3), 255, dtype=np.uint8)
-    for place, label in enumerate(classes):
-        column, row = divmod(place, rows)
+    for number, label in enumerate(classes):
+        column, row = divmod(number, rows)
         corner = (_GAP_PX + column * layout.block_px, layout.top_px + row * layout.row_px)
         _draw_class(canvas, inspection, label, layout, corner)
         _paste_class(sheet, inspection, label, images, layout, corner)
@@ -118,7 +118,7 @@ def _describe_split(inspection: DatasetInspection, name: str) -> str:
 def _choose_classes(k: int) -> list[int]:
     if k <= _MOST_CLASSES:
         return list(range(k))
-    return [place * k // _MOST_CLASSES for place in range(_MOST_CLASSES)]
+    return [number * k // _MOST_CLASSES for number in range(_MOST_CLASSES)]
 
 
 def _lay_out(inspection: DatasetInspection, k: int, *, title_lines: int) -> _Layout:

@@ -25,16 +25,16 @@ def draw_class_scores(evaluation: Evaluation) -> Figure:
     row_in = 0.34 if k <= 30 else 0.17
     figure = Figure(figsize=(7.5, 1.8 + row_in * k), layout="constrained")
     axes = figure.subplots()
-    places = np.arange(k)
-    _draw_series(axes, places - 0.14, [(entry.accuracy, entry.confidence_interval) for entry in shown], _RECALL)
-    _draw_series(axes, places + 0.14, [(entry.precision, entry.precision_interval) for entry in shown], _PRECISION)
+    rows = np.arange(k)
+    _draw_series(axes, rows - 0.14, [(entry.accuracy, entry.confidence_interval) for entry in shown], _RECALL)
+    _draw_series(axes, rows + 0.14, [(entry.precision, entry.precision_interval) for entry in shown], _PRECISION)
     if evaluation.accuracy is not None:
         axes.axvline(
             evaluation.accuracy, color="0.4", lw=1, ls=":", label=f"accuracy of all: {evaluation.accuracy:.1%}"
         )
     size = 8.5 if k <= 30 else 7.0
     labels = [f"{fit_text(embed_name(entry.name), 105, size)}  {entry.n:,}" for entry in shown]
-    axes.set_yticks(places, labels, fontsize=size)
+    axes.set_yticks(rows, labels, fontsize=size)
     set_plain(axes.get_yticklabels())
     axes.set_ylim(k - 0.4, -0.6)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
@@ -76,14 +76,14 @@ def _order_classes(evaluation: Evaluation) -> list[ClassScore]:
 
 def _draw_series(
     axes: Axes,
-    places: np.ndarray,
+    rows: np.ndarray,
     fractions: list[tuple[float | None, Interval | None]],
     style: tuple[str, str, str],
 ) -> None:
     label, colour, marker = style
     known = [
-        (place, fraction, max(0.0, fraction - interval[0]), max(0.0, interval[1] - fraction))
-        for place, (fraction, interval) in zip(places, fractions, strict=True)
+        (row, fraction, max(0.0, fraction - interval[0]), max(0.0, interval[1] - fraction))
+        for row, (fraction, interval) in zip(rows, fractions, strict=True)
         if fraction is not None and interval is not None
     ]
     if not known:

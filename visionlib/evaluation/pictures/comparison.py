@@ -63,8 +63,8 @@ def draw_differing(
         count: most images for each direction of a pair.
         columns: images in a row.
     Raises:
-        RunError: if the images are not as many as were compared.
-        ConfigError: if the pictures would be more than 1,000.
+        RunError: if the number of images is not that of the comparison.
+        ConfigError: if there are more than 1,000 images to draw.
     """
     if len(images) != len(comparison.labels):
         problem = f"there are {len(images):,} for {len(comparison.labels):,} that were compared"
@@ -80,7 +80,7 @@ def draw_differing(
             probability = comparison.true_probability[:, differing]
             order = (probability[right] - probability[wrong]).argsort(descending=True, stable=True)[:count]
             if len(order):
-                names = (embed_name(comparison.runs[place].name, 24) for place in (right, wrong))
+                names = (embed_name(comparison.runs[number].name, 24) for number in (right, wrong))
                 headings[len(positions)] = "only {} is right, not {}: {:,}".format(*names, len(differing))
             for position in differing[order].tolist():
                 positions.append(position)
@@ -95,7 +95,7 @@ def describe_comparison(comparison: Comparison) -> str:
     """Describe the differences in words, as a title and a text alternative."""
     sentences = []
     for pair in comparison.pairs:
-        first, second = (embed_name(comparison.runs[place].name) for place in (pair.first, pair.second))
+        first, second = (embed_name(comparison.runs[number].name) for number in (pair.first, pair.second))
         sentences.append(
             f"Of {pair.counts.n:,} images {pair.counts.only_first:,} are right by {first} alone and "
             f"{pair.counts.only_second:,} by {second} alone."
@@ -105,16 +105,16 @@ def describe_comparison(comparison: Comparison) -> str:
 
 def _choose_classes(pair: PairComparison) -> list[int]:
     """Choose the classes with images that differ most, sorted by their difference."""
-    known = [(entry.counts.difference, place) for place, entry in enumerate(pair.per_class)]
+    known = [(entry.counts.difference, label) for label, entry in enumerate(pair.per_class)]
     most = sorted((part for part in known if part[0] is not None), key=lambda part: -abs(part[0] or 0.0))
-    return [place for _, place in sorted(most[:_MOST_CLASSES], key=lambda part: (part[0] or 0.0, -part[1]))]
+    return [label for _, label in sorted(most[:_MOST_CLASSES], key=lambda part: (part[0] or 0.0, -part[1]))]
 
 
 def _draw_pair(axes: Axes, comparison: Comparison, pair: PairComparison, shown: list[int], *, width: float) -> None:
     axes.axvline(0, color="0.3", lw=1)
     labels = []
-    for row, place in enumerate(shown, 1):
-        entry = pair.per_class[place]
+    for row, label in enumerate(shown, 1):
+        entry = pair.per_class[label]
         labels.append(fit_text(embed_name(entry.name), _LABEL_WIDTH_PT, _LABEL_PT))
         _draw_difference(axes, row, entry)
     if pair.difference is not None and pair.interval is not None:
@@ -127,8 +127,8 @@ def _draw_pair(axes: Axes, comparison: Comparison, pair: PairComparison, shown: 
     room = width - _LABEL_WIDTH_PT - 20
     lines = []
     # In two lines, so that neither name pushes the other away.
-    for words, place in (("accuracy of ", pair.second), ("minus that of ", pair.first)):
-        name = embed_name(comparison.runs[place].name)
+    for words, number in (("accuracy of ", pair.second), ("minus that of ", pair.first)):
+        name = embed_name(comparison.runs[number].name)
         lines.append(words + fit_text(name, room - measure_text(words, _TITLE_PT), _TITLE_PT))
     axes.set_title("\n".join(lines), fontsize=_TITLE_PT)
     set_plain([axes.title, *axes.get_yticklabels()])

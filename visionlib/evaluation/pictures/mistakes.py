@@ -37,7 +37,7 @@ def draw_mistakes(
         columns: images in a row.
     Raises:
         RunError: if the number of images is not that of the predictions.
-        ConfigError: if the pictures would be more than 1,000.
+        ConfigError: if there are more than 1,000 images to draw.
     """
     if len(images) != mistakes.n:
         problem = f"there are {len(images):,} for {mistakes.n:,} that were scored"
@@ -53,7 +53,7 @@ def draw_mistakes(
     starts = (0, len(ranks[0]))
     headings = {start: line for start, line, part in zip(starts, descriptions, ranks, strict=True) if len(part)}
     order = f" Largest {_RANKED_BY[mistakes.ranked_by]} first." if len(mistakes) else ""
-    captions = [_caption(shown, people, place) for place in range(len(shown))]
+    captions = [_caption(shown, people, rank) for rank in range(len(shown))]
     return draw_images(
         images[shown.positions.to(images.device)],
         captions,
@@ -74,12 +74,12 @@ def describe_mistakes(mistakes: Mistakes) -> str:
     )
 
 
-def _caption(shown: Mistakes, people: Opinions | None, place: int) -> str:
-    predicted, label = (embed_name(shown.classes[int(part[place])]) for part in (shown.predicted, shown.labels))
+def _caption(shown: Mistakes, people: Opinions | None, rank: int) -> str:
+    predicted, label = (embed_name(shown.classes[int(part[rank])]) for part in (shown.predicted, shown.labels))
     lines = [
-        f"said {predicted} {format_probability(float(shown.confidence[place]))}",
-        f"is {label} {format_probability(float(shown.true_probability[place]))}",
+        f"said {predicted} {format_probability(float(shown.confidence[rank]))}",
+        f"is {label} {format_probability(float(shown.true_probability[rank]))}",
     ]
     if people is not None:
-        lines.append(people.describe(place))
+        lines.append(people.describe(rank))
     return "\n".join(lines)
