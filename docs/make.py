@@ -88,7 +88,7 @@ def draw_shapes_sheet(path: Path) -> None:
 
 def draw_fields(folder: Path) -> None:
     """Draw the fields of ResNet-18 growing over an image, and one of its residual blocks."""
-    from visionlib.cli.pictures import save_picture
+    from visionlib.cli.picture_files import save_picture
     from visionlib.data.shapes import draw_shapes
     from visionlib.models import build_model
     from visionlib.summary import summarize
@@ -102,8 +102,8 @@ def draw_fields(folder: Path) -> None:
 def draw_rate(path: Path) -> None:
     """Look for the learning rate of the demo's network, and keep the curve as a picture."""
     from visionlib import TrainConfig, find_learning_rate
-    from visionlib.cli.pictures import save_picture
-    from visionlib.training.pictures import draw_rate_finding
+    from visionlib.cli.picture_files import save_picture
+    from visionlib.training.rate_picture import draw_rate_finding
 
     finding = find_learning_rate("shapes", TrainConfig(model="resnet20"))
     save_picture(draw_rate_finding(finding), path)
@@ -112,7 +112,7 @@ def draw_rate(path: Path) -> None:
 def draw_demo(folder: Path) -> None:
     """Run the demo, and keep its table as a picture, and what its network really looks at."""
     from visionlib.cli.demo import run_demo
-    from visionlib.cli.pictures import save_picture
+    from visionlib.cli.picture_files import save_picture
     from visionlib.evaluation import measure_effective_fields
     from visionlib.summary.field_plots import draw_effective
 
@@ -126,7 +126,7 @@ def draw_demo(folder: Path) -> None:
 
 def draw_errors(first: Path, second: Path, folder: Path) -> None:
     """Draw the mistakes of a run, and how another one on the same data differs from it, by classes and in images."""
-    from visionlib.cli.pictures import save_picture
+    from visionlib.cli.picture_files import save_picture
     from visionlib.evaluation import compare_runs, find_mistakes, load_predictions
     from visionlib.evaluation.pictures.comparison import describe_comparison, draw_differences, draw_differing
     from visionlib.evaluation.pictures.mistakes import describe_mistakes, draw_mistakes
@@ -144,7 +144,7 @@ def draw_errors(first: Path, second: Path, folder: Path) -> None:
 
 def draw_measures(run: Path, parted: Path, folder: Path) -> None:
     """Draw every picture of a run's evaluation, and what a temperature does to the probabilities of another run."""
-    from visionlib.cli.pictures import save_picture
+    from visionlib.cli.picture_files import save_picture
     from visionlib.evaluation import evaluate
     from visionlib.evaluation.pictures.overview import PICTURES
 
@@ -187,7 +187,7 @@ def draw_datasets(run_folder: Path, folder: Path, dataset: str | None = None) ->
     import dataclasses
 
     from visionlib import inspect_dataset, load_dataset, open_run
-    from visionlib.cli.pictures import save_picture
+    from visionlib.cli.picture_files import save_picture
     from visionlib.inference.run_data import load_run_data
     from visionlib.inspection import draw_duplicates
     from visionlib.inspection.duplicate_picture import describe_duplicates

@@ -49,7 +49,7 @@ print(f"{dataset.name}: {len(dataset.train):,} images to learn from, {len(datase
 # training.
 
 # %%
-from visionlib.drawing.gallery import draw_images
+from visionlib.drawing.image_grid import draw_images
 
 shown = dataset.train.images[:24]
 draw_images(shown, [dataset.classes[label] for label in dataset.train.labels[:24].tolist()], title="Training images")
@@ -82,7 +82,8 @@ draw_growth(summary, dataset.test.images[0])
 # beside it.
 
 # %%
-from visionlib.training.pictures import draw_history, draw_rate_finding
+from visionlib.training.history_picture import draw_history
+from visionlib.training.rate_picture import draw_rate_finding
 
 finding = visionlib.find_learning_rate(dataset, config, steps=40 if IS_SHORT else 100)
 print("suggested:", finding.settings)
@@ -138,7 +139,7 @@ draw_mistakes(mistakes, dataset.test.images)
 
 # %%
 from visionlib import explain
-from visionlib.explanation.pictures import draw_explanations
+from visionlib.explanation.explanation_picture import draw_explanations
 
 wrong = dataset.test.subset(mistakes.positions[:6])
 draw_explanations([explain(run, wrong, target=target) for target in ("predicted", "true")])
@@ -151,9 +152,9 @@ draw_explanations([explain(run, wrong, target=target) for target in ("predicted"
 
 # %%
 from visionlib.explanation import extract_feature_maps, find_exciting_images, read_filters
-from visionlib.explanation.exciting_pictures import draw_exciting_images
-from visionlib.explanation.feature_pictures import draw_feature_maps
-from visionlib.explanation.filter_pictures import draw_filters
+from visionlib.explanation.exciting_picture import draw_exciting_images
+from visionlib.explanation.feature_picture import draw_feature_maps
+from visionlib.explanation.filter_picture import draw_filters
 from visionlib.inference import TrainedModel
 
 trained = TrainedModel.from_run(run)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from tests.evaluation.test_gallery import HOSTILE, assert_tidy, texts
+from tests.drawing.test_image_grid import HOSTILE, assert_tidy, texts
 from visionlib.errors import ConfigError, RunError
 from visionlib.evaluation import Comparison
 from visionlib.evaluation.comparison.comparison import ClassDifference, PairComparison

@@ -133,7 +133,7 @@ def test_the_reliability_picture_shows_each_bin_before_and_after() -> None:
     scaling = evaluation.temperature
     assert scaling is not None
     figure = draw_reliability(evaluation)
-    for label, calibration in (("as it is", evaluation.calibration), ("divided by", scaling.after)):
+    for label, calibration in (("unscaled", evaluation.calibration), ("divided by", scaling.after)):
         full = [(entry.mean_confidence, entry.accuracy) for entry in calibration.bins if entry.n]
         assert points(figure, label) == pytest.approx(np.array(full))
     heights = [bar.get_height() for bar in figure.axes[1].patches if hasattr(bar, "get_height")]
@@ -148,11 +148,11 @@ def test_the_reliability_picture_shows_each_bin_before_and_after() -> None:
 def test_the_curve_of_risk_is_that_of_the_evaluation() -> None:
     evaluation = draw_evaluation(400, names(5))
     figure = draw_risk_coverage(evaluation)
-    (line,) = [line for line in figure.axes[0].lines if str(line.get_label()).startswith("surest first")]
+    (line,) = [line for line in figure.axes[0].lines if str(line.get_label()).startswith("most confident first")]
     shown = np.asarray(line.get_xydata())
     assert shown == pytest.approx(np.array([(point.coverage, point.risk) for point in evaluation.coverage.points]))
     assert f"area {evaluation.coverage.area:.4f}" in str(line.get_label())
     half = evaluation.coverage.at(0.5)
     assert half is not None
     assert f"{half.risk:.1%} at {half.coverage:.0%}" in texts(figure)
-    assert f"{half.risk:.1%} of the surest {half.coverage:.0%}" in describe_risk_coverage(evaluation)
+    assert f"{half.risk:.1%} of the most confident {half.coverage:.0%}" in describe_risk_coverage(evaluation)

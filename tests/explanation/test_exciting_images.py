@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from tests.evaluation.test_gallery import HOSTILE, assert_tidy, render, texts
+from tests.drawing.test_image_grid import HOSTILE, assert_tidy, render, texts
 from tests.explanation.detectors import SpotDetector, on_pixels, spotted_split
 from visionlib.data import ImageSplit
 from visionlib.errors import ConfigError, DataError, RunError
 from visionlib.explanation import extract_feature_maps, find_exciting_images
-from visionlib.explanation.exciting_pictures import describe_exciting_images, draw_exciting_images
+from visionlib.explanation.exciting_picture import describe_exciting_images, draw_exciting_images
 from visionlib.inference.trained_model import TrainedModel
 
 

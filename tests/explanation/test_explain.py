@@ -23,8 +23,8 @@ from visionlib.explanation import (
     make_map_maker,
 )
 from visionlib.explanation.explanation import Explanation
+from visionlib.explanation.explanation_picture import describe_explanations, draw_explanations
 from visionlib.explanation.overlay import enlarge, overlay_maps
-from visionlib.explanation.pictures import describe_explanations, draw_explanations
 from visionlib.explanation.selection import choose_positions
 from visionlib.inference.prediction import predict_logits
 from visionlib.inference.predictions import load_predictions

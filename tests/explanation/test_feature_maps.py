@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.evaluation.test_gallery import assert_tidy, render, texts
+from tests.drawing.test_image_grid import assert_tidy, render, texts
 from tests.explanation.detectors import SpotDetector, on_pixels, spotted_split
 from visionlib.errors import ConfigError
 from visionlib.explanation import extract_feature_maps
-from visionlib.explanation.feature_pictures import describe_feature_maps, draw_feature_maps
+from visionlib.explanation.feature_picture import describe_feature_maps, draw_feature_maps
 from visionlib.inference.preprocessing import prepare_inputs
 from visionlib.inference.trained_model import TrainedModel
 from visionlib.models import build_model
@@ -86,7 +86,7 @@ def test_no_image_is_no_map() -> None:
 def test_the_picture_shows_the_maps_position_by_position() -> None:
     split, spots = spotted_split()
     found = extract_feature_maps(on_pixels(SpotDetector()), split.images, "conv")
-    figure = draw_feature_maps(found, split.images[7], place=7)
+    figure = draw_feature_maps(found, split.images[7], position=7)
     assert_tidy(figure)
     image, bright, dark, nothing = figure.axes[0].images
     assert np.array_equal(np.asarray(image.get_array())[..., 0], split.images[7, 0].numpy())

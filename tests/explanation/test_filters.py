@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from tests.evaluation.test_gallery import assert_tidy, render, texts
+from tests.drawing.test_image_grid import assert_tidy, render, texts
 from visionlib.errors import ModelError
 from visionlib.explanation import read_filters
-from visionlib.explanation.filter_pictures import describe_filters, draw_filters
+from visionlib.explanation.filter_picture import describe_filters, draw_filters
 from visionlib.models import build_model
 
 

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
+from visionlib.drawing.lettering import measure_text
 from visionlib.errors import RunError
 from visionlib.inspection import EmbeddingMap, LabelCandidates, MapSettings, Neighbours
 from visionlib.inspection.candidate_picture import describe_candidates, draw_candidates
-from visionlib.inspection.captions import shorten_name
+from visionlib.inspection.framed_image import CAPTION_PT, fit_name
 from visionlib.inspection.map_picture import describe_map, draw_map
 from visionlib.inspection.neighbour_picture import describe_neighbours, draw_neighbours
 
@@ -115,7 +116,7 @@ def test_a_map_shows_every_image_and_names_every_class(k: int) -> None:
     assert len(legend) == k + 1
     assert legend[-1] == f"{int(is_wrong.sum())} predicted wrong"
     for label in range(k):
-        short = shorten_name(found.classes[label], 9)
+        short = fit_name(found.classes[label], 72)
         assert legend[label] == (short if k <= 12 else f"{label} {short}")
     assert [text.get_text() for text in figure.axes[0].texts] == (
         legend[:-1] if k <= 12 else [str(c) for c in range(k)]
@@ -124,10 +125,10 @@ def test_a_map_shows_every_image_and_names_every_class(k: int) -> None:
     assert leaving(figure) == []
 
 
-def test_looks_of_64_classes_differ() -> None:
-    from visionlib.inspection.map_picture import _look_of
+def test_styles_of_64_classes_differ() -> None:
+    from visionlib.inspection.map_picture import _style_of
 
-    assert len({_look_of(label) for label in range(64)}) == 64
+    assert len({_style_of(label) for label in range(64)}) == 64
 
 
 def test_classes_in_one_place_still_get_names_that_can_be_read() -> None:
@@ -194,11 +195,11 @@ def test_candidates_are_shown_with_both_classes_and_score(shown: int) -> None:
     panels = [axes for axes in figure.axes if axes.images]
     assert len(panels) == shown
     for panel, image, row in zip(panels, images, found.to_rows()[:shown], strict=True):
-        assert np.array_equal(np.asarray(panel.images[0].get_array()), image[0].numpy())
+        assert np.array_equal(np.asarray(panel.images[0].get_array()), image[0].numpy()[..., None].repeat(3, 2))
         first, given, suggested = panel.get_xlabel().split("\n")
         assert first == f"image {row['index']}, score {row['score']:.3f}"
-        assert given == f"given: {shorten_name(row['given'], 7.4)}"
-        assert suggested == f"suggested: {shorten_name(row['suggested'], 7.4)}"
+        assert given == f"given: {fit_name(row['given'], 59)}"
+        assert suggested == f"suggested: {fit_name(row['suggested'], 59)}"
     assert "not errors" in figure.get_suptitle()
     assert "error" not in " ".join(panel.get_xlabel() for panel in panels)
     assert overlapping(figure) == []
@@ -226,14 +227,17 @@ def test_the_same_result_gives_the_same_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("name", "begin", "end"),
     [
-        ("cat", "cat"),
-        ("a\nb\x00c", "a b c"),
-        ("", "(no name)"),
-        ("w" * 255, "w" * 9 + "…"),
-        ("sheep " * 9, "sheep sheep sh…"),
+        ("cat", "cat", "cat"),
+        ("a\nb\x00c", "a b\N{REPLACEMENT CHARACTER}c", "c"),
+        ("", "(no name)", "(no name)"),
+        ("w" * 255, "wwww", "www"),
+        ("sheep " * 9, "sheep s", "sheep"),
     ],
 )
-def test_names_are_made_short(name: str, expected: str) -> None:
-    assert shorten_name(name, 10) == expected
+def test_names_are_made_short(name: str, begin: str, end: str) -> None:
+    short = fit_name(name, 80)
+    assert short.startswith(begin)
+    assert short.endswith(end)
+    assert measure_text(short, CAPTION_PT) <= 80

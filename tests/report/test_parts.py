@@ -56,11 +56,11 @@ def test_a_sheet_holds_each_image_at_its_tile(channels: int) -> None:
 
 
 def test_class_colours_of_the_page_are_those_of_the_pictures() -> None:
-    from visionlib.inspection.map_picture import _OKABE_ITO
+    from visionlib.drawing.palette import CATEGORIES
 
     script = (files("visionlib.report") / "static" / "colours.js").read_text(encoding="utf-8")
     (series,) = re.findall(r"const SERIES = \[(.*?)\];", script)
-    assert re.findall(r"#[0-9a-f]{6}", series) == [colour.lower() for colour in _OKABE_ITO]
+    assert re.findall(r"#[0-9a-f]{6}", series) == [colour.lower() for colour in CATEGORIES]
 
 
 def test_a_sheet_shrinks_large_images_and_stays_within_its_bytes() -> None:

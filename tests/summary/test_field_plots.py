@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from visionlib.cli.pictures import check_picture_path, save_picture
+from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError, ModelError
 from visionlib.models import build_model
 from visionlib.summary import summarize

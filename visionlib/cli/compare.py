@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from visionlib.cli.console import DebugOption, JsonOption, log, print_json
-from visionlib.cli.pictures import check_picture_path, save_picture
+from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.runs import check_file_place
 
 

@@ -5,7 +5,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from visionlib.drawing.class_names import embed_name
+from visionlib.data.class_names import embed_name
 from visionlib.evaluation.comparison.comparison import Comparison, PairComparison
 from visionlib.evaluation.comparison.run_metrics import RunMetrics
 from visionlib.evaluation.intervals import wilson_interval

@@ -7,7 +7,7 @@ import typer
 
 from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.cli.options import ImageSizeOption
-from visionlib.cli.pictures import check_picture_path, save_picture
+from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import check_file_place, open_run
 

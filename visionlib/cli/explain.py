@@ -7,7 +7,7 @@ import typer
 
 from visionlib.cli.console import DebugOption, JsonOption, log, print_json
 from visionlib.cli.options import parse_index
-from visionlib.cli.pictures import check_picture_path, save_picture
+from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import open_run
 
@@ -110,7 +110,7 @@ def explain(
 
 
 def _draw(explanations: "list[Explanation]", picture: Path, *, is_smooth: bool) -> None:
-    from visionlib.explanation.pictures import describe_explanations, draw_explanations
+    from visionlib.explanation.explanation_picture import describe_explanations, draw_explanations
 
     labels = explanations[0].labels
     assert labels is not None

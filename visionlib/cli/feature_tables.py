@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from visionlib.drawing.class_names import embed_name
+from visionlib.data.class_names import embed_name
 
 _MOST_ROWS = 16
 _MOST_IMAGES = 4

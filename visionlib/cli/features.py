@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visionlib.cli.console import DebugOption, JsonOption, log, print_json
-from visionlib.cli.pictures import check_picture_path, save_picture
+from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import Run, open_run
 
@@ -102,7 +102,7 @@ def _list_layers(run: Run, model: "TrainedModel") -> list[dict[str, Any]]:
 
 def _draw_filters(model: "TrainedModel", layer: str | None, file: Path) -> dict[str, Any]:
     from visionlib.explanation import read_filters
-    from visionlib.explanation.filter_pictures import describe_filters, draw_filters
+    from visionlib.explanation.filter_picture import describe_filters, draw_filters
 
     filters = read_filters(model.network, layer)
     save_picture(draw_filters(filters), file, describe_filters(filters))
@@ -127,8 +127,8 @@ def _extract_maps(
     record = maps.to_dict(channels=channels)
     index, name = int(split.index[position]), split.classes[int(split.labels[position])]
     if file is not None:
-        from visionlib.drawing.class_names import embed_name
-        from visionlib.explanation.feature_pictures import describe_feature_maps, draw_feature_maps
+        from visionlib.data.class_names import embed_name
+        from visionlib.explanation.feature_picture import describe_feature_maps, draw_feature_maps
 
         title = f"{split_name} image {index}, {embed_name(name)}"
         figure = draw_feature_maps(maps, image, channels=channels, title=title)
@@ -146,7 +146,7 @@ def _find_images(
     file: Path,
 ) -> dict[str, Any]:
     from visionlib.explanation import find_exciting_images
-    from visionlib.explanation.exciting_pictures import describe_exciting_images, draw_exciting_images
+    from visionlib.explanation.exciting_picture import describe_exciting_images, draw_exciting_images
 
     images = find_exciting_images(model, split, layer, channels, k=count)
     if channels is None:

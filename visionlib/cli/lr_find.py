@@ -17,7 +17,7 @@ from visionlib.cli.options import (
     JsonOption,
     RecipeOption,
 )
-from visionlib.cli.pictures import check_picture_path, save_picture
+from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.cli.settings import resolve_config, with_setting_options
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def lr_find(
         log=log,
     )
     if plot is not None:
-        from visionlib.training.pictures import draw_rate_finding
+        from visionlib.training.rate_picture import draw_rate_finding
 
         save_picture(draw_rate_finding(finding), plot)
         log(f"drawn: {plot}")

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from visionlib.drawing.class_names import embed_name
+from visionlib.data.class_names import embed_name
 from visionlib.evaluation.mistakes import Mistakes
 from visionlib.evaluation.votes.opinions import Opinions
 from visionlib.evaluation.wording import UNKNOWN, percent

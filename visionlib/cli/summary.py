@@ -10,7 +10,7 @@ import typer
 
 from visionlib.cli.console import log, print_json
 from visionlib.cli.options import DebugOption, JsonOption
-from visionlib.cli.pictures import check_picture_path, save_picture
+from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.models.names import MODEL_NAMES
 from visionlib.runs import Run, open_run, write_json

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from visionlib.cli.console import DebugOption, JsonOption, log, print_json
-from visionlib.cli.pictures import make_picture_folder, save_evaluation_pictures
+from visionlib.cli.picture_files import make_picture_folder
 
 
 def test(
@@ -37,6 +37,8 @@ def test(
         make_picture_folder(pictures)
     evaluation = evaluate(run, dataset=dataset, predict=predict, batch_size=batch_size, device=device)
     if pictures is not None:
+        from visionlib.evaluation.pictures.overview import save_evaluation_pictures
+
         for path in save_evaluation_pictures(evaluation, pictures):
             log(f"drawn: {path}")
     if json:

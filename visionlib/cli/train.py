@@ -15,7 +15,6 @@ from visionlib.cli.options import (
     JsonOption,
     RecipeOption,
 )
-from visionlib.cli.pictures import save_history
 from visionlib.cli.settings import resolve_config, with_setting_options
 from visionlib.errors import ConfigError
 from visionlib.runs import read_json
@@ -81,7 +80,6 @@ def train(
         )
     if not find_process_group().is_first:
         return
-    save_history(run)
     result = {"run": str(run.path), **read_json(run.training)}
     if json:
         print_json(result)

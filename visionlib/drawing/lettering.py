@@ -1,14 +1,16 @@
-"""Writing in pictures that stays within its place: measured, shortened, wrapped, and never read as mathematics."""
+"""Text in figures: measured, shortened, wrapped, and never parsed as mathematics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager, get_font
+from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 
 DOTS_PER_INCH = 120
-"""Of the pictures."""
+"""Of every saved figure."""
 _FIRST = "DejaVu Sans"
 _FALLBACKS = (
     "Noto Sans CJK SC",
@@ -19,57 +21,57 @@ _FALLBACKS = (
     "Arial Unicode MS",
     "WenQuanYi Zen Hei",
 )
-"""Asked, where they are installed, for letters that the first lacks."""
+"""Used, where installed, for characters that the first font lacks."""
 _STAND_IN = "\N{REPLACEMENT CHARACTER}"
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 
 @lru_cache(maxsize=1)
 def font_families() -> tuple[str, ...]:
-    """Name the fonts to write with: matplotlib's own, then what is installed for other scripts."""
+    """List the fonts: matplotlib's own, then the installed ones for other scripts."""
     installed = set(fontManager.get_font_names())
     return (_FIRST, *(name for name in _FALLBACKS if name in installed))
 
 
 def measure_text(text: str, size: float, *, weight: str = "normal") -> float:
-    """Width of one line in points (1/72 inch): as it is by the font, or as it is drawn, whichever is more.
+    """Width of one line in points (1/72 inch): by the font, or as rendered, whichever is larger.
 
-    Drawn at 120 dots per inch each letter takes whole pixels, which makes a line up to a seventh longer.
+    Rendered at 120 dots per inch each character takes whole pixels, which makes a line up to a seventh longer.
 
     Args:
-        text: letters that the fonts have, see `letter`.
-        size: of the letters, in points.
+        text: characters that the fonts have, see `replace_missing_glyphs`.
+        size: of the characters, in points.
         weight: `normal` or `bold`.
     """
     font = _font(size, weight)
     by_font = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
-    drawn = _renderer().get_text_width_height_descent(text, font, ismath=False)[0] / DOTS_PER_INCH * 72  # type: ignore[no-untyped-call]
-    return float(max(by_font, drawn))
+    rendered = _renderer().get_text_width_height_descent(text, font, ismath=False)[0] / DOTS_PER_INCH * 72  # type: ignore[no-untyped-call]
+    return float(max(by_font, rendered))
 
 
 def fit_text(text: str, width: float, size: float, *, weight: str = "normal") -> str:
-    """Shorten a line to a width by leaving out its middle; begin and end stay, so that a figure at the end can be read.
+    """Shorten a line to a width by removing its middle; a number at its end stays readable.
 
     Args:
         text: one line.
         width: in points.
-        size: of the letters, in points.
+        size: of the characters, in points.
         weight: `normal` or `bold`.
     """
-    text = letter(text)
+    text = replace_missing_glyphs(text)
 
-    def shorten(kept: int) -> str:
-        return text[: (kept + 1) // 2] + _ELLIPSIS + text[len(text) - kept // 2 :]
+    def shorten(length: int) -> str:
+        return text[: (length + 1) // 2] + _ELLIPSIS + text[len(text) - length // 2 :]
 
     if measure_text(text, size, weight=weight) <= width:
         return text
-    return shorten(_most(len(text), lambda kept: measure_text(shorten(kept), size, weight=weight) <= width))
+    return shorten(_largest(len(text), lambda length: measure_text(shorten(length), size, weight=weight) <= width))
 
 
 def wrap_text(text: str, width: float, size: float) -> str:
     """Break a text into lines at its spaces; a word that is too long for a line is shortened."""
     lines: list[str] = []
-    for word in letter(text).split():
+    for word in replace_missing_glyphs(text).split():
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and measure_text(longer, size) <= width:
             lines[-1] = longer
@@ -78,14 +80,35 @@ def wrap_text(text: str, width: float, size: float) -> str:
     return "\n".join(lines)
 
 
-def letter(text: str) -> str:
-    """Put a stand-in for every letter that none of the fonts has; else matplotlib warns, and draws a box."""
-    known = _letters()
+def write_title(figure: Figure, text: str, *, size: float = 9, margin: float = 20) -> None:
+    """Write a title above a figure, wrapped to its width less a margin in points."""
+    figure.suptitle(
+        wrap_text(text, figure.get_figwidth() * 72 - margin, size),
+        fontsize=size,
+        family=list(font_families()),
+        parse_math=False,
+    )
+
+
+def set_plain(texts: Iterable[Text]) -> None:
+    """Give texts the fallback fonts, and switch off the parsing of mathematics in them."""
+    for text in texts:
+        text.set(parse_math=False, family=list(font_families()))
+
+
+def replace_missing_glyphs(text: str) -> str:
+    """Replace each character that no font has; matplotlib would warn, and draw a box."""
+    known = _known_characters()
     return "".join(c if ord(c) in known else _STAND_IN for c in text)
 
 
-def _most(limit: int, is_fitting: Callable[[int], bool]) -> int:
-    """Find the largest number below `limit` that fits, all smaller ones fitting too; 0 if none does."""
+def format_probability(probability: float) -> str:
+    """Format a probability for a caption: whole percents, and tenths near 0 and 1, where they matter."""
+    return f"{probability:.0%}" if 0.1 <= probability <= 0.99 else f"{probability:.1%}"
+
+
+def _largest(limit: int, is_fitting: Callable[[int], bool]) -> int:
+    """Find the largest fitting number below `limit`, where all smaller ones fit too; 0 if none does."""
     low, high = 0, limit
     while high - low > 1:
         middle = (low + high) // 2
@@ -94,7 +117,7 @@ def _most(limit: int, is_fitting: Callable[[int], bool]) -> int:
 
 
 @lru_cache(maxsize=1)
-def _letters() -> frozenset[int]:
+def _known_characters() -> frozenset[int]:
     known: set[int] = set()
     for family in font_families():
         known.update(get_font(fontManager.findfont(FontProperties(family=family))).get_charmap())

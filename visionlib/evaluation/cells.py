@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from visionlib.drawing.class_names import embed_name, tidy_name
+from visionlib.data.class_names import embed_name, tidy_name
 from visionlib.evaluation.evaluation import Evaluation
 from visionlib.evaluation.intervals import Interval
 from visionlib.evaluation.temperature import TemperatureScaling

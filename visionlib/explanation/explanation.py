@@ -106,7 +106,7 @@ class Explanation:
 
     def _repr_png_(self) -> bytes:
         """Show the first twelve images in a notebook."""
-        from visionlib.explanation.pictures import draw_explanations
+        from visionlib.explanation.explanation_picture import draw_explanations
 
         buffer = io.BytesIO()
         draw_explanations([self.take(torch.arange(min(12, len(self))))]).savefig(buffer, format="png")

@@ -1,4 +1,4 @@
-"""A map over its image: coloured, half transparent, and as coarse as it is unless asked otherwise."""
+"""A map over its image: coloured, semi-transparent, by default not interpolated."""
 
 import matplotlib as mpl
 import numpy as np
@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
-_COLOURS = "viridis"
-_OPACITY = 0.6
+from visionlib.drawing.palette import MAP_COLORMAP
 
 
 def overlay_maps(
@@ -17,34 +16,32 @@ def overlay_maps(
     *,
     side_px: int = 128,
     is_smooth: bool = False,
-    opacity: float = _OPACITY,
+    opacity: float = 0.6,
 ) -> UInt8[Tensor, "n 3 _h _w"]:
-    """Lay maps over raw images, both enlarged.
+    """Blend maps over stored images, both enlarged.
 
-    Cells and pixels are repeated, so that a map of 8 x 8 looks like one.
+    Cells and pixels are repeated, so that a map of 8 x 8 shows its 8 x 8 cells.
 
     Args:
-        images: raw pixels.
+        images: stored pixels.
         maps: from 0 to 1, at their own resolution.
-        side_px: height of what comes out, at least; a whole multiple of the image's.
-        is_smooth: interpolate the maps bilinearly, which invents what lies between the cells.
+        side_px: least height of the result; the height is a whole multiple of the image's.
+        is_smooth: interpolate the maps bilinearly, which invents values between the cells.
         opacity: of the map, from 0 to 1.
     """
-    height, width = images.shape[2:]
-    factor = max(1, -(-side_px // height))
-    size = (factor * height, factor * width)
-    below = F.interpolate(images.float(), size, mode="nearest-exact").expand(-1, 3, -1, -1)
+    below = enlarge(images, side_px).float()
+    size = below.shape[2:]
     if is_smooth:
         above = F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
     else:
         above = F.interpolate(maps[:, None], size, mode="nearest-exact")[:, 0]
-    table = torch.from_numpy((mpl.colormaps[_COLOURS](np.arange(256))[:, :3] * 255).astype(np.float32))
+    table = torch.from_numpy((mpl.colormaps[MAP_COLORMAP](np.arange(256))[:, :3] * 255).astype(np.float32))
     coloured = table[(above.clamp(0, 1) * 255).round().long()].permute(0, 3, 1, 2)
     return ((1 - opacity) * below + opacity * coloured).round().to(torch.uint8)
 
 
 def enlarge(images: UInt8[Tensor, "n c h w"], side_px: int = 128) -> UInt8[Tensor, "n 3 _h _w"]:
-    """Enlarge raw images in the same way."""
+    """Enlarge stored images by repeating pixels, to a height of at least `side_px`, in three channels."""
     height, width = images.shape[2:]
     factor = max(1, -(-side_px // height))
     grown = F.interpolate(images.float(), (factor * height, factor * width), mode="nearest-exact")

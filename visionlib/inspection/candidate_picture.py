@@ -1,24 +1,26 @@
-"""A picture of label candidates: the image, its given label, and the class that is suggested instead."""
+"""Label candidates: each image with its given label and the suggested class."""
 
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from visionlib.data.class_names import embed_name
+from visionlib.drawing.lettering import write_title
 from visionlib.errors import RunError
 from visionlib.inspection.candidates import LabelCandidates
-from visionlib.inspection.captions import shorten_name, show_pixels, wrap_lines
+from visionlib.inspection.framed_image import fit_name, show_framed
 
 MOST_SHOWN = 25
 _COLUMNS = 5
-_NAME_EMS = 7.4
+_NAME_WIDTH_PT = 59
 
 
 def draw_candidates(candidates: LabelCandidates, images: UInt8[Tensor, "m c h w"]) -> Figure:
-    """Draw the first candidates, the most doubtful first, row by row.
+    """Draw the first candidates row by row, in the order of their scores.
 
     Args:
         candidates: all of them.
-        images: raw pixels of as many of the first candidates as are to be drawn, in their order.
+        images: stored pixels of the first candidates, in their order; their number is that of the drawn ones.
     Raises:
         RunError: if there is no image to draw, or there are more images than candidates.
     """
@@ -32,30 +34,26 @@ def draw_candidates(candidates: LabelCandidates, images: UInt8[Tensor, "m c h w"
     panels = figure.subplots(rows, _COLUMNS, squeeze=False).flat
     for axes in panels:
         axes.set_axis_off()
-    for place, (row, image) in enumerate(zip(candidates.to_rows()[: len(images)], images, strict=True)):
-        axes = panels[place]
+    for number, (row, image) in enumerate(zip(candidates.to_rows()[: len(images)], images, strict=True)):
+        axes = panels[number]
         axes.set_axis_on()
-        given, suggested = (shorten_name(row[part], _NAME_EMS) for part in ("given", "suggested"))
-        show_pixels(
-            axes,
-            image,
-            caption=f"image {row['index']}, score {row['score']:.3f}\ngiven: {given}\nsuggested: {suggested}",
-        )
-    figure.suptitle(wrap_lines(_describe_whole(candidates, len(images)), 100), fontsize=10, parse_math=False)
+        given, suggested = (fit_name(row[part], _NAME_WIDTH_PT) for part in ("given", "suggested"))
+        caption = f"image {row['index']}, score {row['score']:.3f}\ngiven: {given}\nsuggested: {suggested}"
+        show_framed(axes, image, caption)
+    write_title(figure, _title(candidates, len(images)), size=10)
     return figure
 
 
 def describe_candidates(candidates: LabelCandidates, shown: int) -> str:
-    """Say in words what `draw_candidates` shows."""
-    rows = candidates.to_rows()[:shown]
-    told = "; ".join(
-        f"image {row['index']} given {shorten_name(row['given'], 40)}, suggested {shorten_name(row['suggested'], 40)}"
-        for row in rows
+    """Describe the picture in words."""
+    labels = "; ".join(
+        f"image {row['index']} given {embed_name(row['given'])}, suggested {embed_name(row['suggested'])}"
+        for row in candidates.to_rows()[:shown]
     )
-    return f"{_describe_whole(candidates, shown)}. {told}."
+    return f"{_title(candidates, shown)}. {labels}."
 
 
-def _describe_whole(candidates: LabelCandidates, shown: int) -> str:
+def _title(candidates: LabelCandidates, shown: int) -> str:
     which = "the one" if shown == len(candidates) == 1 else f"the first {shown} of {len(candidates):,}"
     return (
         f"Label candidates in the {candidates.split} split, {which}: images to look at, not errors; "

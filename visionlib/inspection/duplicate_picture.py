@@ -1,4 +1,4 @@
-"""Pictures of duplicates: the pairs side by side, from the raw images."""
+"""Pairs of duplicates side by side, from the stored images."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,8 @@ import torch
 from matplotlib.figure import Figure
 
 from visionlib.data import Dataset
-from visionlib.drawing.class_names import embed_name
-from visionlib.drawing.gallery import draw_images
+from visionlib.data.class_names import embed_name
+from visionlib.drawing.image_grid import draw_images
 from visionlib.inspection.duplicates import DuplicatePair, Duplicates
 
 _PAIRS_IN_A_ROW = 3
@@ -16,55 +16,55 @@ _PAIRS_IN_A_ROW = 3
 def draw_duplicates(duplicates: Duplicates, dataset: Dataset, *, count: int = 12) -> Figure:
     """Draw pairs of duplicates beside each other: those with two labels first, then those between splits.
 
-    Of pairs that the network of a run alone found at most half as many follow, under a heading.
+    Pairs that only the embeddings of a run found follow under a heading, at most half as many.
 
     Args:
         duplicates: of the dataset.
         dataset: the images.
         count: most pairs to draw.
     """
-    sure = choose_pairs(duplicates.pairs, count)
-    further = choose_pairs(duplicates.by_embeddings or (), count // 2)
+    by_pixels = choose_pairs(duplicates.pairs, count)
+    by_embeddings = choose_pairs(duplicates.by_embeddings or (), count // 2)
     images, captions = [], []
-    for pair in (*sure, *further):
+    for pair in (*by_pixels, *by_embeddings):
         for split, position, index, label in zip(pair.splits, pair.positions, pair.index, pair.labels, strict=True):
             images.append(dataset.splits[split].images[position].cpu())
             captions.append(f"{embed_name(split)} {index}\n{embed_name(label)}")
-        captions[-1] += f"\n{_tell_likeness(pair)}"
+        captions[-1] += f"\n{_describe_likeness(pair)}"
     channels = dataset.train.channels if "train" in dataset.splits else 3
     stacked = torch.stack(images) if images else torch.zeros(0, channels, 32, 32, dtype=torch.uint8)
     return draw_images(
         stacked,
         captions,
         title=describe_duplicates(duplicates),
-        headings={2 * len(sure): "found by the embeddings alone"} if further else None,
+        headings={2 * len(by_pixels): "found by the embeddings alone"} if by_embeddings else None,
         columns=2 * _PAIRS_IN_A_ROW,
     )
 
 
-def _tell_likeness(pair: DuplicatePair) -> str:
+def _describe_likeness(pair: DuplicatePair) -> str:
     if pair.kind == "exact":
         return pair.kind
     return f"{pair.kind}, {pair.correlation:.2f}" if pair.kind != "embedding" else f"{pair.correlation:.2f}"
 
 
 def choose_pairs(pairs: Sequence[DuplicatePair], count: int) -> list[DuplicatePair]:
-    """Give the pairs that matter most: with two labels, then between splits, then the others, in their order."""
+    """Choose the first pairs: with two labels, then between splits, then the others, each in their order."""
     return sorted(pairs, key=lambda pair: (not pair.has_two_labels, pair.splits[0] == pair.splits[1]))[:count]
 
 
 def describe_duplicates(duplicates: Duplicates) -> str:
-    """Say in a sentence or two how many there are, and where."""
+    """Describe in a sentence or two how many there are, and where."""
     alone = duplicates.by_embeddings
     more = "" if alone is None else f" The embeddings of a run find {len(alone):,} more."
     if not duplicates.pairs:
         return f"No {'' if duplicates.is_near else 'exact '}duplicates.{more}"
-    told = [
+    counts = [
         f"{len(pairs):,} {'within ' + first if first == second else f'between {first} and {second}'}"
         for first, second in (entry["splits"] for entry in duplicates.counts())
         if (pairs := duplicates.between(first, second))
     ]
     two = sum(pair.has_two_labels for pair in duplicates.pairs)
     kinds = "exact, near and mirrored" if duplicates.is_near else "exact"
-    where = f"{len(duplicates.pairs):,} pairs of {kinds} duplicates: {', '.join(told)}"
+    where = f"{len(duplicates.pairs):,} pairs of {kinds} duplicates: {', '.join(counts)}"
     return f"{where}; {two:,} of them with two labels.{more}"

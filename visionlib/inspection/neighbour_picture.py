@@ -1,17 +1,20 @@
-"""A picture of test images beside the training images that look most alike to the network."""
+"""Test images beside their nearest training images in the embedding."""
 
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from visionlib.data.class_names import embed_name
+from visionlib.drawing.lettering import write_title
+from visionlib.drawing.palette import RIGHT_SIGN, WRONG_SIGN
 from visionlib.errors import RunError
-from visionlib.inspection.captions import RIGHT, WRONG, shorten_name, show_pixels, wrap_lines
+from visionlib.inspection.framed_image import fit_name, show_framed
 from visionlib.inspection.neighbours import Neighbours
 
-_NAME_EMS = 8.6
+_NAME_WIDTH_PT = 69
 _TITLE = (
-    f"Test images (left) and their nearest training images by cosine distance. {RIGHT} and a solid frame: the test "
-    f"image's own label; {WRONG} and a dashed frame: another one"
+    "Test images (left) and their nearest training images by cosine distance. "
+    f"{RIGHT_SIGN} and a solid frame: the test image's own label; {WRONG_SIGN} and a dashed frame: another one"
 )
 
 
@@ -24,40 +27,35 @@ def draw_neighbours(
 
     Args:
         neighbours: of the images to draw.
-        images: raw pixels of the test images, in the same order.
-        neighbour_images: raw pixels of their neighbours.
+        images: stored pixels of the test images, in the same order.
+        neighbour_images: stored pixels of their neighbours.
     Raises:
-        RunError: if there is no image, or the images are not as many as the neighbours are of.
+        RunError: if there is no image, or the numbers of images differ.
     """
     if not len(neighbours) == len(images) == len(neighbour_images) or not len(images):
         raise RunError("neighbours", f"are of {len(neighbours)} images, with {len(images)} to draw", "draw 1 or more")
     columns = neighbours.k + 1
-    width = max(7.5, 1.25 * columns)
-    figure = Figure(figsize=(width, 1.95 * len(neighbours) + 0.8), layout="constrained")
+    figure = Figure(figsize=(max(7.5, 1.25 * columns), 1.95 * len(neighbours) + 0.8), layout="constrained")
     panels = figure.subplots(len(neighbours), columns, squeeze=False)
-    for row, told in enumerate(neighbours.to_rows()):
-        is_right = told["class"] == told["predicted"]
-        label, predicted = (shorten_name(told[part], _NAME_EMS) for part in ("class", "predicted"))
-        caption = f"test {told['index']}\n{label}\npredicted {RIGHT if is_right else WRONG}\n{predicted}"
-        show_pixels(panels[row, 0], images[row], caption=caption)
-        for column, neighbour in enumerate(told["neighbours"], 1):
-            is_same = neighbour["class"] == told["class"]
-            sign, name = RIGHT if is_same else WRONG, shorten_name(neighbour["class"], _NAME_EMS)
-            show_pixels(
-                panels[row, column],
-                neighbour_images[row, column - 1],
-                caption=f"{sign} {name}\n{neighbour['index']}\ndistance {neighbour['distance']:.3f}",
-                is_right=is_same,
-            )
-    figure.suptitle(wrap_lines(_TITLE, round(13 * width)), fontsize=10, parse_math=False)
+    for row, record in enumerate(neighbours.to_rows()):
+        is_right = record["class"] == record["predicted"]
+        label, predicted = (fit_name(record[part], _NAME_WIDTH_PT) for part in ("class", "predicted"))
+        caption = f"test {record['index']}\n{label}\npredicted {RIGHT_SIGN if is_right else WRONG_SIGN}\n{predicted}"
+        show_framed(panels[row, 0], images[row], caption)
+        for column, neighbour in enumerate(record["neighbours"], 1):
+            is_same = neighbour["class"] == record["class"]
+            sign, name = RIGHT_SIGN if is_same else WRONG_SIGN, fit_name(neighbour["class"], _NAME_WIDTH_PT)
+            caption = f"{sign} {name}\n{neighbour['index']}\ndistance {neighbour['distance']:.3f}"
+            show_framed(panels[row, column], neighbour_images[row, column - 1], caption, is_right=is_same)
+    write_title(figure, _TITLE, size=10)
     return figure
 
 
 def describe_neighbours(neighbours: Neighbours) -> str:
-    """Say in words what `draw_neighbours` shows."""
+    """Describe the picture in words."""
     parts = []
-    for told in neighbours.to_rows():
-        names = ", ".join(shorten_name(neighbour["class"], 40) for neighbour in told["neighbours"])
-        label, predicted = (shorten_name(told[part], 40) for part in ("class", "predicted"))
-        parts.append(f"test image {told['index']}, {label}, predicted {predicted}: {names}")
+    for record in neighbours.to_rows():
+        names = ", ".join(embed_name(neighbour["class"]) for neighbour in record["neighbours"])
+        label, predicted = (embed_name(record[part]) for part in ("class", "predicted"))
+        parts.append(f"test image {record['index']}, {label}, predicted {predicted}: {names}")
     return f"Test images, each with its {neighbours.k} nearest training images. {'; '.join(parts)}."

@@ -7,7 +7,7 @@ from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from visionlib.drawing.class_names import tidy_name
+from visionlib.data.class_names import tidy_name
 from visionlib.evaluation.mistakes import CONFIDENT_FROM
 from visionlib.inspection import Duplicates
 from visionlib.report.choice import Choice, choose_images

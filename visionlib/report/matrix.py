@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from visionlib.drawing.class_names import tidy_name
+from visionlib.data.class_names import tidy_name
 from visionlib.evaluation import ConfusionMatrix
 
 MOST_CLASSES = 40

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from visionlib.drawing.class_names import tidy_name
+from visionlib.data.class_names import tidy_name
 from visionlib.evaluation.wording import interval, number, percent
 from visionlib.report.charts.field_chart import draw_fields
 from visionlib.report.charts.history_chart import draw_history

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from visionlib.drawing.class_names import tidy_name
+from visionlib.data.class_names import tidy_name
 from visionlib.evaluation import Comparison, Evaluation
 from visionlib.evaluation.intervals import wilson_interval
 from visionlib.evaluation.wording import count, interval, number, percent, points, points_interval

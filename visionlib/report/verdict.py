@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from visionlib.drawing.class_names import embed_name
+from visionlib.data.class_names import embed_name
 from visionlib.evaluation.wording import interval, percent
 from visionlib.inspection import Duplicates
 from visionlib.report.contents import Contents

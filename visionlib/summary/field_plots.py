@@ -11,13 +11,12 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.patheffects import withStroke
 from torch import Tensor
 
+from visionlib.drawing.palette import SEQUENTIAL_COLORMAP
 from visionlib.errors import ModelError
 from visionlib.summary.effective import EffectiveField
 from visionlib.summary.record import LayerSummary, ModelSummary
 
 _MOST_BOXES = 7
-_COLORMAP = "cividis"
-"""Monotonic in lightness, and readable with red-green color blindness."""
 
 
 def draw_growth(summary: ModelSummary, image: UInt8[Tensor, "c h w"] | None = None) -> Figure:
@@ -36,7 +35,7 @@ def draw_growth(summary: ModelSummary, image: UInt8[Tensor, "c h w"] | None = No
     figure = Figure(figsize=(7.2, 4.8), layout="constrained")
     axes = figure.subplots()
     _show_image(axes, image, height, width)
-    colors = mpl.colormaps[_COLORMAP](np.linspace(0.1, 0.95, len(rows)))
+    colors = mpl.colormaps[SEQUENTIAL_COLORMAP](np.linspace(0.1, 0.95, len(rows)))
     for row, color in zip(rows, colors, strict=True):
         rows_px, columns_px = row.receptive_field or (0, 0)
         corner = ((width - columns_px) / 2 - 0.5, (height - rows_px) / 2 - 0.5)

@@ -151,6 +151,9 @@ def _train_run(run: Run, source: Dataset, job: TrainingJob, validation: ImageSpl
         outcome = _save_outcome(run, model, job, source, validation, progress.history)
         seconds = {"seconds_startup": progress.seconds_startup, "seconds_total": progress.seconds_total}
         write_json(run.training, {**outcome, **seconds})
+        from visionlib.training.history_picture import save_history_picture  # matplotlib takes a second to import
+
+        save_history_picture(run)
     return run
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from visionlib.drawing.class_names import embed_name
+from visionlib.data.class_names import embed_name
 from visionlib.evaluation.comparison.paired import PairedCounts, score_interval
 from visionlib.evaluation.comparison.run_metrics import RunMetrics
 from visionlib.evaluation.intervals import CONFIDENCE, Interval, as_list

@@ -1,1 +1,1 @@
-"""Figures of an evaluation, of mistakes and of a comparison."""
+"""Pictures of an evaluation, of mistakes and of a comparison."""

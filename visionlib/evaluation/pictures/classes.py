@@ -1,52 +1,48 @@
-"""A picture of recall and precision class by class, with intervals."""
+"""Recall and precision by class, with intervals."""
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from visionlib.drawing.class_names import embed_name
-from visionlib.drawing.lettering import fit_text, font_families, wrap_text
+from visionlib.data.class_names import embed_name
+from visionlib.drawing.lettering import fit_text, set_plain, write_title
+from visionlib.drawing.palette import CONTRAST, MAIN
 from visionlib.evaluation.class_scores import ClassScore
 from visionlib.evaluation.evaluation import Evaluation
 from visionlib.evaluation.intervals import Interval
 
-_BLUE, _RED = "#0072B2", "#D55E00"
-"""Of Okabe and Ito's colours; markers differ as well."""
 _MOST = 100
-_WIDTH_IN = 7.5
 
 
 def draw_class_scores(evaluation: Evaluation) -> Figure:
-    """Draw recall and precision of each class with their intervals, the class with the lowest recall first.
+    """Draw recall and precision of each class with their intervals, in ascending order of recall.
 
-    Beside each name stands how many images there are of it. Classes without images stand at the end; of more than 100
-    classes the first 100 are drawn.
+    The number of images stands beside each name. Classes without images come last; at most 100 classes are drawn.
     """
     shown = _order_classes(evaluation)[:_MOST]
     k = len(shown)
     row_in = 0.34 if k <= 30 else 0.17
-    figure = Figure(figsize=(_WIDTH_IN, 1.8 + row_in * k), layout="constrained")
+    figure = Figure(figsize=(7.5, 1.8 + row_in * k), layout="constrained")
     axes = figure.subplots()
-    places = np.arange(k)
-    _draw_series(axes, places - 0.14, [(entry.accuracy, entry.confidence_interval) for entry in shown], _RECALL)
-    _draw_series(axes, places + 0.14, [(entry.precision, entry.precision_interval) for entry in shown], _PRECISION)
+    rows = np.arange(k)
+    _draw_series(axes, rows - 0.14, [(entry.accuracy, entry.confidence_interval) for entry in shown], _RECALL)
+    _draw_series(axes, rows + 0.14, [(entry.precision, entry.precision_interval) for entry in shown], _PRECISION)
     if evaluation.accuracy is not None:
         axes.axvline(
             evaluation.accuracy, color="0.4", lw=1, ls=":", label=f"accuracy of all: {evaluation.accuracy:.1%}"
         )
     size = 8.5 if k <= 30 else 7.0
     labels = [f"{fit_text(embed_name(entry.name), 105, size)}  {entry.n:,}" for entry in shown]
-    axes.set_yticks(places, labels, fontsize=size)
-    for label in axes.get_yticklabels():
-        label.set(parse_math=False, family=list(font_families()))
+    axes.set_yticks(rows, labels, fontsize=size)
+    set_plain(axes.get_yticklabels())
     axes.set_ylim(k - 0.4, -0.6)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.tick_params(axis="x", labeltop=k > 30, labelsize=8.5)
     axes.grid(axis="x", color="0.92")
     axes.set_axisbelow(True)
     axes.set_ylabel("class, n", fontsize=9)
-    figure.suptitle(wrap_text(_tell_title(evaluation, k), _WIDTH_IN * 72 - 20, 9), fontsize=9, parse_math=False)
+    write_title(figure, _title(evaluation, k))
     if evaluation.n:
         figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8.5)
     else:
@@ -55,20 +51,20 @@ def draw_class_scores(evaluation: Evaluation) -> Figure:
 
 
 def describe_class_scores(evaluation: Evaluation) -> str:
-    """Say in a sentence what the picture shows."""
+    """Describe the picture in words."""
     known = [entry for entry in _order_classes(evaluation) if entry.accuracy is not None]
-    told = _tell_title(evaluation, min(len(evaluation.per_class), _MOST))
+    title = _title(evaluation, min(len(evaluation.per_class), _MOST))
     if not known:
-        return told
+        return title
     lowest, highest = (f"{embed_name(entry.name)} with {entry.accuracy:.1%}" for entry in (known[0], known[-1]))
-    return f"{told} The lowest recall has {lowest}, the highest {highest}."
+    return f"{title} The lowest recall has {lowest}, the highest {highest}."
 
 
-_RECALL = ("recall: share of the class that is recognised", _BLUE, "o")
-_PRECISION = ("precision: share of what is taken for the class that is of it", _RED, "D")
+_RECALL = ("recall: fraction of the class that is predicted right", MAIN, "o")
+_PRECISION = ("precision: fraction of the predictions of the class that are right", CONTRAST, "D")
 
 
-def _tell_title(evaluation: Evaluation, shown: int) -> str:
+def _title(evaluation: Evaluation, shown: int) -> str:
     k = len(evaluation.per_class)
     which = f"the {shown} of {k:,} classes with the lowest recall" if shown < k else f"{k} classes, lowest recall first"
     return f"Recall and precision with 95 % intervals, {evaluation.n:,} images; {which}."
@@ -80,15 +76,15 @@ def _order_classes(evaluation: Evaluation) -> list[ClassScore]:
 
 def _draw_series(
     axes: Axes,
-    places: np.ndarray,
-    shares: list[tuple[float | None, Interval | None]],
+    rows: np.ndarray,
+    fractions: list[tuple[float | None, Interval | None]],
     style: tuple[str, str, str],
 ) -> None:
     label, colour, marker = style
     known = [
-        (place, share, max(0.0, share - interval[0]), max(0.0, interval[1] - share))
-        for place, (share, interval) in zip(places, shares, strict=True)
-        if share is not None and interval is not None
+        (row, fraction, max(0.0, fraction - interval[0]), max(0.0, interval[1] - fraction))
+        for row, (fraction, interval) in zip(rows, fractions, strict=True)
+        if fraction is not None and interval is not None
     ]
     if not known:
         return

@@ -1,12 +1,13 @@
-"""A picture of mistakes: the raw images, with true and predicted class and probability."""
+"""Mistakes: the stored images, with true and predicted class and probability."""
 
 import torch
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from visionlib.drawing.class_names import embed_name, show_probability
-from visionlib.drawing.gallery import draw_images
+from visionlib.data.class_names import embed_name
+from visionlib.drawing.image_grid import draw_images
+from visionlib.drawing.lettering import format_probability
 from visionlib.errors import RunError
 from visionlib.evaluation.mistakes import Mistakes
 from visionlib.evaluation.votes.opinions import Opinions
@@ -30,29 +31,29 @@ def draw_mistakes(
 
     Args:
         mistakes: ranked.
-        images: the whole split that they are of, pixels as they are.
-        count: of either kind, at most.
-        opinions: what people say of these mistakes, as a third line under each image.
+        images: the whole predicted split, stored pixels.
+        count: most images of either kind.
+        opinions: human votes on these mistakes, as a third line under each image.
         columns: images in a row.
     Raises:
-        RunError: if the images are not as many as were scored.
-        ConfigError: if the pictures would be more than 1,000.
+        RunError: if the number of images is not that of the predictions.
+        ConfigError: if there are more than 1,000 images to draw.
     """
     if len(images) != mistakes.n:
-        told = f"there are {len(images):,} for {mistakes.n:,} that were scored"
-        raise RunError("images", told, "give the split that was predicted")
+        problem = f"there are {len(images):,} for {mistakes.n:,} that were scored"
+        raise RunError("images", problem, "give the split that was predicted")
     ranks = [part.nonzero().flatten()[:count] for part in (mistakes.is_confident, ~mistakes.is_confident)]
     shown = mistakes.take(torch.cat(ranks))
     people = None if opinions is None else opinions.take(torch.cat(ranks))
     confident = int(mistakes.is_confident.sum())
-    words = (
+    descriptions = (
         f"confident and wrong: {confident:,} with a probability of at least {mistakes.confident_from:g}",
         f"the other mistakes: {len(mistakes) - confident:,}",
     )
     starts = (0, len(ranks[0]))
-    headings = {start: word for start, word, part in zip(starts, words, ranks, strict=True) if len(part)}
+    headings = {start: line for start, line, part in zip(starts, descriptions, ranks, strict=True) if len(part)}
     order = f" Largest {_RANKED_BY[mistakes.ranked_by]} first." if len(mistakes) else ""
-    captions = [_caption(shown, people, place) for place in range(len(shown))]
+    captions = [_caption(shown, people, rank) for rank in range(len(shown))]
     return draw_images(
         images[shown.positions.to(images.device)],
         captions,
@@ -63,7 +64,7 @@ def draw_mistakes(
 
 
 def describe_mistakes(mistakes: Mistakes) -> str:
-    """Say in a sentence how many mistakes there are, as a title and as a text for those who do not see the picture."""
+    """Describe the mistakes in a sentence, as a title and a text alternative."""
     if not len(mistakes):
         return f"No mistake among {mistakes.n:,} images ({mistakes.logits} logits)."
     confident = int(mistakes.is_confident.sum())
@@ -73,12 +74,12 @@ def describe_mistakes(mistakes: Mistakes) -> str:
     )
 
 
-def _caption(shown: Mistakes, people: Opinions | None, place: int) -> str:
-    predicted, label = (embed_name(shown.classes[int(part[place])]) for part in (shown.predicted, shown.labels))
+def _caption(shown: Mistakes, people: Opinions | None, rank: int) -> str:
+    predicted, label = (embed_name(shown.classes[int(part[rank])]) for part in (shown.predicted, shown.labels))
     lines = [
-        f"said {predicted} {show_probability(float(shown.confidence[place]))}",
-        f"is {label} {show_probability(float(shown.true_probability[place]))}",
+        f"said {predicted} {format_probability(float(shown.confidence[rank]))}",
+        f"is {label} {format_probability(float(shown.true_probability[rank]))}",
     ]
     if people is not None:
-        lines.append(people.describe(place))
+        lines.append(people.describe(rank))
     return "\n".join(lines)

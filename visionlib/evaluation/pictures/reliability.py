@@ -1,4 +1,4 @@
-"""A picture of whether a network is right as often as it says."""
+"""A reliability diagram: accuracy over confidence."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -6,28 +6,25 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 
-from visionlib.drawing.lettering import wrap_text
+from visionlib.drawing.lettering import write_title
+from visionlib.drawing.palette import CONTRAST, MAIN
 from visionlib.evaluation.calibration import Calibration, ReliabilityBin
 from visionlib.evaluation.evaluation import Evaluation
 
-_BLUE, _RED = "#0072B2", "#D55E00"
-"""Of Okabe and Ito's colours; markers and lines differ as well."""
-_WIDTH_IN = 7.5
-
 
 def draw_reliability(evaluation: Evaluation) -> Figure:
-    """Draw accuracy over confidence bin by bin with intervals, and below it how many images each bin has."""
-    figure = Figure(figsize=(_WIDTH_IN, 6.2), layout="constrained")
+    """Draw accuracy over confidence bin by bin with intervals, and below it the number of images in each bin."""
+    figure = Figure(figsize=(7.5, 6.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    above.plot([0, 1], [0, 1], color="0.5", lw=1, ls=":", label="right as often as it says")
+    above.plot([0, 1], [0, 1], color="0.5", lw=1, ls=":", label="perfect calibration")
     calibration, scaling = evaluation.calibration, evaluation.temperature
     if evaluation.n:
-        _draw_curve(above, calibration, f"as it is: calibration error {calibration.ece:.4f}", _BLUE, "o", "-")
+        _draw_curve(above, calibration, f"unscaled: calibration error {calibration.ece:.4f}", MAIN, "o", "-")
     if scaling is not None:
         label = f"divided by the temperature {scaling.temperature:.3f}: calibration error {scaling.after.ece:.4f}"
-        _draw_curve(above, scaling.after, label, _RED, "D", "--")
+        _draw_curve(above, scaling.after, label, CONTRAST, "D", "--")
         edges = [entry.lowest for entry in scaling.after.bins] + [1.0]
-        below.stairs([entry.n for entry in scaling.after.bins], edges, color=_RED, lw=1.2, ls="--", zorder=3)
+        below.stairs([entry.n for entry in scaling.after.bins], edges, color=CONTRAST, lw=1.2, ls="--", zorder=3)
     _draw_counts(below, calibration, scaling.after.bins if scaling is not None else ())
     above.set_ylabel("accuracy in the bin, 95 % interval", fontsize=9)
     above.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -38,28 +35,28 @@ def draw_reliability(evaluation: Evaluation) -> Figure:
     for axes in (above, below):
         axes.tick_params(labelsize=8.5)
     above.grid(color="0.92")
-    figure.suptitle(wrap_text(_tell_title(evaluation), _WIDTH_IN * 72 - 20, 9), fontsize=9, parse_math=False)
+    write_title(figure, _title(evaluation))
     figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8.5)
     return figure
 
 
 def describe_reliability(evaluation: Evaluation) -> str:
-    """Say in a sentence what the picture shows."""
+    """Describe the picture in words."""
     confidence, accuracy = evaluation.calibration.mean_confidence, evaluation.accuracy
     if confidence is None or accuracy is None:
-        return f"{_tell_title(evaluation)} There are no images."
-    way = "more" if confidence > accuracy else "less"
-    told = f"On average it claims {confidence:.1%} and is right in {accuracy:.1%}, so it claims {way} than it holds"
+        return f"{_title(evaluation)} There are no images."
+    bias = "over" if confidence > accuracy else "under"
+    means = f"Mean confidence is {confidence:.1%} and accuracy {accuracy:.1%}: it is {bias}confident"
     scaling = evaluation.temperature
     after = (
         "" if scaling is None else f"; a temperature of {scaling.temperature:.3f} brings it to {scaling.after.ece:.4f}"
     )
-    return f"{_tell_title(evaluation)} {told}. The calibration error is {evaluation.calibration.ece:.4f}{after}."
+    return f"{_title(evaluation)} {means}. The calibration error is {evaluation.calibration.ece:.4f}{after}."
 
 
-def _tell_title(evaluation: Evaluation) -> str:
+def _title(evaluation: Evaluation) -> str:
     bins = len(evaluation.calibration.bins)
-    return f"How often it is right when it is so sure: {evaluation.n:,} images in {bins} bins of equal width."
+    return f"Reliability diagram: {evaluation.n:,} images in {bins} bins of equal width."
 
 
 def _draw_curve(axes: Axes, calibration: Calibration, label: str, colour: str, marker: str, line: str) -> None:
@@ -68,22 +65,22 @@ def _draw_curve(axes: Axes, calibration: Calibration, label: str, colour: str, m
         for entry in calibration.bins
         if entry.accuracy is not None and (interval := entry.confidence_interval) is not None
     ]
-    confidences, shares, below, above = np.array(points).T
+    confidences, accuracies, below, above = np.array(points).T
     bars = np.maximum(np.stack([below, above]), 0)
     axes.errorbar(
-        confidences, shares, bars, color=colour, marker=marker, ms=4.5, lw=1.2, ls=line, capsize=2.5, label=label
+        confidences, accuracies, bars, color=colour, marker=marker, ms=4.5, lw=1.2, ls=line, capsize=2.5, label=label
     )
 
 
 def _draw_counts(axes: Axes, calibration: Calibration, others: tuple[ReliabilityBin, ...]) -> None:
     for entry in calibration.bins:
         width = entry.highest - entry.lowest
-        axes.bar(entry.lowest, entry.n, width, align="edge", color=_BLUE, edgecolor="white", lw=0.8)
+        axes.bar(entry.lowest, entry.n, width, align="edge", color=MAIN, edgecolor="white", lw=0.8)
         if entry.n:
-            place = ((entry.lowest + entry.highest) / 2, entry.n)
-            told = axes.annotate(
-                f"{entry.n:,}", place, xytext=(0, 1.5), textcoords="offset points", ha="center", fontsize=7, zorder=4
+            position = ((entry.lowest + entry.highest) / 2, entry.n)
+            count = axes.annotate(
+                f"{entry.n:,}", position, xytext=(0, 1.5), textcoords="offset points", ha="center", fontsize=7, zorder=4
             )
-            told.set_path_effects([withStroke(linewidth=2.5, foreground="white")])  # to be read over the dashed line
+            count.set_path_effects([withStroke(linewidth=2.5, foreground="white")])  # readable over the dashed line
     axes.set_ylabel("images", fontsize=9)
     axes.set_ylim(0, 1.25 * max(1, *(entry.n for entry in [*calibration.bins, *others])))

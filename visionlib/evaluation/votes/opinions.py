@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from visionlib.drawing.class_names import embed_name
+from visionlib.data.class_names import embed_name
 from visionlib.errors import ConfigError, DataError
 from visionlib.evaluation.mistakes import Mistakes
 from visionlib.evaluation.votes.votes import Votes

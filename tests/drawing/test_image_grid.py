@@ -11,14 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from visionlib.drawing.gallery import draw_images
-from visionlib.drawing.lettering import fit_text, letter, measure_text, wrap_text
-from visionlib.errors import ConfigError, RunError
-from visionlib.evaluation import Votes, find_mistakes, judge_mistakes
-from visionlib.evaluation.pictures.mistakes import describe_mistakes, draw_mistakes
-from visionlib.inference.predictions import SplitPredictions
+from visionlib.drawing.image_grid import draw_images
+from visionlib.errors import ConfigError
 
 HOSTILE = [
     "W" * 255,
@@ -134,80 +129,3 @@ def test_what_is_no_picture_is_refused() -> None:
         draw_images(images[:, :2], ["", ""])
     with pytest.raises(TypeError):
         draw_images(images.float(), ["", ""])  # a normalised image is no picture
-
-
-def test_text_is_shortened_in_the_middle_as_little_as_fits() -> None:
-    text = "said a rather long name of a class 97.1%"
-    for width in (20.0, 60.0, 120.0, 150.0):
-        fitted = fit_text(text, width, 8.0)
-        begin, end = fitted.split("\N{HORIZONTAL ELLIPSIS}")
-        assert text.startswith(begin)
-        assert text.endswith(end)
-        assert measure_text(fitted, 8.0) <= width
-        longer = text[: len(begin) + 1] + "\N{HORIZONTAL ELLIPSIS}" + text[len(text) - len(end) - 1 :]
-        assert measure_text(longer, 8.0) > width
-    assert fit_text(text, 1000, 8.0) == text
-    assert letter("cat \U0010fffd") == "cat \N{REPLACEMENT CHARACTER}"
-    lines = wrap_text(text, 80, 8.0).split("\n")
-    assert len(lines) > 1
-    assert " ".join(lines) == text
-    assert all(measure_text(line, 8.0) <= 80 for line in lines)
-
-
-def mistakes_of(wrong: int, classes: tuple[str, ...] = ("cat", "dog"), surest: float = 4.0) -> tuple[Any, Tensor]:
-    """Ten images, of which the first `wrong` are cats called dogs, the later ever more surely."""
-    logits = torch.zeros(10, len(classes))
-    logits[:, 0] = 1
-    logits[:wrong, 1] = torch.linspace(1.1, surest, wrong)
-    images = torch.arange(10, dtype=torch.uint8)[:, None, None, None].expand(10, 1, 28, 28)
-    found = find_mistakes(SplitPredictions(logits, logits, None), torch.zeros(10, dtype=torch.int64), classes)
-    return found, images
-
-
-def test_the_picture_shows_the_raw_images_of_the_first_mistakes() -> None:
-    found, images = mistakes_of(9)
-    assert len(found.confident) == 3
-    figure = draw_mistakes(found, images, count=4)
-    pixels = [int(np.asarray(image.get_array())[0, 0, 0]) for image in figure.axes[0].images]
-    assert pixels == [8, 7, 6, 5, 4, 3, 2]
-    lines = [text.get_text() for text in texts(figure)]
-    assert "confident and wrong: 3 with a probability of at least 0.9" in lines
-    assert "the other mistakes: 6" in lines
-    assert "said dog 95%" in lines
-    assert "is cat 4.7%" in lines
-    assert describe_mistakes(found).startswith("9 of 10 images are predicted wrong (plain logits), 3 of them")
-
-
-@pytest.mark.parametrize("wrong", [0, 1, 2, 5, 10])
-def test_any_number_of_mistakes_makes_a_picture(wrong: int) -> None:
-    found, images = mistakes_of(wrong)
-    figure = draw_mistakes(found, images, count=3)
-    shown = min(3, len(found.confident)) + min(3, len(found.unsure))
-    assert len(figure.axes[0].images) == shown
-    assert_tidy(figure)
-    if not wrong:
-        assert [text.get_text() for text in texts(figure)] == ["No mistake among 10 images (plain logits)."]
-
-
-def test_hostile_class_names_and_what_people_say() -> None:
-    for name, other in itertools.pairwise(HOSTILE):
-        found, images = mistakes_of(4, (name, other))
-        shares = torch.tensor([[0.2, 0.8]] * 10, dtype=torch.float64)
-        opinions = judge_mistakes(found, Votes("v", shares, torch.ones(10, dtype=torch.bool)))
-        figure = draw_mistakes(found, images, opinions=opinions)
-        assert_tidy(figure)
-        people = [text.get_text() for text in texts(figure) if text.get_text().startswith("people")]
-        assert len(people) == 4
-        assert all(line.endswith("80%") for line in people)
-
-
-def test_a_hundred_classes_of_channels_last_images_on_the_small_side() -> None:
-    found, _ = mistakes_of(10, tuple(f"class number {n}" for n in range(100)))
-    figure = draw_mistakes(found, torch.zeros(10, 3, 96, 96, dtype=torch.uint8))
-    assert_tidy(figure)
-
-
-def test_other_images_than_those_scored_are_refused() -> None:
-    found, images = mistakes_of(2)
-    with pytest.raises(RunError, match="images: there are 9 for 10 that were scored"):
-        draw_mistakes(found, images[:9])

@@ -1,5 +1,6 @@
-"""Pictures of a training show what its records say, whatever the run."""
+"""The picture of a history shows the values of its records, whatever the run."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from visionlib.errors import RunError
-from visionlib.training.pictures import draw_history, draw_rate_finding
-from visionlib.training.rate_finder import RateFinding
-from visionlib.training.rate_rule import cap_losses, smooth_losses
+from visionlib.evaluation.intervals import wilson_interval
+from visionlib.runs import Run, create_run, write_json_lines
+from visionlib.training.history_picture import draw_history, save_history_picture
 
 
 def record(epoch: int, side_px: int = 32, **fields: Any) -> dict[str, Any]:
@@ -98,22 +99,23 @@ def test_a_run_without_an_epoch_has_no_picture() -> None:
         draw_history([])
 
 
-def test_a_range_test_is_drawn_on_a_logarithmic_axis_with_its_suggestion() -> None:
-    rates = tuple(np.geomspace(1e-3, 10, 30))
-    losses = tuple([2.5 - 0.02 * step for step in range(25)] + [2.5, 5.0, 50.0, 5e3, 1e6])
-    smoothed = tuple(smooth_losses(cap_losses(losses)))
-    finding = RateFinding(rates, losses, smoothed, 0.12, "half of everything " * 9, {"peak_learning_rate": 0.12}, True)
-    figure = draw_rate_finding(finding)
-    (axes,) = figure.axes
-    assert axes.get_xscale() == "log"
-    assert curve(figure, "loss of each batch") == list(zip(rates, losses, strict=True))
-    assert legend(figure) == ["loss of each batch", "smoothed", "suggestion: 0.12"]
-    (mark,) = [line for line in axes.lines if line.get_linestyle() == "--"]
-    assert list(np.asarray(mark.get_xdata())) == [0.12, 0.12]
-    # What has run away does not flatten the rest.
-    low, high = axes.get_ylim()
-    assert 1.5 < low < 2.02
-    assert 5 < high < 6
-    title = axes.get_title(loc="left")
-    assert title.startswith("0.12 is half of everything")
-    assert max(map(len, title.splitlines())) <= 95
+def test_a_run_keeps_its_picture_with_the_interval_of_its_test_accuracy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def draw(history: list[dict[str, Any]], **fields: Any) -> Figure:
+        seen.append(fields)
+        return draw_history(history, **fields)
+
+    monkeypatch.setattr("visionlib.training.history_picture.draw_history", draw)
+    run = create_run(tmp_path / "first")
+    for history in ([record(1, test_accuracy=0.75, test_n=200)], [record(1)]):
+        write_json_lines(run.history, history)
+        save_history_picture(run)
+        assert (run._repr_png_() or b"").startswith(b"\x89PNG")
+    assert seen[0]["interval"] == pytest.approx(wilson_interval(150, 200))
+    assert seen[0]["title"] == "first"
+    assert seen[1]["interval"] is None
+    with pytest.raises(RunError, match="the run lacks this file"):
+        save_history_picture(Run(tmp_path))

@@ -1,48 +1,40 @@
-"""Pictures of a training: the range test that looks for its rate, and its history epoch by epoch."""
+"""The history of a training as curves over its epochs."""
 
 import itertools
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from scipy.stats import binomtest
 
+from visionlib.drawing.figure_file import encode_figure
+from visionlib.drawing.palette import CONTRAST, MAIN, REFERENCE
 from visionlib.errors import RunError
-from visionlib.training.rate_finder import RateFinding
+from visionlib.runs import Run, read_json_lines, write_bytes
 
-_BLUE, _GREEN, _RED = "#0072B2", "#009E73", "#D55E00"
-"""Of Okabe and Ito's colours, which eyes that do not tell red from green tell apart; markers differ as well."""
 _CURVES = (
-    ("training_accuracy", "training: images as they were shown, mean over the epoch", _BLUE, "o"),
-    ("validation_accuracy", "held out of the training images", _GREEN, "s"),
+    ("training_accuracy", "training: augmented images, mean over the epoch", MAIN, "o"),
+    ("validation_accuracy", "held out of the training images", REFERENCE, "s"),
 )
 _NARROW = 0.07
-"""Share of the width below which a stretch of epochs is too narrow for its resolution in writing."""
-_HEADROOM = 0.1
+"""Least fraction of the width at which a stretch of epochs has room for its resolution as text."""
 
 
-def draw_rate_finding(finding: RateFinding) -> Figure:
-    """Draw the loss over the rate, raw and smoothed, with the suggestion."""
-    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
-    axes = figure.subplots()
-    rates, smoothed = np.array(finding.rates), np.array(finding.smoothed)
-    axes.plot(rates, finding.losses, color="0.6", lw=0.8, label="loss of each batch")
-    axes.plot(rates, smoothed, color=_BLUE, lw=2, label="smoothed")
-    axes.axvline(finding.suggestion, color=_RED, lw=1.5, ls="--", label=f"suggestion: {finding.suggestion:.2g}")
-    axes.set_xscale("log")
-    # Raw losses that have run away would flatten all that comes before them; smoothed ones are cut off.
-    low, high = float(smoothed.min()), float(smoothed.max())
-    margin = _HEADROOM * max(high - low, 0.05 * high, 1e-6)
-    axes.set_ylim(low - margin, high + margin)
-    axes.set_xlabel("learning rate")
-    axes.set_ylabel("training loss, nats")
-    axes.set_title("\n".join(textwrap.wrap(f"{finding.suggestion:.2g} is {finding.rule}", 95)), loc="left", fontsize=9)
-    axes.grid(color="0.92")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    return figure
+def save_history_picture(run: Run) -> None:
+    """Draw the history of a finished run, with the 95 % Wilson interval of its test accuracy, and keep it in the run.
+
+    Raises:
+        RunError: if the history is absent or damaged, or no epoch is finished.
+    """
+    history = read_json_lines(run.history)
+    interval = None
+    if history and history[-1]["test_n"]:
+        n = history[-1]["test_n"]
+        interval = binomtest(round(history[-1]["test_accuracy"] * n), n).proportion_ci(method="wilson")
+    figure = draw_history(history, interval=interval, title=run.path.name)
+    write_bytes(run.history_picture, encode_figure(figure, run.history_picture.suffix))
 
 
 def draw_history(
@@ -57,10 +49,10 @@ def draw_history(
     The last test accuracy is written out, with its n; the resolution stands above its epochs.
 
     Args:
-        history: the lines of `history.jsonl`; of a run that is not finished, as many as there are.
-        interval: 95 % interval of the last test accuracy, where it is known.
-        epochs: that the run is to have in all; those that are missing are left free.
-        title: what stands above it.
+        history: the lines of `history.jsonl`; of an unfinished run, the finished epochs.
+        interval: 95 % interval of the last test accuracy, where known.
+        epochs: planned number of epochs; unfinished ones are left blank.
+        title: above the curves.
     Raises:
         RunError: if no epoch is finished.
     """
@@ -73,7 +65,7 @@ def draw_history(
     _draw_test(above, history, interval)
     above.yaxis.set_major_formatter(PercentFormatter(1.0))
     above.set_ylabel("accuracy")
-    _draw_curve(below, history, "loss", "", _BLUE, "o")
+    _draw_curve(below, history, "loss", "", MAIN, "o")
     below.set_ylabel("training loss, nats")
     below.set_xlabel("epoch")
     last = max(epochs or 0, history[-1]["epoch"])
@@ -83,13 +75,13 @@ def draw_history(
         axes.grid(color="0.92")
     _mark_resolutions(above, below, history, last)
     missing = last - history[-1]["epoch"]
-    told = [title] if title else []
+    titles = [title] if title else []
     if missing:
-        told.append(f"not finished: {history[-1]['epoch']} of {last} epochs")
+        titles.append(f"not finished: {history[-1]['epoch']} of {last} epochs")
         for axes in (above, below):
             axes.axvspan(history[-1]["epoch"] + 0.5, last + 0.5, color="0.96", lw=0)
-    if told:
-        figure.suptitle(" \N{EN DASH} ".join(told), fontsize=10)
+    if titles:
+        figure.suptitle(" \N{EN DASH} ".join(titles), fontsize=10)
     figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=9)
     return figure
 
@@ -108,20 +100,24 @@ def _draw_test(axes: Axes, history: Sequence[Mapping[str, Any]], interval: tuple
     if not tested:
         return
     last = tested[-1]
-    epoch, share = last["epoch"], last["test_accuracy"]
-    label = f"test: {share:.2%} of {last['test_n']:,} images after epoch {epoch}"
-    epochs, shares = zip(*((record["epoch"], record["test_accuracy"]) for record in tested), strict=True)
-    axes.plot(epochs, shares, color=_RED, marker="D", ms=4 if len(tested) <= 40 else 0, lw=1.2, ls="--", zorder=3)
+    epoch, accuracy = last["epoch"], last["test_accuracy"]
+    label = f"test: {accuracy:.2%} of {last['test_n']:,} images after epoch {epoch}"
+    epochs, accuracies = zip(*((record["epoch"], record["test_accuracy"]) for record in tested), strict=True)
+    axes.plot(
+        epochs, accuracies, color=CONTRAST, marker="D", ms=4 if len(tested) <= 40 else 0, lw=1.2, ls="--", zorder=3
+    )
     bars = None
     if interval is not None:
         low, high = interval
         label += f", 95 % interval {low:.1%} to {high:.1%}"
-        bars = [[max(0.0, share - low)], [max(0.0, high - share)]]
-    axes.errorbar([epoch], [share], bars, color=_RED, marker="D", ms=6, capsize=4, ls="none", label=label, zorder=3)
+        bars = [[max(0.0, accuracy - low)], [max(0.0, high - accuracy)]]
+    axes.errorbar(
+        [epoch], [accuracy], bars, color=CONTRAST, marker="D", ms=6, capsize=4, ls="none", label=label, zorder=3
+    )
 
 
 def _mark_resolutions(above: Axes, below: Axes, history: Sequence[Mapping[str, Any]], last: int) -> None:
-    """Part the epochs where the resolution changes, and write it above each part that is wide enough."""
+    """Draw a line where the resolution changes, and write it above each part that is wide enough."""
     parts = list(_parts(history))
     for first, end, side_px in parts:
         if first > 1:
@@ -129,12 +125,12 @@ def _mark_resolutions(above: Axes, below: Axes, history: Sequence[Mapping[str, A
                 axes.axvline(first - 0.5, color="0.5", lw=1, ls=":")
         if (end - first + 1) / last >= _NARROW:
             middle = (first + end) / 2
-            place = above.get_xaxis_transform()
-            above.text(middle, 1.02, f"{side_px} px", transform=place, ha="center", fontsize=9, color="0.3")
+            transform = above.get_xaxis_transform()
+            above.text(middle, 1.02, f"{side_px} px", transform=transform, ha="center", fontsize=9, color="0.3")
 
 
 def _parts(history: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, int, int]]:
-    """Give first epoch, last epoch and side of each stretch of epochs at one resolution."""
+    """Yield first epoch, last epoch and side of each stretch of epochs at one resolution."""
     for side_px, records in itertools.groupby(history, key=lambda record: record["resolution_px"]):
         epochs = [record["epoch"] for record in records]
         yield epochs[0], epochs[-1], side_px

@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionlib.drawing.class_names import embed_name, show_probability, tidy_name
+from visionlib.data.class_names import embed_name, tidy_name
 
 MARK = "\N{LEFT-TO-RIGHT MARK}"
 
@@ -24,7 +24,8 @@ def test_nothing_moves_the_cursor(name: str) -> None:
     assert len(embed_name(name).strip(MARK)) <= 40
 
 
-def test_a_long_name_loses_its_middle() -> None:
+def test_an_empty_name_is_named_and_a_long_one_loses_its_middle() -> None:
+    assert embed_name("") == "(no name)"
     assert embed_name("0123456789", 10) == "0123456789"
     assert embed_name("0123456789x", 10) == "01234\N{HORIZONTAL ELLIPSIS}789x"
 
@@ -33,8 +34,3 @@ def test_a_name_from_right_to_left_is_marked_off() -> None:
     assert embed_name("שלום") == f"{MARK}שלום{MARK}"
     assert embed_name("قطة 1") == f"{MARK}قطة 1{MARK}"
     assert embed_name("cat") == "cat"
-
-
-def test_probabilities_near_0_and_1_have_tenths() -> None:
-    shown = [show_probability(value) for value in (0.004, 0.0996, 0.1, 0.876, 0.99, 0.996)]
-    assert shown == ["0.4%", "10.0%", "10%", "88%", "99%", "99.6%"]

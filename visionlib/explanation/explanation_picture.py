@@ -1,12 +1,13 @@
-"""Pictures of explanations: each image beside its maps, over the raw pixels."""
+"""Explanations: each image beside its maps, over the stored pixels."""
 
 from collections.abc import Sequence
 
 import torch
 from matplotlib.figure import Figure
 
-from visionlib.drawing.class_names import embed_name, show_probability
-from visionlib.drawing.gallery import draw_images
+from visionlib.data.class_names import embed_name
+from visionlib.drawing.image_grid import draw_images
+from visionlib.drawing.lettering import format_probability
 from visionlib.errors import ConfigError
 from visionlib.explanation.explanation import Explanation
 from visionlib.explanation.overlay import enlarge, overlay_maps
@@ -15,10 +16,10 @@ _MOST_COLUMNS = 6
 
 
 def draw_explanations(explanations: Sequence[Explanation], *, is_smooth: bool = False, opacity: float = 0.6) -> Figure:
-    """Draw each image, and beside it what each explanation of it shows.
+    """Draw each image, and beside it its map by each explanation.
 
     Args:
-        explanations: of the same images; by other methods, or for other targets.
+        explanations: of the same images, by different methods or for different targets.
         is_smooth: interpolate the maps instead of showing their cells.
         opacity: of the maps over the images.
     Raises:
@@ -34,8 +35,8 @@ def draw_explanations(explanations: Sequence[Explanation], *, is_smooth: bool = 
     is_named = len({one.method for one in explanations}) > 1
     captions = [
         caption
-        for place in range(len(first))
-        for caption in (_tell_image(first, place), *(_tell_map(one, place, is_named) for one in explanations))
+        for number in range(len(first))
+        for caption in (_caption_image(first, number), *(_caption_map(one, number, is_named) for one in explanations))
     ]
     panels = torch.stack(shown, 1).flatten(0, 1) if len(first) else shown[0]
     group = len(shown)
@@ -44,30 +45,30 @@ def draw_explanations(explanations: Sequence[Explanation], *, is_smooth: bool = 
 
 
 def describe_explanations(explanations: Sequence[Explanation]) -> str:
-    """Say in a sentence or two what the picture shows."""
+    """Describe the picture in words."""
     parts = []
     for one in explanations:
         height, width = one.resolution
         where = f" of {', '.join(one.layers)}" if one.layers else " on the input"
         parts.append(f"{one.method}{where}, {height} x {width} cells, for the {_name_target(one.target)}")
     constant = sum(int(one.is_constant.sum()) for one in explanations)
-    told = f" {constant} maps are constant: they say nothing." if constant else ""
-    return f"Where the network finds a class: {'; '.join(parts)}. Yellow speaks most for it, violet least.{told}"
+    note = f" {constant} maps are constant: they say nothing." if constant else ""
+    return f"Where the network finds a class: {'; '.join(parts)}. Yellow speaks most for it, violet least.{note}"
 
 
 def _name_target(target: str) -> str:
     return f"{target} class" if target in ("predicted", "true") else f"class {embed_name(target)}"
 
 
-def _tell_image(one: Explanation, place: int) -> str:
-    label = "" if one.labels is None else f"\nis {embed_name(one.class_names[int(one.labels[place])])}"
-    return f"image {int(one.index[place])}{label}"
+def _caption_image(one: Explanation, number: int) -> str:
+    label = "" if one.labels is None else f"\nis {embed_name(one.class_names[int(one.labels[number])])}"
+    return f"image {int(one.index[number])}{label}"
 
 
-def _tell_map(one: Explanation, place: int, is_named: bool) -> str:
-    name = embed_name(one.class_names[int(one.classes[place])])
+def _caption_map(one: Explanation, number: int, is_named: bool) -> str:
+    name = embed_name(one.class_names[int(one.classes[number])])
     height, width = one.resolution
-    kind = "constant: says nothing" if bool(one.is_constant[place]) else f"{height} x {width} cells"
+    kind = "constant: says nothing" if bool(one.is_constant[number]) else f"{height} x {width} cells"
     if is_named:
-        kind = f"{one.method}, {'constant' if bool(one.is_constant[place]) else f'{height} x {width}'}"
-    return f"{name} {show_probability(float(one.probabilities[place]))}\n{kind}"
+        kind = f"{one.method}, {'constant' if bool(one.is_constant[number]) else f'{height} x {width}'}"
+    return f"{name} {format_probability(float(one.probabilities[number]))}\n{kind}"

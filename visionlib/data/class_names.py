@@ -1,0 +1,35 @@
+"""Class names for display: on one line, without control characters and marks that reorder text."""
+
+import unicodedata
+
+_STAND_IN = "\N{REPLACEMENT CHARACTER}"
+_REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Marks that reorder the text around them, beyond their own name."""
+_LEFT_TO_RIGHT = "\N{LEFT-TO-RIGHT MARK}"
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Co", "Cn"})
+
+
+def tidy_name(name: str) -> str:
+    """Return a name for a table or a picture: spaces for line breaks, a stand-in for unprintable characters.
+
+    Args:
+        name: as the dataset has it; files and JSON keep it that way.
+    """
+    line = " ".join(name.split())
+    return "".join(_STAND_IN if c in _REORDERING or unicodedata.category(c) in _UNPRINTABLE else c for c in line)
+
+
+def embed_name(name: str, longest: int = 40) -> str:
+    """Return a name for use within a sentence: tidy, a long one without its middle.
+
+    Invisible marks around a name that is written from right to left keep the rest of the line in order.
+
+    Args:
+        name: of a class or a run.
+        longest: most characters, 2 or more.
+    """
+    tidy = tidy_name(name) or "(no name)"
+    if len(tidy) > longest:
+        tidy = f"{tidy[: longest // 2]}\N{HORIZONTAL ELLIPSIS}{tidy[len(tidy) - (longest - 1) // 2 :]}"
+    is_right_to_left = any(unicodedata.bidirectional(character) in ("R", "AL") for character in tidy)
+    return _LEFT_TO_RIGHT + tidy + _LEFT_TO_RIGHT if is_right_to_left else tidy
