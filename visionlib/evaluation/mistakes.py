@@ -15,10 +15,6 @@ from visionlib.inference.predictions import LogitsKind, SplitPredictions, check_
 
 Ranking = Literal["loss", "margin", "confidence"]
 CONFIDENT_FROM = 0.9
-_COLUMNS = (
-    *("rank", "position", "index", "true", "predicted"),
-    *("true_probability", "confidence", "loss", "margin", "is_confident"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,31 +94,8 @@ class Mistakes:
 
     def records(self) -> list[dict[str, Any]]:
         """Return one record for each, in their order, with class names."""
-        return [
-            {
-                "position": position,
-                "index": index,
-                "true": self.classes[label],
-                "predicted": self.classes[predicted],
-                "true_probability": true_probability,
-                "confidence": confidence,
-                "loss": loss,
-                "margin": margin,
-                "is_confident": is_confident,
-            }
-            for position, index, label, predicted, true_probability, confidence, loss, margin, is_confident in zip(
-                self.positions.tolist(),
-                self.index.tolist(),
-                self.labels.tolist(),
-                self.predicted.tolist(),
-                self.true_probability.tolist(),
-                self.confidence.tolist(),
-                self.loss.tolist(),
-                self.margin.tolist(),
-                self.is_confident.tolist(),
-                strict=True,
-            )
-        ]
+        columns = self._columns()
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
@@ -134,6 +107,19 @@ class Mistakes:
             "confident_from": self.confident_from,
             "confident_and_wrong": int(self.is_confident.sum()),
             "mistakes": self.records(),
+        }
+
+    def _columns(self) -> dict[str, list[Any]]:
+        return {
+            "position": self.positions.tolist(),
+            "index": self.index.tolist(),
+            "true": [self.classes[label] for label in self.labels.tolist()],
+            "predicted": [self.classes[label] for label in self.predicted.tolist()],
+            "true_probability": self.true_probability.tolist(),
+            "confidence": self.confidence.tolist(),
+            "loss": self.loss.tolist(),
+            "margin": self.margin.tolist(),
+            "is_confident": self.is_confident.tolist(),
         }
 
 
@@ -203,4 +189,5 @@ def write_mistakes(mistakes: Mistakes, path: Path, *, columns: Sequence[Mapping[
     """
     pairs = zip(mistakes.records(), columns or [{}] * len(mistakes), strict=True)
     records = [{"rank": rank, **mistake, **further} for rank, (mistake, further) in enumerate(pairs, 1)]
-    write_csv(path, list(records[0]) if records else list(_COLUMNS), [list(record.values()) for record in records])
+    header = list(records[0]) if records else ["rank", *mistakes._columns()]
+    write_csv(path, header, [list(record.values()) for record in records])

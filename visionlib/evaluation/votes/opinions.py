@@ -77,29 +77,16 @@ class Opinions:
 
     def records(self) -> list[dict[str, Any]]:
         """Return one record for each mistake, in their order; None where there are no votes."""
+        columns = {
+            "people": [self.mistakes.classes[label] for label in self.top_class.tolist()],
+            "people_share": self.top_fraction.tolist(),
+            "label_share": self.label_fraction.tolist(),
+            "entropy_bits": self.entropy_bits.tolist(),
+            "is_as_predicted": (self.top_class == self.mistakes.predicted).tolist(),
+        }
         return [
-            {
-                "kind": kind,
-                "people": self.mistakes.classes[top_class] if top_class >= 0 else None,
-                **{
-                    name: value if top_class >= 0 else None
-                    for name, value in (
-                        ("people_share", fraction),
-                        ("label_share", label_fraction),
-                        ("entropy_bits", entropy),
-                    )
-                },
-                "is_as_predicted": top_class == predicted if top_class >= 0 else None,
-            }
-            for kind, top_class, fraction, label_fraction, entropy, predicted in zip(
-                self.kinds,
-                self.top_class.tolist(),
-                self.top_fraction.tolist(),
-                self.label_fraction.tolist(),
-                self.entropy_bits.tolist(),
-                self.mistakes.predicted.tolist(),
-                strict=True,
-            )
+            {"kind": kind, **dict(zip(columns, row if kind != "no votes" else [None] * len(row), strict=True))}
+            for kind, row in zip(self.kinds, zip(*columns.values(), strict=True), strict=True)
         ]
 
     def to_dict(self) -> dict[str, Any]:
