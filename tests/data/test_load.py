@@ -163,6 +163,6 @@ def test_the_real_fashion_mnist() -> None:
     dataset = load_dataset("fashion-mnist")
     assert (len(dataset.train), len(dataset.test)) == (60_000, 10_000)
     assert set(dataset.test.per_class.values()) == {1000}
-    # Xiao et al. 2017 and everyone since normalises by these.
+    # Xiao et al. 2017 and everyone since normalizes by these.
     assert dataset.train.mean == pytest.approx((0.2860,), abs=1e-4)
     assert dataset.train.std == pytest.approx((0.3530,), abs=1e-4)

@@ -128,4 +128,4 @@ def test_what_is_no_picture_is_refused() -> None:
     with pytest.raises(ValueError, match="one or three channels: these have 2"):
         draw_images(images[:, :2], ["", ""])
     with pytest.raises(TypeError):
-        draw_images(images.float(), ["", ""])  # a normalised image is no picture
+        draw_images(images.float(), ["", ""])  # a normalized image is no picture

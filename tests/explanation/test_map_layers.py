@@ -68,7 +68,7 @@ def test_images_that_do_not_fit_are_refused_in_one_line() -> None:
         extract_feature_maps(on_pixels(SpotDetector()), images[:, :1], "conv", batch_size=0)
 
 
-def test_normalised_images_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_normalized_images_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     # As a user meets it, without the shape checks of the tests.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     images = torch.zeros(2, 1, 9, 9)

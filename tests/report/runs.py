@@ -8,7 +8,7 @@ from torch import Tensor
 from visionlib.data import Dataset, ImageSplit
 from visionlib.evaluation import evaluate_run
 from visionlib.explanation.explanation import Explanation
-from visionlib.explanation.quality.result import Figure, MapQuality, MethodQuality
+from visionlib.explanation.quality.result import Estimate, MapQuality, MethodQuality
 from visionlib.explanation.stored_explanations import StoredExplanations
 from visionlib.inference.device import choose_compute
 from visionlib.inference.predictions import SplitPredictions, save_predictions
@@ -169,7 +169,7 @@ def _add_parts(run: Run, data: Dataset, logits: Tensor) -> None:
         seed=0,
         selection="the first test images",
     ).save(run)
-    figure = Figure(0.5, (0.4, 0.6), 20)
+    figure = Estimate(0.5, (0.4, 0.6), 20)
     methods = tuple(
         MethodQuality(name, ("layer3",), (4, 4), figure, {}, None, None, figure, figure, figure, {}, 0.0)
         for name in ("layercam-fused", "grad-cam")

@@ -838,7 +838,7 @@ SMALL: dict[str, tuple[Builder, tuple[int, ...], bool]] = {
         (3, 18, 21),
         True,
     ),
-    "weight_normalised": (
+    "weight_normalized": (
         lambda: between_convs(weight_norm(nn.Conv2d(4, 4, 3, padding=1)), nn.ReLU()),
         (3, 17, 20),
         True,
@@ -1174,5 +1174,5 @@ SMALL: dict[str, tuple[Builder, tuple[int, ...], bool]] = {
 """Name -> (builder, input size, is_local).
 
 A local network runs at any size that its strides divide, and far from the border it is equivariant to shifts by its
-period. The dependence of normalisation on statistics of the image is ignored.
+period. The dependence of normalization on statistics of the image is ignored.
 """

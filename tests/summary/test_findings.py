@@ -155,21 +155,21 @@ def test_there_is_no_tiling_where_everything_sees_the_whole_image() -> None:
 @pytest.mark.parametrize(
     "layer", [nn.GroupNorm(2, 4), nn.InstanceNorm2d(4), nn.BatchNorm2d(4, track_running_stats=False)]
 )
-def test_a_normalisation_over_positions_is_reported_and_counted_elementwise(layer: nn.Module) -> None:
+def test_a_normalization_over_positions_is_reported_and_counted_elementwise(layer: nn.Module) -> None:
     summary = summarize(nn.Sequential(nn.Conv2d(3, 4, 3), layer), (3, 9, 9))
-    (sentence,) = findings_with(summary, "normalises")
-    assert sentence.startswith(f"1 ({type(layer).__name__}) normalises by its own input's mean")
+    (sentence,) = findings_with(summary, "normalizes")
+    assert sentence.startswith(f"1 ({type(layer).__name__}) normalizes by its own input's mean")
     assert summary.layers[2].receptive_field == (3, 3)
     assert not summary.layers[2].is_global
 
 
-def test_a_normalisation_by_running_statistics_or_over_channels_is_not_reported() -> None:
+def test_a_normalization_by_running_statistics_or_over_channels_is_not_reported() -> None:
     class OverChannels(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return F.layer_norm(x.movedim(1, -1), [4]).movedim(-1, 1)
 
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), OverChannels())
-    assert findings_with(summarize(model, (3, 9, 9)), "normalises") == []
+    assert findings_with(summarize(model, (3, 9, 9)), "normalizes") == []
 
 
 def test_an_input_without_height_and_width_is_reported() -> None:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from visionlib.explanation import Explanation
-from visionlib.explanation.quality import Figure, MapQuality
+from visionlib.explanation.quality import Estimate, MapQuality
 from visionlib.runs import Run
 
 
@@ -43,13 +43,13 @@ def tabulate_quality(quality: MapQuality) -> tuple[RenderableType, ...]:
         table.add_column(header, justify="right")
     table.add_column("passed")
     for one in quality.methods:
-        figures = [one.sanity]
-        figures += [one.pointing_game, one.energy_in_mask] if has_masks else []
-        figures += [one.grid_pointing, one.deletion, one.insertion]
+        estimates = [one.sanity]
+        estimates += [one.pointing_game, one.energy_in_mask] if has_masks else []
+        estimates += [one.grid_pointing, one.deletion, one.insertion]
         table.add_row(
             one.method,
             f"{one.resolution[0]} x {one.resolution[1]}",
-            *(_show(figure) for figure in figures),
+            *(_show(estimate) for estimate in estimates),
             {True: "yes", False: "NO", None: "n/a"}[one.is_passed],
         )
     legend = [
@@ -62,9 +62,9 @@ def tabulate_quality(quality: MapQuality) -> tuple[RenderableType, ...]:
     return table, Text("\n".join(legend), style="dim"), Text("\n".join(quality.conclusions))
 
 
-def _show(figure: Figure | None) -> str:
-    if figure is None:
+def _show(estimate: Estimate | None) -> str:
+    if estimate is None:
         return "n/a"
-    if figure.interval is None:
-        return f"{figure.value:.2f}"
-    return f"{figure.value:.2f} {figure.interval[0]:.2f}-{figure.interval[1]:.2f}"
+    if estimate.interval is None:
+        return f"{estimate.value:.2f}"
+    return f"{estimate.value:.2f} {estimate.interval[0]:.2f}-{estimate.interval[1]:.2f}"

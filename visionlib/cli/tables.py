@@ -28,25 +28,25 @@ def print_tables(*parts: RenderableType) -> None:
 
 
 def tabulate_evaluation(evaluation: Evaluation) -> tuple[RenderableType, ...]:
-    """Tables of the figures of each class and of the split, with a legend."""
+    """Tables of the measures of each class and of the split, with a legend."""
     table = Table(box=box.SIMPLE_HEAD, title="test accuracy", title_justify="left")
     for header in HEADERS:
-        # On a narrow terminal names are shortened, never figures.
+        # On a narrow terminal names are shortened, never numbers.
         table.add_column(header, justify="right" if header != "class" else "left", no_wrap=header != "class")
     for name, *cells in class_rows(evaluation):
         table.add_row(Text(name, no_wrap=True, overflow="ellipsis"), *cells)
     table.add_section()
     table.add_row(*overall_row(evaluation), style="bold")
-    figures = Table.grid(padding=(0, 2, 0, 0))
-    figures.add_column(no_wrap=True)
-    figures.add_column(justify="right", no_wrap=True)
-    figures.add_column(style="dim")
-    for figure in overall_measures(evaluation):
-        figures.add_row(figure.name, figure.value, Text(figure.meaning))
+    measures = Table.grid(padding=(0, 2, 0, 0))
+    measures.add_column(no_wrap=True)
+    measures.add_column(justify="right", no_wrap=True)
+    measures.add_column(style="dim")
+    for measure in overall_measures(evaluation):
+        measures.add_row(measure.name, measure.value, Text(measure.meaning))
     pairs = Table.grid(padding=(0, 2, 0, 0))
     for rank, line in enumerate(confused_pairs(evaluation)):
         pairs.add_row("" if rank else "most confused", Text(line))
-    return table, figures, Text(), pairs, Text(), Text(LEGEND, style="dim")
+    return table, measures, Text(), pairs, Text(), Text(LEGEND, style="dim")
 
 
 def tabulate_dataset(dataset: Dataset) -> tuple[RenderableType, ...]:
@@ -134,6 +134,6 @@ def _describe_cosines(duplicates: Duplicates) -> tuple[Text, ...]:
     cosines = sorted(pair.cosine for pair in duplicates.pairs if pair.cosine is not None)
     if not cosines:
         return ()
-    figures = f"lowest {cosines[0]:.3f}, median {cosines[len(cosines) // 2]:.3f}"
+    measures = f"lowest {cosines[0]:.3f}, median {cosines[len(cosines) // 2]:.3f}"
     note = "pairs by embeddings alone are less certain"
-    return (Text(f"cosine similarity of the embeddings of these pairs: {figures}; {note}", style="dim"),)
+    return (Text(f"cosine similarity of the embeddings of these pairs: {measures}; {note}", style="dim"),)

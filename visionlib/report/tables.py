@@ -10,7 +10,7 @@ from visionlib.evaluation import Comparison, Evaluation
 from visionlib.evaluation.intervals import wilson_interval
 from visionlib.evaluation.wording import count, interval, number, percent, points, points_interval
 from visionlib.explanation.quality import MapQuality
-from visionlib.explanation.quality.result import Figure
+from visionlib.explanation.quality.result import Estimate
 from visionlib.inspection import Duplicates, EmbeddingMap
 from visionlib.report.charts.class_bar import draw_class_bar
 from visionlib.report.contents import EpochRecord
@@ -228,5 +228,5 @@ def sides(lengths: Sequence[float] | None) -> str:
     return "" if lengths is None else " x ".join(f"{length:g}" for length in lengths)
 
 
-def _mean(figure: Figure | None) -> str:
+def _mean(figure: Estimate | None) -> str:
     return number(None if figure is None else figure.value, 2)

@@ -29,7 +29,7 @@ class EffectiveField:
         layer: name of the layer.
         n: number of images in the average.
         strength: absolute gradient of the middle unit, summed over the channels of layer and image, averaged over the
-            images and normalised to a sum of 1.
+            images and normalized to a sum of 1.
         box: first and last row, first and last column of the receptive field within this image.
         sides: for each of `FRACTIONS` the side, in pixels, of the smallest square around the middle of the box that
             holds this fraction of the strength; the square may extend beyond the image.
@@ -62,7 +62,7 @@ def effective_field(model: nn.Module, inputs: Float[Tensor, "n c h w"], layer: s
 
     Args:
         model: any module that takes images; its state is unchanged afterwards.
-        inputs: normalised images, on the model's device.
+        inputs: normalized images, on the model's device.
         layer: name of a module; by default the last one whose output has height and width and a local field.
     Raises:
         ModelError: if there is no such layer, it has no map of positions, or its middle unit has no gradient.

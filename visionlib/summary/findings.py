@@ -77,10 +77,10 @@ def _tiling(rows: Sequence[LayerSummary]) -> Iterator[str]:
 def _normalization(calls: Sequence[ModuleCall]) -> Iterator[str]:
     strict = [call for call in calls if any(kind == "normalized" for kind, _ in call.notes)]
     if strict:
-        subject = f" and {len(strict) - 1} more normalise by their" if len(strict) > 1 else " normalises by its"
+        subject = f" and {len(strict) - 1} more normalize by their" if len(strict) > 1 else " normalizes by its"
         yield (
             f"{strict[0].title}{subject} own input's mean and std, which depend on the whole image: the table counts "
-            "only the element that is normalised"
+            "only the element that is normalized"
         )
 
 

@@ -34,7 +34,7 @@ class Periodicity:
 
     def after(self, windows: Windows) -> "Periodicity":
         """Periodicity of the output of some windows along this dimension."""
-        # After so many window periods the input index has moved by a multiple of the input's own period.
+        # After that many window periods the input index has moved by a multiple of the input's own period.
         repeats = self.period // math.gcd(self.period, windows.shift)
         shift = self.shift * windows.shift * repeats // self.period
         return Periodicity(self.axis, windows.period * repeats, shift)

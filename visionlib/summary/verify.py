@@ -1,7 +1,7 @@
 """Verify the exact receptive fields by gradients of the model, in double precision.
 
 A copy of the model gets random positive weights, and operations that stop gradients are replaced: activations by the
-identity, max pools by mean pools, normalisation by a sum over the elements that it mixes. Then gradients cannot cancel:
+identity, max pools by mean pools, normalization by a sum over the elements that it mixes. Then gradients cannot cancel:
 a position depends on a pixel exactly if its gradient there is not zero.
 """
 
@@ -193,7 +193,7 @@ def _mix_groups(inputs: Tensor, groups: int, *_: Any, **__: Any) -> Tensor:
 
 
 def _mix_last(inputs: Tensor, normalized_shape: Any, *_: Any, **__: Any) -> Tensor:
-    # A normalisation over whole images mixes only the channels, as the table assumes.
+    # A normalization over whole images mixes only the channels, as the table assumes.
     return (
         inputs + inputs.mean(-1, keepdim=True) if len(normalized_shape) == 1 else inputs + inputs.mean(1, keepdim=True)
     )

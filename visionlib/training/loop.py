@@ -41,8 +41,7 @@ def train_epochs(
 ) -> Progress:
     """Train from the run's last checkpoint, or from the start, through the last epoch.
 
-    The model ends with the weights to keep. `test` is scored every so many epochs where the settings ask for it, except
-    after the last one.
+    The model ends with the weights to keep. `test` is scored every `test_every` epochs, but not after the last one.
     """
     config, group = job.config, job.group
     optimizer = make_optimizer(model, config, job.compute.dtype)

@@ -14,7 +14,7 @@ from visionlib.errors import ConfigError, RunError
 from visionlib.evaluation.intervals import wilson_interval
 from visionlib.explanation import make_map_maker
 from visionlib.explanation.quality import MapQuality, load_quality, measure_quality, measure_run_quality
-from visionlib.explanation.quality.result import Figure, average, fraction
+from visionlib.explanation.quality.result import Estimate, average, fraction
 from visionlib.inference.trained_model import TrainedModel
 from visionlib.runs import Run, read_json, write_json
 
@@ -34,7 +34,7 @@ def measured(model: torch.nn.Module, *methods: str) -> MapQuality:
 
 def test_a_network_that_looks_at_one_corner() -> None:
     (one,) = measured(Corner(), "gradient-x-input").methods
-    assert one.pointing_game == Figure(1.0, wilson_interval(30, 30), 30)
+    assert one.pointing_game == Estimate(1.0, wilson_interval(30, 30), 30)
     assert one.energy_in_mask is not None
     assert one.energy_in_mask.value == pytest.approx(1.0)
     assert one.constant_fraction == 0
@@ -107,7 +107,7 @@ def test_nothing_to_measure_is_an_error() -> None:
 
 
 def test_means_and_fractions() -> None:
-    assert average(torch.tensor([1.0, torch.nan])) == Figure(1.0, None, 1)
+    assert average(torch.tensor([1.0, torch.nan])) == Estimate(1.0, None, 1)
     assert average(torch.tensor([torch.nan])) is None
     assert average(None) is None
     figure = average(torch.tensor([0.0, 1.0, 2.0, 3.0]))

@@ -2,7 +2,7 @@
 
 from visionlib.explanation.quality.measure import measure_quality as measure_quality
 from visionlib.explanation.quality.measure import measure_run_quality as measure_run_quality
-from visionlib.explanation.quality.result import Figure as Figure
+from visionlib.explanation.quality.result import Estimate as Estimate
 from visionlib.explanation.quality.result import MapQuality as MapQuality
 from visionlib.explanation.quality.result import MethodQuality as MethodQuality
 from visionlib.explanation.quality.result import load_quality as load_quality

@@ -19,7 +19,7 @@ from visionlib.explanation.quality.correlation import correlate_ranks
 from visionlib.explanation.quality.grid_game import choose_grids, play_grids
 from visionlib.explanation.quality.localization import fraction_on_objects, mask_fractions, point_at_objects
 from visionlib.explanation.quality.perturbation import BASELINE, area_under, measure_curves
-from visionlib.explanation.quality.result import Figure, MapQuality, MethodQuality, average, fraction
+from visionlib.explanation.quality.result import Estimate, MapQuality, MethodQuality, average, fraction
 from visionlib.explanation.quality.sanity import compare_with_randomized
 from visionlib.inference.device import choose_compute, compute_environment
 from visionlib.inference.run_data import load_run_data
@@ -149,7 +149,7 @@ def _measure_method(
         with eval_mode(model.network, precision=model.precision) as network:
             return torch.cat([network(chunk).float().softmax(1) for chunk in torch.split(inputs, _BATCH_SIZE)])
 
-    def measure_area(kind: Literal["deletion", "insertion"]) -> Figure | None:
+    def measure_area(kind: Literal["deletion", "insertion"]) -> Estimate | None:
         return average(area_under(measure_curves(predict, sample.inputs, sample.classes, maps, kind, seed=seed)))
 
     few = slice(_MOST_RANDOMIZED)

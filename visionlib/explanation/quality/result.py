@@ -19,7 +19,7 @@ _FIGURES = ("pointing_game", "energy_in_mask", "grid_pointing", "deletion", "ins
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A mean over images.
 
     Attributes:
@@ -33,8 +33,8 @@ class Figure:
     n: int
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any] | None) -> "Figure | None":
-        """Build the figure from its `to_dict`; None for None, and for a value of None."""
+    def from_dict(cls, record: Mapping[str, Any] | None) -> "Estimate | None":
+        """Build the estimate from its `to_dict`; None for None, and for a value of None."""
         if record is None or record["value"] is None:
             return None
         interval = record["interval"]
@@ -45,7 +45,7 @@ class Figure:
         return {"value": self.value, "interval": None if self.interval is None else list(self.interval), "n": self.n}
 
 
-def average(values: Float32[Tensor, "n"] | None) -> Figure | None:
+def average(values: Float32[Tensor, "n"] | None) -> Estimate | None:
     """Average the finite values, with the interval of a normal distribution; None if there are none."""
     if values is None:
         return None
@@ -54,17 +54,17 @@ def average(values: Float32[Tensor, "n"] | None) -> Figure | None:
         return None
     mean = float(known.mean())
     if len(known) < 2:
-        return Figure(mean, None, len(known))
+        return Estimate(mean, None, len(known))
     half = 1.959964 * float(known.std()) / math.sqrt(len(known))
-    return Figure(mean, (mean - half, mean + half), len(known))
+    return Estimate(mean, (mean - half, mean + half), len(known))
 
 
-def fraction(hits: Tensor | None) -> Figure | None:
+def fraction(hits: Tensor | None) -> Estimate | None:
     """Return the fraction of hits, with Wilson's interval; None without images."""
     if hits is None or not len(hits):
         return None
     count, n = int(hits.sum()), len(hits)
-    return Figure(count / n, wilson_interval(count, n), n)
+    return Estimate(count / n, wilson_interval(count, n), n)
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,13 @@ class MethodQuality:
     method: str
     layers: tuple[str, ...]
     resolution: tuple[int, int]
-    sanity: Figure | None
+    sanity: Estimate | None
     sanity_by_part: dict[str, float | None]
-    pointing_game: Figure | None
-    energy_in_mask: Figure | None
-    grid_pointing: Figure | None
-    deletion: Figure | None
-    insertion: Figure | None
+    pointing_game: Estimate | None
+    energy_in_mask: Estimate | None
+    grid_pointing: Estimate | None
+    deletion: Estimate | None
+    insertion: Estimate | None
     agreement: dict[str, float | None]
     constant_fraction: float
 
@@ -144,14 +144,14 @@ class MethodQuality:
             method=str(record["method"]),
             layers=tuple(map(str, record["layers"])),
             resolution=(int(record["resolution"][0]), int(record["resolution"][1])),
-            sanity=Figure.from_dict({**sanity, "value": sanity["correlation"]}),
+            sanity=Estimate.from_dict({**sanity, "value": sanity["correlation"]}),
             sanity_by_part=dict(sanity["by_part"]),
             agreement=dict(record["agreement"]),
             constant_fraction=float(record["constant_fraction"]),
-            **{name: Figure.from_dict(record[name]) for name in _FIGURES},
+            **{name: Estimate.from_dict(record[name]) for name in _FIGURES},
         )
 
-    def to_dict(self, rank: int, mask_fraction: Figure | None) -> dict[str, Any]:
+    def to_dict(self, rank: int, mask_fraction: Estimate | None) -> dict[str, Any]:
         """Return plain values for JSON."""
         sanity = self.sanity
         return {
@@ -166,8 +166,8 @@ class MethodQuality:
                 "by_part": self.sanity_by_part,
             },
             **{
-                name: None if figure is None else figure.to_dict()
-                for name, figure in (
+                name: None if estimate is None else estimate.to_dict()
+                for name, estimate in (
                     ("pointing_game", self.pointing_game),
                     ("energy_in_mask", self.energy_in_mask),
                     ("mask_share", mask_fraction),
@@ -198,7 +198,7 @@ class MapQuality:
     """
 
     methods: tuple[MethodQuality, ...]
-    mask_fraction: Figure | None
+    mask_fraction: Estimate | None
     n: int
     seed: int
     baseline: str
@@ -230,7 +230,7 @@ class MapQuality:
         """Build the result from its record in a run."""
         return cls(
             methods=tuple(map(MethodQuality.from_dict, record["methods"])),
-            mask_fraction=Figure.from_dict(record["methods"][0]["mask_share"]) if record["methods"] else None,
+            mask_fraction=Estimate.from_dict(record["methods"][0]["mask_share"]) if record["methods"] else None,
             n=int(record["n"]),
             seed=int(record["seed"]),
             baseline=str(record["baseline"]),

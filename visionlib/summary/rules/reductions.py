@@ -1,4 +1,4 @@
-"""Sums, maxima, softmax, sorting, normalisation and products: rules that merge the fields of several elements."""
+"""Sums, maxima, softmax, sorting, normalization and products: rules that merge the fields of several elements."""
 
 from dataclasses import replace
 
@@ -78,14 +78,14 @@ def vector_product(op: Operation) -> RuleResult:
 
 
 def batch_norm(op: Operation) -> RuleResult:
-    """Normalise per channel: elementwise by running statistics, and with a note by those of the batch itself."""
+    """Normalize per channel: elementwise by running statistics, and with a note by those of the batch itself."""
     if op.get("training") or op.get("use_input_stats") or "running_mean" not in op.values or op["running_mean"] is None:
         op.note("normalized", _NORMALIZED)
     return _with_statistics(op, op.fields(op["input"]))
 
 
 def group_norm(op: Operation) -> RuleResult:
-    """Normalise per group of channels: the channels are mixed, and a note says that positions are, too."""
+    """Normalize per group of channels: the channels are mixed, and a note says that positions are, too."""
     fields = op.fields(op["input"])
     if fields is None:
         return None
@@ -95,7 +95,7 @@ def group_norm(op: Operation) -> RuleResult:
 
 
 def layer_norm(op: Operation) -> RuleResult:
-    """Normalise over the last dimensions: those along the image count elementwise, with a note."""
+    """Normalize over the last dimensions: those along the image count elementwise, with a note."""
     inputs = op["input"]
     fields = op.fields(inputs)
     if fields is None:
@@ -108,7 +108,7 @@ def layer_norm(op: Operation) -> RuleResult:
 
 
 def _with_statistics(op: Operation, fields: ReceptiveFields | None) -> RuleResult:
-    """Fields of the normalised output, and of the statistics that some kernels return with it."""
+    """Fields of the normalized output, and of the statistics that some kernels return with it."""
     return [fields, *(None if fields is None else _merge_all(fields, output) for output in op.outputs[1:])]
 
 
