@@ -1,5 +1,6 @@
 """What the docs say is what the library does."""
 
+import importlib
 import importlib.util
 import re
 import shlex
@@ -73,3 +74,16 @@ def test_the_python_example_of_the_readme_runs(
     (example,) = re.findall(r"```python\n(.*?)```", (project_root / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     exec(compile(example, "README.md", "exec"), {})
     assert re.search(r"\d+\.\d% of 2000", capsys.readouterr().out)
+
+
+def test_every_import_in_the_docs_resolves(project_root: Path) -> None:
+    imports = [
+        (page.name, module, name.strip().partition(" as ")[0])
+        for page in _pages(project_root)
+        for block in re.findall(r"```(?:python)?\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+        for module, names in re.findall(r"^from (visionlib[\w.]*) import ([\w, ]+)$", block, re.MULTILINE)
+        for name in names.split(",")
+    ]
+    assert len(imports) > 10
+    for page_name, module, name in imports:
+        assert hasattr(importlib.import_module(module), name), f"{page_name}: {module} has no {name}"
