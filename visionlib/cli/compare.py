@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, log, print_json
+from visionlib.cli.console import log, print_json
+from visionlib.cli.options import DebugOption, JsonOption, MovedDatasetOption
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.runs import check_file_place
 
@@ -30,9 +31,7 @@ def compare(
     csv: Annotated[
         Path | None, typer.Option(help="Write all images that only one run classifies correctly, as a CSV file.")
     ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="Where the runs' data lies now, if it has moved; for --gallery.")
-    ] = None,
+    dataset: MovedDatasetOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:

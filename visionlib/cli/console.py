@@ -7,9 +7,6 @@ from typing import Any
 
 import typer
 
-from visionlib.cli.options import DebugOption as DebugOption
-from visionlib.cli.options import JsonOption as JsonOption
-
 
 def log(line: str) -> None:
     """Show a message for people, on stderr, so that stdout holds results alone."""

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, log, print_json
-from visionlib.cli.options import ImageSizeOption
+from visionlib.cli.console import log, print_json
+from visionlib.cli.options import DebugOption, ImageSizeOption, JsonOption
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import check_file_place, open_run

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, log, print_json
-from visionlib.cli.options import parse_index
+from visionlib.cli.console import log, print_json
+from visionlib.cli.options import DebugOption, DeviceOption, JsonOption, MovedDatasetOption, RunArgument, parse_index
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import open_run
@@ -18,7 +18,7 @@ _DRAWN = 12
 
 
 def explain(
-    run: Annotated[Path, typer.Argument(help="A run folder that `visionlib train` has made.")],
+    run: RunArgument,
     method: Annotated[
         list[str] | None,
         typer.Option(help="Method; can be repeated. Default: layercam-fused. `--method list` lists all."),
@@ -51,10 +51,8 @@ def explain(
         bool, typer.Option("--quality", help="Measure the reliability of the maps, of all methods or those named.")
     ] = False,
     quality_n: Annotated[int, typer.Option(min=1, help="Number of test images for --quality.")] = 200,
-    dataset: Annotated[
-        str | None, typer.Option(help="Where the run's data lies now, if it has moved; it must be the same.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="What to compute on: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    dataset: MovedDatasetOption = None,
+    device: DeviceOption = "auto",
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, log, print_json
+from visionlib.cli.console import log, print_json
+from visionlib.cli.options import DebugOption, DeviceOption, JsonOption, MovedDatasetOption, RunArgument
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import Run, open_run
@@ -19,7 +20,7 @@ _MOST_CHANNELS = 40
 
 
 def features(
-    run: Annotated[Path, typer.Argument(help="A run folder that `visionlib train` has made.")],
+    run: RunArgument,
     layer: Annotated[
         str | None, typer.Option(help="Name of the layer. Without it, the layers are listed.", show_default=False)
     ] = None,
@@ -47,10 +48,8 @@ def features(
     ] = None,
     count: Annotated[int, typer.Option(min=1, max=64, help="Number of images per channel, for --exciting.")] = 8,
     split: Annotated[str, typer.Option(help="Split of the images.")] = "test",
-    dataset: Annotated[
-        str | None, typer.Option(help="Where the run's data lies now, if it has moved; it must be the same.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="What to compute on: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    dataset: MovedDatasetOption = None,
+    device: DeviceOption = "auto",
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, log, print_json
-from visionlib.cli.options import parse_index
+from visionlib.cli.console import log, print_json
+from visionlib.cli.options import DebugOption, DeviceOption, JsonOption, MovedDatasetOption, RunArgument, parse_index
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import Run, check_file_place, open_run, write_bytes
@@ -26,7 +26,7 @@ also:
 
 
 def inspect(
-    run: Annotated[Path, typer.Argument(help="A run folder that `visionlib train` has made.")],
+    run: RunArgument,
     map_file: Annotated[
         Path | None, typer.Option("--map", help="Draw the embedding map, as PNG or SVG by the name.")
     ] = None,
@@ -56,10 +56,8 @@ def inspect(
     fold_epochs: Annotated[
         int | None, typer.Option(min=1, help="Epochs of each of these trainings. Default: those of the run.")
     ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="Where the run's data lies now, if it has moved; it must be the same.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    dataset: MovedDatasetOption = None,
+    device: DeviceOption = "auto",
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, log, print_json
+from visionlib.cli.console import log, print_json
+from visionlib.cli.options import DebugOption, JsonOption, MovedDatasetOption, RunArgument
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.runs import check_file_place
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def mistakes(
-    run: Annotated[Path, typer.Argument(help="A run folder of `visionlib train`.")],
+    run: RunArgument,
     by: Annotated[
         Literal["loss", "margin", "confidence"],
         typer.Option(
@@ -40,9 +41,7 @@ def mistakes(
     ] = 0.7,
     picture: Annotated[Path | None, typer.Option(help="Draw the shown mistakes, as PNG or SVG by the name.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write all mistakes, ranked, as a CSV file.")] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="Where the run's data lies now, if it has moved; for --picture.")
-    ] = None,
+    dataset: MovedDatasetOption = None,
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:

@@ -5,20 +5,19 @@ from typing import Annotated
 
 import typer
 
-from visionlib.cli.console import DebugOption, JsonOption, log, print_json
+from visionlib.cli.console import log, print_json
+from visionlib.cli.options import DebugOption, DeviceOption, JsonOption, MovedDatasetOption, RunArgument
 from visionlib.cli.picture_files import make_picture_folder
 
 
 def test(
-    run: Annotated[Path, typer.Argument(help="A run folder of `visionlib train`.")],
-    dataset: Annotated[
-        str | None, typer.Option(help="Where the run's data lies now, if it has moved; it must be the same data.")
-    ] = None,
+    run: RunArgument,
+    dataset: MovedDatasetOption = None,
     predict: Annotated[
         bool, typer.Option("--predict", help="Predict again instead of using the stored predictions.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass when predicting.")] = 250,
-    device: Annotated[str, typer.Option(help="Device to predict on: auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: DeviceOption = "auto",
     pictures: Annotated[
         Path | None,
         typer.Option(help="Folder for pictures, each as PNG and SVG; it is made if absent.", show_default=False),
