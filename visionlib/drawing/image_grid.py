@@ -38,7 +38,7 @@ class Tile:
         boxes: drawn over it.
     """
 
-    pixels: UInt8[NDArray[np.uint8], "h w 3"]
+    pixels: UInt8[np.ndarray, "h w 3"]
     caption: Sequence[str]
     boxes: tuple[DrawnBox, ...] = ()
 
@@ -97,7 +97,7 @@ def draw_grid(groups: Sequence[tuple[str, Sequence[Tile]]], *, title: str) -> Fi
     return _draw(groups, title, 8, _SMALL_PX, caption_pt=7.0)
 
 
-def color_map(values: Float32[Tensor, "h w"], low: float, high: float) -> UInt8[NDArray[np.uint8], "h w 3"]:
+def color_map(values: Float32[Tensor, "h w"], low: float, high: float) -> UInt8[np.ndarray, "h w 3"]:
     """Colour a map from dark (`low`) to bright (`high`); uniform grey unless `high` is above `low`."""
     if not high > low:
         return np.full((*values.shape, 3), 190, dtype=np.uint8)
@@ -106,7 +106,7 @@ def color_map(values: Float32[Tensor, "h w"], low: float, high: float) -> UInt8[
     return np.rint(255 * coloured[..., :3]).astype(np.uint8)
 
 
-def image_pixels(image: UInt8[Tensor, "c h w"]) -> UInt8[NDArray[np.uint8], "h w 3"]:
+def image_pixels(image: UInt8[Tensor, "c h w"]) -> UInt8[np.ndarray, "h w 3"]:
     """Pixels of an image as matplotlib takes them; a grayscale image gets three channels.
 
     Raises:

@@ -7,7 +7,6 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
-from numpy.typing import NDArray
 
 from visionlib.drawing.lettering import DOTS_PER_INCH, fit_text, font_families, wrap_text
 
@@ -40,7 +39,7 @@ class PixelCanvas:
         self._write(left, upper, wrapped, size, "normal", "top")
         return len(wrapped.splitlines())
 
-    def show(self, pixels: UInt8[NDArray[np.uint8], "h w 3"], left: float, upper: float, scale: float = 1) -> None:
+    def show(self, pixels: UInt8[np.ndarray, "h w 3"], left: float, upper: float, scale: float = 1) -> None:
         """Draw an image; enlarged pixels are squares, and only shrunk images are smoothed."""
         height, width = pixels.shape[:2]
         # "none" draws like "nearest", and leaves an SVG the pixels as they are.
