@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from torch import Tensor
 
 from visionlib.drawing.image_grid import Tile, color_map, draw_grid
@@ -37,7 +36,7 @@ def describe_filters(filters: Filters) -> str:
     return f"{described} From dark (0) to bright: the length of the weights over all channels; each has its own scale."
 
 
-def _color(weights: Float32[Tensor, "c h w"]) -> UInt8[NDArray[np.uint8], "h w 3"]:
+def _color(weights: Float32[Tensor, "c h w"]) -> UInt8[np.ndarray, "h w 3"]:
     if len(weights) not in (1, 3):
         strength = weights.norm(dim=0)
         return color_map(strength, 0.0, float(strength.max()))
