@@ -118,7 +118,7 @@ def test_a_run_is_asked_about_near_duplicates(pictures: Path, run: Run, tmp_path
     assert len(rows) == len(found["pairs"]) + len(found["by_embeddings"])
     assert float(rows[0]["cosine"]) == exact["cosine"]
     shown = visionlib("data", pictures, "--run", run.path, cwd=tmp_path)
-    assert "apart" in shown.stdout
+    assert "cosine similarity of the embeddings" in shown.stdout
     assert "cosine similarity of the embeddings of these pairs: lowest " in shown.stdout
 
 

@@ -30,6 +30,7 @@ def test_a_finished_run_has_every_file_and_they_agree(
     assert names == {
         "config.json",
         "history.jsonl",
+        "history.png",
         "model.json",
         "model.safetensors",
         "predictions.npz",

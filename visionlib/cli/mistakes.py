@@ -33,7 +33,7 @@ def mistakes(
     votes: Annotated[
         Path | None,
         typer.Option(
-            help="Votes of annotators on each image, as CSV, npz or npy: is the prediction or the label wrong?"
+            help="Votes of annotators on each image, as CSV, npz or npy. They tell wrong predictions from wrong labels."
         ),
     ] = None,
     agreement: Annotated[
