@@ -17,7 +17,7 @@ _HIGHEST = 2.0
 
 
 def smooth_losses(losses: Sequence[float]) -> list[float]:
-    """Smooth losses with a Gaussian, which shifts nothing towards later steps; its weights are normalized at the ends."""
+    """Smooth losses with a Gaussian, which shifts nothing to later steps; its weights are normalized at the ends."""
     width = _width(len(losses))
     reach = math.ceil(4 * width)
     kernel = [math.exp(-((offset / width) ** 2) / 2) for offset in range(-reach, reach + 1)]
