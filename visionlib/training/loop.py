@@ -115,10 +115,8 @@ def _train_epoch(
         for positions, (images, labels) in zip(remaining, augmented, strict=True):
             step = epoch * job.steps_per_epoch + progress.steps
             rate = learning_rate(step, job.total_steps, config)
-            last_px, side_px = (
-                side_px,
-                resolution_px(step, job.total_steps, config.resolutions, job.split.image_size[0]),
-            )
+            last_px = side_px
+            side_px = resolution_px(step, job.total_steps, config.resolutions, job.split.image_size[0])
             if side_px != last_px:
                 release_memory()  # tensors of the other resolution do not fit into the freed blocks
             loss, hits = take_step(
