@@ -1,7 +1,8 @@
 """Schedules as pure functions of the step, without state.
 
 Learning rates are those at the middle of a step: position = (step + 0.5) / total_steps is the finished fraction of the
-run. So neither the first nor the last step has a rate of 0.
+run. So neither the first nor the last step has a rate of 0. In every function step 0 is the first one, total_steps are
+those of the whole run, and warmup_fraction is the fraction of the steps in which the rate rises.
 """
 
 import math
@@ -11,13 +12,7 @@ from visionlib.training.config import TrainConfig
 
 
 def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
-    """Learning rate of a step, by the schedule of the settings.
-
-    Args:
-        step: 0 is the first step.
-        total_steps: steps of the whole run.
-        config: gives the schedule, its peak, and its warm-up or its cycles.
-    """
+    """Learning rate of a step, by the schedule of the settings with its peak, and its warm-up or cycles."""
     peak, warmup = config.peak_learning_rate, config.warmup_fraction
     match config.schedule:
         case "one-cycle":
@@ -36,11 +31,6 @@ def one_cycle(step: int, total_steps: int, peak_learning_rate: float, warmup_fra
         peak * position / warmup                while position < warmup
         peak * (1 - position) / (1 - warmup)    after that
 
-    Args:
-        step: 0 is the first step.
-        total_steps: steps of the whole run.
-        peak_learning_rate: the highest rate.
-        warmup_fraction: fraction of the steps in which it rises.
     Source: Smith and Topin 2017, arXiv:1708.07120, with both ends at zero.
     """
     position = (step + 0.5) / total_steps
@@ -54,13 +44,8 @@ def triangular(step: int, total_steps: int, peak_learning_rate: float, cycles: i
 
         peak * (1 - |2 u - 1|),  where u is the fractional part of cycles * position
 
-    Args:
-        step: 0 is the first step.
-        total_steps: steps of the whole run.
-        peak_learning_rate: the highest rate.
-        cycles: number of cycles; at most the number of steps.
-    Returns:
-        The rate; it is 0 in a step whose middle is the border between two cycles.
+    There are at most as many cycles as steps. The rate is 0 in a step whose middle is the border between two cycles.
+
     Source: Smith 2015, arXiv:1506.01186, section 3.1, with a lowest rate of zero.
     """
     # In whole numbers, so that a border in the middle of a step is exact.
@@ -74,11 +59,6 @@ def cosine(step: int, total_steps: int, peak_learning_rate: float, warmup_fracti
         peak * position / warmup                                              while position < warmup
         peak * (1 + cos(pi * (position - warmup) / (1 - warmup))) / 2         after that
 
-    Args:
-        step: 0 is the first step.
-        total_steps: steps of the whole run.
-        peak_learning_rate: the highest rate.
-        warmup_fraction: fraction of the steps in which it rises.
     Source: Loshchilov and Hutter 2016, arXiv:1608.03983, without restarts; the warm-up is Goyal et al. 2017,
         arXiv:1706.02677, section 2.2.
     """
@@ -94,11 +74,6 @@ def constant(step: int, total_steps: int, peak_learning_rate: float, warmup_frac
 
         peak * min(1, position / warmup)
 
-    Args:
-        step: 0 is the first step.
-        total_steps: steps of the whole run.
-        peak_learning_rate: the highest rate.
-        warmup_fraction: fraction of the steps in which it rises.
     Source: Goyal et al. 2017, arXiv:1706.02677, section 2.2, for the warm-up.
     """
     position = (step + 0.5) / total_steps
@@ -106,28 +81,16 @@ def constant(step: int, total_steps: int, peak_learning_rate: float, warmup_frac
 
 
 def resolution_px(step: int, total_steps: int, resolutions: tuple[float, ...], side_px: int) -> int:
-    """Training resolution of a step: the settings' resolutions are spread evenly over the steps.
+    """Training resolution of a step in pixels: `resolutions`, fractions of the side, are spread evenly over the steps.
 
-    Args:
-        step: 0 is the first step; its middle decides.
-        total_steps: steps of the whole run.
-        resolutions: fractions of the side, in order.
-        side_px: side of the stored images.
-    Returns:
-        Pixels, see `scale_side`.
+    The middle of the step decides; `scale_side` rounds.
     """
     # In whole numbers: the floor of (step + 1/2) / total_steps * len(resolutions).
     return scale_side(resolutions[(2 * step + 1) * len(resolutions) // (2 * total_steps)], side_px)
 
 
 def is_sam_step(step: int, total_steps: int, config: TrainConfig) -> bool:
-    """Whether a step is one of sharpness-aware minimization; its middle decides.
-
-    Args:
-        step: 0 is the first step.
-        total_steps: steps of the whole run.
-        config: gives the radius, and the fraction of the steps after which SAM begins.
-    """
+    """Whether a step is one of sharpness-aware minimization; its middle decides."""
     return config.sam_radius > 0 and (step + 0.5) / total_steps >= config.sam_start
 
 
