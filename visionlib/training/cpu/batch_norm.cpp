@@ -77,7 +77,7 @@ struct Forward {
     float *mean, *variance, *scale;  // per channel; scale: 1 / std
     int64_t m, c;
     float epsilon;
-    bool rectifies;
+    bool has_relu;
     int threads;
 };
 
@@ -129,7 +129,7 @@ void measure(const Forward& f) {
     });
 }
 
-template <int T, bool HasShortcut, bool Rectifies>
+template <int T, bool HasShortcut, bool HasRelu>
 void normalize(const Forward& f) {
     for_tiles<T>(f.m, f.c, f.threads, [&](int64_t, int64_t row, int64_t end, int64_t channel) {
         const Line<T> line(f.weight, f.bias, f.mean, f.scale, channel);
@@ -139,7 +139,7 @@ void normalize(const Forward& f) {
                 __m512 value = line.value(t, load(f.inputs + at));
                 if (HasShortcut) value = _mm512_add_ps(value, load(f.shortcut + at));
                 // max returns its second operand for NaN: in this order NaN is passed on, as in torch.
-                if (Rectifies) value = _mm512_max_ps(_mm512_setzero_ps(), value);
+                if (HasRelu) value = _mm512_max_ps(_mm512_setzero_ps(), value);
                 store(f.outputs + at, value);
             }
     });
@@ -149,9 +149,9 @@ template <int T>
 void run(const Forward& f) {
     measure<T>(f);
     if (f.shortcut)
-        f.rectifies ? normalize<T, true, true>(f) : normalize<T, true, false>(f);
+        f.has_relu ? normalize<T, true, true>(f) : normalize<T, true, false>(f);
     else
-        f.rectifies ? normalize<T, false, true>(f) : normalize<T, false, false>(f);
+        f.has_relu ? normalize<T, false, true>(f) : normalize<T, false, false>(f);
 }
 
 struct Backward {
@@ -161,28 +161,28 @@ struct Backward {
     const float *weight, *bias, *mean, *scale;
     float *of_weight, *of_bias;
     int64_t m, c;
-    bool rectified;
+    bool has_relu;
     int threads;
 };
 
 // The source of the ReLU's mask: kNot without a ReLU; kByInputs computes the outputs again, which reads less memory;
 // kByOutputs reads the outputs, since they contain the shortcut.
-enum class Told { kNot, kByInputs, kByOutputs };
+enum class ReluMask { kNone, kFromInputs, kFromOutputs };
 
 // The gradient of the ReLU's input, summed over both readers.
-template <int T, Told Shown, bool HasOther>
+template <int T, ReluMask Mask, bool HasOther>
 inline __m512 arriving(const Backward& b, const Line<T>& line, int t, int64_t at, __m512 input) {
     __m512 gradient = load(b.gradient + at);
     if (HasOther) gradient = _mm512_add_ps(gradient, load(b.other_gradient + at));
-    if (Shown != Told::kNot) {
-        const __m512 output = Shown == Told::kByInputs ? line.value(t, input) : load(b.outputs + at);
+    if (Mask != ReluMask::kNone) {
+        const __m512 output = Mask == ReluMask::kFromInputs ? line.value(t, input) : load(b.outputs + at);
         gradient = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(output, _mm512_setzero_ps(), _CMP_NLE_UQ), gradient);
     }
     return gradient;
 }
 
-template <int T, Told Shown, bool HasOther, bool HasShortcut>
-void go_back(const Backward& b) {
+template <int T, ReluMask Mask, bool HasOther, bool HasShortcut>
+void backward(const Backward& b) {
     std::vector<float> sums(2 * kBlocks * b.c, 0.0f), by_gradient(b.c), by_input(b.c), offset(b.c);
     for_tiles<T>(b.m, b.c, b.threads, [&](int64_t block, int64_t row, int64_t end, int64_t channel) {
         float* to = &sums[2 * block * b.c + channel];
@@ -197,7 +197,7 @@ void go_back(const Backward& b) {
             for (int t = 0; t < T; ++t) {
                 const int64_t at = row * b.c + channel + t * kLanes;
                 const __m512 input = load(b.inputs + at);
-                const __m512 gradient = arriving<T, Shown, HasOther>(b, line, t, at, input);
+                const __m512 gradient = arriving<T, Mask, HasOther>(b, line, t, at, input);
                 if (HasShortcut) store(b.of_shortcut + at, gradient);
                 sum[t] = _mm512_add_ps(sum[t], gradient);
                 products[t] = _mm512_fmadd_ps(gradient, _mm512_sub_ps(input, mean[t]), products[t]);
@@ -232,7 +232,7 @@ void go_back(const Backward& b) {
                 const int64_t at = row * b.c + channel + t * kLanes;
                 const __m512 input = load(b.inputs + at);
                 const __m512 gradient =
-                    HasShortcut ? load(b.of_shortcut + at) : arriving<T, Shown, HasOther>(b, line, t, at, input);
+                    HasShortcut ? load(b.of_shortcut + at) : arriving<T, Mask, HasOther>(b, line, t, at, input);
                 const __m512 distance = _mm512_sub_ps(input, mean[t]);
                 store(b.of_inputs + at,
                       _mm512_fmadd_ps(gradients[t], gradient, _mm512_fmadd_ps(inputs[t], distance, rest[t])));
@@ -243,9 +243,9 @@ void go_back(const Backward& b) {
 template <int T, bool HasOther>
 void run_with(const Backward& b) {
     if (b.of_shortcut)
-        b.rectified ? go_back<T, Told::kByOutputs, HasOther, true>(b) : go_back<T, Told::kNot, HasOther, true>(b);
+        b.has_relu ? backward<T, ReluMask::kFromOutputs, HasOther, true>(b) : backward<T, ReluMask::kNone, HasOther, true>(b);
     else
-        b.rectified ? go_back<T, Told::kByInputs, HasOther, false>(b) : go_back<T, Told::kNot, HasOther, false>(b);
+        b.has_relu ? backward<T, ReluMask::kFromInputs, HasOther, false>(b) : backward<T, ReluMask::kNone, HasOther, false>(b);
 }
 
 template <int T>
@@ -267,15 +267,15 @@ void run_by_width(const Task& task) {
 
 extern "C" void normalize_forward(const bfloat16* inputs, const bfloat16* shortcut, bfloat16* outputs,
                                   const float* weight, const float* bias, float* mean, float* variance, float* scale,
-                                  int64_t m, int64_t c, float epsilon, int rectifies, int threads) {
+                                  int64_t m, int64_t c, float epsilon, int has_relu, int threads) {
     run_by_width(Forward{inputs, shortcut, outputs, weight, bias, mean, variance, scale, m, c, epsilon,
-                         rectifies != 0, threads});
+                         has_relu != 0, threads});
 }
 
 extern "C" void normalize_backward(const bfloat16* inputs, const bfloat16* outputs, const bfloat16* gradient,
                                    const bfloat16* other_gradient, bfloat16* of_inputs, bfloat16* of_shortcut,
                                    const float* weight, const float* bias, const float* mean, const float* scale,
-                                   float* of_weight, float* of_bias, int64_t m, int64_t c, int rectified, int threads) {
+                                   float* of_weight, float* of_bias, int64_t m, int64_t c, int has_relu, int threads) {
     run_by_width(Backward{inputs, outputs, gradient, other_gradient, of_inputs, of_shortcut, weight, bias, mean, scale,
-                          of_weight, of_bias, m, c, rectified != 0, threads});
+                          of_weight, of_bias, m, c, has_relu != 0, threads});
 }

@@ -138,12 +138,12 @@ struct Ahead {
 void multiply(const Task& task, const bfloat16* gradient, const bfloat16* inputs, int64_t images, int64_t room,
               float* sums, Ahead next_gradient, Ahead next_inputs) {
     const int64_t width = task.c / kSide, tiles = task.tiles(), rounds = 9 * task.k * task.c / (4 * kSums);
-    const int64_t share = (next_gradient.end - next_gradient.at) / rounds + 64;
+    const int64_t chunk = (next_gradient.end - next_gradient.at) / rounds + 64;
     const int64_t other_share = (next_inputs.end - next_inputs.at) / rounds + 64;
     for (int64_t t = 0; t < task.k / kSide; t += 2)
         for (int64_t tap = 0; tap < 9; ++tap)
             for (int64_t s = 0; s < width; s += 2) {
-                next_gradient.fetch(share);
+                next_gradient.fetch(chunk);
                 next_inputs.fetch(other_share);
                 float* to = sums + ((t * 9 + tap) * width + s) * kSums;
                 float* below = to + 9 * width * kSums;
