@@ -137,9 +137,9 @@ def draw_errors(first: Path, second: Path, folder: Path) -> None:
     found = find_mistakes(kept.predictions, kept.labels, kept.record.classes, index=kept.index)
     save_picture(draw_mistakes(found, images, count=6), folder / "mistakes.png", describe_mistakes(found))
     comparison = compare_runs([first, second])
-    told = describe_comparison(comparison)
-    save_picture(draw_differences(comparison), folder / "comparison.png", told)
-    save_picture(draw_differing(comparison, images, count=6), folder / "differing-images.png", told)
+    description = describe_comparison(comparison)
+    save_picture(draw_differences(comparison), folder / "comparison.png", description)
+    save_picture(draw_differing(comparison, images, count=6), folder / "differing-images.png", description)
 
 
 def draw_measures(run: Path, parted: Path, folder: Path) -> None:
@@ -248,11 +248,11 @@ def shrink_picture(path: Path) -> None:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    told = PngInfo()
+    description = PngInfo()
     with Image.open(path) as picture:
-        told.add_text("Description", picture.info["Description"])
+        description.add_text("Description", picture.info["Description"])
         small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    small.save(path, optimize=True, pnginfo=told)
+    small.save(path, optimize=True, pnginfo=description)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def test_figures_of_other_weights_or_none_are_refused(copied_run: Run) -> None:
     with torch.no_grad():
         next(model.parameters()).add_(1)
     save_model(copied_run, model, record)
-    with pytest.raises(RunError, match=r"evaluation\.json: belongs to another weights sha256"):
+    with pytest.raises(RunError, match=r"evaluation\.json: was made with other weights"):
         load_evaluation(copied_run)
     copied_run.evaluation.unlink()
     with pytest.raises(RunError, match=r"evaluation\.json: the run lacks it; make it anew with `visionlib test`"):

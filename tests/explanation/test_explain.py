@@ -315,7 +315,7 @@ def test_stored_maps_of_something_else_are_refused(run: Run, small_shapes: Datas
     file.write_bytes(content)
     manifest = read_json(run.explanations / "manifest.json")
     write_json(run.explanations / "manifest.json", {**manifest, "weights_sha256": "0"})
-    with pytest.raises(RunError, match="belongs to another weights sha256"):
+    with pytest.raises(RunError, match="was made with other weights"):
         load_explanations(run)
     write_json(run.explanations / "manifest.json", {**manifest, "maps": [{"key": "absent"}]})
     with pytest.raises(RunError, match="is damaged"):

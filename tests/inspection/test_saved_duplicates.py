@@ -46,7 +46,7 @@ def test_absent_damaged_and_foreign_ones_are_refused(run: Run, small_shapes: Dat
     place = run.inspection / "duplicates.json"
     record = read_json(place)
     write_json(place, {**record, "dataset_hash": "another"})
-    with pytest.raises(RunError, match="belongs to another dataset hash"):
+    with pytest.raises(RunError, match="was made with other data"):
         load_duplicates(run)
     write_json(place, {**record, "pairs": [{"kind": "near"}]})
     with pytest.raises(RunError, match="is damaged"):

@@ -98,7 +98,7 @@ def test_parts_of_other_weights_are_not_shown(written: Written, tmp_path: Path) 
     (run.explanations / "maps.npz").write_bytes(b"cut")
     report = write_report(run, dataset=written.data)
     assert set(report.missing) == {"duplicates", "quality", "explanations"}
-    assert report.missing["duplicates"].reason == "belongs to another weights sha256"
+    assert report.missing["duplicates"].reason == "was made with other weights"
 
 
 def test_old_figures_are_made_anew(written: Written, tmp_path: Path) -> None:

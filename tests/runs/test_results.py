@@ -56,9 +56,9 @@ def test_arrays_may_have_a_file_name_of_their_own(tmp_path: Path) -> None:
 def test_a_result_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "thing.json"
     save_result(path, {"weights_sha256": "x"}, arrays=ARRAYS)
-    with pytest.raises(RunError, match=r"thing\.npz: belongs to another weights sha256; make it anew with `visionlib"):
+    with pytest.raises(RunError, match=r"thing\.npz: was made with other weights; make it anew with `visionlib"):
         load_result(path, {"weights_sha256": "y"}, build, remedy=REMEDY)
-    with pytest.raises(RunError, match=r"thing\.npz: belongs to another seed"):
+    with pytest.raises(RunError, match=r"thing\.npz: was made with another seed"):
         load_result(path, {"weights_sha256": "x", "seed": 0}, build, remedy=REMEDY)
 
 

@@ -20,6 +20,14 @@ from visionlib.runs.files import read_json, write_bytes, write_json
 Result = TypeVar("Result")
 Arrays = Mapping[str, NDArray[Any]]
 
+_OTHERS = {
+    "weights_sha256": "other weights",
+    "content_hash": "other images",
+    "dataset_hash": "other data",
+    "settings": "other settings",
+}
+"""Field of a record -> its difference in words."""
+
 
 def save_result(
     path: Path, record: Mapping[str, Any], *, arrays: Arrays | None = None, file: Path | None = None
@@ -78,7 +86,7 @@ def load_result(
     record = read_json(path)
     for field, value in expected.items():
         if record.get(field) != value:
-            raise RunError(subject, f"belongs to another {field.replace('_', ' ')}", remedy)
+            raise RunError(subject, f"was made with {_OTHERS.get(field, f'another {field}')}", remedy)
     arrays = {} if file is None else read_arrays(file, remedy=remedy, sha256=str(record.get("arrays_sha256")))
     try:
         return build(record, arrays)

@@ -88,7 +88,7 @@ def test_a_run_is_measured_kept_and_left_as_it_was(finished_run: Run, small_shap
     again = measure_run_quality(run, methods=methods, n=24, dataset=small_shapes)
     assert again.to_dict() == found.to_dict()
     write_json(run.explanations / "quality.json", {**record, "weights_sha256": "another"})
-    with pytest.raises(RunError, match="belongs to another weights sha256; make it anew with `visionlib explain"):
+    with pytest.raises(RunError, match="was made with other weights; make it anew with `visionlib explain"):
         load_quality(run)
 
 
