@@ -274,7 +274,7 @@ def test_maps_of_the_previous_version_are_read(run: Run) -> None:
     }
     run.explanations.mkdir()
     file = run.explanations / "maps.npz"
-    np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    np.savez(file, allow_pickle=False, **arrays)
     entry = {"key": "gradient.true", "method": "gradient", "layers": [], "resolution": [2, 2], "target": "true"}
     manifest = {
         "weights_sha256": load_record(run).weights_sha256,
