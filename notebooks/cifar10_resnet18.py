@@ -178,7 +178,7 @@ draw_exciting_images(exciting.take(6), dataset.test.images)
 from visionlib.explanation import explain_run
 from visionlib.inspection import find_neighbours, map_embeddings
 
-explain_run(run, dataset=dataset)
+explain_run(run, n=120, dataset=dataset)
 map_embeddings(run)
 find_neighbours(run, dataset=dataset)
 visionlib.write_report(run, dataset=dataset)
