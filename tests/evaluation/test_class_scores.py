@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_recall_fscore_support
 
 from visionlib.evaluation import ClassScore, score_logits, wilson_interval
-from visionlib.evaluation.class_scores import average_accuracy, average_f1
+from visionlib.evaluation.class_scores import average_known
 
 
 @pytest.mark.parametrize("k", [2, 7, 40])
@@ -57,6 +57,6 @@ def test_what_is_not_known_is_none_and_what_is_zero_is_zero() -> None:
 
 def test_means_leave_out_classes_without_images() -> None:
     scores = (ClassScore("a", 4, 2, 3), ClassScore("b", 0, 0, 1), ClassScore("c", 10, 10, 10))
-    assert average_accuracy(scores) == 0.75
-    assert average_f1(scores) == pytest.approx((4 / 7 + 1) / 2)
-    assert average_accuracy(scores[1:2]) is average_f1(scores[1:2]) is None
+    assert average_known(score.accuracy for score in scores) == 0.75
+    assert average_known(score.f1 for score in scores) == pytest.approx((4 / 7 + 1) / 2)
+    assert average_known([scores[1].accuracy]) is average_known([scores[1].f1]) is None

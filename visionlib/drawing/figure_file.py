@@ -13,7 +13,7 @@ def encode_figure(figure: "Figure", suffix: str, description: str = "") -> bytes
     """Encode a figure, cropped to its content.
 
     Args:
-        figure: of matplotlib.
+        figure: any matplotlib figure.
         suffix: one of `SUFFIXES`, in any case.
         description: text alternative, stored in the file's metadata.
     """
@@ -22,7 +22,7 @@ def encode_figure(figure: "Figure", suffix: str, description: str = "") -> bytes
     from visionlib.drawing.lettering import DOTS_PER_INCH
 
     kind = suffix.lower().removeprefix(".")
-    # By default an SVG holds the time of writing and random ids.
+    # By default an SVG contains the time of writing and random ids.
     metadata: dict[str, str | None] = {"Date": None} if kind == "svg" else {}
     if description:
         metadata["Description"] = description

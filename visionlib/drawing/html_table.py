@@ -22,9 +22,9 @@ def render_table(
     """Render a table; the first cell of a row is its name.
 
     Args:
-        headers: of the columns.
-        rows: as many cells as there are headers.
-        bold_rows: stand below `rows`, such as totals.
+        headers: one per column.
+        rows: one cell per column.
+        bold_rows: rows below the others, such as totals.
     """
     head = "".join(
         f'<th scope="col" style="{_HEAD_STYLE} {CELL_STYLE if number else NAME_STYLE}"><bdi>{escape(header)}</bdi></th>'
@@ -38,7 +38,7 @@ def render_table(
 
 def _row(row: Sequence[str], weight: str) -> str:
     name, *cells = row
-    # Isolated, so that a name that is written from right to left does not reorder the numbers.
+    # <bdi> isolates a right-to-left name, which would reorder the numbers.
     first = f'<th scope="row" style="{NAME_STYLE} font-weight: {weight};"><bdi>{escape(name)}</bdi></th>'
     rest = "".join(
         f'<td style="{CELL_STYLE} font-weight: {weight};">{cell if isinstance(cell, Html) else escape(cell)}</td>'

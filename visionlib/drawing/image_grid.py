@@ -20,12 +20,12 @@ from visionlib.errors import ConfigError
 
 _WIDEST_PX, _NARROWEST_PX = 900, 560
 _LARGE_PX, _SMALL_PX = 140, 96
-"""Least side of a cell for images of one size, and side of the cells of a grid."""
+"""Smallest side of a cell in `draw_images`, and the side of a cell in `draw_grid`."""
 _GAP_PX, _LINE_PX, _HEADING_PX = 8, 16, 20
 _HEADING_PT, _TITLE_PT = 9.0, 10.0
 _MOST_IMAGES = 1000
 DrawnBox = tuple[float, float, float, float, bool]
-"""Left, top, right and bottom in pixels of an image, edges included, and whether it is dashed."""
+"""First column, first row, last column and last row in pixels of the image, and whether the box is dashed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +33,9 @@ class Tile:
     """One image of a grid.
 
     Attributes:
-        pixels: red, green and blue.
-        caption: lines below it, shortened to its width.
-        boxes: drawn over it.
+        pixels: RGB.
+        caption: lines below the image, shortened to its width.
+        boxes: drawn over the image.
     """
 
     pixels: UInt8[np.ndarray, "h w 3"]
@@ -57,10 +57,10 @@ def draw_images(
 
     Args:
         images: stored pixels, never normalized ones; one or three channels.
-        captions: one for each, of one line or several.
-        title: above all; wrapped.
-        headings: by the number of the image above whose row they stand.
-        columns: images in a row, fewer where they are too large for a picture of 900 pixels.
+        captions: one per image, of one or more lines.
+        title: wrapped.
+        headings: by the position of the first image below each.
+        columns: images per row; fewer if they exceed a width of 900 pixels.
     Raises:
         ConfigError: if there are more than 1,000 images, no column, or not one caption for each image.
         TypeError: if the images are not uint8.
@@ -79,11 +79,10 @@ def draw_images(
     longest = max(images.shape[2:])
     cell_px = max(_LARGE_PX, longest * max(1, round(_LARGE_PX / longest)))
     tiles = [Tile(image_pixels(image), text.split("\n")) for image, text in zip(images, captions, strict=True)]
-    starts = sorted({0, *(headings or {})})
-    groups = [
-        ((headings or {}).get(start, ""), tiles[start:end])
-        for start, end in zip(starts, [*starts[1:], len(tiles)], strict=True)
-    ]
+    headings = headings or {}
+    starts = sorted({0, *headings})
+    ends = [*starts[1:], len(tiles)]
+    groups = [(headings.get(start, ""), tiles[start:end]) for start, end in zip(starts, ends, strict=True)]
     return _draw(groups, title if tiles or title else "No images.", columns, cell_px, caption_pt=7.5)
 
 
@@ -91,14 +90,14 @@ def draw_grid(groups: Sequence[tuple[str, Sequence[Tile]]], *, title: str) -> Fi
     """Draw groups of tiles below each other, eight in a row, each tile in a square of the same size.
 
     Args:
-        groups: heading, none if it is empty, and tiles.
-        title: above all; wrapped.
+        groups: heading, which may be empty, and tiles.
+        title: wrapped.
     """
     return _draw(groups, title, 8, _SMALL_PX, caption_pt=7.0)
 
 
 def color_map(values: Float32[Tensor, "h w"], low: float, high: float) -> UInt8[np.ndarray, "h w 3"]:
-    """Colour a map from dark (`low`) to bright (`high`); uniform grey unless `high` is above `low`."""
+    """Colour a map from dark (`low`) to bright (`high`); uniformly grey unless `high` is above `low`."""
     if not high > low:
         return np.full((*values.shape, 3), 190, dtype=np.uint8)
     fractions = ((values.to("cpu").double() - low) / (high - low)).clamp(0, 1).numpy()
@@ -107,7 +106,7 @@ def color_map(values: Float32[Tensor, "h w"], low: float, high: float) -> UInt8[
 
 
 def image_pixels(image: UInt8[Tensor, "c h w"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Pixels of an image as matplotlib takes them; a grayscale image gets three channels.
+    """Convert an image to RGB pixels for matplotlib; a grayscale image gets three equal channels.
 
     Raises:
         ValueError: if it has neither one nor three channels.

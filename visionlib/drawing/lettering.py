@@ -1,6 +1,7 @@
 """Text in figures: measured, shortened, wrapped, and never parsed as mathematics."""
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Iterable
 from functools import lru_cache
 
 from matplotlib.backends.backend_agg import RendererAgg
@@ -10,7 +11,7 @@ from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 
 DOTS_PER_INCH = 120
-"""Of every saved figure."""
+"""Resolution of every saved figure."""
 _FIRST = "DejaVu Sans"
 _FALLBACKS = (
     "Noto Sans CJK SC",
@@ -21,7 +22,7 @@ _FALLBACKS = (
     "Arial Unicode MS",
     "WenQuanYi Zen Hei",
 )
-"""Used, where installed, for characters that the first font lacks."""
+"""Used for characters that the first font lacks, where installed."""
 _STAND_IN = "\N{REPLACEMENT CHARACTER}"
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
@@ -65,7 +66,11 @@ def fit_text(text: str, width: float, size: float, *, weight: str = "normal") ->
 
     if measure_text(text, size, weight=weight) <= width:
         return text
-    return shorten(_largest(len(text), lambda length: measure_text(shorten(length), size, weight=weight) <= width))
+    # A binary search for the number of characters that fit.
+    lengths = range(1, len(text))
+    return shorten(
+        bisect_left(lengths, True, key=lambda length: measure_text(shorten(length), size, weight=weight) > width)
+    )
 
 
 def wrap_text(text: str, width: float, size: float) -> str:
@@ -91,7 +96,7 @@ def write_title(figure: Figure, text: str, *, size: float = 9, margin: float = 2
 
 
 def set_plain(texts: Iterable[Text]) -> None:
-    """Give texts the fallback fonts, and switch off the parsing of mathematics in them."""
+    """Give texts the fallback fonts, and switch off math parsing."""
     for text in texts:
         text.set(parse_math=False, family=list(font_families()))
 
@@ -103,17 +108,8 @@ def replace_missing_glyphs(text: str) -> str:
 
 
 def format_probability(probability: float) -> str:
-    """Format a probability for a caption: whole percents, and tenths near 0 and 1, where they matter."""
+    """Format a probability for a caption: in whole percents, with one decimal below 10 % and above 99 %."""
     return f"{probability:.0%}" if 0.1 <= probability <= 0.99 else f"{probability:.1%}"
-
-
-def _largest(limit: int, is_fitting: Callable[[int], bool]) -> int:
-    """Find the largest fitting number below `limit`, where all smaller ones fit too; 0 if none does."""
-    low, high = 0, limit
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if is_fitting(middle) else (low, middle)
-    return low
 
 
 @lru_cache(maxsize=1)

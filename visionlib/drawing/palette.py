@@ -1,7 +1,7 @@
-"""The colours of every figure, by their meaning: Okabe and Ito's, which people with colour blindness can tell apart.
+"""The colours of every figure by meaning: Okabe and Ito's palette, distinguishable with colour blindness.
 
-A colour never stands alone: a marker, a line style or a sign repeats its meaning. The report's script holds the same
-values (`report/static/colours.js`).
+A marker, a line style or a sign always repeats the meaning of a colour. `report/static/colours.js` holds the same
+values.
 
 Source: Okabe and Ito 2008, Color Universal Design, https://jfly.uni-koeln.de/color.
 """
@@ -13,11 +13,11 @@ CONTRAST = "#D55E00"
 REFERENCE = "#009E73"
 """Green: a series to compare with."""
 NEUTRAL = "#555555"
-"""Grey: neither of two, or a baseline."""
+"""Grey: a baseline, or neither of two series."""
 CATEGORIES = (MAIN, "#E69F00", REFERENCE, "#CC79A7", "#56B4E9", CONTRAST, "#F0E442", "#6E6E6E")
 """Blue, orange, green, purple, sky blue, vermilion, yellow and grey: classes or splits by number."""
 MAP_COLORMAP = "viridis"
-"""Of feature maps and class activation maps."""
+"""For feature maps and class activation maps."""
 SEQUENTIAL_COLORMAP = "cividis"
-"""Of ordered values beside others; monotonic in lightness, and readable with red-green colour blindness."""
+"""For all other ordered values; monotonic in lightness, and readable with red-green colour blindness."""
 RIGHT_SIGN, WRONG_SIGN = "\N{CHECK MARK}", "\N{BALLOT X}"

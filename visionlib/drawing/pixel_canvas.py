@@ -12,7 +12,7 @@ from visionlib.drawing.lettering import DOTS_PER_INCH, fit_text, font_families, 
 
 
 class PixelCanvas:
-    """A figure of fixed width that grows downwards; positions count pixels from its upper left corner."""
+    """A figure of fixed width that grows downwards; positions are pixels from the upper left corner."""
 
     def __init__(self, width_px: int) -> None:
         self.width_px = width_px
@@ -34,7 +34,7 @@ class PixelCanvas:
         self._write(left, upper, fit_text(text, width_px * 72 / DOTS_PER_INCH, size, weight=weight), size, weight, va)
 
     def write_wrapped(self, left: float, upper: float, text: str, size: float, *, width_px: float) -> int:
-        """Write a text in lines of a width, and return their number."""
+        """Write a text wrapped to a width, and return the number of lines."""
         wrapped = wrap_text(text, width_px * 72 / DOTS_PER_INCH, size)
         self._write(left, upper, wrapped, size, "normal", "top")
         return len(wrapped.splitlines())

@@ -4,7 +4,7 @@ Source: Guo et al. 2017, arXiv:1706.04599; Brier 1950, Monthly Weather Review 78
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ BINS = 15
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The images whose confidence lies above `lowest` and not above `highest`.
+    """The images with a confidence in ]`lowest`, `highest`].
 
     Attributes:
         lowest: lower edge, excluded.
@@ -51,13 +51,9 @@ class ReliabilityBin:
         return None if self.mean_confidence is None else self.mean_confidence - self.correct / self.n
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every number as plain values for JSON."""
+        """Return all values as plain types for JSON."""
         return {
-            "lowest": self.lowest,
-            "highest": self.highest,
-            "n": self.n,
-            "correct": self.correct,
-            "mean_confidence": self.mean_confidence,
+            **asdict(self),
             "accuracy": self.accuracy,
             "confidence_interval": as_list(self.confidence_interval),
         }
@@ -94,7 +90,7 @@ class Calibration:
         return self._average([None if entry.gap is None else abs(entry.gap) for entry in self.bins])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every number as plain values for JSON, without the loss, which `Evaluation` has."""
+        """Return all values as plain types for JSON, without the loss, which `Evaluation` has."""
         return {
             "ece": self.ece,
             "brier_score": self.brier_score,
@@ -117,15 +113,11 @@ def measure_calibration(logits: Float64[Tensor, "n k"], labels: Int64[Tensor, "n
     """Measure the calibration of the softmax of logits.
 
     Sums are exact, so the order of the images does not matter.
-
-    Args:
-        logits: of the images.
-        labels: their classes.
     """
     log_probabilities = logits.log_softmax(1)
-    own = labels[:, None]
-    losses = -log_probabilities.gather(1, own)[:, 0]
-    errors = log_probabilities.exp_().scatter_add_(1, own, torch.full(own.shape, -1.0, dtype=torch.float64))
+    columns = labels[:, None]
+    losses = -log_probabilities.gather(1, columns)[:, 0]
+    errors = log_probabilities.exp_().scatter_add_(1, columns, torch.full(columns.shape, -1.0, dtype=torch.float64))
     return Calibration(
         loss=_mean(losses),
         brier_score=_mean(errors.square_().sum(1)),

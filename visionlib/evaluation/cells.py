@@ -1,4 +1,4 @@
-"""An evaluation as text: the cells of its tables, the same on a terminal and in a notebook."""
+"""An evaluation as the cells of its tables, the same on a terminal and in a notebook."""
 
 from dataclasses import dataclass
 
@@ -19,12 +19,12 @@ _COVERAGE = 0.8
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure of the whole split, in words.
+    """One measure of the whole split, as text.
 
     Attributes:
         name: of the measure.
-        value: as text; `n/a` where it is unknown.
-        meaning: its definition, or why it is unknown.
+        value: `n/a` where it is unknown.
+        meaning: the definition, or the reason why the value is unknown.
     """
 
     name: str

@@ -1,6 +1,7 @@
 """Recall, precision and F1 of a class."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,7 @@ class ClassScore:
         return 2 * self.correct / (self.n + self.predicted) if self.n else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every number as plain values for JSON."""
+        """Return all values as plain types for JSON."""
         return {
             "class": self.name,
             "accuracy": self.accuracy,
@@ -64,16 +65,7 @@ class ClassScore:
         }
 
 
-def average_accuracy(scores: tuple[ClassScore, ...]) -> float | None:
-    """Balanced accuracy: mean recall of the classes that have images; None if none has."""
-    return _mean([score.accuracy for score in scores])
-
-
-def average_f1(scores: tuple[ClassScore, ...]) -> float | None:
-    """Macro F1: mean F1 of the classes that have images; None if none has."""
-    return _mean([score.f1 for score in scores])
-
-
-def _mean(scores: list[float | None]) -> float | None:
+def average_known(scores: Iterable[float | None]) -> float | None:
+    """Average the scores of the classes that have images; None if none has."""
     known = [score for score in scores if score is not None]
     return math.fsum(known) / len(known) if known else None

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
@@ -17,7 +16,7 @@ class ConfusedPair:
 
     Attributes:
         true: their class.
-        predicted: the predicted class.
+        predicted: the other class.
         count: number of these images.
         n: number of images of the true class.
     """
@@ -40,7 +39,7 @@ class ConfusedPair:
         return interval
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every number as plain values for JSON."""
+        """Return all values as plain types for JSON."""
         return {
             "class": self.true,
             "predicted": self.predicted,
@@ -81,8 +80,8 @@ class ConfusionMatrix:
     def find_confused_pairs(self, most: int | None = None) -> tuple[ConfusedPair, ...]:
         """Return the confused pairs of classes, the most frequent first.
 
-        Of equally frequent pairs the one whose true class is smaller comes first, since it is a larger fraction; then
-        the order of the true classes decides, then that of the predicted ones.
+        Ties: the larger fraction, that is the smaller true class, comes first; then the order of the true classes
+        decides, then that of the predicted ones.
 
         Args:
             most: maximum number of pairs; None returns all.
@@ -100,17 +99,6 @@ class ConfusionMatrix:
 def count_confusions(
     labels: Int64[Tensor, "n"], predicted: Int64[Tensor, "n"], classes: tuple[str, ...]
 ) -> ConfusionMatrix:
-    """Count the images for each pair of true and predicted class.
-
-    Args:
-        labels: true classes, as positions in `classes`.
-        predicted: predicted classes, likewise.
-        classes: all names, also of classes without images.
-    """
-    positions = np.arange(len(classes))
-    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    if len(labels):
-        from sklearn.metrics import confusion_matrix
-
-        counts = confusion_matrix(labels.numpy(), predicted.numpy(), labels=positions).astype(np.int64)
-    return ConfusionMatrix(torch.from_numpy(counts), classes)
+    """Count the images for each pair of true and predicted class, both given as positions in `classes`."""
+    k = len(classes)
+    return ConfusionMatrix(torch.bincount(k * labels + predicted, minlength=k * k).view(k, k), classes)

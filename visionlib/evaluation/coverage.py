@@ -1,4 +1,4 @@
-"""Risk over coverage: the error rate if only images of high confidence are answered.
+"""Risk over coverage: the error rate if the network only answers on images of high confidence.
 
 Source: Geifman and El-Yaniv 2017, arXiv:1705.08500; the area: Geifman et al. 2018, arXiv:1805.08206.
 """
@@ -18,7 +18,7 @@ _POINTS = 100
 
 @dataclass(frozen=True)
 class CoveragePoint:
-    """The images of at least a certain confidence, which alone are answered.
+    """The images of at least a given confidence: the answered ones.
 
     Attributes:
         confidence: lowest probability of the predicted class that is answered.
@@ -50,7 +50,7 @@ class CoveragePoint:
         return interval
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every number as plain values for JSON."""
+        """Return all values as plain types for JSON."""
         return {
             "coverage": self.coverage,
             "risk": self.risk,
@@ -82,7 +82,7 @@ class RiskCoverage:
         return next((point for point in self.points if point.coverage >= coverage), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every number as plain values for JSON."""
+        """Return all values as plain types for JSON."""
         return {
             "area": self.area,
             "best_area": self.best_area,
@@ -104,20 +104,13 @@ def measure_risk_coverage(confidences: Float64[Tensor, "n"], is_correct: Bool[Te
     order = np.argsort(-confidences.numpy(), kind="stable")
     ends = counts.cumsum()
     wrong = (~is_correct.numpy()[order]).cumsum()[ends - 1]
+    # The first group of equal confidence that ends at or after each percent of coverage.
+    groups = np.unique(np.searchsorted(ends, np.ceil(np.arange(1, _POINTS + 1) * total / _POINTS)))
     return RiskCoverage(
-        points=_choose_points(-values, ends, wrong, total),
+        points=tuple(CoveragePoint(float(-values[g]), int(ends[g]), int(wrong[g]), total) for g in groups),
         area=_area(np.interp(np.arange(1, total + 1), [0, *ends], [0, *wrong])),
         best_area=_area(np.maximum(np.arange(1, total + 1) - int(is_correct.sum()), 0)),
     )
-
-
-def _choose_points(
-    values: Float64[np.ndarray, "g"], ends: np.ndarray, wrong: np.ndarray, total: int
-) -> tuple[CoveragePoint, ...]:
-    """Choose the first group of equal confidence that ends at or after each percent of coverage."""
-    wanted = np.ceil(np.arange(1, _POINTS + 1) * total / _POINTS)
-    chosen = np.unique(np.searchsorted(ends, wanted))
-    return tuple(CoveragePoint(float(values[g]), int(ends[g]), int(wrong[g]), total) for g in chosen)
 
 
 def _area(wrong: np.ndarray) -> float:

@@ -23,7 +23,7 @@ from visionlib.training.job import choose_training_compute, make_job
 
 @dataclass(frozen=True, eq=False)
 class EffectiveFields:
-    """The effective receptive field of a run's layer before and after training, on the same images.
+    """The effective receptive field of a layer before and after training, on the same images.
 
     Attributes:
         before: with the initial weights of the training.
@@ -53,12 +53,12 @@ def measure_effective_fields(
         run: a finished run, or its folder.
         n: images to average over; fewer if the split has fewer.
         layer: name of a module; by default the last one whose output is a spatial map.
-        dataset: where the run's data lies now, if it has moved since.
+        dataset: new location of the run's data, if it has moved.
     Raises:
         ConfigError: if n is below 1.
-        RunError: if the run is unfinished or damaged, or the data is not what it was trained with.
+        RunError: if the run is unfinished or damaged, or its data differs from the training data.
         DataError: if the data cannot be read.
-        ModelError: if there is no such layer.
+        ModelError: if the layer is unknown.
     """
     if n < 1:
         raise ConfigError("n", f"{n} is out of range", "it must be at least 1")

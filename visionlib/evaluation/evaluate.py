@@ -109,12 +109,12 @@ def evaluate_run(
 
     Args:
         run: a run, or its folder.
-        dataset: where the run's data lies now, if it has moved since; it must be the same data.
+        dataset: new location of the run's data, if it has moved; it must be the same data.
         predict: predict again even where predictions are stored.
         batch_size: images per forward pass.
         device: to predict on, as in `TrainConfig.device`.
     Raises:
-        RunError: if the run is unfinished or damaged, or the data is not what it was trained with.
+        RunError: if the run is unfinished or damaged, or its data differs from the training data.
         DataError: if the data must be read and cannot be.
     """
     run = run if isinstance(run, Run) else open_run(run)

@@ -9,7 +9,7 @@ import torch
 
 from visionlib.errors import RunError
 from visionlib.evaluation.calibration import Calibration, ReliabilityBin
-from visionlib.evaluation.class_scores import ClassScore, average_accuracy, average_f1
+from visionlib.evaluation.class_scores import ClassScore, average_known
 from visionlib.evaluation.confusion import ConfusionMatrix
 from visionlib.evaluation.coverage import CoveragePoint, RiskCoverage
 from visionlib.evaluation.intervals import CONFIDENCE, Interval, as_list, wilson_interval
@@ -47,7 +47,7 @@ DEFINITIONS = {
     "temperature": "the divisor of the logits with the least loss on images held out of the training images; "
     "before and after are of the test images",
 }
-"""The definition of each measure; it stands beside the measures in `evaluation.json`."""
+"""The definition of each measure, also written to `evaluation.json`."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Evaluation:
         top5_correct: images whose class is among the five largest logits; None for fewer than six classes.
         mirror_correct: correct predictions with the logits of image and mirror image averaged; None if not measured.
         temperature: calibration with a temperature; None if none could be fitted.
-        temperature_note: why there is none, and how to get one; empty if there is one.
+        temperature_note: the reason for a missing temperature, and how to get one; empty if there is one.
     """
 
     confusion: ConfusionMatrix
@@ -127,15 +127,15 @@ class Evaluation:
     @property
     def balanced_accuracy(self) -> float | None:
         """Mean accuracy of the classes that have images; None for no images."""
-        return average_accuracy(self.per_class)
+        return average_known(entry.accuracy for entry in self.per_class)
 
     @property
     def macro_f1(self) -> float | None:
         """Mean F1 of the classes that have images; None for no images."""
-        return average_f1(self.per_class)
+        return average_known(entry.f1 for entry in self.per_class)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every number as plain values for JSON; None where a measure is unknown."""
+        """Return all values as plain types for JSON; None where a measure is unknown."""
         pairs = self.confusion.find_confused_pairs(_PAIRS)
         return {
             "accuracy": self.accuracy,

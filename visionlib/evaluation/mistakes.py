@@ -1,4 +1,4 @@
-"""`find_mistakes`: the images that a network classifies wrong, ranked; confident mistakes can be taken apart."""
+"""`find_mistakes`: the images that a network classifies wrong, ranked; confident mistakes can be selected."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ CONFIDENT_FROM = 0.9
 
 @dataclass(frozen=True, eq=False)
 class Mistakes:
-    """Images whose largest logit is not that of their label, ranked, the worst first.
+    """The wrongly classified images of a split, ranked, the worst first.
 
     Probabilities are the softmax of the logits, not calibrated.
 
@@ -27,7 +27,7 @@ class Mistakes:
         classes: class names.
         n: number of images scored, correct ones included.
         logits: `plain`, or `mirror-averaged` with the logits of the mirror images.
-        ranked_by: the measure that they are ranked by, largest first; ties in the order of the split.
+        ranked_by: sort key, largest first; ties in the order of the split.
         confident_from: probability of the predicted class from which a mistake counts as confident.
         positions: of the images in the split.
         index: stable image ids, their positions in the source.
@@ -93,12 +93,12 @@ class Mistakes:
         return replace(in_order.take(measure.argsort(descending=True, stable=True)), ranked_by=by)
 
     def records(self) -> list[dict[str, Any]]:
-        """Return one record for each, in their order, with class names."""
+        """Return one record per mistake, with class names."""
         columns = self._columns()
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON."""
+        """Return all values as plain types for JSON."""
         return {
             "n": self.n,
             "wrong": len(self),
@@ -176,14 +176,14 @@ def find_mistakes(
 
 
 def write_mistakes(mistakes: Mistakes, path: Path, *, columns: Sequence[Mapping[str, Any]] = ()) -> None:
-    """Write all mistakes as a CSV file, a row each in their order, whole or not at all.
+    """Write all mistakes as a CSV file atomically, one row each in their order.
 
     Class names that a spreadsheet would evaluate get a leading apostrophe, see `spreadsheet.escape_formula`.
 
     Args:
         mistakes: ranked.
         path: of the file.
-        columns: further columns, a record for each mistake, all with the same fields.
+        columns: further columns: one record per mistake, all with the same fields.
     Raises:
         ConfigError: if the file cannot be written.
     """

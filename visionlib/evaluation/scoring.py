@@ -31,11 +31,11 @@ def score_logits(
     """Score predictions against labels.
 
     Args:
-        logits: one row per image; the largest is the prediction, the first of equals.
+        logits: a row per image; its largest logit is the prediction, the first of equals.
         labels: positions in `classes`.
         classes: a name for each column of the logits; there may be classes without images.
         mirror_logits: of the mirror images, to score the average of both as well.
-        held_out: to fit a temperature on.
+        held_out: images to fit a temperature on.
         note: the reason for a missing temperature where `held_out` is not given.
     Raises:
         RunError: if the classes do not fit the logits or the labels, or a logit is not a number.
@@ -75,8 +75,8 @@ def count_top_k(logits: Float32[Tensor, "n k"], labels: Int64[Tensor, "n"], top:
     """
     if logits.shape[1] <= top:
         return None
-    own = logits.gather(1, labels[:, None])
-    is_before = (logits > own) | ((logits == own) & (torch.arange(logits.shape[1]) < labels[:, None]))
+    true = logits.gather(1, labels[:, None])
+    is_before = (logits > true) | ((logits == true) & (torch.arange(logits.shape[1]) < labels[:, None]))
     return int((is_before.sum(1) < top).sum())
 
 

@@ -1,4 +1,4 @@
-"""CSV files for spreadsheets: written whole or not at all, and no class name becomes a formula."""
+"""CSV files for spreadsheets, written atomically; no class name becomes a formula."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ Cell = str | int | float | bool | None
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """Write a table by RFC 4180, in UTF-8, whole or not at all.
+    """Write a table atomically, by RFC 4180, in UTF-8.
 
     Text with commas, quotes or line breaks is quoted. Text that a spreadsheet would evaluate gets a leading
     apostrophe, see `escape_formula`; numbers are unchanged. None is an empty cell.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from visionlib.evaluation.calibration import Calibration
 
-_STEEPEST = 2.0**40
+_MAX_INVERSE = 2.0**40
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class TemperatureScaling:
     """A fitted temperature, and the calibration of other images without and with it.
 
     Attributes:
-        temperature: above 1 for an overconfident network; dividing the logits by it changes no prediction.
+        temperature: divisor of the logits, above 1 for an overconfident network; it changes no prediction.
         n: number of held-out training images that it was fitted on.
         before: calibration of the test images.
         after: their calibration with the logits divided by the temperature.
@@ -32,7 +32,7 @@ class TemperatureScaling:
     after: Calibration
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every number as plain values for JSON."""
+        """Return all values as plain types for JSON."""
         return {
             "value": self.temperature,
             "n": self.n,
@@ -59,7 +59,7 @@ def fit_temperature(logits: Float64[Tensor, "n k"], labels: Int64[Tensor, "n"]) 
 
     if not len(labels):
         return None
-    # Relative to the logit of the true class, which leaves the probabilities unchanged.
+    # Subtracting the logit of the true class leaves the probabilities unchanged.
     relative = logits - logits.gather(1, labels[:, None])
 
     def slope(inverse: float) -> float:
@@ -71,7 +71,7 @@ def fit_temperature(logits: Float64[Tensor, "n k"], labels: Int64[Tensor, "n"]) 
         return None
     while slope(high) < 0:
         low, high = high, 2 * high
-        if high > _STEEPEST:
+        if high > _MAX_INVERSE:
             return None
     # Only the relative tolerance counts, as logits may be of any scale.
     return 1 / float(brentq(slope, low, high, xtol=sys.float_info.min, rtol=4 * sys.float_info.epsilon, maxiter=1000))

@@ -1,4 +1,4 @@
-"""Numbers in words, the same on a terminal, in a notebook, in a picture and on a page."""
+"""Numbers as text, the same on a terminal, in a notebook, in a picture and on a page."""
 
 from visionlib.evaluation.intervals import Interval
 

@@ -62,7 +62,7 @@ def score_cam(
     Args:
         model: inside `eval_mode`.
         inputs: normalized images.
-        classes: whose logit is the score.
+        classes: the class of each image; its logit is the score.
         activations: of the layer.
         batch_size: masked images per forward pass.
     """
@@ -81,7 +81,7 @@ def score_cam(
 
 
 def fuse_maps(maps: list[Float32[Tensor, "n ..."]]) -> Float32[Tensor, "n h w"]:
-    """Multiply the maps of several layers at the resolution of the finest: large where all of them are.
+    """Multiply the maps of several layers at the finest resolution: the result is large where all of them are.
 
     Each map is smoothed over neighbouring cells and divided by its maximum, so that the scale of a layer does not
     matter. Cells of coarser maps are repeated, not interpolated. Maps without evidence are left out; if all are, the
@@ -103,13 +103,13 @@ def smooth_cells(maps: Float32[Tensor, "n h w"]) -> Float32[Tensor, "n h w"]:
     A convolution of stride 2 passes more gradient to every other cell. These weights remove exactly the component that
     alternates from cell to cell.
     """
-    # Without a convolution, which would round to bf16 within a caller's autocast.
+    # A convolution would round to bf16 within a caller's autocast.
     padded = F.pad(maps[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
     rows = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
     return (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 4
 
 
 def divide_by_peak(maps: Float32[Tensor, "n h w"]) -> Float32[Tensor, "n h w"]:
-    """Divide each map by its maximum; one without evidence stays zero."""
+    """Divide each map by its maximum; a map without evidence stays zero."""
     peaks = maps.amax((1, 2), keepdim=True)
     return torch.where(peaks > 0, maps / peaks.clamp(min=torch.finfo(torch.float32).tiny), 0.0)

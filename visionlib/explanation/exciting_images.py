@@ -1,8 +1,7 @@
 """`find_exciting_images`: the images of a split with the highest activation of a channel."""
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -24,18 +23,18 @@ class ExcitingImages:
     Attributes:
         layer: the layer.
         classes: class names.
-        by: the value of an image: the maximum of its map (`peak`), or the mean.
+        by: the value of an image: the maximum of its map (`peak`), or the mean (`mean`).
         n: number of images searched.
-        channels: their numbers in the layer.
+        channels: positions in the layer's output.
         values: per channel and image.
         positions: of the images in the split.
         index: stable image ids.
         labels: classes of the images.
         places: row and column of the maximum in the layer's map.
-        fields: receptive field of this maximum, in pixels as stored; None where it is not known.
+        fields: receptive field of this maximum, in stored pixels; None where it is not known.
         means: of the values of all images, per channel.
         stds: of the same values.
-        is_constant: whether a channel has the same value for all images, so that none excites it.
+        is_constant: whether a channel has the same value for all images.
     """
 
     layer: MapLayer
@@ -65,17 +64,17 @@ class ExcitingImages:
         return torch.where(self.is_constant, 0.0, above / self.stds.clamp_min(1e-300))
 
     def take(self, count: int) -> "ExcitingImages":
-        """Keep the channels whose strongest image stands out most, in the order of their numbers."""
-        order = self.stands_out.argsort(descending=True, stable=True)[:count]
-        rows = order.sort().values
-        tensors = ("values", "positions", "index", "labels", "places", "means", "stds", "is_constant")
-        changes: dict[str, Any] = {name: getattr(self, name)[rows] for name in tensors}
-        changes["channels"] = tuple(self.channels[row] for row in rows.tolist())
-        changes["fields"] = tuple(self.fields[row] for row in rows.tolist())
-        return dataclasses.replace(self, **changes)
+        """Select the channels whose strongest image stands out most, in the order of the layer."""
+        rows = self.stands_out.argsort(descending=True, stable=True)[:count].sort().values
+        selected: dict[str, Any] = {
+            name: value[rows] for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        selected["channels"] = tuple(self.channels[row] for row in rows.tolist())
+        selected["fields"] = tuple(self.fields[row] for row in rows.tolist())
+        return replace(self, **selected)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return all values as plain types for JSON."""
         return {
             **self.layer.to_dict(),
             "by": self.by,
@@ -114,10 +113,10 @@ def find_exciting_images(
     by: Literal["peak", "mean"] = "peak",
     batch_size: int = 250,
 ) -> ExcitingImages:
-    """Find the images of a split with the highest activation of a layer's channels; the network is left as it was.
+    """Find the images of a split with the highest activation of a layer's channels; the network is not changed.
 
-    Of each batch only the largest values are kept, so the memory does not grow with the number of images. Of images
-    with equal values, the first in the split are kept.
+    Only the largest values so far are stored, so the memory does not grow with the number of images. Ties go to the
+    first image in the split.
 
     Args:
         model: any network on images, with its preprocessing.
@@ -128,7 +127,7 @@ def find_exciting_images(
         by: the value of an image: the maximum of the channel's map, or the mean.
         batch_size: images per forward pass.
     Raises:
-        ModelError: if there is no such layer, or its output is no map of positions or not finite.
+        ModelError: if the layer is unknown, or its output is no map of positions or not finite.
         ConfigError: if a channel or k is out of range.
         DataError: if the split has no images.
     """

@@ -1,4 +1,4 @@
-"""The images with the largest activation of each channel, with the part that the channel saw."""
+"""The images with the largest activation of each channel, with its receptive field."""
 
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ def draw_exciting_images(exciting: ExcitingImages, images: UInt8[Tensor, "n c h 
 
     Args:
         exciting: for at most 40 channels.
-        images: the whole searched split, stored pixels.
+        images: all images of the searched split, stored pixels.
     Raises:
         RunError: if the number of images is not that of the search, or the channels are too many for a picture.
     """
@@ -51,7 +51,7 @@ def describe_exciting_images(exciting: ExcitingImages) -> str:
 
 
 def describe_channel(exciting: ExcitingImages, number: int) -> str:
-    """Describe in one line how far a channel's first image stands out from the rest."""
+    """Describe in one line the distance of a channel's strongest image from the mean."""
     channel, mean = exciting.channels[number], float(exciting.means[number])
     if bool(exciting.is_constant[number]):
         return f"channel {channel}: {mean:.3g} for every image, so none excites it"

@@ -6,22 +6,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 
 from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError
 from visionlib.eval_mode import Precision
-from visionlib.explanation.explain_images import explain_images
 from visionlib.explanation.explanation import Explanation
-from visionlib.explanation.methods import DEFAULT_METHOD
+from visionlib.explanation.methods import DEFAULT_METHOD, make_map_maker
 from visionlib.explanation.selection import select_images
 from visionlib.explanation.stored_explanations import StoredExplanations
+from visionlib.inference.device import choose_compute, compute_environment
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import TrainedModel
+from visionlib.progress import progress_bar
 from visionlib.runs import Run, open_run
 
 TARGETS = ("predicted", "true")
-"""Classes that `explain_run` explains by default."""
+"""The default targets of `explain_run`."""
 
 
 def explain(
@@ -43,12 +45,12 @@ def explain(
 ) -> Explanation:
     """Map the evidence for a class in images.
 
-    Without images, a run explains test images and keeps the maps, as `explain_run` does.
+    For a run without images, this is `explain_run`, which also stores the maps.
 
     Args:
         subject: a run or its folder, a trained model, or a network alone.
-        images: pixels as stored, uint8 of shape (n, c, h, w); a split; or a dataset, whose test split is explained.
-            Only a run has a default: its worst mistakes and a sample of its other test images.
+        images: stored pixels, uint8 of shape (n, c, h, w); a split; or a dataset, whose test split is explained. Only a
+            run has a default: its worst mistakes and a sample of its other test images.
         method: one of `METHODS`.
         layers: names of layers to use instead of the method's own choice; maps of several are fused.
         target: the class to explain: `predicted`, `true`, or a class by name or number.
@@ -57,16 +59,16 @@ def explain(
         mean: per channel, as fractions of 255, as the network was trained with; for a network alone. By default that of
             the dataset's training images.
         std: likewise; a std of 0 in the dataset counts as 1.
-        side_px: height of the network's inputs, for a network alone; None for images as they are.
+        side_px: height of the network's inputs, for a network alone; None does not resize.
         batch_size: images per forward and backward pass.
         precision: of convolutions and products; by default that of the run or trained model, fp32 for a network alone.
-        dataset: where the run's data lies now, if it has moved since.
+        dataset: new location of the run's data, if it has moved.
         device: of a run's network, as in `TrainConfig.device`.
     Raises:
-        ConfigError: if there is no such method or class, true classes are not known, or mean and std are missing.
-        ModelError: if there is no such layer, its output is no map of positions, or the network returns no logits, or
+        ConfigError: if the method or the class is unknown, true classes are not known, or mean and std are missing.
+        ModelError: if the layer is unknown, its output is no map of positions, or the network returns no logits, or
             not one for each class.
-        RunError: if the run is unfinished or damaged, or its data is not what it was trained with.
+        RunError: if the run is unfinished or damaged, or its data differs from the training data.
         DataError: if the dataset has no test split.
     """
     if not isinstance(subject, nn.Module) and any(value is not None for value in (mean, std, side_px)):
@@ -103,7 +105,7 @@ def explain(
         if model.classes and split.classes != model.classes:
             raise ConfigError("images", "have other classes than the network", "give images of the network's classes")
         pixels, labels, index = split.images, split.labels, split.index
-    return explain_images(
+    return _explain_images(
         model, pixels, labels, index, method=method, layers=layers, target=target, batch_size=batch_size
     )
 
@@ -121,7 +123,7 @@ def explain_run(
     dataset: str | Path | Dataset | None = None,
     device: str = "auto",
 ) -> list[Explanation]:
-    """Explain test images of a run by each method for each target, and keep the maps in the run.
+    """Explain test images of a run by each method for each target, and store the maps in the run.
 
     Args:
         run: finished, or its folder.
@@ -132,7 +134,7 @@ def explain_run(
         seed: of the sample.
         batch_size: images per forward and backward pass.
         precision: of convolutions and products; by default that of the run's training.
-        dataset: where the run's data lies now, if it has moved since.
+        dataset: new location of the run's data, if it has moved.
         device: as in `TrainConfig.device`.
     Raises:
         VisionlibError: as `explain`; ConfigError also if two explanations would be the same.
@@ -142,7 +144,7 @@ def explain_run(
     data = load_run_data(run, dataset)
     split, selection = select_images(run, data.test, index=index, n=n, seed=seed)
     explanations = [
-        explain_images(
+        _explain_images(
             model,
             split.images,
             split.labels,
@@ -159,6 +161,65 @@ def explain_run(
         explanations, dataset=data.name, content_hash=data.test.content_hash, seed=seed, selection=selection
     ).save(run)
     return explanations
+
+
+def _explain_images(
+    model: TrainedModel,
+    images: UInt8[Tensor, "n c h w"],
+    labels: Int64[Tensor, "n"] | None,
+    index: Int64[Tensor, "n"] | None,
+    *,
+    method: str,
+    layers: Sequence[str] | None,
+    target: str | int,
+    batch_size: int,
+) -> Explanation:
+    """Explain every image by one method; raises as `explain`."""
+    if batch_size < 1:
+        raise ConfigError("batch_size", f"{batch_size} is out of range", "it must be at least 1")
+    with compute_environment(choose_compute(str(model.device), model.precision)):
+        logits = model.predict(images).logits.cpu()
+        predictions = logits.argmax(1)
+        names = model.classes or tuple(map(str, range(logits.shape[1])))
+        classes, target_name = _choose_classes(target, predictions, labels, names)
+        input_size = model.input_size(images)
+        maker = make_map_maker(method, model.network, input_size, layers=layers, precision=model.precision)
+        maps = []
+        with progress_bar(f"explaining by {method}", len(images), "images") as advance:
+            for chunk, explained in zip(torch.split(images, batch_size), torch.split(classes, batch_size), strict=True):
+                if len(chunk):
+                    maps.append(maker(model.network, model.prepare(chunk), explained.to(model.device)).cpu())
+                    advance(sum(map(len, maps)))
+    return Explanation(
+        maps=torch.cat(maps) if maps else torch.zeros(0, 1, 1),
+        method=method,
+        layers=tuple(layer.name for layer in maker.layers),
+        target=target_name,
+        classes=classes,
+        probabilities=logits.softmax(1).gather(1, classes[:, None])[:, 0],
+        predictions=predictions,
+        labels=None if labels is None else labels.cpu(),
+        index=torch.arange(len(images)) if index is None else index.cpu(),
+        images=images.cpu(),
+        class_names=names,
+        input_size=input_size[1:],
+    )
+
+
+def _choose_classes(
+    target: str | int, predictions: Int64[Tensor, "n"], labels: Int64[Tensor, "n"] | None, names: tuple[str, ...]
+) -> tuple[Int64[Tensor, "n"], str]:
+    """Return the class to explain for each image, and the name of the target."""
+    if target == "predicted":
+        return predictions, "predicted"
+    if target == "true":
+        if labels is None:
+            raise ConfigError("target", "the true classes are not known", "give a split, or explain `predicted`")
+        return labels.cpu(), "true"
+    number = target if isinstance(target, int) else names.index(target) if target in names else None
+    if number is None or not 0 <= number < len(names):
+        raise ConfigError(f"target {target}", "there is no such class", f"known are: {', '.join(names)}")
+    return torch.full_like(predictions, number), names[number]
 
 
 def _check_pixels(images: Tensor) -> Tensor:

@@ -19,14 +19,14 @@ class Explanation:
     Attributes:
         maps: evidence at each cell, at least 0 and not scaled, at the method's own resolution.
         method: its name.
-        layers: names of the layers that the maps are of; none for maps at the input.
+        layers: names of the mapped layers; none for maps at the input.
         target: the explained class: `predicted`, `true`, or a class name.
         classes: the explained class of each image.
         probabilities: of the explained class.
         predictions: predicted class of each image.
         labels: true class of each image; None where it is not known.
         index: stable image ids.
-        images: as stored.
+        images: stored pixels.
         class_names: in the order of the logits.
         input_size: height and width of the network's inputs, in pixels.
     """
@@ -64,12 +64,13 @@ class Explanation:
 
     def take(self, positions: Int64[Tensor, "m"]) -> "Explanation":
         """Select some of the images."""
-        tensors = ("maps", "classes", "probabilities", "predictions", "labels", "index", "images")
-        selected = {name: getattr(self, name)[positions] for name in tensors if getattr(self, name) is not None}
-        return replace(self, **selected)
+        names = ("maps", "classes", "probabilities", "predictions", "labels", "index", "images")
+        return replace(
+            self, **{name: tensor[positions] for name in names if (tensor := getattr(self, name)) is not None}
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON: everything but pixels and maps, and the cell of each map's maximum."""
+        """Return plain values for JSON: all but pixels and maps, and the cell of each map's maximum."""
         cells = self.maps.flatten(1).argmax(1) if self.maps.numel() else torch.zeros(0, dtype=torch.int64)
         labels = [None] * len(self) if self.labels is None else self.labels.tolist()
         columns = zip(

@@ -1,4 +1,4 @@
-"""Explanations: each image beside its maps, over the stored pixels."""
+"""Explanations: each image, and beside it its maps over the stored pixels."""
 
 from collections.abc import Sequence
 

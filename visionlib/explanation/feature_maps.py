@@ -21,7 +21,7 @@ class FeatureMaps:
 
     Attributes:
         layer: the layer.
-        maps: one per image and channel, at the layer's own resolution; raw activations.
+        maps: raw activations at the layer's resolution, a map per image and channel.
     """
 
     layer: MapLayer
@@ -41,7 +41,7 @@ class FeatureMaps:
         return self.peaks == self.maps.amin((2, 3))
 
     def rank_channels(self, position: int = 0) -> tuple[int, ...]:
-        """Order the channels by their largest value on an image, constant ones at the end."""
+        """Sort the channels by their largest value on an image, constant ones last."""
         peaks = self.peaks[position].masked_fill(self.is_constant[position], -torch.inf)
         return tuple(peaks.argsort(descending=True, stable=True).tolist())
 
@@ -69,15 +69,15 @@ class FeatureMaps:
 def extract_feature_maps(
     model: TrainedModel, images: UInt8[Tensor, "n c h w"], layer: str, *, batch_size: int = 250
 ) -> FeatureMaps:
-    """Extract the output of a layer for images; the network is left as it was.
+    """Extract the output of a layer for images; the network is not changed.
 
     Args:
         model: any network on images, with its preprocessing.
-        images: pixels as stored; all maps together take at most 2 GiB.
+        images: stored pixels; all maps together take at most 2 GiB.
         layer: name of a module, see `list_map_layers`.
         batch_size: images per forward pass.
     Raises:
-        ModelError: if there is no such layer, or its output is no map of positions or not finite.
+        ModelError: if the layer is unknown, or its output is no map of positions or not finite.
         ConfigError: if the images are not uint8, or too many.
     """
     map_layer = find_map_layer(model.network, model.input_size(images), layer)

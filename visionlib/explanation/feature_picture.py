@@ -23,7 +23,7 @@ def draw_feature_maps(
     scale: Literal["own", "common"] = "own",
     title: str = "",
 ) -> Figure:
-    """Draw an image and the maps of its strongest channels, each position a square, with the largest value below.
+    """Draw an image and the maps of its strongest channels, with the largest value below each.
 
     Args:
         features: of one image or several.
@@ -31,7 +31,7 @@ def draw_feature_maps(
         position: of the image among the images of `features`.
         channels: to show, in this order; by default the 47 with the largest values, the largest first.
         scale: colour each map from its own minimum to its own maximum, or all maps by their common range.
-        title: stands before the description.
+        title: prefix of the description.
     Raises:
         ConfigError: if a channel is out of range.
     """

@@ -1,4 +1,4 @@
-"""Activations of layers, and gradients of a class's logit: one forward and one backward pass for a whole batch."""
+"""Activations of layers, and gradients of a class's logit: one forward and one backward pass per batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from visionlib.inference.prediction import MIN_BATCH_ROWS, pad_batch
 
 @dataclass(frozen=True, eq=False)
 class LayerGradients:
-    """Activations of one layer, with gradients.
+    """Activations of one layer, and their gradients.
 
     Attributes:
         activations: outputs of the layer.
@@ -38,8 +38,8 @@ def trace_layers(
     Args:
         model: inside `eval_mode` with gradients, so that its weights are frozen.
         inputs: normalized images.
-        classes: whose logit is explained.
-        names: of the layers; of a layer that runs several times, the last output counts.
+        classes: to differentiate the logits of.
+        names: of the layers; if a layer runs several times, its last output counts.
     Raises:
         ModelError: if a layer did not run, or the class does not depend on it.
     """
@@ -74,7 +74,7 @@ def differentiate_inputs(
 ) -> Float32[Tensor, "n c h w"]:
     """Differentiate the logit of each image's class with respect to its pixels; zeros if it does not depend on them."""
     pixels = inputs.detach().clone().requires_grad_()
-    # A copy: an in-place module must not change the leaf.
+    # The network gets a copy: an in-place module must not change the leaf.
     score = score_classes(model, pixels.clone(), classes).sum()
     if not score.requires_grad:
         return torch.zeros_like(inputs)

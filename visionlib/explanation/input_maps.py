@@ -1,4 +1,4 @@
-"""Maps at the pixels of the input, to compare with the maps of layers.
+"""Maps of the input's pixels, to compare with the maps of layers.
 
 Their baseline is the mean colour of the training images, which is 0 after normalization.
 """
@@ -11,7 +11,7 @@ from visionlib.explanation.gradients import differentiate_inputs, score_classes
 
 INTEGRATION_STEPS = 16
 OCCLUSION_CELLS = 8
-"""Cells along each side; each is covered in turn."""
+"""Number of cells along each side."""
 
 
 def gradient(

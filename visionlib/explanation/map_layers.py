@@ -1,4 +1,4 @@
-"""The layers of a network whose output is a map of positions: listed by running it, and read batch by batch."""
+"""The layers of a network that output a map of positions: listed by running it, and read batch by batch."""
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ class MapLayer:
         type: class of the module.
         channels: of its output.
         resolution: height and width of its output, in positions.
-        calls: number of times that it runs per batch; its last output counts.
+        calls: number of runs per batch; the last output counts.
     """
 
     name: str
@@ -41,7 +41,7 @@ class MapLayer:
     calls: int = 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return all values as plain types for JSON."""
         return {
             "layer": self.name,
             "type": self.type,
@@ -55,7 +55,7 @@ def list_map_layers(model: nn.Module, input_size: tuple[int, int, int]) -> tuple
     """List the layers whose output is a map of more than one position, in the order of their first output.
 
     Args:
-        model: any network on images; it runs on two images of zeros and is left as it was.
+        model: any network on images; it runs on two images of zeros and is not changed.
         input_size: channels, height and width of its inputs, in pixels.
     Raises:
         ModelError: if it does not run on inputs of this size.
@@ -92,9 +92,9 @@ def find_map_layer(model: nn.Module, input_size: tuple[int, int, int], name: str
         remedy = "use a network with convolutions"
         raise ModelError(type(unwrap_model(model)).__name__, "has no layer with a map of positions", remedy)
     if name in dict(unwrap_model(model).named_modules()):
-        raise ModelError(f"layer {name!r}", "outputs no map of positions", f"layers that do: {_name_some(layers)}")
+        raise ModelError(f"layer {name!r}", "outputs no map of positions", f"layers that do: {_list_names(layers)}")
     close = difflib.get_close_matches(name, layers, 3, 0.5)
-    remedy = f"close to it: {', '.join(close)}" if close else f"there are: {_name_some(layers)}"
+    remedy = f"close to it: {', '.join(close)}" if close else f"there are: {_list_names(layers)}"
     raise ModelError(f"layer {name!r}", "is not in the network", remedy)
 
 
@@ -103,7 +103,7 @@ def visit_layer(
 ) -> None:
     """Run a network over images, and pass the output of a layer to `visit` batch by batch, as a copy in float32.
 
-    The network is left as it was, also if it or `visit` raises.
+    The network is restored afterwards, also if it or `visit` raises.
 
     Raises:
         ModelError: if the layer does not run, or does not output one map per image.
@@ -137,7 +137,7 @@ def visit_layer(
 
 
 def check_channels(layer: MapLayer, channels: Sequence[int]) -> tuple[int, ...]:
-    """Check that a layer has these channels, and return them.
+    """Return the channels as a tuple after checking that the layer has them.
 
     Raises:
         ConfigError: if one is out of range.
@@ -153,8 +153,8 @@ def _is_map(tensor: Tensor) -> bool:
     return tensor.ndim == 4 and len(tensor) == 2 and tensor.is_floating_point() and tensor[0, 0].numel() > 1
 
 
-def _name_some(layers: dict[str, MapLayer]) -> str:
-    """List names, whole stages first: their modules are nested least deeply."""
+def _list_names(layers: dict[str, MapLayer]) -> str:
+    """List the first few names, the least nested modules first: these are the stages."""
     names = sorted(layers, key=lambda name: name.count("."))
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more
@@ -162,9 +162,9 @@ def _name_some(layers: dict[str, MapLayer]) -> str:
 
 @contextmanager
 def forward_hooks(modules: Mapping[str, nn.Module], hook: Callable[[str, nn.Module, Any], Any]) -> Iterator[None]:
-    """Call `hook` with name, module and output whenever one of the modules has run, while the block runs.
+    """Call `hook` with name, module and output after each run of one of the modules, within the block.
 
-    Whatever `hook` returns replaces the output, unless it is None.
+    A result other than None replaces the output.
     """
 
     def make_hook(name: str) -> Callable[[nn.Module, Any, Any], Any]:
@@ -181,11 +181,7 @@ def forward_hooks(modules: Mapping[str, nn.Module], hook: Callable[[str, nn.Modu
 
 
 def _run_model(model: nn.Module, inputs: Tensor) -> None:
-    """Run a network for its hooks.
-
-    Raises:
-        ModelError: if it does not run on these inputs.
-    """
+    """Run a network for its hooks; raise a ModelError if it does not accept the inputs."""
     try:
         model(inputs)
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:

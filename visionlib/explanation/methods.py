@@ -1,4 +1,4 @@
-"""The methods by name, and `MapMaker`, which computes the maps of one method for one network."""
+"""The methods of making maps, and `MapMaker`, which computes the maps of one method for one network."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,17 +38,15 @@ class Method:
 
     Attributes:
         description: in a few words.
-        from_layer: computes the map of one layer; None for maps at the input.
+        from_layer: computes the map of a layer from gradients; None for Score-CAM and for maps at the input.
         from_input: computes the map at the input; None for maps of layers.
         stages: stages of the network that it uses, if the user names no layers.
-        is_masking: whether it masks the image by channels of the layer instead of differentiating.
     """
 
     description: str
     from_layer: FromLayer | None = None
     from_input: MapFunction | None = None
     stages: Stages = "last"
-    is_masking: bool = False
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -58,7 +56,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "hirescam": Method("activations times their gradients", hi_res_cam),
         "grad-cam": Method("channels weighted by their mean gradient", grad_cam),
         "grad-cam++": Method("channels weighted by their positive gradients", grad_cam_plus_plus),
-        "score-cam": Method("channels weighted by the logit of the image masked by them", is_masking=True),
+        "score-cam": Method("channels weighted by the logit of the image masked by them"),
         "gradient": Method("absolute gradient with respect to the pixels", from_input=gradient),
         "gradient-x-input": Method("pixels times their gradients", from_input=gradient_x_input),
         "integrated-gradients": Method(
@@ -88,7 +86,7 @@ class MapMaker:
     ) -> Float32[Tensor, "n mh mw"]:
         """Compute a map of the evidence for each image's class, at the method's own resolution.
 
-        Maps are at least 0 and not scaled; a map without evidence is 0 everywhere. The network is left as it was.
+        Maps are at least 0 and not scaled; a map without evidence is 0 everywhere. The network is not changed.
 
         Args:
             model: the network that the maker was made for.
@@ -99,24 +97,20 @@ class MapMaker:
         """
         method = METHODS[self.method]
         with eval_mode(model, precision=self.precision, has_gradients=True) as network:
-            # A tensor made in inference mode has no gradients; its copy can have them.
+            # Autograd rejects a tensor from inference mode; its copy is a normal tensor.
             inputs = inputs.detach().clone() if inputs.is_inference() else inputs.detach()
             classes = classes.clone() if classes.is_inference() else classes
             if method.from_input is not None:
                 return method.from_input(network, inputs, classes).detach().float()
             traced = trace_layers(network, inputs, classes, [layer.name for layer in self.layers])
             with torch.no_grad():
-                maps = [self._map_layer(network, inputs, classes, layer) for layer in traced]
+                maps = [
+                    method.from_layer(layer)
+                    if method.from_layer is not None
+                    else score_cam(network, inputs, classes, layer.activations)
+                    for layer in traced
+                ]
                 return maps[0] if len(maps) == 1 and method.stages != "all" else fuse_maps(maps)
-
-    def _map_layer(
-        self, model: nn.Module, inputs: Float32[Tensor, "n c h w"], classes: Int64[Tensor, "n"], traced: LayerGradients
-    ) -> Float32[Tensor, "n mh mw"]:
-        if METHODS[self.method].is_masking:
-            return score_cam(model, inputs, classes, traced.activations)
-        from_layer = METHODS[self.method].from_layer
-        assert from_layer is not None
-        return from_layer(traced)
 
 
 def make_map_maker(
@@ -131,13 +125,13 @@ def make_map_maker(
 
     Args:
         method: one of `METHODS`.
-        model: the network; it is left as it was.
+        model: the network; it is not changed.
         input_size: channels, height and width of its inputs.
         layers: names of layers to use instead; maps of several are fused.
         precision: of convolutions and products.
     Raises:
-        ConfigError: if there is no such method, or layers are named for a method at the input.
-        ModelError: if there is no such layer, or its output is no map of positions.
+        ConfigError: if the method is unknown, or layers are named for a method at the input.
+        ModelError: if the layer is unknown, or its output is no map of positions.
     """
     if method not in METHODS:
         raise ConfigError(method, "there is no such method", f"known are: {', '.join(METHODS)}")
@@ -148,5 +142,5 @@ def make_map_maker(
     if layers:
         return MapMaker(method, tuple(find_map_layer(model, input_size, name) for name in layers), precision)
     stages = choose_stages(list_map_layers(model, input_size), input_size)
-    taken = {"all": stages, "last": stages[-1:], "last but one": stages[-2:][:1]}[METHODS[method].stages]
-    return MapMaker(method, taken, precision)
+    selected = {"all": stages, "last": stages[-1:], "last but one": stages[-2:][:1]}[METHODS[method].stages]
+    return MapMaker(method, selected, precision)

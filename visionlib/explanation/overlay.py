@@ -25,16 +25,13 @@ def overlay_maps(
     Args:
         images: stored pixels.
         maps: from 0 to 1, at their own resolution.
-        side_px: least height of the result; the height is a whole multiple of the image's.
-        is_smooth: interpolate the maps bilinearly, which invents values between the cells.
+        side_px: least height of the result, which is a multiple of the image's height.
+        is_smooth: interpolate the maps bilinearly; the values between the cells are not evidence.
         opacity: of the map, from 0 to 1.
     """
     below = enlarge(images, side_px).float()
     size = below.shape[2:]
-    if is_smooth:
-        above = F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
-    else:
-        above = F.interpolate(maps[:, None], size, mode="nearest-exact")[:, 0]
+    above = F.interpolate(maps[:, None], size, mode="bilinear" if is_smooth else "nearest-exact")[:, 0]
     table = torch.from_numpy((mpl.colormaps[MAP_COLORMAP](np.arange(256))[:, :3] * 255).astype(np.float32))
     coloured = table[(above.clamp(0, 1) * 255).round().long()].permute(0, 3, 1, 2)
     return ((1 - opacity) * below + opacity * coloured).round().to(torch.uint8)

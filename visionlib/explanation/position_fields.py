@@ -1,4 +1,4 @@
-"""The receptive field of one position of a layer, in pixels as stored."""
+"""The receptive field of one position of a layer, in stored pixels."""
 
 import math
 
@@ -37,7 +37,7 @@ class PositionFields:
             return None
         spans = []
         for bound, scale, size in zip(self._fields.bounds, self._scales, self._image_size, strict=True):
-            # Along a dimension in which nothing changes, a bound has one entry for all.
+            # Along a dimension of constant bounds there is one entry for all positions.
             lengths = zip((0, channel, row, column), bound.shape[1:], strict=True)
             at = tuple(min(position, length - 1) for position, length in lengths)
             low, high = float(-bound[SEEN_LOW][at]), float(bound[SEEN_HIGH][at])

@@ -6,11 +6,11 @@ from torch import Tensor
 
 
 class RunningBest:
-    """The images with the largest values of each channel so far; of equal ones, those that came first.
+    """The images with the largest values of each channel so far; ties go to the first.
 
     Args:
-        channels: their number.
-        k: images to keep for each.
+        channels: number of channels.
+        k: images per channel.
 
     Attributes:
         n: number of images so far.
@@ -29,13 +29,7 @@ class RunningBest:
         self._squares = torch.zeros(channels, dtype=torch.float64)
         self._lowest = torch.full((channels,), torch.inf)
 
-    def add(
-        self,
-        first: int,
-        values: Float32[Tensor, "n k"],
-        cells: Int64[Tensor, "n k"],
-        columns: int,
-    ) -> None:
+    def add(self, first: int, values: Float32[Tensor, "n k"], cells: Int64[Tensor, "n k"], columns: int) -> None:
         """Add a batch.
 
         Args:

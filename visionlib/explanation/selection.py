@@ -1,4 +1,4 @@
-"""Selection of the test images of a run that are explained: by index, or the worst mistakes and a random sample."""
+"""Selection of a run's test images to explain: by index, or the worst mistakes and a random sample."""
 
 from collections.abc import Sequence
 
@@ -32,17 +32,22 @@ def select_images(
         RunError: if the run has stored no predictions of these images.
     """
     if index is not None:
-        return _take_by_index(split, index), "images that were named"
+        positions = {number: position for position, number in enumerate(split.index.tolist())}
+        absent = [number for number in index if number not in positions]
+        if absent:
+            raise ConfigError(
+                f"image {absent[0]}", "there is none of that index in the split", f"it has {len(split):,}"
+            )
+        chosen = torch.tensor([positions[number] for number in index], dtype=torch.int64)
+        return split.subset(chosen), "images that were named"
     if n < 1:
         raise ConfigError("n", f"{n} is out of range", "explain at least 1 image")
     stored = load_predictions(run)
     selected = split.subset(choose_positions(stored.predictions.logits, stored.labels, split.index.cpu(), n, seed))
     if len(selected) == len(split):
         return selected, "all test images"
-    return (
-        selected,
-        f"{len(selected):,} test images: the worst mistakes, at most half of them, and others by seed {seed}",
-    )
+    rule = f"the worst mistakes, at most half of them, and others by seed {seed}"
+    return selected, f"{len(selected):,} test images: {rule}"
 
 
 def choose_positions(
@@ -56,11 +61,3 @@ def choose_positions(
     order = random_order(seed, 0, index, Stream.EXPLAINED_IMAGES)
     others = order[~torch.isin(order, worst)][: count - len(worst)]
     return torch.cat([worst, others]).sort().values
-
-
-def _take_by_index(split: ImageSplit, index: Sequence[int]) -> ImageSplit:
-    positions = {number: position for position, number in enumerate(split.index.tolist())}
-    absent = [number for number in index if number not in positions]
-    if absent:
-        raise ConfigError(f"image {absent[0]}", "there is none of that index in the split", f"it has {len(split):,}")
-    return split.subset(torch.tensor([positions[number] for number in index], dtype=torch.int64))

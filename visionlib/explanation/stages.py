@@ -1,4 +1,4 @@
-"""Default layers of class activation maps: the stages of the network."""
+"""The default layers of class activation maps: the stages of the network."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from visionlib.errors import ModelError
 from visionlib.explanation.map_layers import MapLayer
 
 _LEAST_SHRUNK = 2
-"""Smallest ratio of input to layer resolution: earlier layers detect edges, not objects."""
+"""Smallest ratio of input to layer resolution: layers before detect edges, not objects."""
 
 
 def choose_stages(layers: Sequence[MapLayer], input_size: tuple[int, int, int]) -> tuple[MapLayer, ...]:

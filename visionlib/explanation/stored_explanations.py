@@ -1,4 +1,4 @@
-"""`StoredExplanations`: the maps that a run keeps, as bytes, with a manifest."""
+"""`StoredExplanations`: the maps stored in a run, as bytes, with a manifest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ from visionlib.runs.results import load_result, save_result
 
 @dataclass(frozen=True)
 class StoredMap:
-    """The maps of one method for one target, as the manifest lists them.
+    """The manifest's entry of the maps of one method for one target.
 
     Attributes:
         key: of the arrays.
@@ -40,7 +40,7 @@ class StoredExplanations:
     """Maps of test images by several methods or for several targets.
 
     Attributes:
-        maps: the list of them.
+        maps: their methods, layers and targets.
         index: stable image ids.
         predictions: predicted class of each image.
         labels: true class of each image.

@@ -1,4 +1,4 @@
-"""`find_candidates`: images whose given label is doubtful, by confident learning."""
+"""`find_candidates`: images with a doubtful label, by confident learning."""
 
 import csv
 import importlib.util
@@ -21,14 +21,14 @@ from visionlib.runs.results import load_result, save_result
 
 _METHOD = "confident learning, the confident joint's counts off its diagonal"
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
-"""Characters at the start of a cell that make a spreadsheet compute it."""
+"""A spreadsheet evaluates a cell that starts with one of these."""
 
 
 @dataclass(frozen=True, eq=False)
 class LabelCandidates:
-    """Images whose given label is doubtful by out-of-sample probabilities, the most doubtful first.
+    """Images with a doubtful label by out-of-sample probabilities, the most doubtful first.
 
-    They are candidates for review by a person: many are just mistakes of the network.
+    They are candidates for review by a person: many are mistakes of the network.
 
     Attributes:
         split: name of the split.
@@ -63,7 +63,7 @@ class LabelCandidates:
         return len(self) / self.n
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures, without the images, as plain values for JSON."""
+        """Return everything but the candidates as plain values for JSON."""
         return {
             "split": self.split,
             "n": self.n,
@@ -76,14 +76,8 @@ class LabelCandidates:
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return each candidate as plain values for JSON."""
-        columns = zip(
-            self.index.tolist(),
-            self.given.tolist(),
-            self.suggested.tolist(),
-            self.scores.tolist(),
-            self.probabilities.tolist(),
-            strict=True,
-        )
+        fields = (self.index, self.given, self.suggested, self.scores, self.probabilities)
+        columns = zip(*(field.tolist() for field in fields), strict=True)
         return [
             {
                 "index": index,
@@ -106,12 +100,11 @@ class LabelCandidates:
 
 
 def find_candidates(scored: OutOfSample) -> LabelCandidates:
-    """Find images whose given label is doubtful.
+    """Find images with a doubtful label.
 
     The threshold of a class is the mean probability of that class over the images labelled with it; a class without
-    images has none. An image is confidently in a class whose probability reaches the threshold: in the most probable
-    class, if it reaches several. It is a candidate if it is confidently in another class than its label, and its label
-    is not the most probable class.
+    images has none. An image is confidently in the most probable class of those that reach their thresholds. It is a
+    candidate if it is confidently in another class than its label, and its label is not the most probable class.
 
     Args:
         scored: out-of-sample probabilities, by `score_test` or `cross_validate`.
@@ -163,17 +156,13 @@ def find_candidates(scored: OutOfSample) -> LabelCandidates:
 
 
 def check_cleanlab() -> None:
-    """Check that cleanlab is installed.
-
-    Raises:
-        ConfigError: if it is not.
-    """
+    """Raise a ConfigError if cleanlab is not installed."""
     if importlib.util.find_spec("cleanlab") is None:
         raise ConfigError("label candidates", "cleanlab is not installed", "pip install 'visionlib-torch[labels]'")
 
 
 def load_candidates(run: Run, split: str = "test") -> LabelCandidates:
-    """Read the candidates that a run keeps of a split.
+    """Read the candidates stored in a run for a split.
 
     Raises:
         RunError: if they are absent or damaged, or belong to other weights or data.
@@ -191,7 +180,7 @@ def load_candidates(run: Run, split: str = "test") -> LabelCandidates:
 def tabulate_candidates(candidates: LabelCandidates) -> str:
     """Return CSV with a line per candidate: rank, index, given and suggested class, score, and all probabilities.
 
-    A class name that a spreadsheet would compute gets an apostrophe in front.
+    A class name that a spreadsheet would evaluate gets a leading apostrophe.
 
     Source: OWASP, CSV injection.
     """
@@ -200,11 +189,10 @@ def tabulate_candidates(candidates: LabelCandidates) -> str:
     names = [f"probability of {name}" for name in candidates.classes]
     writer.writerow(["rank", "index", "split", "given", "suggested", "score", *names])
     for rank, row in enumerate(candidates.to_rows(), 1):
-        texts = [_escape_formula(text) for text in (candidates.split, row["given"], row["suggested"])]
+        texts = [
+            f"'{text}" if text.lstrip(" ").startswith(_FORMULA_STARTS) else text
+            for text in (candidates.split, row["given"], row["suggested"])
+        ]
         numbers = [f"{value:.6f}" for value in (row["score"], *row["probabilities"])]
         writer.writerow([rank, row["index"], *texts, *numbers])
     return table.getvalue()
-
-
-def _escape_formula(name: str) -> str:
-    return f"'{name}" if name.lstrip(" ").startswith(_FORMULA_STARTS) else name

@@ -29,7 +29,7 @@ class DatasetInspection:
         content_hash: of all its splits.
         classes: names.
         splits: statistics of each split, train first.
-        shown: the split of the examples.
+        shown: name of the split of the examples.
         examples: positions of examples in that split, a row per class; -1 where a class has fewer.
         seed: of the examples.
         odd: odd images, by oddity.
@@ -52,7 +52,7 @@ class DatasetInspection:
         return {oddity: counts[oddity] for oddity in ODDITIES if counts[oddity]}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON."""
+        """Return all values as plain types for JSON."""
         positions = [[position for position in row if position != NONE] for row in self.examples.tolist()]
         return {
             "dataset": self.dataset,
@@ -65,7 +65,7 @@ class DatasetInspection:
         }
 
     def _repr_html_(self) -> str:
-        """Show the figures in a notebook, with the mean image of each class."""
+        """Return the tables for a notebook, with the mean image of each class."""
         from visionlib.inspection.render_html import to_html
 
         return to_html(self)
@@ -89,13 +89,13 @@ def inspect_dataset(
         per_class: examples of each class.
         seed: of the examples.
         duplicates: search exact duplicates, or near ones as well; by default none.
-        run: a finished run on this dataset, or its folder. Its embeddings are compared, and it keeps the duplicates;
+        run: a finished run on this dataset, or its folder. Its embeddings are compared, and it stores the duplicates;
             see `compare_embeddings`.
         device: of the prediction of missing embeddings, as in `TrainConfig.device`.
     Raises:
         ConfigError: if `per_class` is below 1; a run is given without near duplicates; or images are too small for
             these, or differ in size.
-        DataError: if the dataset cannot be loaded, or has no such split.
+        DataError: if the dataset cannot be loaded, or lacks the split.
         RunError: if the run is unfinished or damaged, was trained on other data, or has no embeddings.
     """
     if per_class < 1:
@@ -107,7 +107,7 @@ def inspect_dataset(
     examples = choose_examples(source.split(split), per_class, seed)
     pairs: Duplicates | None = None
     if opened is not None:
-        # Before the search, which takes a minute, so that a run that does not fit is refused at once.
+        # Before the search, which takes a minute, so that an unsuitable run is refused at once.
         embeddings = embed_dataset(opened, source, device=device)
         pairs = match_embeddings(find_duplicates(source), source, embeddings)
         pairs.save(opened)
@@ -127,5 +127,5 @@ def inspect_dataset(
 
 
 def _rank_split(name: str) -> tuple[bool, bool, str]:
-    """Order splits as they are used: train, validation and whatever else, test."""
+    """Order splits as they are used: train, validation and others, test."""
     return name != "train", name == "test", name

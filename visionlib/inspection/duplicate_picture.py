@@ -14,9 +14,9 @@ _PAIRS_IN_A_ROW = 3
 
 
 def draw_duplicates(duplicates: Duplicates, dataset: Dataset, *, count: int = 12) -> Figure:
-    """Draw pairs of duplicates beside each other: those with two labels first, then those between splits.
+    """Draw pairs of duplicates side by side: those with two labels first, then those between splits.
 
-    Pairs that only the embeddings of a run found follow under a heading, at most half as many.
+    Pairs by a run's embeddings alone follow under a heading, at most half as many.
 
     Args:
         duplicates: of the dataset.
@@ -30,7 +30,9 @@ def draw_duplicates(duplicates: Duplicates, dataset: Dataset, *, count: int = 12
         for split, position, index, label in zip(pair.splits, pair.positions, pair.index, pair.labels, strict=True):
             images.append(dataset.splits[split].images[position].cpu())
             captions.append(f"{embed_name(split)} {index}\n{embed_name(label)}")
-        captions[-1] += f"\n{_describe_likeness(pair)}"
+        correlation = f"{pair.correlation:.2f}"
+        special = {"exact": "exact", "embedding": correlation}
+        captions[-1] += f"\n{special.get(pair.kind, f'{pair.kind}, {correlation}')}"
     channels = dataset.train.channels if "train" in dataset.splits else 3
     stacked = torch.stack(images) if images else torch.zeros(0, channels, 32, 32, dtype=torch.uint8)
     return draw_images(
@@ -42,19 +44,13 @@ def draw_duplicates(duplicates: Duplicates, dataset: Dataset, *, count: int = 12
     )
 
 
-def _describe_likeness(pair: DuplicatePair) -> str:
-    if pair.kind == "exact":
-        return pair.kind
-    return f"{pair.kind}, {pair.correlation:.2f}" if pair.kind != "embedding" else f"{pair.correlation:.2f}"
-
-
 def choose_pairs(pairs: Sequence[DuplicatePair], count: int) -> list[DuplicatePair]:
     """Choose the first pairs: with two labels, then between splits, then the others, each in their order."""
     return sorted(pairs, key=lambda pair: (not pair.has_two_labels, pair.splits[0] == pair.splits[1]))[:count]
 
 
 def describe_duplicates(duplicates: Duplicates) -> str:
-    """Describe in a sentence or two how many there are, and where."""
+    """Count the pairs by splits, in one or two sentences."""
     alone = duplicates.by_embeddings
     more = "" if alone is None else f" The embeddings of a run find {len(alone):,} more."
     if not duplicates.pairs:

@@ -27,15 +27,15 @@ _MIN_SIDE_PX = 8
 def find_duplicates(dataset: Dataset, *, near: bool = True) -> Duplicates:
     """Find images that occur more than once in a dataset.
 
-    Exact duplicates have equal pixels. Near ones are searched among all pairs by thumbnails of 8 x 8 pixels, and
-    confirmed by their pixels. Other brightness or contrast, shifts of up to 2 pixels and mirroring are allowed. Images
-    without detail, such as constant ones, are only found as exact duplicates.
+    Exact duplicates have equal pixels. Near duplicates are searched among all pairs by thumbnails of 8 x 8 pixels, and
+    confirmed by their pixels. They may differ in brightness and contrast, by mirroring, and by a shift of up to 2
+    pixels. Images without detail, such as constant ones, are only found as exact duplicates.
 
     Args:
         dataset: for near duplicates, its splits need the same image size.
-        near: search near ones, too.
+        near: search near and mirrored ones, too.
     Raises:
-        ConfigError: if near ones are wanted and the splits differ in size or channels, or images are below 8 pixels.
+        ConfigError: if `near` is set, and the splits differ in size or channels or images are below 8 pixels.
     """
     splits = {name: split for name, split in dataset.splits.items() if len(split)}
     pairs = _find_exact(splits)

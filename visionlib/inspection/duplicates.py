@@ -1,4 +1,4 @@
-"""`Duplicates`: pairs of images that are the same picture; counted, saved in a run, and written as a table."""
+"""`Duplicates`: pairs of images of the same picture, counted, saved in a run, and written as a table."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from visionlib.runs.results import load_result, save_result
 Kind = Literal["exact", "near", "mirrored", "embedding"]
 
 MIN_THUMBNAIL_CORRELATION = 0.93
-"""Correlation of thumbnails from which the pixels are compared."""
+"""Minimum correlation of thumbnails for a comparison of pixels."""
 MIN_CORRELATION = 0.85
-"""Correlation of pixels from which two images are near duplicates."""
+"""Minimum correlation of the pixels of near duplicates."""
 MIN_DETAIL = {"near": 0.6, "mirrored": 0.8}
-"""Correlation of detail that they need as well. Chance pairs are as frequent among mirrored images, and real ones
-rarer, so these need more."""
+"""Minimum correlation of their detail. It is higher for mirrored images: chance pairs are as frequent among them, and
+real pairs are rarer."""
 EMBEDDING_LIMITS = {"nearness": 0.5, "pixels": 0.7, "detail": 0.3}
 """Limits for pairs found by embeddings: the largest distance, as a fraction of that to the fifth neighbour; and the
 smallest correlations of pixels and detail. See `embedding_duplicates`."""
@@ -35,7 +35,7 @@ _HEADER = (
 
 @dataclass(frozen=True)
 class DuplicatePair:
-    """Two images that are the same picture.
+    """Two images of the same picture.
 
     Attributes:
         kind: `exact` for equal pixels, `near` for correlated ones, `mirrored` if one is near the other's mirror image,
@@ -45,7 +45,7 @@ class DuplicatePair:
         index: stable ids of both.
         labels: class names of both.
         correlation: of their pixels, at the best small shift; 1 for equal pixels.
-        detail_correlation: the same after subtraction of the local mean.
+        detail_correlation: likewise, after subtraction of the local mean.
         cosine: of the angle between their embeddings; None without a run.
     """
 
@@ -64,7 +64,7 @@ class DuplicatePair:
         return self.labels[0] != self.labels[1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON."""
+        """Return all values as plain types for JSON."""
         first, second = (
             {"split": split, "position": position, "index": index, "label": label}
             for split, position, index, label in zip(self.splits, self.positions, self.index, self.labels, strict=True)
@@ -85,8 +85,8 @@ class Duplicates:
     """The duplicates of a dataset.
 
     Attributes:
-        pairs: the exact ones, then the others by falling correlation; an image may be in several.
-        is_near: whether near ones were searched.
+        pairs: the exact ones, then the others by descending correlation; an image may be in several.
+        is_near: whether near duplicates were searched.
         n: images of each split.
         by_embeddings: further pairs, found by a run's embeddings; None without a run.
     """
@@ -102,14 +102,9 @@ class Duplicates:
 
     def count_images(self, split: str, other: str) -> int:
         """Count the images of a split that have a duplicate in the other split, or in the same one."""
-        return len(
-            {
-                position
-                for pair in self.between(split, other)
-                for name, position in zip(pair.splits, pair.positions, strict=True)
-                if name == split
-            }
-        )
+        pairs = self.between(split, other)
+        images = {image for pair in pairs for image in zip(pair.splits, pair.positions, strict=True)}
+        return sum(name == split for name, _ in images)
 
     def counts(self) -> list[dict[str, Any]]:
         """Count pairs by kind, and those with two labels, within each split and between each two."""
@@ -130,7 +125,7 @@ class Duplicates:
         return entries
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON."""
+        """Return all values as plain types for JSON."""
         return {
             "looked_for": ["exact", "near", "mirrored"] if self.is_near else ["exact"],
             "thresholds": {
@@ -145,7 +140,7 @@ class Duplicates:
         }
 
     def save(self, run: Run) -> None:
-        """Write `inspection/duplicates.json`, so that the run's page can show them.
+        """Write `inspection/duplicates.json`, which the run's page shows.
 
         Raises:
             RunError: if the folder cannot be written.
@@ -154,7 +149,7 @@ class Duplicates:
 
 
 def load_duplicates(run: Run) -> Duplicates:
-    """Read the duplicates that a run keeps.
+    """Read the duplicates stored in a run.
 
     Raises:
         RunError: if they are absent or damaged, or belong to other weights or data.
@@ -174,7 +169,7 @@ def load_duplicates(run: Run) -> Duplicates:
 
 
 def write_duplicates(duplicates: Duplicates, path: Path) -> None:
-    """Write all pairs as a CSV file, whole or not at all; see `spreadsheet.write_csv`.
+    """Write all pairs as a CSV file, atomically; see `spreadsheet.write_csv`.
 
     Pairs found by embeddings come last. Without a run the column `cosine` is empty.
 
@@ -203,14 +198,14 @@ def make_pair(
     cosine: float | None = None,
 ) -> DuplicatePair:
     """Make a pair of two images, each given by its split and its position there, with their ids and labels."""
-    (split, position), (other, other_position) = first, second
-    a, b = splits[split], splits[other]
+    (name, position), (other_name, other_position) = first, second
+    split, other = splits[name], splits[other_name]
     return DuplicatePair(
         kind=kind,
-        splits=(split, other),
+        splits=(name, other_name),
         positions=(position, other_position),
-        index=(int(a.index[position]), int(b.index[other_position])),
-        labels=(a.classes[int(a.labels[position])], b.classes[int(b.labels[other_position])]),
+        index=(int(split.index[position]), int(other.index[other_position])),
+        labels=(split.classes[int(split.labels[position])], other.classes[int(other.labels[other_position])]),
         correlation=correlation,
         detail_correlation=detail_correlation,
         cosine=cosine,

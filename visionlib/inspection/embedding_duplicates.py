@@ -19,15 +19,15 @@ from visionlib.progress import progress_bar
 from visionlib.runs import Run
 
 _NEIGHBOURS = 5
-"""The distance to the fifth nearest image measures the local density. An absolute limit would not do: a network
-concentrates all images of a class, some classes more than others."""
+"""The distance to the fifth nearest image measures the local density. An absolute limit would fail: a network
+concentrates the images of a class, some classes more than others."""
 _MIN_DISTANCE = 1e-6
-"""Rounding error: rows at a smaller distance count as equal."""
+"""Rows at a smaller distance count as equal, because of rounding."""
 _ROWS_AT_ONCE = 4096
 
 
 def compare_embeddings(duplicates: Duplicates, dataset: Dataset, run: Run, *, device: str = "auto") -> Duplicates:
-    """Add the cosines of known pairs' embeddings, and the pairs that only the embeddings find; keep all in the run.
+    """Add the cosines of known pairs' embeddings, and the pairs by embeddings alone; store the result in the run.
 
     A pair is found by embeddings if one image is much closer to the other than to its other neighbours, and their
     pixels correlate: copies that are cropped, shifted or recoloured. These are less certain, and reported apart.
@@ -50,7 +50,7 @@ def compare_embeddings(duplicates: Duplicates, dataset: Dataset, run: Run, *, de
 
 
 def embed_dataset(run: Run, dataset: Dataset, *, device: str = "auto") -> dict[str, Float16[Tensor, "_ d"]]:
-    """Return the embeddings of every split that has images, after checking that the run was trained on this dataset.
+    """Return the embeddings of every split with images; check that the run was trained on this dataset.
 
     Raises:
         RunError: if the run is unfinished or damaged, was trained on other data, or has no embeddings.
@@ -62,19 +62,13 @@ def embed_dataset(run: Run, dataset: Dataset, *, device: str = "auto") -> dict[s
 def match_embeddings(
     duplicates: Duplicates, dataset: Dataset, embeddings: Mapping[str, Float[Tensor, "_ d"]]
 ) -> Duplicates:
-    """Do the work of `compare_embeddings`, without a run.
-
-    Args:
-        duplicates: near ones, of `dataset`.
-        dataset: the images.
-        embeddings: of each split that has images, a row per image.
-    """
+    """Compare as `compare_embeddings` does, with the embeddings of each split that has images, a row per image."""
     splits = _list_filled(dataset)
     owners = [(name, position) for name, split in splits.items() for position in range(len(split))]
-    rows_of = {owner: row for row, owner in enumerate(owners)}
+    row_of = {owner: row for row, owner in enumerate(owners)}
     embedded = torch.cat([embeddings[name] for name in splits]) if splits else torch.zeros(0, 1)
     known = [
-        (rows_of[pair.splits[0], pair.positions[0]], rows_of[pair.splits[1], pair.positions[1]])
+        (row_of[pair.splits[0], pair.positions[0]], row_of[pair.splits[1], pair.positions[1]])
         for pair in duplicates.pairs
     ]
     cosines = _measure_cosines(embedded, torch.tensor(known, dtype=torch.int64).view(-1, 2)).tolist()
@@ -136,15 +130,8 @@ def _confirm(
     correlations, details = (torch.where(is_mirrored, m, p) for p, m in zip(plain, mirrored, strict=True))
     cosines = _measure_cosines(embeddings, pairs)
     is_match = (correlations >= EMBEDDING_LIMITS["pixels"]) & (details >= EMBEDDING_LIMITS["detail"])
+    columns = zip(*(part[is_match].tolist() for part in (pairs, correlations, details, cosines)), strict=True)
     return [
-        make_pair(
-            "embedding",
-            splits,
-            owners[int(pairs[row, 0])],
-            owners[int(pairs[row, 1])],
-            float(correlations[row]),
-            float(details[row]),
-            float(cosines[row]),
-        )
-        for row in is_match.nonzero().flatten().tolist()
+        make_pair("embedding", splits, owners[first], owners[second], *measures)
+        for (first, second), *measures in columns
     ]

@@ -21,16 +21,12 @@ from visionlib.runs.results import load_result, save_result
 
 _MIN_IMAGES, _MIN_ITERATIONS = 5, 250
 _TRUST_SAMPLE, _TRUST_NEIGHBOURS = 2000, 12
-_FIGURES = (
-    "perplexity",
-    "kl_divergence",
-    "trustworthiness",
-    "trustworthiness_n",
-    "trustworthiness_neighbours",
+_MEASURES = (
+    *("perplexity", "kl_divergence", "trustworthiness", "trustworthiness_n", "trustworthiness_neighbours"),
     "n_split",
 )
 _THREADS = 2
-"""t-SNE sums its gradient over threads in the order in which they end. A sum of two parts does not depend on it."""
+"""t-SNE sums its gradient over threads in the order in which they end. A sum of two parts is the same in any order."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +52,15 @@ class MapSettings:
     most_images: int = 10_000
 
     def __post_init__(self) -> None:
-        limits = (
-            ("perplexity", 1),
-            ("seed", 0),
-            ("iterations", _MIN_ITERATIONS),
-            ("components", 2),
-            ("angle", 0),
-            ("most_images", _MIN_IMAGES),
-        )
-        for name, low in limits:
+        limits = {"perplexity": 1, "seed": 0, "iterations": _MIN_ITERATIONS, "components": 2, "angle": 0}
+        for name, low in {**limits, "most_images": _MIN_IMAGES}.items():
             if getattr(self, name) < low:
                 raise ConfigError(name, f"{getattr(self, name)} is out of range", f"it must be at least {low}")
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingMap:
-    """A map of a split's images; neither large distances nor the axes have a meaning.
+    """A map of a split's images; large distances and the axes have no meaning.
 
     Attributes:
         split: name of the split.
@@ -81,11 +70,11 @@ class EmbeddingMap:
         predictions: positions in `classes`.
         classes: class names.
         settings: of the map.
-        perplexity: that was used, after the limit.
+        perplexity: after the limit by the number of images.
         kl_divergence: the minimized objective in nats, as estimated by Barnes-Hut.
         trustworthiness: 1 if neighbours on the map are neighbours in the embedding space, 0.5 by chance.
-        trustworthiness_n: size of the sample that it was measured on.
-        trustworthiness_neighbours: neighbours per image that it was measured on.
+        trustworthiness_n: size of the sample for the trustworthiness.
+        trustworthiness_neighbours: neighbours per image for the trustworthiness.
         n_split: images of the split.
     """
 
@@ -109,7 +98,7 @@ class EmbeddingMap:
             "split": self.split,
             "n": len(self.index),
             "settings": dataclasses.asdict(self.settings),
-            **{name: getattr(self, name) for name in _FIGURES},
+            **{name: getattr(self, name) for name in _MEASURES},
         }
 
     def save(self, run: Run) -> None:
@@ -130,16 +119,16 @@ def map_embeddings(
     dataset: str | Path | Dataset | None = None,
     device: str = "auto",
 ) -> EmbeddingMap:
-    """Load the run's map of a split; compute and save it if there is none of these weights and settings.
+    """Load the run's map of a split; compute and save it if it is absent or of other weights or settings.
 
     On one machine, the same embeddings and settings give the same map, bit for bit.
 
     Args:
         run: a finished run.
-        split: a split that the run's dataset has.
+        split: name of a split of the run's dataset.
         settings: of the map.
-        dataset: where the run's data lies now, if it has moved since; read only if embeddings are missing.
-        device: of their prediction, as in `TrainConfig.device`.
+        dataset: new location of the run's data, if it has moved; read only if embeddings are missing.
+        device: of the prediction of missing embeddings, as in `TrainConfig.device`.
     Raises:
         RunError: if there are no embeddings, too few images, or all embeddings are the same.
         DataError: if the data must be read and cannot be.
@@ -154,12 +143,12 @@ def map_embeddings(
 
 
 def load_map(run: Run, split: str = "test", settings: MapSettings | None = None) -> EmbeddingMap:
-    """Read the map that a run keeps of a split.
+    """Read the map stored in a run for a split.
 
     Args:
         run: a finished run.
-        split: a split that the run's dataset has.
-        settings: required of the map; None accepts any.
+        split: name of a split of the run's dataset.
+        settings: the required settings; None accepts any.
     Raises:
         RunError: if it is absent or damaged, or belongs to other weights, data or settings.
     """
@@ -169,7 +158,7 @@ def load_map(run: Run, split: str = "test", settings: MapSettings | None = None)
         expected["settings"] = dataclasses.asdict(settings)
 
     def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> EmbeddingMap:
-        fields = {name: record[name] for name in ("split", *_FIGURES)}
+        fields = {name: record[name] for name in ("split", *_MEASURES)}
         return EmbeddingMap(**to_tensors(arrays), **fields, settings=MapSettings(**record["settings"]), classes=classes)
 
     return load_result(run.inspection / f"map-{split}.json", expected, build, remedy="visionlib inspect")
@@ -216,14 +205,14 @@ def _run_tsne(
     rows: Float16[Tensor, "n d"], perplexity: float, settings: MapSettings
 ) -> tuple[NDArray[np.float32], float]:
     """Return positions on the map, and the final KL divergence."""
-    # Imported here, since scikit-learn takes a second to import.
+    # scikit-learn takes a second to import.
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     n, d = rows.shape
     # Rounding of matrix products depends on the number of threads, so they get one; they are a small part of the work.
-    # The gradient uses OpenMP's number of threads, whatever n_jobs says.
+    # The gradient uses OpenMP's number of threads and ignores n_jobs.
     with threadpool_limits({"blas": 1, "openmp": _THREADS}):
         reduced = PCA(min(settings.components, n, d), svd_solver="full" if n < d else "covariance_eigh").fit_transform(
             rows.float().numpy()
@@ -243,10 +232,7 @@ def _run_tsne(
 
 
 def _measure_trust(rows: Float16[Tensor, "m d"], positions: NDArray[np.float32], neighbours: int) -> float:
-    """Measure the trustworthiness of the map on a sample.
-
-    Source: Venna and Kaski 2001, doi 10.1007/3-540-44668-0_68.
-    """
+    """Measure the trustworthiness of a map: Venna and Kaski 2001, doi 10.1007/3-540-44668-0_68."""
     from sklearn.manifold import trustworthiness
 
     return float(trustworthiness(rows.float().numpy(), positions, n_neighbors=neighbours))

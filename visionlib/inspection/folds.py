@@ -25,7 +25,7 @@ from visionlib.training.config import TrainConfig
 from visionlib.training.train_run import resume, train
 
 _IGNORED_SETTINGS = ("device", "precision", "threads", "checkpoint_s")
-"""Settings in which a saved fold may differ: they change its probabilities by rounding at most."""
+"""A saved fold may differ in these settings: they change its probabilities by rounding at most."""
 
 
 def assign_folds(split: ImageSplit, folds: int, seed: int) -> Int64[Tensor, "n"]:
@@ -67,13 +67,13 @@ def cross_validate(
         run: a finished run.
         folds: parts of the training split; a network is trained for each.
         epochs: of each network; by default those of the run.
-        dataset: where the run's data lies now, if it has moved since; it must be the same data.
+        dataset: new location of the run's data, if it has moved; it must be the same data.
         device: of the training, as in `TrainConfig.device`.
         log: receives progress messages, line by line.
     Raises:
         ConfigError: if there are too few or too many folds, `epochs` is out of range, or the settings do not fit the
             machine.
-        RunError: if the run is unfinished or damaged, or its data is not what it was trained with.
+        RunError: if the run is unfinished or damaged, or its data differs from the training data.
         DataError: if the data cannot be read.
         TrainingError: as `train`.
     """
@@ -114,7 +114,7 @@ def cross_validate(
 
 @dataclass(frozen=True)
 class _Fold:
-    """One fold: where its probabilities are saved, and everything that they depend on."""
+    """One fold: the path of its saved probabilities, and everything that they depend on."""
 
     run: Run
     number: int
@@ -124,7 +124,6 @@ class _Fold:
 
     @property
     def path(self) -> Path:
-        """The record of its probabilities."""
         folder = f"{self.folds}-folds-{self.config.epochs}-epochs"
         return self.run.inspection / "folds" / folder / f"fold-{self.number}.json"
 
@@ -160,15 +159,10 @@ def _score_fold(fold: _Fold, data: Dataset, log: Callable[[str], None]) -> Float
 
 
 def _load_probabilities(fold: _Fold) -> Float64[Tensor, "m k"]:
-    """Read the fold's saved probabilities.
-
-    Raises:
-        RunError: if they are absent or damaged, or belong to other data or settings.
-        ConfigError: if they belong to settings that this version no longer has.
-    """
+    """Read the saved probabilities; raise a RunError or ConfigError if they are absent or of other data or settings."""
 
     def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Tensor:
-        # Compared as a config of this version: earlier ones stored settings that have been removed since.
+        # Parsed by this version first: earlier ones stored settings that have been removed since.
         if _select_settings(TrainConfig.from_dict(record["settings"])) != _select_settings(fold.config):
             raise ValueError("it has other settings")
         return torch.from_numpy(arrays["probabilities"])

@@ -1,4 +1,4 @@
-"""One stored image in a panel, with its caption and a frame."""
+"""A stored image in a panel, with a caption and a frame."""
 
 from jaxtyping import UInt8
 from matplotlib.axes import Axes

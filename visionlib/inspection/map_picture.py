@@ -17,14 +17,14 @@ from visionlib.inspection.framed_image import fit_name
 
 _SHAPES = "os^DvP<>"
 _MOST_NAMED, _MOST_NUMBERED = 12, 100
-"""Most classes with their names on the map; most with numbers on it, and names in the legend."""
+"""Largest number of classes with names on the map, and with numbers on the map and names in the legend."""
 _WIDTH, _TITLE, _LINE, _LEGEND_COLUMNS = 7.5, 0.5, 0.19, 4
 """In inches, except for the columns."""
 _NAME_WIDTH_PT, _TAG_PT = 72, 9
 
 
 def draw_map(embedding_map: EmbeddingMap) -> Figure:
-    """Draw the map: colour and shape of a dot give its label, a cross marks a wrong prediction.
+    """Draw the map: colour and shape of a dot encode its label, a cross marks a wrong prediction.
 
     Names are left out for more than 100 classes.
     """
@@ -81,7 +81,7 @@ def _title(embedding_map: EmbeddingMap) -> str:
 
 
 def _style_of(label: int) -> tuple[str, str]:
-    """Return colour and shape of a class: both change from one to the next, and 64 differ."""
+    """Return colour and shape of a class: both differ between successive classes; 64 combinations are unique."""
     return CATEGORIES[label % len(CATEGORIES)], _SHAPES[(label + label // len(CATEGORIES)) % len(_SHAPES)]
 
 
@@ -122,10 +122,7 @@ def _write_tags(
 def _move_apart(medians: NDArray[np.float64], sizes: NDArray[np.float64], rounds: int = 500) -> NDArray[np.float64]:
     """Move boxes within the panel apart, each pair along the axis of the smaller overlap, until none overlap.
 
-    Args:
-        medians: centers of the boxes, in points from the corner of the panel.
-        sizes: width and height of each, in points.
-        rounds: most iterations.
+    Centers and sizes are in points, from the corner of the panel.
     """
     centers = medians.copy()
     side = _WIDTH * 0.99 * 72

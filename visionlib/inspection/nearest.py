@@ -9,7 +9,7 @@ _BLOCK_BYTES = 128 * 2**20
 """Memory of the similarities of one block."""
 _MAX_ROWS = 1024
 _SPARE = 8
-"""Extra candidates for the float64 ranking: float32 cannot rank almost equal distances."""
+"""Extra candidates for the ranking in float64: float32 cannot rank almost equal distances."""
 
 
 def find_nearest(
@@ -20,10 +20,6 @@ def find_nearest(
     The search runs in float32, the ranking in float64; ties go to the first reference. A row of zeros is at distance 1
     from every other row.
 
-    Args:
-        queries: a row each.
-        references: the rows to search.
-        k: neighbours per query.
     Returns:
         Positions in `references`, nearest first, and their distances, 0 to 2.
     Raises:

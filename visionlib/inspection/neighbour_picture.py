@@ -1,4 +1,4 @@
-"""Test images beside their nearest training images in the embedding."""
+"""Test images beside their nearest training images by the embeddings."""
 
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
@@ -19,9 +19,7 @@ _TITLE = (
 
 
 def draw_neighbours(
-    neighbours: Neighbours,
-    images: UInt8[Tensor, "n c h w"],
-    neighbour_images: UInt8[Tensor, "n k c h w"],
+    neighbours: Neighbours, images: UInt8[Tensor, "n c h w"], neighbour_images: UInt8[Tensor, "n k c h w"]
 ) -> Figure:
     """Draw a row per test image: the image, then its neighbours, nearest first, with class and distance.
 

@@ -55,17 +55,17 @@ class Neighbours:
 
     @property
     def agreement(self) -> float | None:
-        """Fraction of the neighbours whose label is the predicted class; None without images."""
+        """Fraction of the neighbours that are labelled as the predicted class; None without images."""
         return self._measure_agreement(torch.ones(len(self), dtype=torch.bool))
 
     @property
     def agreement_when_right(self) -> float | None:
-        """`agreement` over images that are predicted right; None if there are none."""
+        """`agreement` over correctly predicted images; None if there are none."""
         return self._measure_agreement(self.predictions == self.labels)
 
     @property
     def agreement_when_wrong(self) -> float | None:
-        """`agreement` over images that are predicted wrong; None if there are none."""
+        """`agreement` over wrongly predicted images; None if there are none."""
         return self._measure_agreement(self.predictions != self.labels)
 
     @property
@@ -84,19 +84,17 @@ class Neighbours:
             ConfigError: if a test image does not exist; the message names the first.
         """
         rows = {image_id: row for row, image_id in enumerate(self.index.tolist())}
-        for image_id in index:
-            if image_id not in rows:
-                raise ConfigError(
-                    f"image {image_id}",
-                    f"the test split of {len(self):,} images has none of that index",
-                    f"its indices go from {int(self.index.min())} to {int(self.index.max())}",
-                )
+        absent = [image_id for image_id in index if image_id not in rows]
+        if absent:
+            problem = f"the test split of {len(self):,} images has none of that index"
+            remedy = f"its indices go from {int(self.index.min())} to {int(self.index.max())}"
+            raise ConfigError(f"image {absent[0]}", problem, remedy)
         selected = torch.tensor([rows[image_id] for image_id in index], dtype=torch.int64)
         tensors = {name: value[selected] for name, value in vars(self).items() if isinstance(value, Tensor)}
         return Neighbours(**tensors, classes=self.classes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures, without the images, as plain values for JSON."""
+        """Return everything but the images as plain values for JSON."""
         return {
             "n": len(self),
             "k": self.k,
@@ -139,13 +137,9 @@ class Neighbours:
 
 
 def find_neighbours(
-    run: Run,
-    k: int = 5,
-    *,
-    dataset: str | Path | Dataset | None = None,
-    device: str = "auto",
+    run: Run, k: int = 5, *, dataset: str | Path | Dataset | None = None, device: str = "auto"
 ) -> Neighbours:
-    """Return the nearest training images of every test image, and keep them in the run.
+    """Find the nearest training images of every test image, and store them in the run.
 
     The distance is 1 minus the cosine of the embeddings: from 0 to 2 for every network, hence comparable between runs.
     The Euclidean distance finds equally good neighbours, see docs/embeddings.md.
@@ -153,10 +147,10 @@ def find_neighbours(
     Args:
         run: a finished run.
         k: neighbours per image.
-        dataset: where the run's data lies now, if it has moved since; read only if no training embeddings are saved.
+        dataset: new location of the run's data, if it has moved; read only if no training embeddings are saved.
         device: of the prediction and the search, as in `TrainConfig.device`.
     Raises:
-        RunError: if the run is unfinished or damaged, or its data is not what it was trained with.
+        RunError: if the run is unfinished or damaged, or its data differs from the training data.
         ConfigError: if k is out of range.
         DataError: if the data must be read and cannot be.
     """
@@ -193,7 +187,7 @@ def match_neighbours(test: SplitEmbeddings, train: SplitEmbeddings, k: int) -> N
 
 
 def load_neighbours(run: Run, k: int | None = None) -> Neighbours:
-    """Read the neighbours that a run keeps.
+    """Read the neighbours stored in a run.
 
     Args:
         run: a finished run.

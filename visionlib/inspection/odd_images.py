@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 import torch
@@ -16,9 +16,9 @@ Oddity = Literal["constant", "almost constant", "grey", "tiny", "mode"]
 ODDITIES: tuple[Oddity, ...] = get_args(Oddity)
 
 MIN_STD = 4.0
-"""Std over the pixels, of 255, below which an image is almost constant: a level of JPEG noise."""
+"""An image is almost constant below this std over its pixels, of 255: a level of JPEG noise."""
 MAX_TINT = 8
-"""Largest difference between the channels of a grayscale pixel, of 255: JPEG tints that much."""
+"""Largest difference between the channels of a grayscale pixel, of 255: JPEG tints by up to this."""
 MAX_ENLARGEMENT = 2.0
 """Enlargement of the shorter side above which the original was tiny."""
 _VALUES_AT_ONCE = 2**22
@@ -26,16 +26,16 @@ _VALUES_AT_ONCE = 2**22
 
 @dataclass(frozen=True)
 class OddImage:
-    """An image that is worth a look.
+    """An image to look at.
 
     Attributes:
         oddity: `constant`: every channel has one value; `almost constant`: the std over its pixels, a root mean square
             over channels, is below 4 of 255; `grey`: grayscale, where most images of the dataset have colour; `tiny`:
             enlarged more than twofold; `mode`: its file has another mode than most of the dataset's.
-        split: its split.
-        position: its position there.
-        index: its stable id.
-        label: name of its class.
+        split: name of the split.
+        position: in the split.
+        index: stable image id.
+        label: class name.
         detail: the finding, in words.
     """
 
@@ -47,15 +47,8 @@ class OddImage:
     detail: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON."""
-        return {
-            "oddity": self.oddity,
-            "split": self.split,
-            "position": self.position,
-            "index": self.index,
-            "label": self.label,
-            "detail": self.detail,
-        }
+        """Return all values as plain types for JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,10 +120,8 @@ def _check_file(name: str, split: ImageSplit, common_mode: str) -> Iterator[OddI
 
 
 def _find_common_mode(dataset: Dataset) -> str:
-    modes: Counter[str] = Counter()
-    for split in dataset.splits.values():
-        if split.originals is not None:
-            modes.update(split.originals.modes)
+    originals = [split.originals for split in dataset.splits.values() if split.originals is not None]
+    modes = Counter(mode for files in originals for mode in files.modes)
     return modes.most_common(1)[0][0] if modes else ""
 
 

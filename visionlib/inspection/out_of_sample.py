@@ -12,7 +12,7 @@ from visionlib.runs import Run
 
 @dataclass(frozen=True, eq=False)
 class OutOfSample:
-    """Predicted probabilities of images that the networks were not trained on, by `score_test` or `cross_validate`.
+    """Probabilities by networks that were not trained on the images, from `score_test` or `cross_validate`.
 
     Attributes:
         split: name of the images' split.
@@ -49,7 +49,7 @@ class OutOfSample:
             raise DataError("probabilities", "hold a row that does not sum to 1", remedy)
 
     def find_worst(self, count: int) -> tuple[int, ...]:
-        """Return the ids of the images whose given class has the lowest probability, the lowest first."""
+        """Return the ids of the images with the lowest probability of their given class, the lowest first."""
         given = self.probabilities.gather(1, self.labels[:, None])[:, 0]
         return tuple(self.index[given.argsort(stable=True)[:count]].tolist())
 

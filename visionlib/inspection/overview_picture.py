@@ -20,7 +20,7 @@ from visionlib.inspection.examples import NONE
 _WIDTH_PX, _GAP_PX = 900, 6
 _MOST_CLASSES = 100
 _FEW_CLASSES = 20
-"""Most classes in one column; more stand in two."""
+"""Largest number of classes in one column; more are drawn in two."""
 _TITLE_PT, _TITLE_LINE_PX = 10.0, 19
 _HEAD_PT, _HEAD_LINE_PX = 6.5, 14
 _BAR_PX = 4
@@ -54,8 +54,8 @@ class _Layout:
 def draw_overview(inspection: DatasetInspection, images: UInt8[Tensor, "n c h w"]) -> Figure:
     """Draw a row per class: its name, the number of its images in each split, their mean, and examples.
 
-    Images are enlarged by a whole number. More than 20 classes stand in two columns; of more than 100 the picture shows
-    100, evenly spread over their order. Examples without room are left out.
+    Images are enlarged by a whole number. More than 20 classes are drawn in two columns; of more than 100, 100 are
+    drawn, evenly spread over their order. Examples that do not fit are left out.
 
     Args:
         inspection: of the dataset.
@@ -66,7 +66,9 @@ def draw_overview(inspection: DatasetInspection, images: UInt8[Tensor, "n c h w"
     shown = inspection.splits[inspection.shown]
     if len(images) != shown.n or tuple(images.shape[2:]) != shown.image_size:
         raise ConfigError("images", f"are {len(images):,} for {shown.n:,}", f"give those of {inspection.shown}")
-    classes = _choose_classes(len(inspection.classes))
+    k = len(inspection.classes)
+    drawn = min(k, _MOST_CLASSES)
+    classes = [number * k // drawn for number in range(drawn)]
     canvas = PixelCanvas(_WIDTH_PX)
     title_lines = canvas.write_wrapped(
         _GAP_PX, _GAP_PX, _title(inspection), _TITLE_PT, width_px=_WIDTH_PX - 2 * _GAP_PX
@@ -75,7 +77,7 @@ def draw_overview(inspection: DatasetInspection, images: UInt8[Tensor, "n c h w"
     rows = math.ceil(len(classes) / layout.columns)
     height_px = layout.top_px + rows * layout.row_px + _GAP_PX
     _draw_head(canvas, inspection, layout)
-    # One sheet, since hundreds of single images would take seconds.
+    # All images on one sheet: drawing hundreds one by one would take seconds.
     sheet = np.full((height_px, _WIDTH_PX, 3), 255, dtype=np.uint8)
     for number, label in enumerate(classes):
         column, row = divmod(number, rows)
@@ -113,12 +115,6 @@ def _describe_split(inspection: DatasetInspection, name: str) -> str:
     mean, std = (" ".join(f"{value:.3f}" for value in values) for values in (statistics.mean, statistics.std))
     height, width = statistics.image_size
     return f"{embed_name(name)}: {statistics.n:,} images of {width} x {height}, mean {mean}, std {std}"
-
-
-def _choose_classes(k: int) -> list[int]:
-    if k <= _MOST_CLASSES:
-        return list(range(k))
-    return [number * k // _MOST_CLASSES for number in range(_MOST_CLASSES)]
 
 
 def _lay_out(inspection: DatasetInspection, k: int, *, title_lines: int) -> _Layout:

@@ -11,7 +11,7 @@ from visionlib.progress import Progress
 
 _THUMBNAIL_PX = 8
 _BLOCK_ROWS = 1024
-"""Rows that are compared with all others at a time: 60,000 images take 250 MB for it."""
+"""Rows that are compared with all others at a time; for 60,000 images this takes 250 MB."""
 _MAX_SHIFT_PX = 2
 _SHIFTS = tuple(product(range(-_MAX_SHIFT_PX, _MAX_SHIFT_PX + 1), repeat=2))
 _DETAIL_PX = 5
@@ -25,40 +25,33 @@ def make_thumbnails(images: UInt8[Tensor, "n c h w"]) -> Float32[Tensor, "n d"]:
 
     The dot product of two is their correlation, which does not depend on brightness and contrast.
     """
-    parts = [
-        F.adaptive_avg_pool2d(chunk.float(), _THUMBNAIL_PX).flatten(1)
-        for chunk in torch.split(images, 4096)
-        if len(chunk)
-    ]
-    flat = torch.cat(parts) if parts else torch.zeros(0, images.shape[1] * _THUMBNAIL_PX**2)
-    return _standardize(flat)
+    chunks = torch.split(images, 4096)
+    parts = [F.adaptive_avg_pool2d(chunk.float(), _THUMBNAIL_PX).flatten(1) for chunk in chunks]
+    return _standardize(torch.cat(parts))
 
 
 def find_similar(
     thumbnails: Float32[Tensor, "n d"], partners: Float32[Tensor, "n d"], min_correlation: float, advance: Progress
 ) -> Int64[Tensor, "m 2"]:
-    """Find all pairs i < j in which thumbnail i and partner j have at least a correlation, by exhaustive search.
+    """Find all pairs i < j with a minimum correlation of thumbnail i and partner j, by exhaustive search.
 
     Args:
         thumbnails: of the images.
         partners: the same, or those of the mirrored images.
-        min_correlation: of the two.
-        advance: is called with the number of images done.
+        min_correlation: of a pair.
+        advance: called with the number of images done.
     """
-    parts = []
+    parts = [torch.zeros(0, 2, dtype=torch.int64)]
     for start in range(0, len(thumbnails), _BLOCK_ROWS):
         rows = thumbnails[start : start + _BLOCK_ROWS]
         pairs = (rows @ partners[start:].T >= min_correlation).nonzero()
         parts.append(pairs[pairs[:, 0] < pairs[:, 1]] + start)
         advance(start + len(rows))
-    return torch.cat(parts) if parts else torch.zeros(0, 2, dtype=torch.int64)
+    return torch.cat(parts)
 
 
 def correlate_pixels(
-    images: UInt8[Tensor, "n c h w"],
-    pairs: Int64[Tensor, "m 2"],
-    *,
-    is_mirrored: bool,
+    images: UInt8[Tensor, "n c h w"], pairs: Int64[Tensor, "m 2"], *, is_mirrored: bool
 ) -> tuple[Float32[Tensor, "m"], Float32[Tensor, "m"]]:
     """Correlate the pixels of pairs at the best shift of up to 2 pixels per axis.
 

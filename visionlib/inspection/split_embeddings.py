@@ -68,17 +68,17 @@ def embed_split(
 ) -> SplitEmbeddings:
     """Return a split's embeddings: those of the test split from `predictions.npz`, others from `inspection`.
 
-    Another split is predicted and saved if its embeddings are absent or belong to other weights.
+    The latter are predicted and saved if they are absent or belong to other weights.
 
     Args:
         run: a finished run.
-        split: a split that the run's dataset has.
-        dataset: where the run's data lies now, if it has moved since; it must be the same data.
+        split: name of a split of the run's dataset.
+        dataset: new location of the run's data, if it has moved; it must be the same data.
         batch_size: images per forward pass.
         device: of the prediction, as in `TrainConfig.device`.
     Raises:
         RunError: if the run is unfinished or damaged, or has no such split; if its network has no embeddings, or some
-            are not finite; or if the data is not what it was trained with.
+            are not finite; or if its data differs from the training data.
         DataError: if the data must be read and cannot be.
     """
     hashes = read_hashes(run, split)
@@ -105,7 +105,7 @@ def embed_split(
 
 
 def load_embeddings(run: Run, split: str) -> SplitEmbeddings:
-    """Read the embeddings of a split other than test that a run keeps.
+    """Read the embeddings stored in a run, of a split other than test.
 
     Raises:
         RunError: if they are absent or damaged, or belong to other weights or data.
@@ -119,10 +119,10 @@ def load_embeddings(run: Run, split: str) -> SplitEmbeddings:
 
 
 def read_hashes(run: Run, split: str) -> dict[str, Any]:
-    """Read the hashes of a run's weights and of one of its splits, which every saved result is checked against.
+    """Read the hashes of a run's weights and of one of its splits; every saved result is checked against them.
 
     Raises:
-        RunError: if the run is unfinished or damaged, or has no such split.
+        RunError: if the run is unfinished or damaged, or lacks the split.
     """
     splits = read_json(run.config)["dataset"]["splits"]
     if split not in splits:

@@ -15,7 +15,7 @@ _VALUES_AT_ONCE = 2**24
 
 @dataclass(frozen=True, eq=False)
 class SplitStatistics:
-    """The figures of one split.
+    """Statistics of one split.
 
     Attributes:
         n: images.
@@ -40,7 +40,7 @@ class SplitStatistics:
     modes: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, with the mean colour of each class, None for a class without images."""
+        """Return plain values for JSON, with the mean colour of each class; None for a class without images."""
         colours = (self.class_means.mean((2, 3)) / 255).tolist()
         return {
             "n": self.n,
@@ -57,7 +57,7 @@ class SplitStatistics:
 
 
 def measure_split(split: ImageSplit) -> SplitStatistics:
-    """Compute the figures of a split."""
+    """Compute the statistics of a split."""
     counts = torch.bincount(split.labels.cpu(), minlength=len(split.classes))
     return SplitStatistics(
         n=len(split),

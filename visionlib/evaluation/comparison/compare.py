@@ -1,4 +1,4 @@
-"""`compare_runs`: whether runs differ significantly, by their predictions of the same test images."""
+"""`compare_runs`: tests of the difference of runs on the same test images."""
 
 import os
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def compare_runs(
     """Compare runs by their stored predictions of the same test images; neither network nor data is loaded.
 
     Args:
-        runs: two or more, or their folders.
+        runs: two or more runs, or their folders.
         mirror: average the logits with those of the mirror images.
         against_first: test each run against the first only; else every pair.
         resamples: of each bootstrap.
@@ -58,7 +58,7 @@ def compare_runs(
         raise ConfigError("resamples", f"{resamples} is out of range", "it must be at least 1")
     stored = [load_predictions(run) for run in runs]
     for other in stored[1:]:
-        _refuse_unlike(stored[0], other)
+        _check_comparable(stored[0], other)
     labels, classes = stored[0].labels, stored[0].record.classes
     predicted, confidence, true_probability = (
         torch.stack(rows) for rows in zip(*(_predict(entry, is_mirrored=mirror) for entry in stored), strict=True)
@@ -99,7 +99,7 @@ def compare_runs(
     )
 
 
-def _refuse_unlike(first: StoredPredictions, other: StoredPredictions) -> None:
+def _check_comparable(first: StoredPredictions, other: StoredPredictions) -> None:
     remedy = "compare runs on the same data"
     if other.content_hash != first.content_hash:
         problem = (
@@ -110,9 +110,9 @@ def _refuse_unlike(first: StoredPredictions, other: StoredPredictions) -> None:
     if len(other.record.classes) != len(first.record.classes):
         problem = f"has {len(other.record.classes)} classes, and {first.run.path} has {len(first.record.classes)}"
         raise RunError(other.run.path, problem, remedy)
-    for number, (here, there) in enumerate(zip(other.record.classes, first.record.classes, strict=True)):
-        if here != there:
-            problem = f"has other classes than {first.run.path} (class {number} is {here!r}, there {there!r})"
+    for number, (name, expected) in enumerate(zip(other.record.classes, first.record.classes, strict=True)):
+        if name != expected:
+            problem = f"has other classes than {first.run.path} (class {number} is {name!r}, there {expected!r})"
             raise RunError(other.run.path, problem, remedy)
     if not torch.equal(other.labels, first.labels):
         raise RunError(other.run.predictions, "has other labels for the same images", "make it again")
@@ -128,7 +128,7 @@ def _predict(stored: StoredPredictions, *, is_mirrored: bool) -> tuple[Tensor, .
 def _compare_classes(
     is_correct_first: Tensor, is_correct_second: Tensor, labels: Tensor, classes: tuple[str, ...]
 ) -> tuple[ClassDifference, ...]:
-    # The cell of each image, from 0 to 3, counted for all classes at once.
+    # The cell of each image in the 2 x 2 table, from 0 to 3, counted for all classes at once.
     cells = 2 * is_correct_first.long() + is_correct_second.long()
     table = torch.bincount(4 * labels + cells, minlength=4 * len(classes)).view(-1, 4).tolist()
     return tuple(

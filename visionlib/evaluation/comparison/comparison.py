@@ -34,7 +34,7 @@ class ClassDifference:
         return score_interval(self.counts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every number as plain values for JSON."""
+        """Return all values as plain types for JSON."""
         return {
             "class": self.name,
             "n": self.counts.n,
@@ -50,8 +50,8 @@ class PairComparison:
     """The difference of two runs on the same images.
 
     Attributes:
-        first: position of the first run among the compared.
-        second: position of the second.
+        first: position of the first run in `Comparison.runs`.
+        second: position of the second run.
         counts: images that both, one or neither classifies correctly.
         interval: 95 % interval of the difference by a paired bootstrap; None for no images.
         p: p-value of McNemar's exact test, two-sided.
@@ -91,8 +91,8 @@ class Comparison:
         content_hash: of the test images.
         logits: `plain`, or `mirror-averaged` with the logits of the mirror images.
         runs: their metrics, in the order given.
-        pairs: that were tested.
-        resamples: of each bootstrap.
+        pairs: the tested pairs.
+        resamples: number of each bootstrap.
         seed: of each bootstrap.
         notes: on the interpretation, a sentence each.
         index: stable image ids.
@@ -143,7 +143,7 @@ class Comparison:
         return f"McNemar's exact p{adjustment} {p_value(pair.adjusted_p)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON; images by their stable ids."""
+        """Return all values as plain types for JSON; images by their stable ids."""
         return {
             "split": "test",
             "content_hash": self.content_hash,

@@ -12,7 +12,7 @@ from visionlib.evaluation.intervals import CONFIDENCE, Interval, normal_quantile
 
 RESAMPLES = 10_000
 _LEAST_VARIANCE = 1e-12
-"""The variance is 0 at differences of -1 and 1, where rounding must not make it negative."""
+"""Lower limit: the variance is 0 at differences of -1 and 1, where rounding could make it negative."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class PairedCounts:
 
 
 def count_pairs(is_correct_first: Bool[Tensor, "n"], is_correct_second: Bool[Tensor, "n"]) -> PairedCounts:
-    """Count the four cells: both correct, only one of them, neither."""
+    """Count the images that both, one or neither of two networks classify correctly."""
     first, second = is_correct_first, is_correct_second
     return PairedCounts(
         both=int((first & second).sum()),
@@ -76,7 +76,7 @@ def bootstrap_interval(
     cells' fractions, so no image is needed.
 
     Args:
-        counts: of the four cells.
+        counts: the 2 x 2 table.
         resamples: number of draws.
         seed: of the draws.
         confidence: nominal coverage of the interval.
@@ -87,7 +87,7 @@ def bootstrap_interval(
     if not counts.n:
         return None
     if counts.only_first > counts.only_second:
-        # The same draws for either order, so that swapping the networks exactly negates the interval.
+        # Both orders use the same draws, so that swapping the networks exactly negates the interval.
         swapped = PairedCounts(counts.both, counts.only_second, counts.only_first, counts.neither)
         low, high = bootstrap_interval(swapped, resamples=resamples, seed=seed, confidence=confidence) or (0.0, 0.0)
         return -high, -low
@@ -101,8 +101,8 @@ def bootstrap_interval(
 def score_interval(counts: PairedCounts, confidence: float = CONFIDENCE) -> Interval | None:
     """Tango's score interval of the difference: the differences that a score test does not reject.
 
-    It is sensible for few images, and for networks that differ on none: then it is as wide as Wilson's interval of 0 in
-    n, where a bootstrap gives (0, 0).
+    It is valid for few images, and for networks that differ on none: then it is as wide as Wilson's interval of 0 in n,
+    where a bootstrap gives (0, 0).
 
     Returns:
         Lower and upper bound; None for no images.

@@ -16,7 +16,7 @@ class RunMetrics:
     """The metrics of one run.
 
     Attributes:
-        name: of its folder, or its path where names are alike.
+        name: of its folder; its path where another run's folder has the same name.
         path: of its folder.
         model: name of the network.
         n: number of test images.
@@ -26,7 +26,7 @@ class RunMetrics:
         loss_interval: 95 % interval of that mean, by its standard error; None for fewer than two images.
         parameters: trainable parameters by the run's `summary.json`; None where the run has none.
         training_seconds: of training; None where the run does not record it.
-        epochs: number trained; None where the run does not record it.
+        epochs: of the training; None where the run does not record it.
         seed: of the training; None where the run does not record it.
     """
 
@@ -54,7 +54,7 @@ class RunMetrics:
         return self.mirror_correct / self.n if self.n else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every number as plain values for JSON."""
+        """Return all values as plain types for JSON."""
         return {
             "name": self.name,
             "run": self.path,
@@ -75,11 +75,8 @@ class RunMetrics:
 
 
 def measure_run(stored: StoredPredictions, name: str) -> RunMetrics:
-    """Read and compute a run's metrics from its records; the network is not built, so that no user code is imported.
+    """Compute a run's metrics from its records; the network is not built, so that no user code is imported.
 
-    Args:
-        stored: its predictions.
-        name: of the run.
     Raises:
         RunError: if its records are damaged.
     """

@@ -13,6 +13,8 @@ from visionlib.evaluation.evaluation import Evaluation
 from visionlib.evaluation.intervals import Interval
 
 _MOST = 100
+_RECALL = ("recall: fraction of the class that is predicted right", MAIN, "o")
+_PRECISION = ("precision: fraction of the predictions of the class that are right", CONTRAST, "D")
 
 
 def draw_class_scores(evaluation: Evaluation) -> Figure:
@@ -60,10 +62,6 @@ def describe_class_scores(evaluation: Evaluation) -> str:
     return f"{title} The lowest recall has {lowest}, the highest {highest}."
 
 
-_RECALL = ("recall: fraction of the class that is predicted right", MAIN, "o")
-_PRECISION = ("precision: fraction of the predictions of the class that are right", CONTRAST, "D")
-
-
 def _title(evaluation: Evaluation, shown: int) -> str:
     k = len(evaluation.per_class)
     which = f"the {shown} of {k:,} classes with the lowest recall" if shown < k else f"{k} classes, lowest recall first"
@@ -86,10 +84,8 @@ def _draw_series(
         for row, (fraction, interval) in zip(rows, fractions, strict=True)
         if fraction is not None and interval is not None
     ]
-    if not known:
-        return
-    heights, values, below, above = (np.array(column) for column in zip(*known, strict=True))
-    bars = np.stack([below, above])
-    axes.errorbar(
-        values, heights, xerr=bars, color=colour, marker=marker, ms=4, lw=1.2, capsize=2, ls="none", label=label
-    )
+    if known:
+        heights, values, *bars = np.array(known).T
+        axes.errorbar(
+            values, heights, xerr=bars, color=colour, marker=marker, ms=4, lw=1.2, capsize=2, ls="none", label=label
+        )

@@ -1,4 +1,4 @@
-"""Comparison of runs: differences by class, and the images that one run gets right and another wrong."""
+"""Pictures of a comparison of runs: differences by class, and the images that one run alone gets right."""
 
 import math
 
@@ -13,7 +13,8 @@ from visionlib.drawing.image_grid import draw_images
 from visionlib.drawing.lettering import fit_text, format_probability, measure_text, set_plain, write_title
 from visionlib.drawing.palette import CONTRAST, MAIN, NEUTRAL, RIGHT_SIGN, WRONG_SIGN
 from visionlib.errors import ConfigError, RunError
-from visionlib.evaluation.comparison.comparison import ClassDifference, Comparison, PairComparison
+from visionlib.evaluation.comparison.comparison import Comparison, PairComparison
+from visionlib.evaluation.intervals import Interval
 
 _MOST_CLASSES = 100
 _MOST_PAIRS = 12
@@ -59,7 +60,7 @@ def draw_differing(
 
     Args:
         comparison: of runs on these images.
-        images: the whole predicted split, stored pixels.
+        images: all images of the predicted split, stored pixels.
         count: most images for each direction of a pair.
         columns: images in a row.
     Raises:
@@ -116,9 +117,8 @@ def _draw_pair(axes: Axes, comparison: Comparison, pair: PairComparison, shown: 
     for row, label in enumerate(shown, 1):
         entry = pair.per_class[label]
         labels.append(fit_text(embed_name(entry.name), _LABEL_WIDTH_PT, _LABEL_PT))
-        _draw_difference(axes, row, entry)
-    if pair.difference is not None and pair.interval is not None:
-        _draw_bar(axes, 0, pair.difference, pair.interval, is_bold=True)
+        _draw_bar(axes, row, entry.counts.difference, entry.interval, is_bold=False)
+    _draw_bar(axes, 0, pair.difference, pair.interval, is_bold=True)
     axes.axhline(0.5, color="0.8", lw=0.8)
     axes.set_yticks(range(len(shown) + 1), ["all images", *labels], fontsize=_LABEL_PT)
     axes.set_ylim(-0.7, len(shown) + 0.7)
@@ -136,13 +136,9 @@ def _draw_pair(axes: Axes, comparison: Comparison, pair: PairComparison, shown: 
     axes.tick_params(axis="x", labelsize=_LABEL_PT, labelbottom=True)
 
 
-def _draw_difference(axes: Axes, row: int, entry: ClassDifference) -> None:
-    difference, interval = entry.counts.difference, entry.interval
-    if difference is not None and interval is not None:
-        _draw_bar(axes, row, difference, interval, is_bold=False)
-
-
-def _draw_bar(axes: Axes, row: int, difference: float, interval: tuple[float, float], *, is_bold: bool) -> None:
+def _draw_bar(axes: Axes, row: int, difference: float | None, interval: Interval | None, *, is_bold: bool) -> None:
+    if difference is None or interval is None:
+        return
     low, high = interval
     # Marker and colour both give the direction, if the interval excludes 0.
     marker, colour = (">", MAIN) if low > 0 else ("<", CONTRAST) if high < 0 else ("o", NEUTRAL)
@@ -155,9 +151,7 @@ def _caption(comparison: Comparison, right: int, wrong: int, position: int) -> s
     predicted, label = (
         embed_name(comparison.classes[int(part[position])]) for part in (comparison.predicted[wrong], comparison.labels)
     )
-    return "\n".join(
-        [
-            f"{RIGHT_SIGN} {label} {format_probability(float(comparison.confidence[right, position]))}",
-            f"{WRONG_SIGN} {predicted} {format_probability(float(comparison.confidence[wrong, position]))}",
-        ]
+    return (
+        f"{RIGHT_SIGN} {label} {format_probability(float(comparison.confidence[right, position]))}\n"
+        f"{WRONG_SIGN} {predicted} {format_probability(float(comparison.confidence[wrong, position]))}"
     )

@@ -1,4 +1,4 @@
-"""The confusion matrix, coloured by mistakes alone: the many right predictions do not hide the few wrong ones."""
+"""The confusion matrix, coloured by mistakes alone, so that the many right predictions do not hide them."""
 
 import matplotlib as mpl
 import numpy as np
@@ -16,11 +16,10 @@ from visionlib.drawing.palette import SEQUENTIAL_COLORMAP
 from visionlib.evaluation.evaluation import Evaluation
 
 _COUNTED = 20
-"""Most classes with every count written out."""
+"""Largest number of classes with every count written out."""
 _MOST = 100
-"""Classes that are legible in one picture."""
-_RIGHT = "#e3e3e3"
-_NO_IMAGES = "#f7f7f7"
+"""Largest number of classes in a picture."""
+_RIGHT, _NO_IMAGES = "#e3e3e3", "#f7f7f7"
 _FADED = 0.3
 """Fraction of the colour scale that fades to white, so that one mistake does not look like a hundred."""
 
@@ -39,7 +38,8 @@ def draw_confusion(evaluation: Evaluation) -> Figure:
     letters = 8.0 if k <= _COUNTED else max(5.0, min(8.0, 560 / k))
     figure = Figure(figsize=(side + 1.7, side + (1.2 if k <= _COUNTED else 0.8)), layout="constrained")
     axes = figure.subplots()
-    fractions = _mistake_fractions(counts, totals)
+    fractions = counts / np.maximum(totals, 1)[:, None]
+    np.fill_diagonal(fractions, 0)
     highest = float(np.nanmax(fractions, initial=0.0)) or 1.0
     axes.set_facecolor("white")
     axes.imshow(_paint_frame(totals), interpolation="nearest")
@@ -80,12 +80,6 @@ def _choose_classes(counts: Int64[Tensor, "k k"]) -> Int64[Tensor, "s"]:
     mistakes = counts - torch.diag(counts.diagonal())
     order = (mistakes.sum(0) + mistakes.sum(1)).argsort(descending=True, stable=True)
     return order[:_MOST].sort().values
-
-
-def _mistake_fractions(counts: Int64[np.ndarray, "s s"], totals: Int64[np.ndarray, "s"]) -> Float64[np.ndarray, "s s"]:
-    fractions: Float64[np.ndarray, "s s"] = counts / np.maximum(totals, 1)[:, None]
-    np.fill_diagonal(fractions, 0)
-    return fractions
 
 
 def _mix_colours() -> ListedColormap:

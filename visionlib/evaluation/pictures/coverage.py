@@ -1,4 +1,4 @@
-"""The risk-coverage curve: the error over the fraction of images answered, the most confident first."""
+"""The risk-coverage curve: the error rate over the fraction of images answered, the most confident first."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,7 +10,7 @@ from visionlib.drawing.palette import MAIN, NEUTRAL, REFERENCE
 from visionlib.evaluation.evaluation import Evaluation
 
 _MARKED = (0.5, 0.8, 1.0)
-"""Far enough apart that the labels do not overlap."""
+"""Coverages with labels, which are far enough apart not to overlap."""
 
 
 def draw_risk_coverage(evaluation: Evaluation) -> Figure:
@@ -37,9 +37,9 @@ def draw_risk_coverage(evaluation: Evaluation) -> Figure:
         axes.plot(best, np.maximum(best - evaluation.accuracy, 0) / best, color=REFERENCE, lw=1.2, ls="--", label=label)
         risk = 1 - evaluation.accuracy
         axes.axhline(risk, color=NEUTRAL, lw=1, ls=":", label=f"random order: {risk:.1%} at any coverage")
-        for wanted in _MARKED:
-            point = coverage.at(wanted)
-            if point is not None and point.coverage < wanted + 0.05:
+        for marked in _MARKED:
+            point = coverage.at(marked)
+            if point is not None and point.coverage < marked + 0.05:
                 axes.plot([point.coverage], [point.risk], color=MAIN, marker="o", ms=5)
                 label_text = axes.annotate(
                     f"{point.risk:.1%} at {point.coverage:.0%}",

@@ -1,4 +1,4 @@
-"""Mistakes: the stored images, with true and predicted class and probability."""
+"""Mistakes as stored images, each with its true and predicted class and their probabilities."""
 
 import torch
 from jaxtyping import UInt8
@@ -31,7 +31,7 @@ def draw_mistakes(
 
     Args:
         mistakes: ranked.
-        images: the whole predicted split, stored pixels.
+        images: all images of the predicted split, stored pixels.
         count: most images of either kind.
         opinions: human votes on these mistakes, as a third line under each image.
         columns: images in a row.
@@ -44,7 +44,7 @@ def draw_mistakes(
         raise RunError("images", problem, "give the split that was predicted")
     ranks = [part.nonzero().flatten()[:count] for part in (mistakes.is_confident, ~mistakes.is_confident)]
     shown = mistakes.take(torch.cat(ranks))
-    people = None if opinions is None else opinions.take(torch.cat(ranks))
+    votes = None if opinions is None else opinions.take(torch.cat(ranks))
     confident = int(mistakes.is_confident.sum())
     descriptions = (
         f"confident and wrong: {confident:,} with a probability of at least {mistakes.confident_from:g}",
@@ -53,7 +53,7 @@ def draw_mistakes(
     starts = (0, len(ranks[0]))
     headings = {start: line for start, line, part in zip(starts, descriptions, ranks, strict=True) if len(part)}
     order = f" Largest {_RANKED_BY[mistakes.ranked_by]} first." if len(mistakes) else ""
-    captions = [_caption(shown, people, rank) for rank in range(len(shown))]
+    captions = [_caption(shown, votes, rank) for rank in range(len(shown))]
     return draw_images(
         images[shown.positions.to(images.device)],
         captions,
@@ -74,12 +74,12 @@ def describe_mistakes(mistakes: Mistakes) -> str:
     )
 
 
-def _caption(shown: Mistakes, people: Opinions | None, rank: int) -> str:
+def _caption(shown: Mistakes, votes: Opinions | None, rank: int) -> str:
     predicted, label = (embed_name(shown.classes[int(part[rank])]) for part in (shown.predicted, shown.labels))
     lines = [
         f"said {predicted} {format_probability(float(shown.confidence[rank]))}",
         f"is {label} {format_probability(float(shown.true_probability[rank]))}",
     ]
-    if people is not None:
-        lines.append(people.describe(rank))
+    if votes is not None:
+        lines.append(votes.describe(rank))
     return "\n".join(lines)

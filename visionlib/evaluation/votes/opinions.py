@@ -1,4 +1,4 @@
-"""Whether the network or the label is wrong, by the votes of annotators."""
+"""Attribution of each mistake to the network or to the label, by the votes of annotators."""
 
 import math
 from collections import Counter
@@ -24,7 +24,7 @@ class Opinions:
     """The votes on mistakes, one entry for each in their order.
 
     Attributes:
-        mistakes: that the votes are on.
+        mistakes: the mistakes.
         source: file of the votes.
         agreement: fraction of the votes for one class from which annotators agree.
         kinds: `model`, annotators agree on the label; `label`, on another class; `ambiguous`, they do not agree;
@@ -57,19 +57,15 @@ class Opinions:
         return sum(kind == "label" and agrees for kind, agrees in zip(self.kinds, is_predicted, strict=True))
 
     def take(self, ranks: Int64[Tensor, "k"]) -> "Opinions":
-        """Select those of some mistakes, by their positions in the ranking."""
-        return replace(
-            self,
-            mistakes=self.mistakes.take(ranks),
-            kinds=tuple(self.kinds[rank] for rank in ranks.tolist()),
-            top_class=self.top_class[ranks],
-            top_fraction=self.top_fraction[ranks],
-            label_fraction=self.label_fraction[ranks],
-            entropy_bits=self.entropy_bits[ranks],
-        )
+        """Select the votes on some mistakes, by their positions in the ranking."""
+        tensors: dict[str, Any] = {
+            name: value[ranks] for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        kinds = tuple(self.kinds[rank] for rank in ranks.tolist())
+        return replace(self, mistakes=self.mistakes.take(ranks), kinds=kinds, **tensors)
 
     def describe(self, rank: int) -> str:
-        """Describe the votes on one mistake, on a line."""
+        """Describe the votes on one mistake in one line."""
         if self.kinds[rank] == "no votes":
             return "no votes"
         name = embed_name(self.mistakes.classes[int(self.top_class[rank])])
@@ -90,7 +86,7 @@ class Opinions:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON: the mistakes, each with its votes."""
+        """Return all values as plain types for JSON: the mistakes, each with its votes."""
         record = self.mistakes.to_dict()
         return {
             **record,

@@ -26,7 +26,7 @@ def read_vote_table(
     Returns:
         Raw votes, a row for each line, and the column `index`, None where there is none.
     Raises:
-        DataError: if it is not such a table; the message names the line.
+        DataError: if it is no table of votes; the message names the line.
         OSError: if it cannot be read.
     """
     try:
@@ -39,8 +39,9 @@ def read_vote_table(
     if not lines:
         raise DataError(path, "is empty", "name a file of votes")
     header = [cell.strip() for cell in lines[0][1]]
-    # Class names may be numbers, like votes: then the number of rows decides.
-    is_named = _can_be_header(header, classes) and (not _are_numbers(header) or len(lines) != n)
+    # Class names may be numbers, like votes. Then the number of rows decides.
+    can_be_names = sorted(header) == sorted(name.strip() for name in classes)
+    is_named = can_be_names and (not _are_numbers(header) or len(lines) != n)
     if not is_named and _are_numbers(header):
         columns, index_column, rows = list(range(len(classes))), None, lines
     else:
@@ -54,10 +55,6 @@ def read_vote_table(
     if not (np.isfinite(named) & (named == np.floor(named)) & (np.abs(named) < 2**53)).all():
         raise DataError(path, "its column `index` holds what is no whole number", "give the positions in the source")
     return table[:, columns], named.astype(np.int64)
-
-
-def _can_be_header(header: Sequence[str], classes: tuple[str, ...]) -> bool:
-    return sorted(header) == sorted(name.strip() for name in classes)
 
 
 def _are_numbers(cells: Sequence[str]) -> bool:

@@ -14,7 +14,7 @@ from visionlib.errors import DataError
 from visionlib.evaluation.votes.arrays import read_vote_arrays
 from visionlib.evaluation.votes.table import read_vote_table
 
-_KINDS = (".csv", ".npz", ".npy")
+_SUFFIXES = (".csv", ".npz", ".npy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Votes:
     """Votes of annotators on the images of a split.
 
     Attributes:
-        source: of the file.
+        source: path of the file.
         fractions: of the votes for each class, rows that sum to 1; zeros for images without votes.
         has_votes: whether an image has votes.
     """
@@ -33,7 +33,7 @@ class Votes:
 
 
 def load_votes(path: str | os.PathLike[str], classes: tuple[str, ...], index: Int64[Tensor, "n"]) -> Votes:
-    """Read votes: counts or fractions, a row for each image and a column for each class. Nothing is unpickled.
+    """Read counts or fractions of votes, a row for each image and a column for each class. Nothing is unpickled.
 
     - CSV: a header of class names in any order, or no header and the columns in the order of `classes`. A column
       `index` gives the image of each row; without it there is a row for each image, in the order of the split.
@@ -49,8 +49,8 @@ def load_votes(path: str | os.PathLike[str], classes: tuple[str, ...], index: In
             not a number or below 0, or a row has no vote.
     """
     path = Path(path)
-    if path.suffix.lower() not in _KINDS:
-        raise DataError(path, "is no file of votes by its name", f"name one that ends in {', '.join(_KINDS)}")
+    if path.suffix.lower() not in _SUFFIXES:
+        raise DataError(path, "is no file of votes by its name", f"name one that ends in {', '.join(_SUFFIXES)}")
     if not path.is_file():
         raise DataError(path, "there is no such file", "name a file of votes")
     try:
@@ -88,8 +88,8 @@ def _find_positions(
     """Return the position in the split of each row's image."""
     if named is None:
         if rows != len(index):
-            many = f"more than {len(index):,}" if rows > len(index) else f"{rows:,}"
-            problem = f"has {many} rows for {len(index):,} images"
+            count = f"more than {len(index):,}" if rows > len(index) else f"{rows:,}"
+            problem = f"has {count} rows for {len(index):,} images"
             raise DataError(path, problem, "give a row for each, or a column `index` that says which they are of")
         return torch.arange(rows)
     position_of = {image: position for position, image in enumerate(index.tolist())}

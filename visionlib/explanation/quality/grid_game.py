@@ -1,4 +1,4 @@
-"""The grid: localization of the right one of four images, which needs no masks."""
+"""The grid pointing game: localization of one of four images, which needs no masks."""
 
 import torch
 from jaxtyping import Float32, Int64
@@ -28,7 +28,7 @@ def choose_grids(
         queues.setdefault(int(labels[position]), []).append(position)
     grids: list[list[int]] = []
     while len(grids) < count:
-        # The four classes with most images left: this gives the largest number of grids.
+        # Taking the four classes with most images left gives the largest number of grids.
         fullest = sorted(queues, key=lambda label: (-len(queues[label]), label))[:4]
         if len(fullest) < 4 or not queues[fullest[-1]]:
             break
@@ -70,7 +70,7 @@ def play_grids(
         height, width = maps.shape[1] // 2, maps.shape[2] // 2
         if 2 * height != maps.shape[1] or 2 * width != maps.shape[2]:
             return None
-        own = maps[:, row * height :, column * width :][:, :height, :width].sum((1, 2))
+        inside = maps[:, row * height :, column * width :][:, :height, :width].sum((1, 2))
         total = maps.sum((1, 2))
-        fractions.append(torch.where(total > 0, own / total.clamp(min=1e-30), 0.0))
+        fractions.append(torch.where(total > 0, inside / total.clamp(min=1e-30), 0.0))
     return torch.stack(fractions, 1).flatten()

@@ -40,5 +40,5 @@ def fraction_on_objects(maps: Float32[Tensor, "n mh mw"], masks: Bool[Tensor, "n
 
 
 def mask_fractions(masks: Bool[Tensor, "n h w"]) -> Float32[Tensor, "n"]:
-    """Return the fraction of each image that its object covers: the expectation of an uninformative map."""
+    """Return the fraction of each image that its object covers: the expected value for an uninformative map."""
     return masks.float().mean((1, 2))

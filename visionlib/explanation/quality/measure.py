@@ -1,4 +1,4 @@
-"""`measure_quality`: the reliability measures of several methods, for one network and a sample of images."""
+"""`measure_quality`: measures of the reliability of several methods for one network and a sample of images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,16 +29,16 @@ from visionlib.runs import Run
 
 _BATCH_SIZE = 100
 _MOST_RANDOMIZED = 64
-"""Largest number of images of the sanity check, which makes maps once for each part of the network."""
+"""Largest number of images in the sanity check, which makes maps for each part of the network."""
 _IMAGES_PER_GRID = 10
 
 SLOW_METHODS = ("score-cam",)
-"""Left out unless they are named: they need a forward pass for every channel of every image."""
+"""Not measured by default: they need a forward pass for every channel of every image."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """The images that all methods are measured on, as inputs of the network.
+    """The images that all methods are measured on.
 
     Attributes:
         inputs: normalized images.
@@ -46,7 +46,7 @@ class _Sample:
         masks: of the objects, at the size of the inputs; None where they are not known.
         grid_inputs: normalized images of the grids.
         grid_labels: their classes.
-        grids: positions of the four images of each grid.
+        grids: positions in `grid_inputs` of the four images of each grid.
     """
 
     inputs: Float32[Tensor, "n c h w"]
@@ -62,7 +62,7 @@ def measure_quality(
 ) -> MapQuality:
     """Measure the reliability of the maps of several methods.
 
-    The images are chosen by seed, and the maps explain the predicted class. The network is left as it was.
+    The images are chosen by seed, and the maps explain the predicted class. The network is not changed.
 
     Args:
         model: the network and its preprocessing.
@@ -98,18 +98,18 @@ def measure_run_quality(
     dataset: str | Path | Dataset | None = None,
     device: str = "auto",
 ) -> MapQuality:
-    """Measure the maps of a run's network on its test images, and keep the result in the run.
+    """Measure the maps of a run's network on its test images, and store the result in the run.
 
     Args:
         run: finished.
         methods: names; by default all but the slow ones.
         n: number of images.
         seed: of the images and of the randomized weights.
-        dataset: where the run's data lies now, if it has moved.
+        dataset: new location of the run's data, if it has moved.
         device: as in `TrainConfig.device`.
     Raises:
-        ConfigError: if there is no such method.
-        RunError: if the run is unfinished, or its data is not what it was trained with.
+        ConfigError: if the method is unknown.
+        RunError: if the run is unfinished, or its data differs from the training data.
     """
     model = TrainedModel.from_run(run, device=device)
     split = load_run_data(run, dataset).test
@@ -176,7 +176,7 @@ def _measure_method(
 
 
 def _make_maps(maker: MapMaker, network: nn.Module, inputs: Tensor, classes: Tensor) -> Tensor:
-    """Make maps in batches; they lie on the CPU."""
+    """Make maps in batches, and move them to the CPU."""
     chunks = zip(torch.split(inputs, _BATCH_SIZE), torch.split(classes, _BATCH_SIZE), strict=True)
     return torch.cat([maker(network, *chunk).cpu() for chunk in chunks])
 
@@ -189,8 +189,8 @@ def _shrink_masks(masks: Bool[Tensor, "n h w"], size: tuple[int, int]) -> Bool[T
 
 
 def _mean(values: Float32[Tensor, "n"]) -> float | None:
-    figure = average(values)
-    return None if figure is None else figure.value
+    estimate = average(values)
+    return None if estimate is None else estimate.value
 
 
 def _correlate_methods(method: str, maps: Mapping[str, Tensor]) -> dict[str, float | None]:

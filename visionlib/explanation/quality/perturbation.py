@@ -1,4 +1,4 @@
-"""Deletion and insertion: the probability of the class as pixels are deleted or inserted in order of evidence."""
+"""Deletion and insertion: the probability of a class as pixels are deleted or inserted in order of evidence."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -26,14 +26,14 @@ def measure_curves(
     seed: int = 0,
     steps: int = STEPS,
 ) -> Float32[Tensor, "n s"]:
-    """Return the probability of each image's class as a growing number of pixels is deleted or inserted.
+    """Return the probability of each image's class as more and more pixels are deleted or inserted.
 
     Pixels are ordered by the evidence of their cell, in descending order; ties are ordered by seed.
 
     Args:
         predict: returns probabilities for inputs.
         inputs: normalized images.
-        classes: whose probability is measured.
+        classes: to measure the probability of.
         maps: of the evidence.
         kind: `deletion` starts from the image, `insertion` from the baseline.
         seed: of the order of ties.

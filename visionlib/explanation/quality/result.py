@@ -15,7 +15,7 @@ from visionlib.inference.trained_model import load_record
 from visionlib.runs import Run
 from visionlib.runs.results import load_result, save_result
 
-_FIGURES = ("pointing_game", "energy_in_mask", "grid_pointing", "deletion", "insertion")
+_ESTIMATES = ("pointing_game", "energy_in_mask", "grid_pointing", "deletion", "insertion")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Estimate:
         return cls(float(record["value"]), None if interval is None else (interval[0], interval[1]), int(record["n"]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return all values as plain types for JSON."""
         return {"value": self.value, "interval": None if self.interval is None else list(self.interval), "n": self.n}
 
 
@@ -76,13 +76,13 @@ class MethodQuality:
         layers: names of its layers.
         resolution: height and width of its maps, in cells.
         sanity: Spearman's correlation with the maps of the network with all weights randomized.
-        sanity_by_part: mean of the same correlation, by the part that was randomized last.
+        sanity_by_part: mean of that correlation, by the part that was randomized last.
         pointing_game: fraction of maps whose maximum lies on the object.
         energy_in_mask: fraction of the evidence on the object.
         grid_pointing: fraction of the evidence on the right one of four images; chance is a quarter.
-        deletion: area under the probability of the class as the pixels with most evidence are deleted first; low is
+        deletion: area under the probability of the class as pixels are deleted, those with most evidence first; low is
             good.
-        insertion: the same as they are inserted first; high is good.
+        insertion: likewise as they are inserted; high is good.
         agreement: mean correlation with the maps of each other method.
         constant_fraction: fraction of maps that are constant.
     """
@@ -148,11 +148,11 @@ class MethodQuality:
             sanity_by_part=dict(sanity["by_part"]),
             agreement=dict(record["agreement"]),
             constant_fraction=float(record["constant_fraction"]),
-            **{name: Estimate.from_dict(record[name]) for name in _FIGURES},
+            **{name: Estimate.from_dict(record[name]) for name in _ESTIMATES},
         )
 
     def to_dict(self, rank: int, mask_fraction: Estimate | None) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return all values as plain types for JSON."""
         sanity = self.sanity
         return {
             "method": self.method,
@@ -238,7 +238,7 @@ class MapQuality:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return all values as plain types for JSON."""
         return {
             "n": self.n,
             "seed": self.seed,

@@ -1,4 +1,4 @@
-"""The sanity check: comparison of maps with those of the same network with randomized weights."""
+"""The sanity check: comparison of a network's maps with those after randomization of its weights."""
 
 import copy
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from visionlib.explanation.methods import MapFunction
 from visionlib.explanation.quality.correlation import correlate_ranks
 
 LARGEST_CORRELATION = 0.5
-"""A method fails from here on: a quarter of the variance of the ranks then comes from the image, not the weights."""
+"""Methods fail from this correlation on: a quarter of the ranks' variance then comes from the image alone."""
 
 
 def randomize_parts(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
@@ -45,14 +45,14 @@ def compare_with_randomized(
     *,
     seed: int = 0,
 ) -> dict[str, Float32[Tensor, "n"]]:
-    """Correlate each image's map with that of the network, randomized part by part.
+    """Correlate each image's map with its maps by the network as it is randomized part by part.
 
     Args:
         make_maps: the method.
-        model: the network; it is left as it was.
+        model: the network; it is not changed.
         inputs: normalized images.
         classes: to explain, before and after.
-        before: the maps of the network as it is.
+        before: the maps of the original network.
         seed: of the shuffling.
     Returns:
         Spearman's correlation, by the part that was randomized last: 0 where the map has become constant, NaN where it
