@@ -14,7 +14,7 @@ their values.
 
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from visionlib.errors import ModelError
-from visionlib.summary.macs import count_macs
+from visionlib.summary.macs import count_macs, has_macs
 from visionlib.summary.meta_shapes import infer_outputs
 from visionlib.summary.operation import Operation, RuleResult
 from visionlib.summary.receptive_fields import ReceptiveFields
@@ -118,14 +118,36 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         is_plain_view = _is_view(func) and not isinstance(next(iter(tensors), None), TracedTensor)
         if is_plain_view or not any(map(self._is_traced, tensors)):
             self._back_up(func, args, kwargs)
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+            # Learned queries, position networks and hypernetworks multiply as well, without the image.
+            if has_macs(name := _plain_name(func)):
+                output = result if isinstance(result, Tensor) else result[0]
+                self._count(count_macs(name, _bind(func, args, kwargs), output))
+            return result
+        if torch.Tag.inplace_view in func.tags:
+            return self._view_in_place(func, args, kwargs)
         return self._trace(func, args, kwargs, tensors)
+
+    def _view_in_place(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        """Give a tensor another shape, as `transpose_` does: nothing is written, but its own sizes change."""
+        target: Tensor = args[0]
+        if not isinstance(target, TracedTensor):
+            changed: Tensor = func(*args, **kwargs)
+            return changed
+        name = _plain_name(func)
+        if not hasattr(torch.ops.aten, name) or name in {"resize", "set"}:
+            raise self._no_rule(func, target.shape, "memory of another size")
+        view = getattr(torch.ops.aten, name)(*args, **kwargs)
+        with torch._C._DisableTorchDispatch():
+            func(*args, **kwargs)
+        target.inner_tensor, target.own_fields, target.masked = view.inner_tensor, view.own_fields, view.masked
+        return target
 
     def _is_traced(self, tensor: Tensor) -> bool:
         return isinstance(tensor, TracedTensor) or self._fields.is_written(tensor)
 
     def _trace(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]) -> Any:
-        name = func.overloadpacket.__name__
+        name = _plain_name(func)
         if name == "_fused_sdp_choice":
             return 0  # the unfused attention, whose parts have rules
         if not self._with_values and (name in _NEEDS_VALUES or _indexes_by_mask(name, args)):
@@ -148,7 +170,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return results
         originals = {id(inner[id(tensor)]): tensor for tensor in tensors}
         operation = self._describe(name, values, outputs, originals)
-        self._count(count_macs(operation))
+        self._count(count_macs(operation.name, values, outputs[0]))
         wrapped = self._wrap_outputs(func, operation, originals)
         return type(results)(wrapped) if isinstance(results, list | tuple) else wrapped[0]
 
@@ -158,7 +180,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Describe an operation for the rules; `originals` maps ids of inner tensors to the tensor arguments."""
         fields = {key: self.fields_of(tensor) for key, tensor in originals.items()}
         return Operation(
-            name=name.rstrip("_") if not name.startswith("__") else name,
+            name=name,
             values=values,
             fields_by_id={key: known for key, known in fields.items() if known is not None},
             constants={
@@ -197,10 +219,12 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if all(output.shape == shape for output in operation.outputs):
             self._note("assumed", f"{func.name()} was assumed to be elementwise")
             return pointwise
-        shapes = " and ".join(str(tuple(output.shape)) for output in operation.outputs)
-        raise ModelError(
+        raise self._no_rule(func, shape, " and ".join(str(tuple(output.shape)) for output in operation.outputs))
+
+    def _no_rule(self, func: Any, shape: Sequence[int], result: str) -> ModelError:
+        return ModelError(
             self._where(),
-            f"{func.name()} ({_user_line()}) maps {tuple(shape)} to {shapes} and has no receptive-field rule",
+            f"{func.name()} ({_user_line()}) maps {tuple(shape)} to {result} and has no receptive-field rule",
             "request a rule for it, or use known operations instead",
         )
 
@@ -254,6 +278,12 @@ class CircularPadding(TorchFunctionMode):
             windows = padded(inputs.shape[dim], before, after, "circular")
             fields = None if fields is None else fields.apply_windows(dim, windows)
         return self._interpreter.wrap(output, fields)
+
+
+def _plain_name(func: Any) -> str:
+    """Name of an operation without its overload; an in-place form has the name of the other."""
+    name: str = func.overloadpacket.__name__
+    return name if name.startswith("__") else name.rstrip("_")
 
 
 def _is_view(func: Any) -> bool:

@@ -33,13 +33,20 @@ From `LINES` on, if lines are traced, one row per pixel of the axis: 0 if it is 
 class Dimension:
     """How the receptive fields change along one dimension of a tensor.
 
+    Whether a dimension holds positions or channels cannot be read from the bounds: the channels of a concatenation differ
+    as well. So every rule says from which input dimensions its output dimensions come.
+
     Attributes:
         axes: image axes along which the fields move with the index; empty for batch and channels.
         periodicity: how the bounds repeat; None if unknown, or without axes.
+        parts: size and axes of every dimension that was merged into this one, outermost first; empty if not merged.
+        dropped: axes of dimensions of size 1 that were dropped beside this one.
     """
 
     axes: frozenset[int] = frozenset()
     periodicity: Periodicity | None = None
+    parts: tuple[tuple[int, frozenset[int]], ...] = ()
+    dropped: frozenset[int] = frozenset()
 
 
 INVARIANT = Dimension()
@@ -102,7 +109,7 @@ class ReceptiveFields:
         if not dims:
             return self
         bounds = tuple(bound.amax([dim + 1 for dim in dims], keepdim=True) for bound in self.bounds)
-        moving_axes = frozenset[int]().union(*(self.dims[dim].axes for dim in dims))
+        moving_axes = frozenset[int]().union(*(self.dims[dim].axes | self.dims[dim].dropped for dim in dims))
         is_global = {axis for axis in moving_axes if _covers(bounds[axis], self.image[axis])}
         remaining = tuple(INVARIANT if dim in dims else dimension for dim, dimension in enumerate(self.dims))
         return replace(self, bounds=bounds, dims=remaining, global_axes=self.global_axes | is_global)
@@ -114,7 +121,8 @@ class ReceptiveFields:
             return self
         is_clipped = self.is_clipped
         if dimension.periodicity is not None and windows.n < dimension.periodicity.period:
-            dimension = Dimension(dimension.axes)  # fewer elements than one period: the rest of it is unknown
+            # Fewer elements than one period: the rest of it is unknown.
+            dimension = replace(dimension, periodicity=None)
         if dimension.axes and dimension.periodicity is None and windows.crosses_border:
             is_clipped = True
         bounds = tuple(
@@ -122,7 +130,7 @@ class ReceptiveFields:
         )
         periodicity = None if dimension.periodicity is None else dimension.periodicity.after(windows)
         applied = replace(self, bounds=bounds, is_clipped=is_clipped)
-        return applied.set_dimension(dim, Dimension(dimension.axes, periodicity))
+        return applied.set_dimension(dim, replace(dimension, periodicity=periodicity, parts=()))
 
     def expand_dim(self, dim: int, size: int) -> "ReceptiveFields":
         """Expand a dimension of size 1 in the bounds to the tensor's own size."""
@@ -132,7 +140,7 @@ class ReceptiveFields:
     def find_periodicities(self, shape: Sequence[int]) -> "ReceptiveFields":
         """Search the bounds for the periodicity of every dimension where it is unknown."""
         dims = tuple(
-            Dimension(dimension.axes, find_periodicity([bound[:SEEN_LOW] for bound in self.bounds], dim + 1))
+            replace(dimension, periodicity=find_periodicity([bound[:SEEN_LOW] for bound in self.bounds], dim + 1))
             if dimension.axes and dimension.periodicity is None and size > 1
             else dimension
             for dim, (dimension, size) in enumerate(zip(self.dims, shape, strict=True))
@@ -196,14 +204,32 @@ def compact(fields: ReceptiveFields) -> ReceptiveFields:
     return replace(fields, bounds=tuple(bounds))
 
 
-def infer_dimensions(fields: ReceptiveFields, shape: Sequence[int]) -> ReceptiveFields:
-    """Find the moving dimensions and their periodicity from bounds alone, for a tensor of this shape."""
+def infer_dimensions(
+    fields: ReceptiveFields, shape: Sequence[int], possible: Sequence[frozenset[int]]
+) -> ReceptiveFields:
+    """Find the axes of every dimension and their periodicity from the bounds.
+
+    Args:
+        fields: their bounds, for a tensor of this shape; the dimensions are ignored.
+        shape: of the tensor.
+        possible: per dimension, the axes along which its fields may move.
+    """
     fields = compact(replace(fields, dims=(INVARIANT,) * len(shape)))
     dims = tuple(
-        Dimension(frozenset(axis for axis, bound in enumerate(fields.bounds) if bound.shape[dim + 1] > 1))
-        for dim in range(len(shape))
+        Dimension(frozenset(axis for axis in axes if fields.bounds[axis].shape[dim + 1] > 1))
+        for dim, axes in enumerate(possible)
     )
     return replace(fields, dims=dims).find_periodicities(shape)
+
+
+def infer_steps(fields: ReceptiveFields, dim: int, shape: Sequence[int]) -> ReceptiveFields:
+    """Let a dimension of tensors that were put side by side hold positions, if none of them has any.
+
+    The steps of a recurrent layer are such tensors. Branches with different fields are not: their own positions move.
+    """
+    carried = frozenset[int]().union(*(dimension.axes for dimension in fields.dims))
+    axes = {axis for axis, bound in enumerate(fields.bounds) if axis not in carried and bound.shape[dim + 1] > 1}
+    return fields.set_dimension(dim, Dimension(frozenset(axes))).find_periodicities(shape) if axes else fields
 
 
 def _join(a: ReceptiveFields, b: ReceptiveFields) -> ReceptiveFields:
@@ -231,7 +257,7 @@ def _resolve_dimensions(joined: ReceptiveFields, a: ReceptiveFields, b: Receptiv
                 for fields in (a, b)
                 if fields.dims[dim] == moving
             )
-            dimension = moving if is_unchanged else Dimension(moving.axes)
+            dimension = moving if is_unchanged else replace(moving, periodicity=None)
         dims.append(dimension)
     return replace(joined, dims=tuple(dims))
 
@@ -242,7 +268,12 @@ def _join_dimensions(a: Dimension, b: Dimension) -> Dimension:
     if INVARIANT in (a, b):
         return b if a == INVARIANT else a
     p, q = a.periodicity, b.periodicity
-    return Dimension(a.axes | b.axes, None if p is None or q is None else p.join(q))
+    return Dimension(
+        a.axes | b.axes,
+        None if p is None or q is None else p.join(q),
+        a.parts if a.parts == b.parts else (),
+        a.dropped | b.dropped,
+    )
 
 
 def _covers(bound: Tensor, size: int) -> bool:

@@ -3,18 +3,23 @@
 Requirements: after a write through a view, every tensor that shares the memory has the new fields; a write into a plain
 tensor, such as `torch.empty`, gives it fields. Most memory is never written to through a view, so that fields belong to
 tensors at first. The first such write copies them into one table for all elements of the storage; from then on tensors
-read their fields from the table by their strides, as they read values from memory.
+read their fields from the table by their strides, as they read values from memory. By their strides they also find which
+of their dimensions hold positions: those that step through the same memory as a dimension of a written tensor.
 """
 
 import weakref
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from visionlib.summary.receptive_fields import NOTHING, ReceptiveFields, infer_dimensions
 from visionlib.summary.traced_tensor import TracedTensor, inner_of
+
+
+_Motion: TypeAlias = tuple[int, int, frozenset[int]]
+"""Stride of a dimension, stride times size, and the axes along which its fields move."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +30,13 @@ class _Storage:
         bounds: per image axis a tensor of shape (rows, elements of the storage).
         tensor: holds the storage, so that its address is not given to another.
         template: for the image size and other properties of the fields.
+        motions: of the dimensions of all tensors that were written into it.
     """
 
     bounds: tuple[Tensor, ...]
     tensor: Tensor
     template: ReceptiveFields
+    motions: set[_Motion]
 
 
 class StorageFields:
@@ -53,7 +60,9 @@ class StorageFields:
             return tensor.own_fields if isinstance(tensor, TracedTensor) else None
         storage, inner = self._written[_key(tensor)], inner_of(tensor)
         bounds = tuple(_view_like(inner, bound).clone() for bound in storage.bounds)
-        return infer_dimensions(replace(storage.template, bounds=bounds), inner.shape)
+        return infer_dimensions(
+            replace(storage.template, bounds=bounds), inner.shape, _possible_axes(inner, storage.motions, len(bounds))
+        )
 
     def write(self, target: Tensor, fields: ReceptiveFields | None) -> None:
         """Give a tensor, and all that share its memory, other fields; None for constants."""
@@ -72,9 +81,12 @@ class StorageFields:
                 return
             self._written[key] = _allocate(inner, template, aliases)
         assert template is not None
-        for bound, source in zip(self._written[key].bounds, template.bounds, strict=True):
+        storage = self._written[key]
+        for bound, source in zip(storage.bounds, template.bounds, strict=True):
             written = torch.full((), NOTHING) if fields is None else source.expand(-1, *inner.shape)
             _view_like(inner, bound).copy_(written)
+        if fields is not None:
+            storage.motions.update(_motions(inner, fields))
 
     def _aliases(self, key: int) -> list[TracedTensor]:
         return [tensor for tensor in self._tensors if _key(tensor) == key]
@@ -84,11 +96,33 @@ def _allocate(inner: Tensor, template: ReceptiveFields, aliases: list[TracedTens
     """Make the table of a storage, filled with the fields that its tensors have so far."""
     elements = inner.untyped_storage().nbytes() // inner.element_size()
     bounds = tuple(torch.full((bound.shape[0], elements), NOTHING) for bound in template.bounds)
+    motions: set[_Motion] = set()
     for alias in aliases:
         if alias.own_fields is not None:
             for bound, source in zip(bounds, alias.own_fields.bounds, strict=True):
                 _view_like(alias.inner_tensor, bound).copy_(source.expand(-1, *alias.inner_tensor.shape))
-    return _Storage(bounds, inner, template)
+            motions.update(_motions(alias.inner_tensor, alias.own_fields))
+    return _Storage(bounds, inner, template, motions)
+
+
+def _motions(tensor: Tensor, fields: ReceptiveFields) -> set[_Motion]:
+    """The motions of all dimensions of a tensor with more than one element; channels have no axes."""
+    sizes = zip(tensor.stride(), tensor.shape, fields.dims, strict=True)
+    return {(stride, stride * size, dimension.axes) for stride, size, dimension in sizes if size > 1}
+
+
+def _possible_axes(tensor: Tensor, motions: set[_Motion], count: int) -> list[frozenset[int]]:
+    """Per dimension, the axes of the motions that step through the same memory.
+
+    Along a dimension that no written tensor had, such as that of the steps of a recurrent layer written one by one, the
+    fields may move along every axis that no motion has.
+    """
+    others = frozenset(range(count)).difference(*(axes for _, _, axes in motions))
+    possible = []
+    for stride, size in zip(tensor.stride(), tensor.shape, strict=True):
+        same = [axes for low, high, axes in motions if max(low, stride) < min(high, stride * size)]
+        possible.append(frozenset[int]().union(*same) if same else others)
+    return possible
 
 
 def _key(tensor: Tensor) -> int:

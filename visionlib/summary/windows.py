@@ -20,6 +20,9 @@ from torch import Tensor
 NO_ELEMENT = -(2**40)
 """Index that reads nothing; it pads windows to the size of the largest."""
 
+_ROUNDING = 1e-9
+"""Largest weight of a resampling in double precision that counts as zero."""
+
 
 @dataclass(frozen=True, eq=False)
 class Windows:
@@ -118,7 +121,7 @@ def resampled(n: int, out: int, ratio: Fraction, compute_weights: Callable[[int,
     seen = _taps(compute_weights(n, out))
     # Without a border, the outer elements read beyond it: resample an input that is larger by whole shifts on both
     # sides, and take the middle.
-    margin = -(-8 // shift)
+    margin = math.ceil((4 * ratio + 4) / shift)  # an antialiased bicubic filter reaches over 2 * ratio elements
     larger = _taps(compute_weights(n + 2 * margin * shift, out + 2 * margin * period))
     field = larger[margin * period : margin * period + out]
     field = torch.where(field == NO_ELEMENT, NO_ELEMENT, field - margin * shift)
@@ -126,7 +129,8 @@ def resampled(n: int, out: int, ratio: Fraction, compute_weights: Callable[[int,
 
 
 def _taps(weights: Tensor) -> Tensor:
-    return _pad_rows([row.nonzero().flatten().tolist() for row in weights])
+    # At the edges of its support a filter is zero, but for rounding.
+    return _pad_rows([row.nonzero().flatten().tolist() for row in weights.abs() > _ROUNDING])
 
 
 def _pad_rows(rows: Sequence[Sequence[int]]) -> Tensor:

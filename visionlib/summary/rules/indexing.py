@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from visionlib.summary.operation import Operation, RuleResult, normalize_dim
-from visionlib.summary.receptive_fields import Dimension, ReceptiveFields, concatenate, join
+from visionlib.summary.receptive_fields import ReceptiveFields, concatenate, infer_steps, join
 from visionlib.summary.rules.alignment import note_alignment
 from visionlib.summary.rules.moves import from_any_element
 from visionlib.summary.rules.shapes import reshape_fields
@@ -69,7 +69,8 @@ def cat(op: Operation) -> RuleResult:
     if all(fields is None for fields, _ in parts):
         return None
     note_alignment(op, tensors, joined_dim=dim)
-    return concatenate(parts, dim).find_periodicities(op.outputs[0].shape)
+    fields = concatenate(parts, dim).find_periodicities(op.outputs[0].shape)
+    return infer_steps(fields, dim, op.outputs[0].shape) if all(size == 1 for _, size in parts) else fields
 
 
 def stack(op: Operation) -> RuleResult:
@@ -77,7 +78,7 @@ def stack(op: Operation) -> RuleResult:
     tensors = op["tensors"]
     dim = normalize_dim(op["dim"], tensors[0].ndim + 1)
     parts = [(None if (fields := op.fields(tensor)) is None else fields.insert(dim), 1) for tensor in tensors]
-    return concatenate(parts, dim)
+    return infer_steps(concatenate(parts, dim), dim, op.outputs[0].shape)
 
 
 def flip(op: Operation) -> RuleResult:
@@ -124,7 +125,7 @@ def pick(fields: ReceptiveFields, dim: int, n: int, index: Sequence[int], step: 
     if step is None and len(index) > 1:
         # Unevenly spaced: search the periodicity again. A single element keeps that of its dimension.
         shape = [len(index) if other == dim else 2 for other in range(picked.ndim)]
-        picked = picked.set_dimension(dim, Dimension(picked.dims[dim].axes)).find_periodicities(shape)
+        picked = picked.set_dimension(dim, replace(picked.dims[dim], periodicity=None)).find_periodicities(shape)
     return picked
 
 

@@ -54,7 +54,10 @@ def matrix_product(op: Operation) -> RuleResult:
         parts.append(fields.reduce([left.ndim - 1]))
     if (fields := op.fields(right)) is not None:
         masked = op.masked_elements(left)
-        parts.append(fields.reduce([right.ndim - 2]) if masked is None else _weighted_rows(fields, masked, right))
+        positions = op.fields_by_id[id(left)].dims[-2] if masked is not None else INVARIANT
+        parts.append(
+            fields.reduce([right.ndim - 2]) if masked is None else _weighted_rows(fields, masked, right, positions)
+        )
     if names and (fields := op.fields(op["self"])) is not None:
         parts.append(fields)
     joined = join(parts, ndim)
@@ -62,12 +65,23 @@ def matrix_product(op: Operation) -> RuleResult:
     return joined if is_infinite is None else mask_out(joined, is_infinite)
 
 
-def _weighted_rows(fields: ReceptiveFields, masked: Tensor, right: Tensor) -> ReceptiveFields:
-    """Merge only the rows of a matrix (..., k, m) with a weight other than zero; `masked` is (..., i, k)."""
+def _weighted_rows(
+    fields: ReceptiveFields, masked: Tensor, right: Tensor, positions: Dimension
+) -> ReceptiveFields:
+    """Merge only the rows of a matrix (..., k, m) with a weight other than zero.
+
+    Args:
+        fields: of the matrix.
+        masked: (..., i, k), the weights that are zero.
+        right: the matrix.
+        positions: dimension i of the weights.
+    """
     merged = fields.reduce([right.ndim - 2])
     rows = fields.expand_dim(right.ndim - 2, right.shape[-2])
     bounds = tuple(torch.where(masked[..., None], NOTHING, bound.unsqueeze(-3)).amax(-2) for bound in rows.bounds)
-    seen = infer_dimensions(replace(merged, bounds=bounds), (*right.shape[:-2], masked.shape[-2], right.shape[-1]))
+    *batch, summed, columns = (dimension.axes for dimension in fields.dims)
+    shape = (*right.shape[:-2], masked.shape[-2], right.shape[-1])
+    seen = infer_dimensions(replace(merged, bounds=bounds), shape, [*batch, positions.axes | summed, columns])
     return replace(seen, global_axes=merged.global_axes)
 
 

@@ -56,24 +56,49 @@ def reshape_fields(fields: ReceptiveFields, old: Sequence[int], new: Sequence[in
                 expanded += sizes if is_invariant else [old[dim] for dim in olds]
                 shape += [1 if is_invariant else new[dim] for dim in news]
         bounds.append(bound.expand(expanded).reshape(shape))
-    dims = _reshape_dimensions(fields, pairs, new)
+    dims = _reshape_dimensions(fields, old, new, pairs)
     return replace(fields, bounds=tuple(bounds), dims=tuple(dims)).find_periodicities(new)
 
 
 def _reshape_dimensions(
-    fields: ReceptiveFields, pairs: Sequence[tuple[list[int], list[int]]], new: Sequence[int]
+    fields: ReceptiveFields, old: Sequence[int], new: Sequence[int], pairs: Sequence[tuple[list[int], list[int]]]
 ) -> list[Dimension]:
     dims: list[Dimension] = []
     for olds, news in pairs:
-        axes = frozenset[int]().union(*(fields.dims[dim].axes for dim in olds))
         if len(olds) == len(news) == 1:
             dims.append(fields.dims[olds[0]])
         elif news:
-            dims += [Dimension(axes) if new[dim] > 1 else INVARIANT for dim in news]
-        elif dims and axes:
-            # A dimension of size 1 vanishes: its axes pass to the dimension before it.
-            dims[-1] = Dimension(dims[-1].axes | axes, dims[-1].periodicity)
+            parts = [part for dim in olds for part in fields.dims[dim].parts or ((old[dim], fields.dims[dim].axes),)]
+            dims += _split_parts(parts, [new[dim] for dim in news])
+        elif dims:
+            # A dimension of size 1 vanishes. A later reduction of the one before it reduces it as well.
+            vanished = fields.dims[olds[0]]
+            dims[-1] = replace(dims[-1], dropped=dims[-1].dropped | vanished.axes | vanished.dropped)
     return dims
+
+
+def _split_parts(parts: Sequence[tuple[int, frozenset[int]]], sizes: Sequence[int]) -> list[Dimension]:
+    """Split merged dimensions again: a new one moves along the axes of the parts from which its index is made."""
+    spans = _spans([size for size, _ in parts])
+    ends = sorted({end for span in (*spans, *_spans(sizes)) for end in span})
+    # An index is made of whole digits of the old ones only where each end divides the next; else of any of them.
+    is_nested = all(after % before == 0 for before, after in zip(ends, ends[1:], strict=False))
+    dims = []
+    for size, (low, high) in zip(sizes, _spans(sizes), strict=True):
+        inside = [
+            (min(high, upper) // max(low, lower) if is_nested else part_size, axes)
+            for (part_size, axes), (lower, upper) in zip(parts, spans, strict=True)
+            if size > 1 and (not is_nested or max(low, lower) < min(high, upper))
+        ]
+        axes = frozenset[int]().union(*(axes for _, axes in inside))
+        is_merged = axes and is_nested and len(inside) > 1
+        dims.append(Dimension(axes, parts=tuple(inside) if is_merged else ()))
+    return dims
+
+
+def _spans(sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """Per dimension of a contiguous tensor, the distance of neighbouring elements and that times their number."""
+    return [(math.prod(sizes[dim + 1 :]), math.prod(sizes[dim:])) for dim in range(len(sizes))]
 
 
 def _match_dimensions(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
