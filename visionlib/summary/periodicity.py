@@ -8,8 +8,6 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from visionlib.summary.windows import Windows
-
 _LONGEST_PERIOD = 64
 
 
@@ -32,12 +30,11 @@ class Periodicity:
         """Pixels per element."""
         return Fraction(self.shift, self.period)
 
-    def after(self, windows: Windows) -> "Periodicity":
-        """Periodicity of the output of some windows along this dimension."""
+    def after(self, period: int, shift: int) -> "Periodicity":
+        """Periodicity of the output of windows along this dimension that move by `shift` elements every `period`."""
         # After that many window periods the input index has moved by a multiple of the input's own period.
-        repeats = self.period // math.gcd(self.period, windows.shift)
-        shift = self.shift * windows.shift * repeats // self.period
-        return Periodicity(self.axis, windows.period * repeats, shift)
+        repeats = self.period // math.gcd(self.period, shift)
+        return Periodicity(self.axis, period * repeats, self.shift * shift * repeats // self.period)
 
     def join(self, other: "Periodicity") -> "Periodicity | None":
         """Periodicity of the merged fields of two tensors; None if they move apart."""

@@ -128,7 +128,7 @@ class ReceptiveFields:
         bounds = tuple(
             _apply_windows(bound, dim + 1, axis, windows, dimension) for axis, bound in enumerate(self.bounds)
         )
-        periodicity = None if dimension.periodicity is None else dimension.periodicity.after(windows)
+        periodicity = None if dimension.periodicity is None else dimension.periodicity.after(windows.period, windows.shift)
         applied = replace(self, bounds=bounds, is_clipped=is_clipped)
         return applied.set_dimension(dim, replace(dimension, periodicity=periodicity, parts=()))
 

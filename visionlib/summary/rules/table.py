@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from visionlib.summary.operation import Rule
-from visionlib.summary.rules import indexing, moves, pointwise, reductions, shapes, shuffling, spatial
+from visionlib.summary.rules import indexing, moves, pointwise, reductions, sampling, shapes, shuffling, spatial
 
 
 def _same(rule: Rule, names: str) -> dict[str, Rule]:
@@ -31,6 +31,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "upsample_nearest2d _upsample_nearest_exact2d upsample_bilinear2d upsample_bicubic2d "
             "_upsample_bilinear2d_aa _upsample_bicubic2d_aa",
         ),
+        **_same(sampling.grid_sample, "grid_sampler_2d grid_sampler_3d"),
         **_same(spatial.upsample(3), "upsample_nearest3d _upsample_nearest_exact3d upsample_trilinear3d"),
         # Views and moved elements.
         **_same(shapes.reshape, "view _unsafe_view reshape _reshape_alias unsqueeze squeeze flatten"),
@@ -82,7 +83,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "_scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu "
             "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention",
         ),
-        **_same(reductions.depend_on_all, "grid_sampler_2d grid_sampler_3d nonzero"),
+        **_same(reductions.depend_on_all, "nonzero"),
         **_same(reductions.fourier, "_fft_r2c _fft_c2c _fft_c2r"),
         # Elementwise operations with masks, copies and constants.
         **_same(pointwise.add, "add sub"),
