@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._decomp import global_decomposition_table
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -154,6 +155,11 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise NeedsValuesError(
                 f"{self._where()} needs the value of a tensor that depends on the image ({_user_line()})"
             )
+        if name in ("index", "index_put") and (found := self._find_masked(args)) is not args:
+            return self.call(func, found, kwargs)
+        if (decompose := _decomposition(func)) is not None:
+            with self:
+                return decompose(*args, **kwargs)
         inner = {id(tensor): self._inner_of(tensor) for tensor in tensors}
         inner_args, inner_kwargs = _substitute(args, inner), _substitute(kwargs, inner)
         values = _bind(func, inner_args, inner_kwargs)
@@ -163,7 +169,12 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         else:
             if "device" in kwargs:
                 inner_kwargs = {**inner_kwargs, "device": torch.device("meta")}
-            results = infer_outputs(func, *inner_args, **inner_kwargs)
+            try:
+                results = infer_outputs(func, *inner_args, **inner_kwargs)
+            except NotImplementedError:
+                raise NeedsValuesError(
+                    f"{self._where()} has an operation whose shape follows from values ({func.name()}, {_user_line()})"
+                ) from None
         outputs = list(results) if isinstance(results, list | tuple) else [results]
         are_tensors = [isinstance(output, Tensor) for output in outputs]
         if not any(are_tensors) or (self._with_values and not all(are_tensors)):
@@ -173,6 +184,17 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._count(count_macs(operation.name, values, outputs[0]))
         wrapped = self._wrap_outputs(func, operation, originals)
         return type(results)(wrapped) if isinstance(results, list | tuple) else wrapped[0]
+
+    def _find_masked(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Replace constant masks among the indices by the indices of their elements: a mask without values has none."""
+        if not any(map(_is_mask, args[1])):
+            return args
+        indices = [
+            part
+            for index in args[1]
+            for part in (index.nonzero(as_tuple=True) if _is_mask(index) and not self._is_traced(index) else (index,))
+        ]
+        return (args[0], indices, *args[2:])
 
     def _describe(
         self, name: str, values: dict[str, Any], outputs: list[Tensor], originals: dict[int, Tensor]
@@ -315,7 +337,18 @@ def _bind(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str,
 def _indexes_by_mask(name: str, args: tuple[Any, ...]) -> bool:
     """Whether the output size depends on a mask that depends on the image."""
     masks = args[1] if name == "index" else []
-    return any(isinstance(mask, TracedTensor) and mask.dtype in (torch.bool, torch.uint8) for mask in masks)
+    return any(isinstance(mask, TracedTensor) and _is_mask(mask) for mask in masks)
+
+
+def _is_mask(index: Tensor | None) -> bool:
+    return index is not None and index.dtype in (torch.bool, torch.uint8)
+
+
+def _decomposition(func: Any) -> Callable[..., Any] | None:
+    """PyTorch's own composition of an operation without a rule from others, such as of `rot90` from flips."""
+    if _plain_name(func) in RULES or torch.Tag.pointwise in func.tags:
+        return None
+    return global_decomposition_table["post_autograd"].get(func)
 
 
 def _user_line() -> str:

@@ -79,7 +79,7 @@ def _jumps(fields: ReceptiveFields) -> tuple[Fraction, ...] | None:
 
 def _start(low: Tensor, fields: ReceptiveFields, axis: int) -> int:
     for dim, dimension in enumerate(fields.dims):
-        if axis in dimension.axes and low.shape[dim] > 1:
+        if dimension.axes and low.shape[dim] > 1:
             low = low.narrow(dim, 0, 1)
     highest = float(low.max())
     return int(-highest) if highest > NOTHING else 0

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from visionlib.summary.operation import Operation, RuleResult, normalize_dim
 from visionlib.summary.receptive_fields import NOTHING, ReceptiveFields, infer_dimensions, join
+from visionlib.summary.windows import padded
 
 _OFFSET = 2.0**20
 """Above any pixel index: bounds with this offset are positive, so that 0 can stand for `NOTHING`."""
@@ -86,18 +87,25 @@ def triangle(op: Operation) -> RuleResult:
 
 
 def unfold(op: Operation) -> RuleResult:
-    """Extract windows along one dimension."""
+    """Extract windows along one dimension, which go to a new last one."""
     axes = _axes(op)
-    dim = normalize_dim(op["dimension"], op.first.ndim)
-    # The windows of channels are channels.
-    return _move(op, lambda bound: bound.unfold(dim, op["size"], op["step"]), [*axes, axes[dim]])
+    dim, size, step = normalize_dim(op["dimension"], op.first.ndim), op["size"], op["step"]
+    # Windows side by side only split the dimension. The elements of windows that overlap are channels of their window.
+    taps = axes[dim] if step >= size else frozenset[int]()
+    return _move(op, lambda bound: bound.unfold(dim, size, step), [*axes, taps])
 
 
 def im2col(op: Operation) -> RuleResult:
     """Extract windows of two dimensions as columns, (n, c * taps, positions)."""
-    settings = op["kernel_size"], op["dilation"], op["padding"], op["stride"]
+    inputs, fields = op["self"], op.input_fields
+    shape = list(inputs.shape)
+    for dim, width in zip((-2, -1), op["padding"], strict=True):
+        # The padding by itself: without a border, the field continues there.
+        fields = fields.apply_windows(dim % inputs.ndim, padded(shape[dim], width, width, "constant"))
+        shape[dim] += 2 * width
     *batch, channels, rows, columns = _axes(op)
-    return _move(op, lambda bound: F.unfold(bound, *settings), [*batch, channels, rows | columns])
+    settings = op["kernel_size"], op["dilation"], 0, op["stride"]
+    return _move_fields(fields, shape, lambda bound: F.unfold(bound, *settings), [*batch, channels, rows | columns])
 
 
 def col2im(op: Operation) -> RuleResult:
@@ -212,9 +220,16 @@ def _move(op: Operation, move: Callable[[Tensor], Tensor], possible: Sequence[fr
         move: maps one row of the bounds, of the argument's shape, to one of the output's shape.
         possible: per dimension of the output, the axes along which its fields may move.
     """
-    inputs = op.first
-    fields = op.fields_by_id[id(inputs)]
-    bounds = [_decode(torch.stack([move(row) for row in _encode(bound, inputs.shape)])) for bound in fields.bounds]
+    return _move_fields(op.fields_by_id[id(op.first)], op.first.shape, move, possible)
+
+
+def _move_fields(
+    fields: ReceptiveFields,
+    shape: Sequence[int],
+    move: Callable[[Tensor], Tensor],
+    possible: Sequence[frozenset[int]],
+) -> ReceptiveFields:
+    bounds = [_decode(torch.stack([move(row) for row in _encode(bound, shape)])) for bound in fields.bounds]
     return infer_dimensions(replace(fields, bounds=tuple(bounds)), bounds[0].shape[1:], possible)
 
 

@@ -64,5 +64,23 @@ def mask_out(fields: ReceptiveFields, mask: Tensor) -> ReceptiveFields:
     """Empty the fields of the elements in a mask."""
     while mask.ndim < fields.ndim:
         mask = mask[None]
-    bounds = tuple(torch.where(mask.cpu(), NOTHING, bound) for bound in fields.bounds)
-    return compact(replace(fields, bounds=bounds))
+    mask = mask.cpu()
+    bounds = tuple(torch.where(mask, NOTHING, bound) for bound in fields.bounds)
+    # The mask does not repeat as the fields do.
+    dims = tuple(
+        replace(dimension, periodicity=None)
+        if dimension.periodicity is not None and bool((mask != mask.narrow(dim, 0, 1)).any())
+        else dimension
+        for dim, dimension in enumerate(fields.dims)
+    )
+    return compact(replace(fields, bounds=bounds, dims=dims))
+
+
+def view_as_real(op: Operation) -> RuleResult:
+    """Split complex numbers into two along a new last dimension."""
+    return op.input_fields.insert(op.first.ndim)
+
+
+def view_as_complex(op: Operation) -> RuleResult:
+    """Join pairs along the last dimension to complex numbers."""
+    return op.input_fields.reduce([op.first.ndim - 1]).drop(op.first.ndim - 1)

@@ -88,11 +88,13 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         # Elementwise operations with masks, copies and constants.
         **_same(pointwise.add, "add sub"),
         **_same(pointwise.masked_fill, "masked_fill"),
+        **_same(pointwise.view_as_real, "view_as_real"),
+        **_same(pointwise.view_as_complex, "view_as_complex"),
         **_same(pointwise.where, "where"),
         **_same(pointwise.copy, "copy"),
         **_same(
             pointwise.pointwise,
-            "clone detach alias _to_copy lift_fresh native_dropout view_as_real view_as_complex contiguous "
+            "clone detach alias _to_copy lift_fresh native_dropout contiguous "
             "prelu _prelu_kernel bernoulli rrelu_with_noise masked_scatter lerp resolve_conj resolve_neg _conj",
         ),
         **_same(
