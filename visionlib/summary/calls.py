@@ -111,8 +111,8 @@ class CallLog:
         def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
             if threading.get_ident() != self._thread:
                 return original(module, *args, **kwargs)
-            if (compiled := module._modules.get("_orig_mod")) is not None:
-                return compiled(*args, **kwargs)
+            if "_orig_mod" in module._modules:
+                return module._modules["_orig_mod"](*args, **kwargs)  # what torch.compile has wrapped
             name = self._names.get(id(module))
             # A module that was compiled in place is run as it is written.
             run = original if module._compiled_call_impl is None else type(module)._call_impl
@@ -146,6 +146,13 @@ class CallLog:
 def first_tensor(result: Any) -> Tensor | None:
     """The first tensor in a return value: itself, or in nested tuples, lists, dicts or objects."""
     return next(_iterate_tensors(result, set(), in_objects=True), None)
+
+
+def describe_error(error: Exception) -> str:
+    """Class and first line of an error, and the line after one that only announces it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1])
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _shapes(values: Any) -> tuple[tuple[int, ...], ...]:

@@ -1,7 +1,7 @@
 """Operations that are traced as others with the same result, because they have no rule, or no shape without values."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -9,13 +9,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from visionlib.summary.rules.table import RULES
 
+
+@cache
 def find_decomposition(func: Any) -> Callable[..., Any] | None:
     """A function of the same arguments and results as an operation; None if it is traced as it is."""
     name: str = func._schema.name
     if name.startswith("aten::_foreach_"):
         return partial(_for_each, getattr(torch.ops.aten, name.removeprefix("aten::_foreach_")))
+    if func.overloadpacket.__name__ not in RULES and name not in _DECOMPOSITIONS and _is_composite(func):
+        return func.decompose  # type: ignore[no-any-return]
     return _DECOMPOSITIONS.get(name)
+
+
+def _is_composite(func: Any) -> bool:
+    """Whether PyTorch itself has a decomposition; it uses it before an operation arrives here, but not always."""
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
 
 
 def _block_diag(tensors: Sequence[Tensor]) -> Tensor:
@@ -52,18 +62,55 @@ def _quantized_linear_fp16(inputs: Tensor, packed: Any, *_: Any) -> Tensor:
     return F.linear(inputs, *torch.ops.quantized.linear_unpack_fp16(packed))
 
 
+def _quantized_recurrent(name: str) -> Callable[..., Any]:
+    """Make the function of a quantized LSTM or GRU: one object holds the packed weights and biases of each cell."""
+
+    def run(inputs: Tensor, *args: Any, **_: Any) -> Any:
+        operation = getattr(torch.ops.aten, name)
+        overload = operation.data if isinstance(args[0], Tensor) and not args[0].is_floating_point() else operation.input
+        at = next(i for i, arg in enumerate(args) if isinstance(arg, list) and isinstance(arg[0], torch.ScriptObject))
+        weights = [weight for cell in args[at] for weight in _unpack_cell(cell)]
+        return overload(inputs, *args[:at], weights, *args[at + 1 :])
+
+    return run
+
+
+def _unpack_cell(cell: Any) -> list[Tensor]:
+    """Weights and biases of the input and the hidden state."""
+    packed = cell.__getstate__()[0][4]
+    (weight_ih, bias_ih), (weight_hh, bias_hh) = (linear.__getstate__()[0][:2] for linear in packed)
+    return [weight_ih.dequantize(), weight_hh.dequantize(), bias_ih, bias_hh]
+
+
+def _quantized_cell(operation: Any) -> Callable[..., Any]:
+    """Make the function of one step of a quantized recurrent layer."""
+
+    def run(inputs: Tensor, hidden: Any, packed_ih: Any, packed_hh: Any, *biases: Any) -> Any:
+        weights = [torch.ops.quantized.linear_unpack(packed)[0].dequantize() for packed in (packed_ih, packed_hh)]
+        return operation(inputs, hidden, *weights, *biases)
+
+    return run
+
+
 def _rectified(linear: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda *args: F.relu(linear(*args))
 
 
 _DECOMPOSITIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
+        "aten::_sparse_addmm": lambda inputs, left, right, **scales: torch.addmm(inputs, left.to_dense(), right, **scales),
         "aten::block_diag": _block_diag,
         "aten::_pack_padded_sequence": _pack_padded_sequence,
         "quantized::linear_dynamic": _quantized_linear,
         "quantized::linear_relu_dynamic": _rectified(_quantized_linear),
         "quantized::linear_dynamic_fp16": _quantized_linear_fp16,
         "quantized::linear_relu_dynamic_fp16": _rectified(_quantized_linear_fp16),
+        "aten::quantized_lstm": _quantized_recurrent("lstm"),
+        "aten::quantized_gru": _quantized_recurrent("gru"),
+        "quantized::quantized_lstm_cell_dynamic": _quantized_cell(torch.lstm_cell),
+        "quantized::quantized_gru_cell_dynamic": _quantized_cell(torch.gru_cell),
+        "quantized::quantized_rnn_tanh_cell_dynamic": _quantized_cell(torch.rnn_tanh_cell),
+        "quantized::quantized_rnn_relu_cell_dynamic": _quantized_cell(torch.rnn_relu_cell),
     }
 )
 """Operation -> function."""

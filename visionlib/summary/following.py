@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from visionlib.errors import ModelError, VisionlibError
 from visionlib.eval_mode import unwrap_model
-from visionlib.summary.calls import CallLog, ModuleCall, first_tensor
+from visionlib.summary.calls import CallLog, ModuleCall, describe_error, first_tensor
 from visionlib.summary.inputs import Inputs, InputSize, Size
-from visionlib.summary.interpreter import Interpreter, NeedsValuesError, describe_error
+from visionlib.summary.interpreter import Interpreter, NeedsValuesError
 from visionlib.summary.model_state import preserve_state
 from visionlib.summary.python_functions import PythonFunctions
 from visionlib.summary.receptive_fields import ReceptiveFields, fields_of_image
@@ -76,10 +76,11 @@ def _run(model: nn.Module, inputs: Inputs, batch_size: int, *, with_lines: bool,
     interpreter = Interpreter(device=device, where=log.where, count=log.count, note=log.note, with_values=with_values)
 
     def keep(result: Any) -> Output | None:
-        tensor = first_tensor(result)
-        if tensor is None:
-            return None
-        return Output(tuple(tensor.shape), interpreter.fields_of(tensor), tensor.numel() * tensor.element_size())
+        with torch._C.DisableTorchFunction():
+            tensor = first_tensor(result)
+            if tensor is None:
+                return None
+            return Output(tuple(tensor.shape), interpreter.fields_of(tensor), tensor.numel() * tensor.element_size())
 
     try:
         with (

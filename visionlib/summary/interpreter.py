@@ -24,6 +24,7 @@ from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from visionlib.errors import ModelError, VisionlibError
+from visionlib.summary.calls import describe_error
 from visionlib.summary.decompositions import find_decomposition
 from visionlib.summary.macs import count_macs
 from visionlib.summary.meta_shapes import infer_outputs
@@ -106,7 +107,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._require_values()
             self._note("assumed", f"what is computed from the values that {reader} returned was assumed to be constant")
             return inner_of(tensor)
-        self.memory.back_up(tensor)  # an array shares its memory
+        with no_dispatch():
+            self.memory.back_up(tensor)  # an array shares its memory
         return tensor
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -302,13 +304,6 @@ def _indexes_by_mask(name: str, args: tuple[Any, ...]) -> bool:
     """Whether the output size depends on a mask that depends on the image."""
     masks = args[1] if name == "index" else []
     return any(isinstance(mask, TracedTensor) and mask.dtype in (torch.bool, torch.uint8) for mask in masks)
-
-
-def describe_error(error: Exception) -> str:
-    """Class and first line of an error, and the line after one that only announces it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1])
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _user_line() -> str:

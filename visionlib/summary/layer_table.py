@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from visionlib.errors import ConfigError
-from visionlib.summary.calls import CallLog, ModuleCall
+from visionlib.summary.calls import CallLog, ModuleCall, describe_error
 from visionlib.summary.findings import list_findings
 from visionlib.summary.following import Output, follow
 from visionlib.summary.hook_order import describe_disagreement, hook_order
@@ -52,10 +52,8 @@ def summarize(
     title = name or type(model).__name__
     log = follow(model, input_size, batch_size=batch_size)
     layers = _rows(log)
-    if method == "exact" and any(map(_is_dilated, model.modules())):
-        # Only dilated windows skip lines, and a trace of every line is slow.
-        with_lines = follow(model, input_size, batch_size=batch_size, with_lines=True)
-        layers = tuple(_with_lines(row, call) for row, call in zip(layers, with_lines.calls, strict=True))
+    if method == "exact":
+        layers = _with_line_coverage(layers, model, input_size, batch_size)
     summary = ModelSummary(
         model=title,
         input_size=image,
@@ -68,12 +66,14 @@ def summarize(
         activations_bytes=_activations_bytes(log),
         assumptions=(*log.assumptions, *_list_assumptions(log)),
     )
-    chained = hook_order(summary, log.calls)
     if method == "hook-order":
-        return chained
-    return replace(
-        summary, findings=tuple(list_findings(summary, log.calls)), disagreement=describe_disagreement(summary, chained)
-    )
+        return hook_order(summary, log.calls)
+    findings = tuple(list_findings(summary, log.calls))
+    try:
+        disagreement = describe_disagreement(summary, log.calls)
+    except Exception as error:  # a remark must not cost the table
+        disagreement, findings = None, (*findings, f"no comparison with hook order: {describe_error(error)}")
+    return replace(summary, findings=findings, disagreement=disagreement)
 
 
 def _rows(log: CallLog) -> tuple[LayerSummary, ...]:
@@ -83,7 +83,11 @@ def _rows(log: CallLog) -> tuple[LayerSummary, ...]:
         output: Output | None = call.output
         fields = None if output is None else output.fields
         if fields is not None and id(fields) not in measured:
-            measured[id(fields)] = measure_fields(fields)
+            try:
+                measured[id(fields)] = measure_fields(fields)
+            except Exception as error:  # the rest of the table is right
+                log.assumptions.append(f"{call.title} has a receptive field that was not measured: {describe_error(error)}")
+                measured[id(fields)] = {}
         rows.append(
             LayerSummary(
                 name=call.name,
@@ -116,6 +120,21 @@ def _activations_bytes(log: CallLog) -> int:
         if next_call is None or next_call.depth <= call.depth
     ]
     return sum(call.output.size_bytes for call in innermost if call.output is not None)
+
+
+def _with_line_coverage(
+    layers: tuple[LayerSummary, ...], model: nn.Module, input_size: InputSize, batch_size: int
+) -> tuple[LayerSummary, ...]:
+    """Measure which lines the layers skip; without it the rows are as they are.
+
+    Only dilated windows skip lines, and a trace of every line is slow.
+    """
+    if not any(map(_is_dilated, model.modules())):
+        return layers
+    calls = follow(model, input_size, batch_size=batch_size, with_lines=True).calls
+    if [call.name for call in calls] != [row.name for row in layers]:
+        return layers  # a model that takes another path at every run
+    return tuple(_with_lines(row, call) for row, call in zip(layers, calls, strict=True))
 
 
 def _with_lines(row: LayerSummary, call: ModuleCall) -> LayerSummary:

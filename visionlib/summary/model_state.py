@@ -12,7 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from types import CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from types import CellType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,8 @@ def preserve_state(model: nn.Module, memory: WrittenMemory) -> Iterator[None]:
         # In reverse order: memory, tensors, then the containers that hold them. One failure does not stop the others.
         restored.callback(_restore_modes, modules)
         with torch._C.DisableTorchFunctionSubclass():  # uninitialized parameters refuse most functions
-            for restore in _record([model, *model.parameters(), *model.buffers(), *list_global_hooks()]):
+            roots = (model, *model.parameters(), *model.buffers(), *list_global_hooks())
+            for restore in _record([*roots, *_hook_variables(module for module, _ in modules)]):
                 restored.callback(restore)
         restored.callback(memory.restore)
         for module, _ in modules:
@@ -54,6 +55,15 @@ def _restore_modes(modules: list[tuple[nn.Module, bool]]) -> None:
     for module, mode in modules:
         if module.training != mode:
             module.training = mode
+
+
+def _hook_variables(modules: Iterable[nn.Module]) -> Iterator[CellType]:
+    """Variables of the functions around hooks, where they keep what they see."""
+    for module in modules:
+        for key, hooks in vars(module).items():
+            if key.endswith("_hooks") and isinstance(hooks, dict):
+                for hook in hooks.values():
+                    yield from getattr(hook, "__closure__", None) or ()
 
 
 def _record(roots: Iterable[Any]) -> Iterator[Callable[[], None]]:
@@ -107,10 +117,8 @@ def _parts(value: Any) -> Iterable[Any]:
         return value
     if isinstance(value, Tensor):
         return value.grad if value.is_leaf else None, value._backward_hooks, value._post_accumulate_grad_hooks, vars(value)
-    if isinstance(value, FunctionType):
-        return value.__closure__ or (), value.__defaults__, value.__kwdefaults__
     if isinstance(value, MethodType):
-        return value.__self__, value.__func__
+        return (value.__self__,)
     if isinstance(value, CellType):
         return (_content(value),)
     if isinstance(value, partial):

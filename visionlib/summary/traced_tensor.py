@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch.utils.hooks import RemovableHandle
 from visionlib.summary.receptive_fields import ReceptiveFields
 
 
+@runtime_checkable
 class Tracer(Protocol):
     """The interpreter of operations on traced tensors."""
 
