@@ -59,7 +59,8 @@ def describe(value: Any) -> Any:
 def describe_tensor(tensor: Tensor) -> Any:
     kind = type(tensor)
     with torch._C.DisableTorchFunctionSubclass():
-        described = [id(tensor), kind, tensor.requires_grad, id(tensor.grad), describe(vars(tensor))]
+        described = [id(tensor), kind, tensor.requires_grad, id(tensor.grad)]
+        described += [(key, describe(value)) for key, value in vars(tensor).items()]
         for hooks in (tensor._backward_hooks, tensor._post_accumulate_grad_hooks):
             described.append(None if hooks is None else list(hooks))
         if tensor.grad is not None:

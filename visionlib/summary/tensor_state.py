@@ -79,7 +79,7 @@ def writes(func: Any) -> bool:
     return bool(func._schema.is_mutable) or func.overloadpacket.__name__ in _UNDECLARED
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class TensorState:
     """A tensor as it was before a run, except for its values.
 
@@ -90,7 +90,8 @@ class TensorState:
         has_gradient: its `requires_grad`.
         version: count of its in-place changes, by which autograd finds stale values; None in inference mode.
         grad: its gradient.
-        hooks: the containers of the hooks on its gradient.
+        hooks: the container of the hooks on its gradient.
+        later_hooks: that of the hooks after its gradient was added up.
     """
 
     tensor: Tensor
@@ -99,7 +100,8 @@ class TensorState:
     has_gradient: bool
     version: int | None
     grad: Tensor | None
-    hooks: tuple[Any, Any]
+    hooks: Any
+    later_hooks: Any
 
     @classmethod
     def of(cls, tensor: Tensor) -> "TensorState":
@@ -111,7 +113,8 @@ class TensorState:
             has_gradient=tensor.requires_grad,
             version=None if tensor.is_inference() else tensor._version,
             grad=tensor.grad if tensor.is_leaf else None,
-            hooks=(tensor._backward_hooks, tensor._post_accumulate_grad_hooks),
+            hooks=tensor._backward_hooks,
+            later_hooks=tensor._post_accumulate_grad_hooks,
         )
 
     def restore(self) -> None:
@@ -127,10 +130,10 @@ class TensorState:
             tensor.requires_grad = self.has_gradient
         if tensor.is_leaf and tensor.grad is not self.grad:
             tensor.grad = self.grad
-        if tensor._backward_hooks is not self.hooks[0]:
-            tensor._backward_hooks = self.hooks[0]
-        if tensor._post_accumulate_grad_hooks is not self.hooks[1]:
-            tensor._post_accumulate_grad_hooks = self.hooks[1]
+        if tensor._backward_hooks is not self.hooks:
+            tensor._backward_hooks = self.hooks
+        if tensor._post_accumulate_grad_hooks is not self.later_hooks:
+            tensor._post_accumulate_grad_hooks = self.later_hooks
         if self.version is not None and tensor._version != self.version:
             # The values are those of that version again.
             torch._C._autograd._unsafe_set_version_counter((tensor,), (self.version,))
