@@ -1,10 +1,9 @@
 """A summary leaves the network and the process as it found them, bit for bit, also when it raises."""
 
 import random
-import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.ao import quantization
 from torch.nn import functional as F
 from torch.nn.modules import module as torch_module
 
@@ -68,10 +66,14 @@ def describe_tensor(tensor: Tensor) -> Any:
         if tensor.layout != torch.strided:
             return [*described, tensor.layout, tensor.to_dense().numpy().tobytes()]
         storage = tensor.untyped_storage()
-        content = bytes(storage.tolist()) if storage.device.type == "cpu" else None
+        content = storage_bytes(storage) if storage.device.type == "cpu" else None
         view = tuple(tensor.size()), tensor.stride(), tensor.storage_offset(), tensor.dtype
         version = None if tensor.is_inference() else tensor._version
         return [*described, view, storage._cdata, storage.nbytes(), content, version]
+
+
+def storage_bytes(storage: Any) -> bytes:
+    return bytes(storage.tolist())
 
 
 def process() -> list[tuple[str, Any]]:
@@ -86,7 +88,7 @@ def process() -> list[tuple[str, Any]]:
         ("deterministic", torch.are_deterministic_algorithms_enabled()),
         ("cudnn", [getattr(torch.backends.cudnn, key) for key in ("enabled", "benchmark", "deterministic")]),
         ("onednn", torch.backends.mkldnn.enabled),
-        ("attention", (torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.math_sdp_enabled())),
+        ("attention", [getattr(torch.backends.cuda, f"{kind}_sdp_enabled")() for kind in ("flash", "math", "cudnn")]),
         ("fast path", torch.backends.mha.get_fastpath_enabled()),
         ("call", id(nn.Module.__call__)),
         ("global hooks", [list(v) for k, v in vars(torch_module).items() if k.startswith("_global") and v is not None]),
@@ -104,7 +106,7 @@ def unchanged(model: nn.Module) -> Iterator[None]:
 
 def test_the_comparison_sees_what_it_must_see() -> None:
     # An oracle that cannot fail proves nothing.
-    changes: list[Callable[[nn.Module], object]] = [
+    changes: list[Callable[[Any], object]] = [
         lambda net: net[0].weight.data.add_(1e-3),
         lambda net: setattr(net[0].weight, "grad", torch.zeros_like(net[0].weight)),
         lambda net: net[1].running_mean.resize_(8),
@@ -122,7 +124,7 @@ def test_the_comparison_sees_what_it_must_see() -> None:
             change(net)
 
 
-def unsettled(model: nn.Module) -> nn.Module:
+def unsettled(model: Any) -> nn.Module:
     """Give a network the state of one in the middle of a training, with hooks, frozen weights and a generator."""
     for number, module in enumerate(model.modules()):
         module.training = number % 3 != 0
@@ -136,7 +138,7 @@ def unsettled(model: nn.Module) -> nn.Module:
             parameter.grad = torch.full_like(parameter, number)
         elif parameter.requires_grad:
             parameter.register_hook(lambda gradient: gradient)
-    return model
+    return model  # type: ignore[no-any-return]
 
 
 @torch.library.custom_op("visionlib_tests::unknown", mutates_args=())
@@ -160,7 +162,10 @@ def test_every_network_of_the_zoo_is_left_as_it_was(name: str) -> None:
         summarize(model, size)
     for last, problem in (
         (RaisesAtLast(), "1 .RaisesAtLast.: does not run on .*ValueError: at the last step"),
-        (Wired(lambda x: unknown(first_tensor(x))), "1 .Wired.: visionlib_tests::unknown .* has no receptive-field rule"),
+        (
+            Wired(lambda x: unknown(first_tensor(x))),
+            "1 .Wired.: visionlib_tests::unknown .* has no receptive-field rule",
+        ),
     ):
         failing = nn.Sequential(model, unsettled(last))
         with unchanged(failing), pytest.raises(ModelError, match=problem):
@@ -170,7 +175,9 @@ def test_every_network_of_the_zoo_is_left_as_it_was(name: str) -> None:
 class Playground(nn.Module):
     """Holds state of every kind, and changes some of it in its forward pass."""
 
-    def __init__(self, change: Callable[["Playground", Tensor], object], ending: str) -> None:
+    total: Tensor
+
+    def __init__(self, change: Callable[[Any, Any], object], ending: str) -> None:
         super().__init__()
         self.change, self.ending = change, ending
         self.conv, self.norm, self.unused = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(2, 2)
@@ -190,7 +197,7 @@ class Playground(nn.Module):
         self.python_generator = random.Random(1)
         self.conv.weight.grad = torch.ones_like(self.conv.weight)
         self.handle = self.conv.register_forward_hook(lambda *_: None)
-        self.weight_handle = self.conv.weight.register_hook(lambda gradient: gradient)
+        self.weight_handle = self.conv.weight.register_hook(lambda gradient: gradient)  # type: ignore[no-untyped-call]
         self.norm.eval()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -205,19 +212,19 @@ class Playground(nn.Module):
         return x
 
 
-def backward(m: Playground) -> None:
+def backward(m: Any) -> None:
     with torch.enable_grad():
         m.unused.weight.sum().backward()
         m.conv.weight.sum().backward()
 
 
-def reorder(m: Playground) -> None:
+def reorder(m: Any) -> None:
     weight, total = m.conv.weight, m.total
     del m.conv.weight, m.total
     m.conv.weight, m.total = weight, total
 
 
-CHANGES: dict[str, Callable[[Playground, Tensor], object]] = {
+CHANGES: dict[str, Callable[[Any, Any], object]] = {
     # Buffers and parameters: values, sizes, memory and identity.
     "resized": lambda m, x: m.seen.resize_(8).fill_(1),
     "resized_alias": lambda m, x: m.alias.resize_(9).fill_(1),
@@ -239,7 +246,7 @@ CHANGES: dict[str, Callable[[Playground, Tensor], object]] = {
     "set_parameter": lambda m, x: m.unused.weight.set_(torch.ones(5)),
     "data_replaced": lambda m, x: setattr(m.seen, "data", torch.ones(7)),
     "data_halved": lambda m, x: setattr(m.unused.weight, "data", m.unused.weight.data.half()),
-    "swapped": lambda m, x: torch.utils.swap_tensors(m.unused.bias, nn.Parameter(torch.ones(9))),
+    "swapped": lambda m, x: getattr(torch.utils, "swap_tensors")(m.unused.bias, nn.Parameter(torch.ones(9))),  # noqa: B009
     "buffer_replaced": lambda m, x: setattr(m, "total", x.mean()),
     "buffer_deleted": lambda m, x: delattr(m, "seen"),
     "buffer_added": lambda m, x: m.register_buffer("late", torch.ones(2), persistent=False),
@@ -251,7 +258,9 @@ CHANGES: dict[str, Callable[[Playground, Tensor], object]] = {
     "module_replaced": lambda m, x: setattr(m, "norm", nn.Identity()),
     "module_converted": lambda m, x: m.double(),
     "class_changed": lambda m, x: setattr(m.norm, "__class__", nn.BatchNorm1d),
-    "statistics": lambda m, x: F.batch_norm(torch.ones(2, 4, 1, 1), m.norm.running_mean, m.norm.running_var, training=True),
+    "statistics": lambda m, x: F.batch_norm(
+        torch.ones(2, 4, 1, 1), m.norm.running_mean, m.norm.running_var, training=True
+    ),
     "statistics_of_the_image": lambda m, x: m.norm.train()(x),
     "hidden_module": lambda m, x: m.hidden[0](torch.ones(2, 3, 4, 4)),
     # Attributes.
@@ -262,7 +271,8 @@ CHANGES: dict[str, Callable[[Playground, Tensor], object]] = {
     "nested_tensor": lambda m, x: m.kept["a"][0].add_(1),
     "nested_queue": lambda m, x: m.kept["b"]["c"].appendleft(x),
     "nested_dict": lambda m, x: m.kept["b"].update(d=x),
-    "namespace": lambda m, x: (setattr(m.space, "last", x), m.space.items.clear()),
+    "namespace": lambda m, x: setattr(m.space, "last", x),
+    "namespace_list": lambda m, x: m.space.items.clear(),
     "array": lambda m, x: np.add(m.array, 1, out=m.array),
     "members": lambda m, x: m.members.add(3),
     # Gradients, hooks, modes.
@@ -286,10 +296,12 @@ CHANGES: dict[str, Callable[[Playground, Tensor], object]] = {
     "global_generators": lambda m, x: (torch.manual_seed(5), np.random.seed(5), random.seed(5)),  # noqa: NPY002
     "default_dtype": lambda m, x: torch.set_default_dtype(torch.float64),
     "grad_mode": lambda m, x: torch.set_grad_enabled(True),
-    "cudnn": lambda m, x: (setattr(torch.backends.cudnn, "benchmark", True), setattr(torch.backends.cudnn, "enabled", False)),
+    "cudnn_search": lambda m, x: setattr(torch.backends.cudnn, "benchmark", True),
+    "cudnn": lambda m, x: setattr(torch.backends.cudnn, "enabled", False),
     "deterministic": lambda m, x: torch.use_deterministic_algorithms(True),
     "threads": lambda m, x: torch.set_num_threads(torch.get_num_threads() + 1),
-    "autocast": lambda m, x: (torch.set_autocast_enabled("cpu", True), torch.set_autocast_dtype("cpu", torch.float16)),
+    "autocast": lambda m, x: torch.set_autocast_enabled("cpu", True),
+    "autocast_dtype": lambda m, x: torch.set_autocast_dtype("cpu", torch.float16),
     "attention_kernels": lambda m, x: torch.backends.cuda.enable_flash_sdp(False),
     "anomaly": lambda m, x: torch.autograd.set_detect_anomaly(True),
 }

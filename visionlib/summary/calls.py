@@ -26,6 +26,7 @@ class ModuleCall:
         output: the first returned tensor, as `CallLog.recording` keeps it; None until the call ends.
         macs: multiply-accumulates of its own operations, without those of the modules inside.
         params: parameters of the module itself, which no earlier call has counted.
+        type_name: class of the module, which a lazy one changes in its first call.
         notes: kind and sentence of each assumption or observation.
     """
 
@@ -37,6 +38,7 @@ class ModuleCall:
     output: Any = None
     macs: int = 0
     params: int = 0
+    type_name: str = ""
     notes: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -84,12 +86,13 @@ class CallLog:
         if self._open and (kind, sentence) not in self._open[-1].notes:
             self._open[-1].notes.append((kind, sentence))
 
-    def count_parameters(self) -> None:
-        """Count the parameters as they are at the end of the run, which initializes lazy ones."""
+    def record_parameters(self) -> None:
+        """Record the parameters and classes as they are at the end of the run, which initializes lazy modules."""
         counted: dict[int, Tensor] = {}
         for call in self.calls:
             own = {id(p): p for p in call.module.parameters(recurse=False) if id(p) not in counted and not is_lazy(p)}
             counted.update(own)
+            call.type_name = type(call.module).__name__
             call.params = sum(parameter.numel() for parameter in own.values())
         parameters = [parameter for parameter in self.model.parameters() if not is_lazy(parameter)]
         buffers = [buffer for buffer in self.model.buffers() if not is_lazy(buffer)]
@@ -112,10 +115,10 @@ class CallLog:
             if threading.get_ident() != self._thread:
                 return original(module, *args, **kwargs)
             if "_orig_mod" in module._modules:
-                return module._modules["_orig_mod"](*args, **kwargs)  # what torch.compile has wrapped
+                return module.get_submodule("_orig_mod")(*args, **kwargs)  # what torch.compile has wrapped
             name = self._names.get(id(module))
             # A module that was compiled in place is run as it is written.
-            run = original if module._compiled_call_impl is None else type(module)._call_impl
+            run: Any = original if module._compiled_call_impl is None else type(module)._call_impl
             if name is None:
                 return run(module, *args, **kwargs)
             logged = ModuleCall(name, module, len(self._open), _shapes((args, kwargs)))
@@ -146,13 +149,6 @@ class CallLog:
 def first_tensor(result: Any) -> Tensor | None:
     """The first tensor in a return value: itself, or in nested tuples, lists, dicts or objects."""
     return next(_iterate_tensors(result, set(), in_objects=True), None)
-
-
-def describe_error(error: Exception) -> str:
-    """Class and first line of an error, and the line after one that only announces it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1])
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _shapes(values: Any) -> tuple[tuple[int, ...], ...]:

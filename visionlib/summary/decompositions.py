@@ -46,10 +46,16 @@ def _for_each(operation: Any, tensors: Sequence[Tensor], *args: Any, **kwargs: A
     return None if operation.__name__.endswith("_") else results
 
 
+def _linspace(start: Any, end: Any, steps: int, **settings: Any) -> Tensor:
+    settings = {key: value for key, value in settings.items() if key == "dtype"}
+    steps_of_one: Tensor = torch.linspace(0, 1, steps, **settings)
+    return steps_of_one * (end - start) + start
+
+
 def _pack_padded_sequence(inputs: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
     """Pack the numbers of the steps, which have values, and take the steps by them."""
     steps = torch.arange(inputs.shape[0] * inputs.shape[1]).view(*inputs.shape[:2], 1)
-    packed, batch_sizes = torch.ops.aten._pack_padded_sequence(steps, lengths, batch_first)
+    packed, batch_sizes = torch.ops.aten._pack_padded_sequence(steps, torch.tensor(lengths.tolist()), batch_first)
     return inputs.flatten(0, 1).index_select(0, packed.flatten()), batch_sizes
 
 
@@ -67,7 +73,9 @@ def _quantized_recurrent(name: str) -> Callable[..., Any]:
 
     def run(inputs: Tensor, *args: Any, **_: Any) -> Any:
         operation = getattr(torch.ops.aten, name)
-        overload = operation.data if isinstance(args[0], Tensor) and not args[0].is_floating_point() else operation.input
+        overload = (
+            operation.data if isinstance(args[0], Tensor) and not args[0].is_floating_point() else operation.input
+        )
         at = next(i for i, arg in enumerate(args) if isinstance(arg, list) and isinstance(arg[0], torch.ScriptObject))
         weights = [weight for cell in args[at] for weight in _unpack_cell(cell)]
         return overload(inputs, *args[:at], weights, *args[at + 1 :])
@@ -98,8 +106,11 @@ def _rectified(linear: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 _DECOMPOSITIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
-        "aten::_sparse_addmm": lambda inputs, left, right, **scales: torch.addmm(inputs, left.to_dense(), right, **scales),
+        "aten::_sparse_addmm": lambda inputs, left, right, **scales: torch.addmm(
+            inputs, left.to_dense(), right, **scales
+        ),
         "aten::block_diag": _block_diag,
+        "aten::linspace": _linspace,
         "aten::_pack_padded_sequence": _pack_padded_sequence,
         "quantized::linear_dynamic": _quantized_linear,
         "quantized::linear_relu_dynamic": _rectified(_quantized_linear),

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from visionlib.summary.calls import ModuleCall, describe_error
+from visionlib.summary.calls import ModuleCall
+from visionlib.summary.messages import describe_error
 from visionlib.summary.record import LayerSummary, ModelSummary
 
 
@@ -19,16 +20,17 @@ def list_findings(summary: ModelSummary, calls: Sequence[ModuleCall]) -> Iterato
     if not rows:
         yield "no receptive field was computed: the input has no height and width, or no output depends on it"
         return
-    for topic, find in (
-        ("the whole image", lambda: _whole_image(rows)),
-        ("misalignment", lambda: _misalignment(calls)),
-        ("gridding", lambda: _gridding(rows)),
-        ("tiles", lambda: _tiling(rows)),
-        ("normalization", lambda: _normalization(calls)),
-        ("the border", lambda: _clipping(rows)),
-    ):
+    finders: dict[str, Iterator[str]] = {
+        "the whole image": _whole_image(rows),
+        "misalignment": _misalignment(calls),
+        "gridding": _gridding(rows),
+        "tiles": _tiling(rows),
+        "normalization": _normalization(calls),
+        "the border": _clipping(rows),
+    }
+    for topic, sentences in finders.items():
         try:
-            yield from list(find())
+            yield from list(sentences)
         except Exception as error:  # whatever a remark stumbles over
             yield f"no finding on {topic}: {describe_error(error)}"
 

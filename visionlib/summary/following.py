@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from visionlib.errors import ModelError, VisionlibError
 from visionlib.eval_mode import unwrap_model
-from visionlib.summary.calls import CallLog, ModuleCall, describe_error, first_tensor
+from visionlib.summary.calls import CallLog, ModuleCall, first_tensor
 from visionlib.summary.inputs import Inputs, InputSize, Size
 from visionlib.summary.interpreter import Interpreter, NeedsValuesError
+from visionlib.summary.messages import describe_error
 from visionlib.summary.model_state import preserve_state
 from visionlib.summary.python_functions import PythonFunctions
 from visionlib.summary.receptive_fields import ReceptiveFields, fields_of_image
@@ -42,9 +43,7 @@ class Output:
     size_bytes: int
 
 
-def follow(
-    model: nn.Module, input_size: InputSize, *, batch_size: int = 1, with_lines: bool = False
-) -> CallLog:
+def follow(model: nn.Module, input_size: InputSize, *, batch_size: int = 1, with_lines: bool = False) -> CallLog:
     """Run a model in eval mode on shapes and receptive fields alone, and leave its state unchanged.
 
     Args:
@@ -96,7 +95,7 @@ def _run(model: nn.Module, inputs: Inputs, batch_size: int, *, with_lines: bool,
             make = _image_maker(interpreter, inputs.sizes[0], batch_size, dtype, with_lines=with_lines)
             args, kwargs = inputs.make(make)
             model(*args, **kwargs)
-            log.count_parameters()
+            log.record_parameters()
     except (VisionlibError, NeedsValuesError):
         raise
     except Exception as error:  # a user's model may raise anything

@@ -27,9 +27,9 @@ _CHAINED: Mapping[type[nn.Module], int] = MappingProxyType(
 def hook_order(summary: ModelSummary, calls: Sequence[ModuleCall]) -> ModelSummary:
     """Sort the rows by the end of their calls, number them, and chain their receptive fields.
 
-    As in the 2020 table, `Sequential` and modules without parameters and kernel, such as activations, have no row. A layer
-    whose window slides over another number of dimensions than the image has, such as a `Conv2d` over frames of a video,
-    has a row without field.
+    As in the 2020 table, `Sequential` and modules without parameters and kernel, such as activations, have no row. A
+    layer whose window slides over another number of dimensions than the image has, such as a `Conv2d` over frames of a
+    video, has a row without field.
 
     Args:
         summary: the exact table.

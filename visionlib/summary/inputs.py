@@ -72,7 +72,9 @@ class Inputs:
 
     def make(self, make: Callable[[Size], Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and keyword arguments, with a tensor for each size."""
-        return tuple(_map(make, part) for part in self.args), {key: _map(make, part) for key, part in self.kwargs.items()}
+        return tuple(_map(make, part) for part in self.args), {
+            key: _map(make, part) for key, part in self.kwargs.items()
+        }
 
 
 def _takes(model: nn.Module, *args: Any, **kwargs: Any) -> bool:

@@ -12,21 +12,20 @@ meta device, and a rule gives the output's fields. Operations on other tensors r
 their values.
 """
 
-import os
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
+from torch._ops import HigherOrderOperator
 from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from visionlib.errors import ModelError, VisionlibError
-from visionlib.summary.calls import describe_error
+from visionlib.summary.aten_calls import bind, indexes_by_mask, is_view, substitute
 from visionlib.summary.decompositions import find_decomposition
 from visionlib.summary.macs import count_macs
+from visionlib.summary.messages import describe_error, user_line
 from visionlib.summary.meta_shapes import infer_outputs
 from visionlib.summary.operation import Operation, RuleResult
 from visionlib.summary.receptive_fields import ReceptiveFields
@@ -36,14 +35,6 @@ from visionlib.summary.rules.table import RULES
 from visionlib.summary.storage_fields import StorageFields
 from visionlib.summary.tensor_state import WrittenMemory, writes
 from visionlib.summary.traced_tensor import TracedTensor, inner_of, list_tensors
-
-_LIBRARY_PATHS = (
-    f"{Path(torch.__file__).parent}{os.sep}",
-    f"{Path(torch.__file__).parents[1] / 'jaxtyping'}{os.sep}",
-    f"{Path(__file__).parent}{os.sep}",
-    "<",
-)
-"""Files that are no user code: messages name the innermost line outside of them."""
 
 _REMEDY = "request a rule for it, or use known operations instead"
 _NEEDS_VALUES = frozenset({"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique_dim"})
@@ -85,6 +76,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.with_values = with_values
         self._fields = StorageFields()
 
+    supports_higher_order_operators = True  # to refuse them by name
+
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         """Keep PyTorch from the import of torch.compile, which takes a second."""
@@ -112,6 +105,9 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return tensor
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if isinstance(func, HigherOrderOperator):
+            problem = f"{func} ({user_line()}) runs other functions, and has no receptive-field rule"
+            raise ModelError(self._where(), problem, _REMEDY)
         if torch.is_inference_mode_enabled():
             # That mode does not decompose operations, and its tensors could not be used after it.
             with torch.inference_mode(False), torch.no_grad(), self:
@@ -122,7 +118,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Trace an operation on tensors that depend on the image; run any other as it is."""
         tensors = list(list_tensors(args, kwargs))
         # A view of a written plain tensor is a plain tensor, too: it finds its fields by its memory.
-        is_plain_view = _is_view(func) and not isinstance(next(iter(tensors), None), TracedTensor)
+        is_plain_view = is_view(func) and not isinstance(next(iter(tensors), None), TracedTensor)
         if is_plain_view or not any(map(self._is_traced, tensors)):
             return self._run_plain(func, args, kwargs, is_view=is_plain_view)
         if (decompose := find_decomposition(func)) is not None:
@@ -133,13 +129,11 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self._trace(func, args, kwargs, tensors)
 
     def _is_traced(self, tensor: Tensor) -> bool:
-        return isinstance(tensor, TracedTensor) or (
-            tensor.layout == torch.strided and self._fields.is_written(tensor)
-        )
+        return isinstance(tensor, TracedTensor) or (tensor.layout == torch.strided and self._fields.is_written(tensor))
 
     def _run_plain(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, is_view: bool) -> Any:
         if writes(func):
-            self.memory.back_up_written(func, _bind(func, args, kwargs))
+            self.memory.back_up_written(func, bind(func, args, kwargs))
         results = func(*args, **kwargs)
         if not is_view and not func._schema.is_mutable:
             self.memory.add_new(results)
@@ -147,8 +141,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _change_view(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Change the shape of a traced tensor in place, as by `transpose_`."""
-        overload = func._overloadname
-        functional = getattr(getattr(torch.ops.aten, func.overloadpacket.__name__.rstrip("_")), overload)
+        packet = getattr(torch.ops.aten, func.overloadpacket.__name__.rstrip("_"))
+        functional = getattr(packet, func._overloadname if func._overloadname in packet.overloads() else "int")
         traced, view = args[0], self.call(functional, args, kwargs)
         with no_dispatch():
             func(*args, **kwargs)
@@ -159,13 +153,13 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = func.overloadpacket.__name__
         if name == "_fused_sdp_choice":
             return 0  # the unfused attention, whose parts have rules
-        if not self.with_values and (name in _NEEDS_VALUES or _indexes_by_mask(name, args)):
+        if not self.with_values and (name in _NEEDS_VALUES or indexes_by_mask(name, args)):
             self._require_values()
         inner = {id(tensor): self._inner_of(tensor) for tensor in tensors}
-        inner_args, inner_kwargs = _substitute(args, inner), _substitute(kwargs, inner)
+        inner_args, inner_kwargs = substitute(args, inner), substitute(kwargs, inner)
         if self.with_values:
             if writes(func):
-                self.memory.back_up_written(func, _bind(func, args, kwargs))
+                self.memory.back_up_written(func, bind(func, args, kwargs))
             results = func(*inner_args, **inner_kwargs)
         else:
             if "device" in kwargs:
@@ -173,30 +167,28 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             try:
                 results = infer_outputs(func, *inner_args, **inner_kwargs)
             except NotImplementedError:
-                self._require_values(f"runs {func.name()}, which PyTorch infers no shape for,")
+                self._require_values(f"runs {func.name()}, whose output shape needs values")
         originals = {id(inner[id(tensor)]): tensor for tensor in tensors}
         try:
-            return self._wrap_results(func, results, _bind(func, inner_args, inner_kwargs), originals)
+            return self._wrap_results(func, results, bind(func, inner_args, inner_kwargs), originals)
         except (VisionlibError, NeedsValuesError):
             raise
         except Exception as error:  # a mistake in a rule must not look like one of the model
-            problem = f"{func.name()} ({_user_line()}) has no receptive-field rule for these arguments"
+            problem = f"{func.name()} ({user_line()}) has no receptive-field rule for these arguments"
             raise ModelError(self._where(), f"{problem} ({describe_error(error)})", _REMEDY) from error
 
     def _require_values(self, reason: str = "needs the value of a tensor that depends on the image") -> NoReturn:
-        self.needed = self.needed or f"{self._where()} {reason} ({_user_line()})"
+        self.needed = self.needed or f"{self._where()} {reason} ({user_line()})"
         raise NeedsValuesError(self.needed)
 
-    def _wrap_results(
-        self, func: Any, results: Any, values: dict[str, Any], originals: dict[int, Tensor]
-    ) -> Any:
+    def _wrap_results(self, func: Any, results: Any, values: dict[str, Any], originals: dict[int, Tensor]) -> Any:
         """Give the results of an operation their fields; what is no tensor stays as it is."""
         listed = list(results) if isinstance(results, list | tuple) else [results]
         outputs = [result for result in listed if isinstance(result, Tensor)]
         if not outputs:
             return results
         if any(output.layout != torch.strided or output.is_nested for output in outputs):
-            problem = f"{func.name()} ({_user_line()}) makes a sparse or nested tensor, which has no receptive fields"
+            problem = f"{func.name()} ({user_line()}) makes a sparse or nested tensor, which has no receptive fields"
             raise ModelError(self._where(), problem, "use dense tensors")
         operation = self._describe(func.overloadpacket.__name__, values, outputs, originals)
         self._count(count_macs(operation))
@@ -246,7 +238,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Give a tensor that an operation writes to the shape of the result, as PyTorch does."""
         if isinstance(original, TracedTensor) or func.overloadpacket.__name__ == "set_":
             shapes = f"{tuple(original.shape)} in place to {tuple(output.shape)}"
-            raise ModelError(self._where(), f"{func.name()} ({_user_line()}) changes {shapes}", _REMEDY)
+            raise ModelError(self._where(), f"{func.name()} ({user_line()}) changes {shapes}", _REMEDY)
         self.memory.back_up(original)
         original.resize_(output.shape)
 
@@ -262,7 +254,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         shapes = " and ".join(str(tuple(output.shape)) for output in operation.outputs)
         raise ModelError(
             self._where(),
-            f"{func.name()} ({_user_line()}) maps {tuple(shape)} to {shapes} and has no receptive-field rule",
+            f"{func.name()} ({user_line()}) maps {tuple(shape)} to {shapes} and has no receptive-field rule",
             _REMEDY,
         )
 
@@ -272,43 +264,3 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self.with_values:
             return tensor.view_as(tensor) if tensor.layout == torch.strided else tensor
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-
-
-def _is_view(func: Any) -> bool:
-    returns = func._schema.returns
-    return (
-        bool(returns)
-        and not func._schema.is_mutable
-        and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
-    )
-
-
-def _substitute(values: Any, replacements: dict[int, Tensor]) -> Any:
-    """Replace every tensor by the one of its id."""
-    if isinstance(values, Tensor):
-        return replacements[id(values)]
-    if isinstance(values, dict):
-        return {key: _substitute(value, replacements) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return type(values)(_substitute(value, replacements) for value in values)
-    return values
-
-
-def _bind(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Map the argument names of the schema to values, defaults included."""
-    named = {argument.name: kwargs.get(argument.name, argument.default_value) for argument in func._schema.arguments}
-    return {**named, **{argument.name: value for argument, value in zip(func._schema.arguments, args, strict=False)}}
-
-
-def _indexes_by_mask(name: str, args: tuple[Any, ...]) -> bool:
-    """Whether the output size depends on a mask that depends on the image."""
-    masks = args[1] if name == "index" else []
-    return any(isinstance(mask, TracedTensor) and mask.dtype in (torch.bool, torch.uint8) for mask in masks)
-
-
-def _user_line() -> str:
-    """File and line of the user's code that called the operation."""
-    for frame in reversed(traceback.extract_stack()):
-        if not frame.filename.startswith(_LIBRARY_PATHS):
-            return f"{Path(frame.filename).name}:{frame.lineno}"
-    return "unknown"

@@ -6,12 +6,13 @@ from typing import Any
 from torch import nn
 
 from visionlib.errors import ConfigError
-from visionlib.summary.calls import CallLog, ModuleCall, describe_error
+from visionlib.summary.calls import CallLog, ModuleCall
 from visionlib.summary.findings import list_findings
 from visionlib.summary.following import Output, follow
 from visionlib.summary.hook_order import describe_disagreement, hook_order
 from visionlib.summary.inputs import Inputs, InputSize
 from visionlib.summary.measure import measure_fields, measure_line_coverage
+from visionlib.summary.messages import describe_error
 from visionlib.summary.record import LayerSummary, Method, ModelSummary
 
 
@@ -86,12 +87,14 @@ def _rows(log: CallLog) -> tuple[LayerSummary, ...]:
             try:
                 measured[id(fields)] = measure_fields(fields)
             except Exception as error:  # the rest of the table is right
-                log.assumptions.append(f"{call.title} has a receptive field that was not measured: {describe_error(error)}")
+                log.assumptions.append(
+                    f"{call.title} has a receptive field that was not measured: {describe_error(error)}"
+                )
                 measured[id(fields)] = {}
         rows.append(
             LayerSummary(
                 name=call.name,
-                type=type(call.module).__name__,
+                type=call.type_name,
                 depth=call.depth,
                 output_shape=None if output is None else output.shape,
                 params=call.params,

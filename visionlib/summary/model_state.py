@@ -81,18 +81,18 @@ class _State:
                 if cls not in kinds:
                     kinds[cls] = _find_kind(cls)
                 if (kind := kinds[cls]) is not None:
-                    try:
-                        pending.extend(self._record(value, *kind))
-                    except Exception:  # an object that cannot be read keeps its state to itself
-                        continue
+                    pending.extend(self._record(value, *kind))
 
     def _record(self, value: Any, make: "_Maker | None", parts: Callable[[Any], Iterable[Any]]) -> Iterable[Any]:
         if isinstance(value, _CONTAINERS) and not value:
             self._empty.append(value)
             return ()
-        if make is not None and (restore := make(value)) is not None:
-            self._restores.append(restore)
-        return parts(value)
+        try:
+            if make is not None and (restore := make(value)) is not None:
+                self._restores.append(restore)
+            return list(parts(value))
+        except Exception:  # an object of the user's that cannot be read
+            return ()
 
     def restores(self) -> Iterator[_Restore]:
         """Functions that restore what was recorded, the innermost objects first."""

@@ -52,7 +52,8 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
 @contextlib.contextmanager
 def preserve_process() -> Iterator[None]:
     """Run the block; then restore the settings of PyTorch, and the random generators of PyTorch, NumPy and Python."""
-    cuda_devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    has_cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    cuda_devices = range(torch.cuda.device_count()) if has_cuda else ()
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
     settings = list(_read_settings())
     with torch.random.fork_rng(list(cuda_devices)):

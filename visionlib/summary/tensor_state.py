@@ -1,7 +1,8 @@
 """Restore tensors that a forward pass has written to, resized, or given other memory.
 
 Requirements:
-- values, shape, strides, storage and those who share it, version, class, `requires_grad`, `grad` and hooks are as before;
+- values, shape, strides, storage, version, class, `requires_grad`, `grad` and hooks are as before, and shared memory is
+  still shared;
 - no copy of all weights: most networks write to none of them.
 
 So memory is copied right before the first write to it, and of each tensor only an alias is kept.

@@ -77,10 +77,10 @@ class TracedTensor(Tensor):
         return self.clone()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.tracer.values_of(self, "pickle").__reduce_ex__(protocol)
+        return self.tracer.values_of(self, "pickle").__reduce_ex__(protocol)  # type: ignore[no-untyped-call]
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:  # type: ignore[override]
-        return self.tracer.values_of(self, "numpy").__array__(dtype)
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self.tracer.values_of(self, "numpy").__array__(dtype)  # type: ignore[no-untyped-call]
 
     def __dlpack__(self, *args: Any, **kwargs: Any) -> Any:
         return self.tracer.values_of(self, "dlpack").__dlpack__(*args, **kwargs)

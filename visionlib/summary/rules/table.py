@@ -81,7 +81,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "_scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu "
             "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention",
         ),
-        **_same(reductions.depend_on_all, "grid_sampler_2d grid_sampler_3d nonzero masked_select"),
+        **_same(reductions.depend_on_all, "grid_sampler_2d grid_sampler_3d nonzero masked_select histc bincount"),
         **_same(reductions.fourier, "_fft_r2c _fft_c2c _fft_c2r"),
         # Elementwise operations with masks, copies and constants.
         **_same(pointwise.add, "add sub"),
