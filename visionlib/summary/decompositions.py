@@ -48,8 +48,8 @@ def _for_each(operation: Any, tensors: Sequence[Tensor], *args: Any, **kwargs: A
 
 def _linspace(start: Any, end: Any, steps: int, **settings: Any) -> Tensor:
     settings = {key: value for key, value in settings.items() if key == "dtype"}
-    steps_of_one: Tensor = torch.linspace(0, 1, steps, **settings)
-    return steps_of_one * (end - start) + start
+    values: Tensor = torch.linspace(0, 1, steps, **settings) * (end - start) + start
+    return values
 
 
 def _pack_padded_sequence(inputs: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:

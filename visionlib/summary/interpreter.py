@@ -116,6 +116,10 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Trace an operation on tensors that depend on the image; run any other as it is."""
+        with torch._C.DisableTorchFunction():  # `PythonFunctions` watches the model, not the interpreter
+            return self._call(func, args, kwargs)
+
+    def _call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         tensors = list(list_tensors(args, kwargs))
         # A view of a written plain tensor is a plain tensor, too: it finds its fields by its memory.
         is_plain_view = is_view(func) and not isinstance(next(iter(tensors), None), TracedTensor)

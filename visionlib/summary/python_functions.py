@@ -10,7 +10,7 @@ from visionlib.summary.interpreter import Interpreter
 from visionlib.summary.traced_tensor import TracedTensor
 from visionlib.summary.windows import padded
 
-_READERS = frozenset({"numpy", "__array__", "tolist", "data_ptr", "__dlpack__"})
+_READERS = frozenset({"numpy", "__array__", "tolist", "data_ptr", "__dlpack__", "untyped_storage", "storage"})
 """Methods that hand values or memory to code that no operation tells of. Those of a traced tensor are its own."""
 
 
