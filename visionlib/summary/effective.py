@@ -116,10 +116,10 @@ def _gradient(model: nn.Module, call: ModuleCall, batch: Tensor) -> Tensor:
 
     handle = call.module.register_forward_hook(keep)
     try:
-        with eval_mode(model, has_gradients=True):
+        with eval_mode(model, has_gradients=True) as inner:
             image = batch.detach().clone().requires_grad_()
             # A copy: an in-place activation may not write to a leaf.
-            model(image * 1.0)
+            inner(image * 1.0)
             output = outputs[-1]
             middle = output[:, :, output.shape[2] // 2, output.shape[3] // 2].sum()
             (gradient,) = torch.autograd.grad(middle, image)

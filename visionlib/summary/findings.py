@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterator, Sequence
 
 from visionlib.summary.calls import ModuleCall
+from visionlib.summary.messages import describe_error
 from visionlib.summary.record import LayerSummary, ModelSummary
 
 
 def list_findings(summary: ModelSummary, calls: Sequence[ModuleCall]) -> Iterator[str]:
-    """List the findings, one sentence each.
+    """List the findings, one sentence each. A finding that fails says so: the table does not depend on it.
 
     Args:
         summary: the exact table.
@@ -19,11 +20,22 @@ def list_findings(summary: ModelSummary, calls: Sequence[ModuleCall]) -> Iterato
     if not rows:
         yield "no receptive field was computed: the input has no height and width, or no output depends on it"
         return
-    yield from _whole_image(rows)
-    yield from _misalignment(calls)
-    yield from _gridding(rows)
-    yield from _tiling(rows)
-    yield from _normalization(calls)
+    finders: dict[str, Iterator[str]] = {
+        "the whole image": _whole_image(rows),
+        "misalignment": _misalignment(calls),
+        "gridding": _gridding(rows),
+        "tiles": _tiling(rows),
+        "normalization": _normalization(calls),
+        "the border": _clipping(rows),
+    }
+    for topic, sentences in finders.items():
+        try:
+            yield from list(sentences)
+        except Exception as error:  # whatever a remark stumbles over
+            yield f"no finding on {topic}: {describe_error(error)}"
+
+
+def _clipping(rows: Sequence[LayerSummary]) -> Iterator[str]:
     if clipped := [row for row in rows if row.is_clipped]:
         yield f"from {_title(clipped[0])} on, the field is cut at the border of this image: it may continue beyond"
 

@@ -4,7 +4,7 @@ Requirements:
 - any `nn.Module` that runs: functional calls, views, in-place writes, einsum and attention included;
 - no arithmetic with the weights, no memory for activations;
 - an unknown operation is refused or listed, never silently wrong;
-- weights and buffers that the model writes to are restored.
+- no memory from before the run is written to without a copy of it, from which it is restored.
 
 So the interpreter works below the modules, on the ATen operations that PyTorch dispatches. The image is a
 `TracedTensor`, which has a shape and receptive fields and no values. An operation on one infers its output shape on the
@@ -12,21 +12,20 @@ meta device, and a rule gives the output's fields. Operations on other tensors r
 their values.
 """
 
-import os
-import traceback
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import torch
-from torch import Tensor, nn
-from torch._decomp import global_decomposition_table
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
+from torch._ops import HigherOrderOperator
+from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from visionlib.errors import ModelError
+from visionlib.errors import ModelError, VisionlibError
+from visionlib.summary.aten_calls import bind, indexes_by_mask, is_view, number_masks, plain_name, substitute
+from visionlib.summary.decompositions import find_decomposition
 from visionlib.summary.macs import count_macs, has_macs
+from visionlib.summary.messages import describe_error, user_line
 from visionlib.summary.meta_shapes import infer_outputs
 from visionlib.summary.operation import Operation, RuleResult
 from visionlib.summary.receptive_fields import ReceptiveFields
@@ -34,20 +33,11 @@ from visionlib.summary.rules.masks import find_masked
 from visionlib.summary.rules.pointwise import pointwise
 from visionlib.summary.rules.table import RULES
 from visionlib.summary.storage_fields import StorageFields
-from visionlib.summary.traced_tensor import TracedTensor, list_tensors
-from visionlib.summary.windows import padded
+from visionlib.summary.tensor_state import WrittenMemory, writes
+from visionlib.summary.traced_tensor import TracedTensor, inner_of, list_tensors
 
-_LIBRARY_PATHS = (
-    f"{Path(torch.__file__).parent}{os.sep}",
-    f"{Path(torch.__file__).parents[1] / 'jaxtyping'}{os.sep}",
-    f"{Path(__file__).parent}{os.sep}",
-    "<",
-)
-"""Files that are no user code: messages name the innermost line outside of them."""
-
+_REMEDY = "request a rule for it, or use known operations instead"
 _NEEDS_VALUES = frozenset({"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique_dim"})
-_UNDECLARED_WRITES = frozenset({("native_batch_norm", "running_mean"), ("native_batch_norm", "running_var")})
-"""Arguments that an operation writes to although its schema does not say so."""
 
 
 class NeedsValuesError(Exception):
@@ -58,17 +48,19 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Trace receptive fields through every operation while the block runs.
 
     Args:
-        model: its weights and buffers are backed up before the first write, for `restore`.
         device: device that traced tensors report.
         where: returns the module that runs now, for errors.
         count: takes the multiply-accumulates of each operation.
         note: takes a kind and a sentence about the module that runs now.
         with_values: compute values as well, for models that need them; shapes alone otherwise.
+
+    Attributes:
+        memory: copies of the memory that the run has written to.
+        needed: reason of the first `NeedsValuesError`, which the model may have caught; None if there was none.
     """
 
     def __init__(
         self,
-        model: nn.Module,
         *,
         device: torch.device,
         where: Callable[[], str],
@@ -78,16 +70,13 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.device = device
+        self.memory = WrittenMemory()
+        self.needed: str | None = None
         self._where, self._count, self._note = where, count, note
-        self._with_values = with_values
-        self._owned = {
-            tensor.untyped_storage()._cdata
-            for tensor in (*model.parameters(), *model.buffers())
-            if not isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer)
-            and tensor.device.type != "meta"
-        }
-        self._backups: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
+        self.with_values = with_values
         self._fields = StorageFields()
+
+    supports_higher_order_operators = True  # to refuse them by name
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -96,7 +85,7 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def wrap(self, inner: Tensor, fields: ReceptiveFields | None) -> TracedTensor:
         """Make a traced tensor: an input of the model, or an output of an operation."""
-        traced = TracedTensor(inner, fields, self.device, self.call)
+        traced = TracedTensor(inner, fields, self.device, self)
         self._fields.add(traced)
         return traced
 
@@ -104,67 +93,83 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Receptive fields of a tensor; None if it does not depend on the image."""
         return self._fields.read(tensor)
 
-    def restore(self) -> None:
-        """Restore the weights and buffers that the run wrote to."""
-        for storage, backup in self._backups.values():
-            storage.copy_(backup)
+    def values_of(self, tensor: Tensor, reader: str) -> Tensor:
+        """Values that are about to leave PyTorch through a function such as `numpy`."""
+        if isinstance(tensor, TracedTensor) or self._is_traced(tensor):
+            if not self.with_values:
+                self._require_values()
+            self._note("assumed", f"what is computed from the values that {reader} returned was assumed to be constant")
+            return inner_of(tensor)
+        with no_dispatch():
+            self.memory.back_up(tensor)  # an array shares its memory
+        return tensor
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if isinstance(func, HigherOrderOperator):
+            problem = f"{func} ({user_line()}) runs other functions, and has no receptive-field rule"
+            raise ModelError(self._where(), problem, _REMEDY)
+        if torch.is_inference_mode_enabled():
+            # That mode does not decompose operations, and its tensors could not be used after it.
+            with torch.inference_mode(False), torch.no_grad(), self:
+                return func(*args, **(kwargs or {}))
         return self.call(func, args, kwargs or {})
 
     def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Trace an operation on tensors that depend on the image; run any other as it is."""
+        with torch._C.DisableTorchFunction():  # `PythonFunctions` watches the model, not the interpreter
+            return self._call(func, args, kwargs)
+
+    def _call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         tensors = list(list_tensors(args, kwargs))
         # A view of a written plain tensor is a plain tensor, too: it finds its fields by its memory.
-        is_plain_view = _is_view(func) and not isinstance(next(iter(tensors), None), TracedTensor)
+        is_plain_view = is_view(func) and not isinstance(next(iter(tensors), None), TracedTensor)
         if is_plain_view or not any(map(self._is_traced, tensors)):
-            self._back_up(func, args, kwargs)
-            result = func(*args, **kwargs)
-            # Learned queries, position networks and hypernetworks multiply as well, without the image.
-            if has_macs(name := _plain_name(func)):
-                output = result if isinstance(result, Tensor) else result[0]
-                self._count(count_macs(name, _bind(func, args, kwargs), output))
-            return result
-        if torch.Tag.inplace_view in func.tags:
-            return self._view_in_place(func, args, kwargs)
-        return self._trace(func, args, kwargs, tensors)
-
-    def _view_in_place(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        """Give a tensor another shape, as `transpose_` does: nothing is written, but its own sizes change."""
-        target: Tensor = args[0]
-        if not isinstance(target, TracedTensor):
-            changed: Tensor = func(*args, **kwargs)
-            return changed
-        name = _plain_name(func)
-        if not hasattr(torch.ops.aten, name) or name in {"resize", "set"}:
-            raise self._no_rule(func, target.shape, "memory of another size")
-        view = getattr(torch.ops.aten, name)(*args, **kwargs)
-        with torch._C._DisableTorchDispatch():
-            func(*args, **kwargs)
-        target.inner_tensor, target.own_fields, target.masked = view.inner_tensor, view.own_fields, view.masked
-        return target
-
-    def _is_traced(self, tensor: Tensor) -> bool:
-        return isinstance(tensor, TracedTensor) or self._fields.is_written(tensor)
-
-    def _trace(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]) -> Any:
-        name = _plain_name(func)
-        if name == "_fused_sdp_choice":
-            return 0  # the unfused attention, whose parts have rules
-        if not self._with_values and (name in _NEEDS_VALUES or _indexes_by_mask(name, args)):
-            raise NeedsValuesError(
-                f"{self._where()} needs the value of a tensor that depends on the image ({_user_line()})"
-            )
-        if name in ("index", "index_put") and (found := self._find_masked(args)) is not args:
-            return self.call(func, found, kwargs)
-        if (decompose := _decomposition(func)) is not None:
+            return self._run_plain(func, args, kwargs, is_view=is_plain_view)
+        if (decompose := find_decomposition(func)) is not None:
             with self:
                 return decompose(*args, **kwargs)
+        if torch.Tag.inplace_view in func.tags and isinstance(args[0], TracedTensor):
+            return self._change_view(func, args, kwargs)
+        return self._trace(func, args, kwargs, tensors)
+
+    def _is_traced(self, tensor: Tensor) -> bool:
+        return isinstance(tensor, TracedTensor) or (tensor.layout == torch.strided and self._fields.is_written(tensor))
+
+    def _run_plain(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, is_view: bool) -> Any:
+        if writes(func):
+            self.memory.back_up_written(func, bind(func, args, kwargs))
+        results = func(*args, **kwargs)
+        # Learned queries, position networks and hypernetworks multiply as well, without the image.
+        if has_macs(name := plain_name(func)):
+            output = results if isinstance(results, Tensor) else results[0]
+            self._count(count_macs(name, bind(func, args, kwargs), output))
+        if not is_view and not func._schema.is_mutable:
+            self.memory.add_new(results)
+        return results
+
+    def _change_view(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Change the shape of a traced tensor in place, as by `transpose_`."""
+        packet = getattr(torch.ops.aten, func.overloadpacket.__name__.rstrip("_"))
+        functional = getattr(packet, func._overloadname if func._overloadname in packet.overloads() else "int")
+        traced, view = args[0], self.call(functional, args, kwargs)
+        with no_dispatch():
+            func(*args, **kwargs)
+        traced.inner_tensor, traced.own_fields, traced.masked = view.inner_tensor, view.own_fields, view.masked
+        return traced
+
+    def _trace(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]) -> Any:
+        name = plain_name(func)
+        if name == "_fused_sdp_choice":
+            return 0  # the unfused attention, whose parts have rules
+        if not self.with_values and (name in _NEEDS_VALUES or indexes_by_mask(name, args)):
+            self._require_values()
+        if name in {"index", "index_put"} and (numbered := number_masks(args, self._is_traced)) is not args:
+            return self.call(func, numbered, kwargs)
         inner = {id(tensor): self._inner_of(tensor) for tensor in tensors}
-        inner_args, inner_kwargs = _substitute(args, inner), _substitute(kwargs, inner)
-        values = _bind(func, inner_args, inner_kwargs)
-        if self._with_values:
-            self._back_up(func, args, kwargs)
+        inner_args, inner_kwargs = substitute(args, inner), substitute(kwargs, inner)
+        if self.with_values:
+            if writes(func):
+                self.memory.back_up_written(func, bind(func, args, kwargs))
             results = func(*inner_args, **inner_kwargs)
         else:
             if "device" in kwargs:
@@ -172,29 +177,34 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             try:
                 results = infer_outputs(func, *inner_args, **inner_kwargs)
             except NotImplementedError:
-                raise NeedsValuesError(
-                    f"{self._where()} has an operation whose shape follows from values ({func.name()}, {_user_line()})"
-                ) from None
-        outputs = list(results) if isinstance(results, list | tuple) else [results]
-        are_tensors = [isinstance(output, Tensor) for output in outputs]
-        if not any(are_tensors) or (self._with_values and not all(are_tensors)):
-            return results
+                self._require_values(f"runs {func.name()}, whose output shape needs values")
         originals = {id(inner[id(tensor)]): tensor for tensor in tensors}
-        operation = self._describe(name, values, outputs, originals)
-        self._count(count_macs(operation.name, values, outputs[0]))
-        wrapped = self._wrap_outputs(func, operation, originals)
-        return type(results)(wrapped) if isinstance(results, list | tuple) else wrapped[0]
+        try:
+            return self._wrap_results(func, results, bind(func, inner_args, inner_kwargs), originals)
+        except (VisionlibError, NeedsValuesError):
+            raise
+        except Exception as error:  # a mistake in a rule must not look like one of the model
+            problem = f"{func.name()} ({user_line()}) has no receptive-field rule for these arguments"
+            raise ModelError(self._where(), f"{problem} ({describe_error(error)})", _REMEDY) from error
 
-    def _find_masked(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Replace constant masks among the indices by the indices of their elements: a mask without values has none."""
-        if not any(map(_is_mask, args[1])):
-            return args
-        indices = [
-            part
-            for index in args[1]
-            for part in (index.nonzero(as_tuple=True) if _is_mask(index) and not self._is_traced(index) else (index,))
-        ]
-        return (args[0], indices, *args[2:])
+    def _require_values(self, reason: str = "needs the value of a tensor that depends on the image") -> NoReturn:
+        self.needed = self.needed or f"{self._where()} {reason} ({user_line()})"
+        raise NeedsValuesError(self.needed)
+
+    def _wrap_results(self, func: Any, results: Any, values: dict[str, Any], originals: dict[int, Tensor]) -> Any:
+        """Give the results of an operation their fields; what is no tensor stays as it is."""
+        listed = list(results) if isinstance(results, list | tuple) else [results]
+        outputs = [result for result in listed if isinstance(result, Tensor)]
+        if not outputs:
+            return results
+        if any(output.layout != torch.strided or output.is_nested for output in outputs):
+            problem = f"{func.name()} ({user_line()}) makes a sparse or nested tensor, which has no receptive fields"
+            raise ModelError(self._where(), problem, "use dense tensors")
+        operation = self._describe(plain_name(func), values, outputs, originals)
+        self._count(count_macs(operation.name, values, outputs[0]))
+        wrapped = iter(self._wrap_outputs(func, operation, originals))
+        replaced = [next(wrapped) if isinstance(result, Tensor) else result for result in listed]
+        return type(results)(replaced) if isinstance(results, list | tuple) else replaced[0]
 
     def _describe(
         self, name: str, values: dict[str, Any], outputs: list[Tensor], originals: dict[int, Tensor]
@@ -226,11 +236,21 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for output, fields in zip(operation.outputs, result, strict=True):
             original = originals.get(id(output))
             if original is not None:
+                if original.shape != output.shape:
+                    self._resize(func, original, output)
                 self._fields.write(original, fields)
             wrapped.append(self.wrap(output, fields) if original is None else original)
         if isinstance(wrapped[0], TracedTensor):
             wrapped[0].masked = find_masked(operation)
         return wrapped
+
+    def _resize(self, func: Any, original: Tensor, output: Tensor) -> None:
+        """Give a tensor that an operation writes to the shape of the result, as PyTorch does."""
+        if isinstance(original, TracedTensor) or func.overloadpacket.__name__ == "set_":
+            shapes = f"{tuple(original.shape)} in place to {tuple(output.shape)}"
+            raise ModelError(self._where(), f"{func.name()} ({user_line()}) changes {shapes}", _REMEDY)
+        self.memory.back_up(original)
+        original.resize_(output.shape)
 
     def _rule(self, func: Any, operation: Operation) -> Callable[[Operation], RuleResult]:
         if (rule := RULES.get(operation.name)) is not None:
@@ -241,119 +261,16 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if all(output.shape == shape for output in operation.outputs):
             self._note("assumed", f"{func.name()} was assumed to be elementwise")
             return pointwise
-        raise self._no_rule(func, shape, " and ".join(str(tuple(output.shape)) for output in operation.outputs))
-
-    def _no_rule(self, func: Any, shape: Sequence[int], result: str) -> ModelError:
-        return ModelError(
+        shapes = " and ".join(str(tuple(output.shape)) for output in operation.outputs)
+        raise ModelError(
             self._where(),
-            f"{func.name()} ({_user_line()}) maps {tuple(shape)} to {result} and has no receptive-field rule",
-            "request a rule for it, or use known operations instead",
+            f"{func.name()} ({user_line()}) maps {tuple(shape)} to {shapes} and has no receptive-field rule",
+            _REMEDY,
         )
 
     def _inner_of(self, tensor: Tensor) -> Tensor:
         if isinstance(tensor, TracedTensor):
             return tensor.inner_tensor
-        if self._with_values:
+        if self.with_values:
             return tensor.view_as(tensor) if tensor.layout == torch.strided else tensor
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-
-    def _back_up(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Copy a weight or buffer before the first write to it."""
-        name = func.overloadpacket.__name__
-        if not func._schema.is_mutable and not any(name == operation for operation, _ in _UNDECLARED_WRITES):
-            return
-        values = _bind(func, args, kwargs)
-        for argument in func._schema.arguments:
-            is_written = argument.alias_info is not None and argument.alias_info.is_write
-            if not is_written and (name, argument.name) not in _UNDECLARED_WRITES:
-                continue
-            for tensor in list_tensors((values[argument.name],), {}):
-                storage = tensor.untyped_storage()
-                if storage._cdata in self._owned and storage._cdata not in self._backups:
-                    self._backups[storage._cdata] = (storage, storage.clone())  # type: ignore[no-untyped-call]
-
-
-class CircularPadding(TorchFunctionMode):
-    """Trace circular padding as one operation.
-
-    PyTorch composes it of copies into slices, which lose the field on an image without border.
-    """
-
-    def __init__(self, interpreter: Interpreter) -> None:
-        super().__init__()
-        self._interpreter = interpreter
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__name__", "") == "pad" and "circular" in (*args[2:], kwargs.get("mode")):
-            inputs = args[0] if args else kwargs["input"]
-            widths = args[1] if len(args) > 1 else kwargs["pad"]
-            if isinstance(inputs, TracedTensor):
-                return self._pad(inputs, list(widths))
-        return func(*args, **kwargs)
-
-    def _pad(self, inputs: TracedTensor, widths: list[int]) -> TracedTensor:
-        output = F.pad(inputs.inner_tensor, widths, mode="circular")
-        fields = self._interpreter.fields_of(inputs)
-        for number, (before, after) in enumerate(zip(widths[::2], widths[1::2], strict=True)):
-            dim = inputs.ndim - 1 - number  # widths begin with the last dimension
-            windows = padded(inputs.shape[dim], before, after, "circular")
-            fields = None if fields is None else fields.apply_windows(dim, windows)
-        return self._interpreter.wrap(output, fields)
-
-
-def _plain_name(func: Any) -> str:
-    """Name of an operation without its overload; an in-place form has the name of the other."""
-    name: str = func.overloadpacket.__name__
-    return name if name.startswith("__") else name.rstrip("_")
-
-
-def _is_view(func: Any) -> bool:
-    returns = func._schema.returns
-    return (
-        bool(returns)
-        and not func._schema.is_mutable
-        and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
-    )
-
-
-def _substitute(values: Any, replacements: dict[int, Tensor]) -> Any:
-    """Replace every tensor by the one of its id."""
-    if isinstance(values, Tensor):
-        return replacements[id(values)]
-    if isinstance(values, dict):
-        return {key: _substitute(value, replacements) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return type(values)(_substitute(value, replacements) for value in values)
-    return values
-
-
-def _bind(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Map the argument names of the schema to values, defaults included."""
-    named = {argument.name: kwargs.get(argument.name, argument.default_value) for argument in func._schema.arguments}
-    return {**named, **{argument.name: value for argument, value in zip(func._schema.arguments, args, strict=False)}}
-
-
-def _indexes_by_mask(name: str, args: tuple[Any, ...]) -> bool:
-    """Whether the output size depends on a mask that depends on the image."""
-    masks = args[1] if name == "index" else []
-    return any(isinstance(mask, TracedTensor) and _is_mask(mask) for mask in masks)
-
-
-def _is_mask(index: Tensor | None) -> bool:
-    return index is not None and index.dtype in (torch.bool, torch.uint8)
-
-
-def _decomposition(func: Any) -> Callable[..., Any] | None:
-    """PyTorch's own composition of an operation without a rule from others, such as of `rot90` from flips."""
-    if _plain_name(func) in RULES or torch.Tag.pointwise in func.tags:
-        return None
-    return global_decomposition_table["post_autograd"].get(func)
-
-
-def _user_line() -> str:
-    """File and line of the user's code that called the operation."""
-    for frame in reversed(traceback.extract_stack()):
-        if not frame.filename.startswith(_LIBRARY_PATHS):
-            return f"{Path(frame.filename).name}:{frame.lineno}"
-    return "unknown"

@@ -1,20 +1,19 @@
 """`summarize`: the layer table of any model, with receptive fields that are exact at every position."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from torch import nn
 
 from visionlib.errors import ConfigError
 from visionlib.summary.calls import CallLog, ModuleCall
 from visionlib.summary.findings import list_findings
-from visionlib.summary.following import Output, Size, follow
+from visionlib.summary.following import Output, follow
 from visionlib.summary.hook_order import describe_disagreement, hook_order
+from visionlib.summary.inputs import Inputs, InputSize
 from visionlib.summary.measure import measure_fields, measure_line_coverage
+from visionlib.summary.messages import describe_error
 from visionlib.summary.record import LayerSummary, Method, ModelSummary
-
-InputSize: TypeAlias = Size | Sequence[Size] | Mapping[str, Size]
 
 
 def summarize(
@@ -33,8 +32,10 @@ def summarize(
     Args:
         model: any module that runs on the input.
         input_size: size of one image without the batch, (c, h, w), or (c, l) or (c, d, h, w). For several inputs, a
-            sequence of sizes, or a dict from argument names of `forward` to sizes. Receptive fields refer to the first
-            input, and to all others of the same height and width.
+            sequence of sizes, or a dict from argument names of `forward` to sizes; where `forward` takes a single
+            argument, it gets them as one tuple or dict. In general, each argument is a size, or a nested tuple, list or
+            dict of sizes: `[{"image": (3, 32, 32), "mask": (1, 32, 32)}]` is one dict. Receptive fields refer to the
+            first input, and to all others of the same height and width.
         method: `exact`, or `hook-order`, the convention of the 2020 library. It is wrong for networks with branches and
             kept to compare with tables of that time.
         batch_size: images in the batch, for shapes, multiply-accumulates and memory.
@@ -46,55 +47,57 @@ def summarize(
         ModelError: if the model does not run on such an input, or has an operation without a receptive-field rule; the
             message names the layer.
     """
-    sizes, keys = _read_sizes(input_size)
+    image = Inputs.read(input_size).sizes[0]
     if batch_size < 1:
         raise ConfigError("batch_size", f"{batch_size} is out of range", "it must be at least 1")
     title = name or type(model).__name__
-    log = follow(model, sizes, keys, batch_size=batch_size)
+    log = follow(model, input_size, batch_size=batch_size)
     layers = _rows(log)
-    if method == "exact" and any(map(_is_dilated, model.modules())):
-        # Only dilated windows skip lines, and a trace of every line is slow.
-        with_lines = follow(model, sizes, keys, batch_size=batch_size, with_lines=True)
-        layers = tuple(_with_lines(row, call) for row, call in zip(layers, with_lines.calls, strict=True))
-    parameters = list(log.model.parameters())  # a lazy model was copied
+    if method == "exact":
+        layers = _with_line_coverage(layers, model, input_size, batch_size)
     summary = ModelSummary(
         model=title,
-        input_size=sizes[0],
+        input_size=image,
         batch_size=batch_size,
         method=method,
         layers=layers,
-        total_params=sum(parameter.numel() for parameter in parameters),
-        trainable_params=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-        weights_bytes=sum(tensor.numel() * tensor.element_size() for tensor in (*parameters, *log.model.buffers())),
+        total_params=log.total_params,
+        trainable_params=log.trainable_params,
+        weights_bytes=log.weights_bytes,
         activations_bytes=_activations_bytes(log),
         assumptions=(*log.assumptions, *_list_assumptions(log)),
     )
-    chained = hook_order(summary, log.calls)
     if method == "hook-order":
-        return chained
-    return replace(
-        summary, findings=tuple(list_findings(summary, log.calls)), disagreement=describe_disagreement(summary, chained)
-    )
+        return hook_order(summary, log.calls)
+    findings = tuple(list_findings(summary, log.calls))
+    try:
+        disagreement = describe_disagreement(summary, log.calls)
+    except Exception as error:  # a remark must not cost the table
+        disagreement, findings = None, (*findings, f"no comparison with hook order: {describe_error(error)}")
+    return replace(summary, findings=findings, disagreement=disagreement)
 
 
 def _rows(log: CallLog) -> tuple[LayerSummary, ...]:
-    counted: set[int] = set()
     measured: dict[int, dict[str, Any]] = {}  # elementwise operations pass the same object on
     rows = []
     for call in log.calls:
-        own = [p for p in call.module.parameters(recurse=False) if id(p) not in counted]
-        counted.update(map(id, own))
         output: Output | None = call.output
         fields = None if output is None else output.fields
         if fields is not None and id(fields) not in measured:
-            measured[id(fields)] = measure_fields(fields)
+            try:
+                measured[id(fields)] = measure_fields(fields)
+            except Exception as error:  # the rest of the table is right
+                log.assumptions.append(
+                    f"{call.title} has a receptive field that was not measured: {describe_error(error)}"
+                )
+                measured[id(fields)] = {}
         rows.append(
             LayerSummary(
                 name=call.name,
-                type=type(call.module).__name__,
+                type=call.type_name,
                 depth=call.depth,
                 output_shape=None if output is None else output.shape,
-                params=sum(parameter.numel() for parameter in own),
+                params=call.params,
                 macs=call.macs,
                 notes=tuple(sentence for _, sentence in call.notes),
                 **({} if fields is None else measured[id(fields)]),
@@ -122,6 +125,21 @@ def _activations_bytes(log: CallLog) -> int:
     return sum(call.output.size_bytes for call in innermost if call.output is not None)
 
 
+def _with_line_coverage(
+    layers: tuple[LayerSummary, ...], model: nn.Module, input_size: InputSize, batch_size: int
+) -> tuple[LayerSummary, ...]:
+    """Measure which lines the layers skip; without it the rows are as they are.
+
+    Only dilated windows skip lines, and a trace of every line is slow.
+    """
+    if not any(map(_is_dilated, model.modules())):
+        return layers
+    calls = follow(model, input_size, batch_size=batch_size, with_lines=True).calls
+    if [call.name for call in calls] != [row.name for row in layers]:
+        return layers  # a model that takes another path at every run
+    return tuple(_with_lines(row, call) for row, call in zip(layers, calls, strict=True))
+
+
 def _with_lines(row: LayerSummary, call: ModuleCall) -> LayerSummary:
     if row.receptive_field is None or call.output is None or call.output.fields is None:
         return row
@@ -138,24 +156,3 @@ def _is_dilated(module: nn.Module) -> bool:
 def _listed(value: Any) -> list[int]:
     values = [value] * 3 if isinstance(value, int) else list(value) if isinstance(value, tuple) else []
     return [element for element in values if isinstance(element, int)]
-
-
-def _read_sizes(input_size: InputSize) -> tuple[list[Size], list[str] | None]:
-    keys = list(input_size) if isinstance(input_size, Mapping) else None
-    values: list[Any] = list(input_size.values()) if isinstance(input_size, Mapping) else list(input_size)
-    sizes = [tuple(values)] if values and all(isinstance(value, int) for value in values) else values
-    if not sizes or not all(_is_size(size) for size in sizes):
-        raise ConfigError(
-            "input_size",
-            f"{input_size!r} is no size of an image",
-            "give channels, height and width, such as (3, 32, 32), or one such size per input",
-        )
-    return [tuple(size) for size in sizes], keys
-
-
-def _is_size(size: Any) -> bool:
-    return (
-        isinstance(size, list | tuple)
-        and len(size) > 0
-        and all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in size)
-    )

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from visionlib.summary.receptive_fields import ReceptiveFields
+from visionlib.summary.traced_tensor import list_tensors
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Operation:
 
     @property
     def first(self) -> Tensor:
-        """The first tensor argument."""
-        return next(value for value in self.values.values() if isinstance(value, Tensor))
+        """The first tensor argument, also in a list."""
+        return next(iter(list_tensors((), self.values)))
 
     @property
     def input_fields(self) -> ReceptiveFields:

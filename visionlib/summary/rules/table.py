@@ -83,7 +83,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "_scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu "
             "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention",
         ),
-        **_same(reductions.depend_on_all, "nonzero"),
+        **_same(reductions.depend_on_all, "nonzero histc bincount"),
         **_same(reductions.fourier, "_fft_r2c _fft_c2c _fft_c2r"),
         # Elementwise operations with masks, copies and constants.
         **_same(pointwise.add, "add sub"),
