@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from visionlib.summary.aten_calls import plain_name
 from visionlib.summary.rules.table import RULES
 
-
 _OPAQUE = frozenset({"max_unpool2d", "max_unpool3d", "as_strided_scatter"})
 """Their decompositions go through memory by indices, which hides the positions that they read."""
 

@@ -258,7 +258,8 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if torch.Tag.pointwise in func.tags:
             return pointwise
         shape = operation.first.shape
-        if all(output.shape == shape for output in operation.outputs):
+        # PyTorch's own elementwise operations are known; one of somebody else mostly is an activation.
+        if func.namespace != "aten" and all(output.shape == shape for output in operation.outputs):
             self._note("assumed", f"{func.name()} was assumed to be elementwise")
             return pointwise
         shapes = " and ".join(str(tuple(output.shape)) for output in operation.outputs)

@@ -33,8 +33,8 @@ From `LINES` on, if lines are traced, one row per pixel of the axis: 0 if it is 
 class Dimension:
     """How the receptive fields change along one dimension of a tensor.
 
-    Whether a dimension holds positions or channels cannot be read from the bounds: the channels of a concatenation differ
-    as well. So every rule says from which input dimensions its output dimensions come.
+    Whether a dimension holds positions or channels cannot be read from the bounds: the channels of a concatenation
+    differ as well. So every rule says from which input dimensions its output dimensions come.
 
     Attributes:
         axes: image axes along which the fields move with the index; empty for batch and channels.
@@ -128,7 +128,9 @@ class ReceptiveFields:
         bounds = tuple(
             _apply_windows(bound, dim + 1, axis, windows, dimension) for axis, bound in enumerate(self.bounds)
         )
-        periodicity = None if dimension.periodicity is None else dimension.periodicity.after(windows.period, windows.shift)
+        periodicity = (
+            None if dimension.periodicity is None else dimension.periodicity.after(windows.period, windows.shift)
+        )
         applied = replace(self, bounds=bounds, is_clipped=is_clipped)
         return applied.set_dimension(dim, replace(dimension, periodicity=periodicity, parts=()))
 
@@ -204,10 +206,8 @@ def compact(fields: ReceptiveFields) -> ReceptiveFields:
     return replace(fields, bounds=tuple(bounds))
 
 
-def infer_dimensions(
-    fields: ReceptiveFields, shape: Sequence[int], possible: Sequence[frozenset[int]]
-) -> ReceptiveFields:
-    """Find the axes of every dimension and their periodicity from the bounds.
+def infer_dimensions(fields: ReceptiveFields, shape: Sequence[int], possible: Sequence[Dimension]) -> ReceptiveFields:
+    """Find along which axes the fields move, and how they repeat, from the bounds.
 
     Args:
         fields: their bounds, for a tensor of this shape; the dimensions are ignored.
@@ -215,11 +215,20 @@ def infer_dimensions(
         possible: per dimension, the axes along which its fields may move.
     """
     fields = compact(replace(fields, dims=(INVARIANT,) * len(shape)))
-    dims = tuple(
-        Dimension(frozenset(axis for axis in axes if fields.bounds[axis].shape[dim + 1] > 1))
-        for dim, axes in enumerate(possible)
-    )
-    return replace(fields, dims=dims).find_periodicities(shape)
+    dims = []
+    for dim, (dimension, size) in enumerate(zip(possible, shape, strict=True)):
+        axes = frozenset(axis for axis in dimension.axes if fields.bounds[axis].shape[dim + 1] > 1)
+        is_whole = axes and math.prod(part for part, _ in dimension.parts) == size
+        dims.append(Dimension(axes, parts=dimension.parts if is_whole else ()))
+    return replace(fields, dims=tuple(dims)).find_periodicities(shape)
+
+
+def unite(first: Dimension, *others: Dimension) -> Dimension:
+    """Axes of all dimensions; how they repeat is left open."""
+    moving = [dimension for dimension in (first, *others) if dimension.axes]
+    axes = frozenset[int]().union(*(dimension.axes for dimension in moving))
+    is_same = moving and all(dimension.parts == moving[0].parts for dimension in moving)
+    return Dimension(axes, parts=moving[0].parts if is_same else ())
 
 
 def infer_steps(fields: ReceptiveFields, dim: int, shape: Sequence[int]) -> ReceptiveFields:

@@ -1,58 +1,66 @@
-"""Indexing, patches, diagonals and scattering: rules that run the operation itself on the bounds.
+"""Indexing, patches and diagonals: rules that run the operation itself on the bounds.
 
 An operation that only moves elements moves their bounds in the same way. An offset on all bounds distinguishes pixel 0
 from the zeros that an operation fills in.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from visionlib.summary.operation import Operation, RuleResult, normalize_dim
-from visionlib.summary.receptive_fields import NOTHING, ReceptiveFields, infer_dimensions, join
-from visionlib.summary.windows import padded
+from visionlib.summary.receptive_fields import (
+    INVARIANT,
+    NOTHING,
+    Dimension,
+    ReceptiveFields,
+    infer_dimensions,
+    join,
+    unite,
+)
+from visionlib.summary.rules.shapes import reshape_fields
+from visionlib.summary.windows import indexed, padded
 
 _OFFSET = 2.0**20
 """Above any pixel index: bounds with this offset are positive, so that 0 can stand for `NOTHING`."""
 
 
 def index(op: Operation) -> RuleResult:
-    """Take elements by indices of several dimensions."""
-    inputs, indices = op["self"], op["indices"]
-    given = [value for value in indices if value is not None]
+    """Take elements by indices of several dimensions; masks have become indices before."""
+    inputs, given = op["self"], [value for value in op["indices"] if value is not None]
     if op.fields(inputs) is None or any(op.constant(value) is None for value in given):
         return from_any_element(op, inputs, *given)
-    constants = tuple(slice(None) if value is None else op.constant(value) for value in indices)
-    return _move(op, lambda bound: bound[constants], _indexed_axes(op.input_fields, constants))
+    indices = [None if value is None else op.constant(value) for value in op["indices"]]
+    taken = tuple(slice(None) if index is None else index for index in indices)
+    return _move(op, lambda bound: bound[taken], _indexed_dims(op.input_fields, indices))
 
 
-def _indexed_axes(fields: ReceptiveFields, indices: Sequence[slice | Tensor | None]) -> list[frozenset[int]]:
-    """Axes of the output dimensions of an indexing."""
-    indices = [part for index in indices for part in _as_integers(index)]
-    indices += [slice(None)] * (fields.ndim - len(indices))
-    taken = [dim for dim, index in enumerate(indices) if isinstance(index, Tensor)]
-    shape = torch.broadcast_shapes(*(indices[dim].shape for dim in taken))
-    new: list[frozenset[int]] = [frozenset()] * len(shape)
-    for dim in taken:
-        index = indices[dim].expand(shape)
-        for at in range(len(shape)):
-            if bool((index != index.narrow(at, 0, 1)).any()):
-                new[at] |= fields.dims[dim].axes
-    kept = [dimension.axes for dim, dimension in enumerate(fields.dims) if dim not in taken]
-    # The new dimensions stand where the indexed ones were if those are neighbours, else in front.
-    first = taken[0] if taken[-1] - taken[0] == len(taken) - 1 else 0
+def _indexed_dims(fields: ReceptiveFields, indices: Sequence[Tensor | None]) -> list[Dimension]:
+    """The output dimensions of an indexing: those that are kept, and those of the index, which move as it moves."""
+    taken = {dim: index for dim, index in enumerate(indices) if index is not None}
+    shape = np.broadcast_shapes(*(index.shape for index in taken.values()))
+    new = [INVARIANT] * len(shape)
+    for dim, index in taken.items():
+        for at in moving_dims(index.expand(shape)):
+            new[at] = unite(new[at], Dimension(fields.dims[dim].axes))
+    kept = [dimension for dim, dimension in enumerate(fields.dims) if dim not in taken]
+    first = first_of(taken)
     return [*kept[:first], *new, *kept[first:]]
 
 
-def _as_integers(index: slice | Tensor | None) -> Sequence[slice | Tensor | None]:
-    """The integer indices that a mask stands for; any other index itself."""
-    is_mask = isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8)
-    return index.nonzero(as_tuple=True) if is_mask else [index]  # type: ignore[union-attr]
+def moving_dims(index: Tensor) -> list[int]:
+    """The dimensions along which an index changes."""
+    return [dim for dim in range(index.ndim) if bool((index != index.narrow(dim, 0, 1)).any())]
+
+
+def first_of(taken: Collection[int]) -> int:
+    """Where the new dimensions of an indexing stand: at the indexed ones if those are neighbours, else in front."""
+    return min(taken) if max(taken) - min(taken) == len(taken) - 1 else 0
 
 
 def masked_select(op: Operation) -> RuleResult:
@@ -60,7 +68,18 @@ def masked_select(op: Operation) -> RuleResult:
     mask = op.constant(op["mask"])
     if op.fields(op["self"]) is None or mask is None:
         return from_any_element(op, op["self"], op["mask"])
-    every = frozenset[int]().union(*(dimension.axes for dimension in op.input_fields.dims))
+    shape = np.broadcast_shapes(op["self"].shape, mask.shape)
+    fields = op.input_fields.align(len(shape))
+    mask = mask.cpu().expand(shape)
+    kept = [mask.movedim(dim, 0).flatten(1).any(1).nonzero().flatten() for dim in range(len(shape))]
+    if mask.sum() == math.prod(map(len, kept)):
+        # Whole rows and columns: a selection along each dimension, whose dimensions are merged then.
+        for dim, index in enumerate(kept):
+            if not fields.is_invariant(dim) and len(index) < shape[dim]:
+                fields = fields.apply_windows(dim, indexed(shape[dim], index))
+                fields = fields.set_dimension(dim, replace(fields.dims[dim], periodicity=None))
+        return reshape_fields(fields, [len(index) for index in kept], [int(mask.sum())])
+    every = Dimension(frozenset[int]().union(*(dimension.axes for dimension in fields.dims)))
     return _move(op, lambda bound: bound.masked_select(mask), [every])
 
 
@@ -69,30 +88,30 @@ def gather(op: Operation) -> RuleResult:
     constant = op.constant(op["index"])
     if op.fields(op["self"]) is None or constant is None:
         return from_any_element(op, op["self"], op["index"])
-    return _move(op, lambda bound: bound.gather(op["dim"], constant), _axes(op))
+    return _move(op, lambda bound: bound.gather(op["dim"], constant), dims_of_first(op))
 
 
 def diagonal(op: Operation) -> RuleResult:
     """Take a diagonal."""
-    axes, ndim = _axes(op), op.first.ndim
+    dims, ndim = dims_of_first(op), op.first.ndim
     pair = [normalize_dim(op[name], ndim) for name in ("dim1", "dim2")]
-    possible = [*(axes[dim] for dim in range(ndim) if dim not in pair), axes[pair[0]] | axes[pair[1]]]
+    possible = [*(dims[dim] for dim in range(ndim) if dim not in pair), unite(*(dims[dim] for dim in pair))]
     return _move(op, lambda bound: bound.diagonal(op["offset"], op["dim1"], op["dim2"]), possible)
 
 
 def triangle(op: Operation) -> RuleResult:
     """Keep the elements on one side of a diagonal."""
     keep = torch.tril if op.name == "tril" else torch.triu
-    return _move(op, lambda bound: keep(bound, op["diagonal"]), _axes(op))
+    return _move(op, lambda bound: keep(bound, op["diagonal"]), dims_of_first(op))
 
 
 def unfold(op: Operation) -> RuleResult:
     """Extract windows along one dimension, which go to a new last one."""
-    axes = _axes(op)
+    dims = dims_of_first(op)
     dim, size, step = normalize_dim(op["dimension"], op.first.ndim), op["size"], op["step"]
     # Windows side by side only split the dimension. The elements of windows that overlap are channels of their window.
-    taps = axes[dim] if step >= size else frozenset[int]()
-    return _move(op, lambda bound: bound.unfold(dim, size, step), [*axes, taps])
+    taps = dims[dim] if step >= size else INVARIANT
+    return _move(op, lambda bound: bound.unfold(dim, size, step), [*dims, taps])
 
 
 def im2col(op: Operation) -> RuleResult:
@@ -103,9 +122,11 @@ def im2col(op: Operation) -> RuleResult:
         # The padding by itself: without a border, the field continues there.
         fields = fields.apply_windows(dim % inputs.ndim, padded(shape[dim], width, width, "constant"))
         shape[dim] += 2 * width
-    *batch, channels, rows, columns = _axes(op)
+    *batch, channels, rows, columns = dims_of_first(op)
     settings = op["kernel_size"], op["dilation"], 0, op["stride"]
-    return _move_fields(fields, shape, lambda bound: F.unfold(bound, *settings), [*batch, channels, rows | columns])
+    return _move_fields(
+        fields, shape, lambda bound: F.unfold(bound, *settings), [*batch, channels, unite(rows, columns)]
+    )
 
 
 def col2im(op: Operation) -> RuleResult:
@@ -123,96 +144,53 @@ def col2im(op: Operation) -> RuleResult:
             folded.append(F.fold(alone.flatten(-3, -2), op["output_size"], kernel, *settings))
         return torch.stack(folded).amax(0)
 
-    *batch, channels, positions = _axes(op)
+    *batch, channels, positions = dims_of_first(op)
     return _move(op, fold, [*batch, channels, positions, positions])
 
 
-def scatter(op: Operation) -> RuleResult:
-    """Overwrite elements of one tensor by those of another, at constant indices."""
-    target, source = op["self"], op.get("src", op.get("values"))
-    argument = {"index_put": "indices", "scatter": "index"}.get(op.name)
-    indices = [] if argument is None else op[argument] if isinstance(op[argument], list) else [op[argument]]
-    given = [value for value in indices if value is not None]
-    if any(op.constant(value) is None for value in given) or op.get("accumulate") or op.get("reduce") is not None:
-        return from_any_element(op, *(tensor for tensor in (target, source, *given) if isinstance(tensor, Tensor)))
-    known = [op.fields(tensor) for tensor in (target, source) if isinstance(tensor, Tensor)]
-    template = next(fields for fields in known if fields is not None)
-    bounds = []
-    for axis, bound in enumerate(template.bounds):
-        operands = []
-        for tensor in (target, source):
-            fields, shape = op.fields(tensor), tensor.shape if isinstance(tensor, Tensor) else ()
-            operands.append(torch.zeros(len(bound), *shape) if fields is None else _encode(fields.bounds[axis], shape))
-        bounds.append(_decode(torch.stack([_scatter(op, *rows) for rows in zip(*operands, strict=True)])))
-    return infer_dimensions(replace(template, bounds=tuple(bounds)), target.shape, _scattered_axes(op, source))
+def from_any_element(op: Operation, source: Tensor, *others: Tensor) -> RuleResult:
+    """Take elements at indices that depend on the image: any of the source, so that every output sees all of it.
 
-
-def _scattered_axes(op: Operation, source: Any) -> list[frozenset[int]]:
-    """Axes of the dimensions of a tensor into which another was written: its own and those of the other."""
-    target: Tensor = op["self"]
-    possible = _axes(op) if op.fields(target) is not None else [frozenset[int]()] * target.ndim
-    fields = op.fields(source)
-    if fields is None:
-        return possible
-    written = [dimension.axes for dimension in fields.dims]
-    if op.name == "select_scatter":
-        dim = normalize_dim(op["dim"], target.ndim)
-        # Steps that are written one by one: along them the fields move as the written ones do not.
-        others = frozenset(range(len(fields.bounds))).difference(*written, *possible)
-        written.insert(dim, others)
-    elif op.name == "index_put":
-        written = _written_axes(op, fields, target)
-    return [own | other for own, other in zip(possible, written, strict=True)]
-
-
-def _written_axes(op: Operation, fields: ReceptiveFields, target: Tensor) -> list[frozenset[int]]:
-    """Axes along the dimensions of the target of an `index_put`: those of the source dimension that an index follows."""
-    indices = [part for index in op["indices"] for part in _as_integers(index if index is None else op.constant(index))]
-    indices += [None] * (target.ndim - len(indices))
-    taken = [dim for dim, index in enumerate(indices) if index is not None]
-    shape = torch.broadcast_shapes(*(indices[dim].shape for dim in taken))
-    count = target.ndim - len(taken) + len(shape)
-    source = [frozenset[int]()] * (count - fields.ndim) + [dimension.axes for dimension in fields.dims]
-    first = taken[0] if taken[-1] - taken[0] == len(taken) - 1 else 0
-    new, kept = source[first : first + len(shape)], source[:first] + source[first + len(shape) :]
-    written: list[frozenset[int]] = []
-    for dim, index in enumerate(indices):
-        if index is None:
-            written.append(kept.pop(0))
-            continue
-        index = index.expand(shape)
-        moving = [at for at in range(len(shape)) if bool((index != index.narrow(at, 0, 1)).any())]
-        written.append(frozenset[int]().union(*(new[at] for at in moving)))
-    return written
-
-
-def _scatter(op: Operation, target: Tensor, source: Tensor) -> Tensor:
-    if op.name == "index_put":
-        indices = tuple(None if value is None else op.constant(value) for value in op["indices"])
-        written: Tensor = torch.ops.aten.index_put(target, indices, source)
-        return written
-    if op.name == "scatter":
-        constant = op.constant(op["index"])
-        assert constant is not None
-        return target.scatter(op["dim"], constant, source if source.ndim else source.expand(constant.shape))
-    if op.name == "slice_scatter":
-        return target.slice_scatter(source, op["dim"], op["start"], op["end"], op["step"])
-    return target.select_scatter(source, op["dim"], op["index"])
-
-
-def from_any_element(op: Operation, *tensors: Tensor) -> RuleResult:
-    """Indices that depend on the image may select any element: every output sees all of the source and the indices."""
-    merged = [fields.reduce(range(fields.ndim)) for tensor in tensors if (fields := op.fields(tensor)) is not None]
+    Of a constant table, an output sees only its own index, and shares its dimensions.
+    """
+    ndim = op.outputs[0].ndim
+    if op.fields(source) is None and op.name in _LOOKUPS:
+        known = [fields for tensor in others if (fields := op.fields(tensor)) is not None]
+        return _looked_up(op, join(known, max(fields.ndim for fields in known)))
+    merged = [
+        fields.reduce(range(fields.ndim)) for tensor in (source, *others) if (fields := op.fields(tensor)) is not None
+    ]
     scalars = [replace(fields, bounds=tuple(b.flatten(1)[:, 0] for b in fields.bounds), dims=()) for fields in merged]
-    return join(scalars, op.outputs[0].ndim)
+    return join(scalars, ndim)
 
 
-def _axes(op: Operation) -> list[frozenset[int]]:
-    """Axes of the dimensions of the first argument."""
-    return [dimension.axes for dimension in op.fields_by_id[id(op.first)].dims]
+_LOOKUPS = frozenset({"index", "index_select", "gather"})
 
 
-def _move(op: Operation, move: Callable[[Tensor], Tensor], possible: Sequence[frozenset[int]]) -> ReceptiveFields:
+def _looked_up(op: Operation, fields: ReceptiveFields) -> ReceptiveFields:
+    """Fields of an index, of its own shape, placed where its dimensions are in the output."""
+    output = op.outputs[0]
+    if op.name == "gather":
+        return fields
+    if op.name == "index_select":
+        first, after = normalize_dim(op["dim"], op["self"].ndim), op["self"].ndim - 1
+        after -= first
+    else:
+        taken = {dim: index.shape for dim, index in enumerate(op["indices"]) if index is not None}
+        first, shape = first_of(taken), np.broadcast_shapes(*taken.values())
+        fields = fields.align(len(shape))
+        after = output.ndim - len(shape) - first
+    for _ in range(after):
+        fields = fields.insert(fields.ndim)
+    return fields.align(output.ndim)
+
+
+def dims_of_first(op: Operation) -> list[Dimension]:
+    """The dimensions of the first argument."""
+    return list(op.fields_by_id[id(op.first)].dims)
+
+
+def _move(op: Operation, move: Callable[[Tensor], Tensor], possible: Sequence[Dimension]) -> ReceptiveFields:
     """Move the bounds of the first argument, row by row, as the operation moves its elements.
 
     Args:
@@ -227,16 +205,17 @@ def _move_fields(
     fields: ReceptiveFields,
     shape: Sequence[int],
     move: Callable[[Tensor], Tensor],
-    possible: Sequence[frozenset[int]],
+    possible: Sequence[Dimension],
 ) -> ReceptiveFields:
-    bounds = [_decode(torch.stack([move(row) for row in _encode(bound, shape)])) for bound in fields.bounds]
+    bounds = [decode(torch.stack([move(row) for row in encode(bound, shape)])) for bound in fields.bounds]
     return infer_dimensions(replace(fields, bounds=tuple(bounds)), bounds[0].shape[1:], possible)
 
 
-def _encode(bound: Tensor, shape: Sequence[int]) -> Tensor:
+def encode(bound: Tensor, shape: Sequence[int]) -> Tensor:
     """Add the offset, with 0 for `NOTHING`, and expand to the tensor's own shape."""
     return torch.where(bound == NOTHING, 0, bound + _OFFSET).expand(-1, *shape)
 
 
-def _decode(values: Tensor) -> Tensor:
+def decode(values: Tensor) -> Tensor:
+    """Undo `encode`."""
     return torch.where(values == 0, NOTHING, values - _OFFSET)

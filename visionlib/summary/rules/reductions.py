@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 
 from visionlib.summary.operation import Operation, RuleResult, normalize_dim
-from visionlib.summary.receptive_fields import INVARIANT, NOTHING, Dimension, ReceptiveFields, infer_dimensions, join
+from visionlib.summary.receptive_fields import (
+    INVARIANT,
+    NOTHING,
+    Dimension,
+    ReceptiveFields,
+    infer_dimensions,
+    join,
+    unite,
+)
 from visionlib.summary.rules.masks import is_minus_infinity
 from visionlib.summary.rules.pointwise import mask_out
 from visionlib.summary.rules.spatial import mix_channels
@@ -53,11 +61,8 @@ def matrix_product(op: Operation) -> RuleResult:
     if (fields := op.fields(left)) is not None:
         parts.append(fields.reduce([left.ndim - 1]))
     if (fields := op.fields(right)) is not None:
-        masked = op.masked_elements(left)
-        positions = op.fields_by_id[id(left)].dims[-2] if masked is not None else INVARIANT
-        parts.append(
-            fields.reduce([right.ndim - 2]) if masked is None else _weighted_rows(fields, masked, right, positions)
-        )
+        positions = INVARIANT if (weights := op.fields(left)) is None else weights.dims[-2]
+        parts.append(_weighted_rows(fields, op.masked_elements(left), right, positions))
     if names and (fields := op.fields(op["self"])) is not None:
         parts.append(fields)
     joined = join(parts, ndim)
@@ -66,23 +71,37 @@ def matrix_product(op: Operation) -> RuleResult:
 
 
 def _weighted_rows(
-    fields: ReceptiveFields, masked: Tensor, right: Tensor, positions: Dimension
+    fields: ReceptiveFields, masked: Tensor | None, right: Tensor, positions: Dimension
 ) -> ReceptiveFields:
     """Merge only the rows of a matrix (..., k, m) with a weight other than zero.
 
     Args:
         fields: of the matrix.
-        masked: (..., i, k), the weights that are zero.
+        masked: (..., i, k), the weights that are zero; None if none is.
         right: the matrix.
         positions: dimension i of the weights.
     """
     merged = fields.reduce([right.ndim - 2])
+    if masked is None:
+        return merged
     rows = fields.expand_dim(right.ndim - 2, right.shape[-2])
     bounds = tuple(torch.where(masked[..., None], NOTHING, bound.unsqueeze(-3)).amax(-2) for bound in rows.bounds)
-    *batch, summed, columns = (dimension.axes for dimension in fields.dims)
+    *batch, summed, columns = fields.dims
     shape = (*right.shape[:-2], masked.shape[-2], right.shape[-1])
-    seen = infer_dimensions(replace(merged, bounds=bounds), shape, [*batch, positions.axes | summed, columns])
+    seen = infer_dimensions(replace(merged, bounds=bounds), shape, [*batch, unite(positions, summed), columns])
     return replace(seen, global_axes=merged.global_axes)
+
+
+def distances(op: Operation) -> RuleResult:
+    """Distances between all rows of two matrices (..., i, k) and (..., j, k), of shape (..., i, j)."""
+    first, second = op["x1"], op["x2"]
+    parts = []
+    if (fields := op.fields(first)) is not None:
+        parts.append(fields.reduce([first.ndim - 1]))
+    if (fields := op.fields(second)) is not None:
+        order = [*range(second.ndim - 2), second.ndim - 1, second.ndim - 2]
+        parts.append(fields.reduce([second.ndim - 1]).permute(order))
+    return join(parts, op.outputs[0].ndim)
 
 
 def vector_product(op: Operation) -> RuleResult:
@@ -134,17 +153,31 @@ def _merge_all(fields: ReceptiveFields, output: Tensor) -> ReceptiveFields:
 
 
 def attention(op: Operation) -> RuleResult:
-    """Scaled dot-product attention: every query sees all keys and values."""
+    """Scaled dot-product attention: every query sees all keys and values that no mask hides."""
     query, key, value = op["query"], op["key"], op["value"]
-    parts = []
-    if (fields := op.fields(query)) is not None:
-        parts.append(fields.reduce([query.ndim - 1]))
+    mask = op.get("attn_mask", op.get("attn_bias"))
+    masked = _hidden_keys(op, mask)
+    positions = INVARIANT if (fields := op.fields(query)) is None else fields.dims[-2]
+    parts = [] if fields is None else [fields.reduce([query.ndim - 1])]
     if (fields := op.fields(key)) is not None:
-        parts.append(fields.reduce([key.ndim - 2, key.ndim - 1]))
+        parts.append(_weighted_rows(fields.reduce([key.ndim - 1]), masked, key, positions))
     if (fields := op.fields(value)) is not None:
-        parts.append(fields.reduce([value.ndim - 2]))
+        parts.append(_weighted_rows(fields, masked, value, positions))
+    if (fields := op.fields(mask)) is not None:
+        parts.append(fields.reduce([mask.ndim - 1]))
     joined = join(parts, op.outputs[0].ndim) if parts else None
     return [joined, *(None if joined is None else _merge_all(joined, output) for output in op.outputs[1:])]
+
+
+def _hidden_keys(op: Operation, mask: Tensor | None) -> Tensor | None:
+    """Which keys no query sees for any image, of shape (..., queries, keys); None if there are none."""
+    queries, keys = op["query"].shape[-2], op["key"].shape[-2]
+    hidden = torch.zeros(queries, keys, dtype=torch.bool)
+    if op.get("is_causal"):
+        hidden = torch.ones(queries, keys, dtype=torch.bool).triu(1)
+    if (constant := op.constant(mask)) is not None:
+        hidden = hidden | (~constant if constant.dtype == torch.bool else constant.isneginf()).cpu()
+    return hidden if bool(hidden.any()) else None
 
 
 def depend_on_all(op: Operation) -> RuleResult:

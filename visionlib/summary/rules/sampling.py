@@ -53,7 +53,8 @@ def grid_sample(op: Operation) -> RuleResult:
         for points, size in zip(grid.detach().cpu().unbind(-1)[::-1], sides, strict=True)
     ]
     taps = [_taps(place.flatten(1), size, *settings) for place, size in zip(places, sides, strict=True)]
-    bounds = tuple(_sample(fields, axis, taps, sides).unflatten(3, shape[2:]) for axis in range(len(fields.bounds)))
+    sampled = [_sample(fields, axis, taps, sides) for axis in range(len(fields.bounds))]
+    bounds = tuple(bound.reshape(*bound.shape[:3], *shape[2:]) for bound in sampled)
     dims = (*fields.dims[:2], *(_dimension(fields, places, dim) for dim in range(len(sides))))
     is_clipped = fields.is_clipped or any(
         fields.dims[dim + 2].periodicity is None and bool((_is_beyond(tap.field, size) & tap.is_field).any())

@@ -1,5 +1,6 @@
 """Reshaping, permuting and expanding: rules for views that keep all elements."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -82,7 +83,7 @@ def _split_parts(parts: Sequence[tuple[int, frozenset[int]]], sizes: Sequence[in
     spans = _spans([size for size, _ in parts])
     ends = sorted({end for span in (*spans, *_spans(sizes)) for end in span})
     # An index is made of whole digits of the old ones only where each end divides the next; else of any of them.
-    is_nested = all(after % before == 0 for before, after in zip(ends, ends[1:], strict=False))
+    is_nested = all(after % before == 0 for before, after in itertools.pairwise(ends))
     dims = []
     for size, (low, high) in zip(sizes, _spans(sizes), strict=True):
         inside = [

@@ -4,7 +4,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from visionlib.summary.operation import Rule
-from visionlib.summary.rules import indexing, moves, pointwise, reductions, sampling, shapes, shuffling, spatial
+from visionlib.summary.rules import (
+    indexing,
+    moves,
+    pointwise,
+    reductions,
+    sampling,
+    scattering,
+    shapes,
+    shuffling,
+    spatial,
+)
 
 
 def _same(rule: Rule, names: str) -> dict[str, Rule]:
@@ -60,7 +70,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         **_same(moves.im2col, "im2col"),
         **_same(moves.col2im, "col2im"),
         **_same(moves.triangle, "tril triu"),
-        **_same(moves.scatter, "index_put scatter slice_scatter select_scatter"),
+        **_same(scattering.scatter, "index_put scatter scatter_add scatter_reduce slice_scatter select_scatter"),
         # Reductions and products.
         **_same(
             reductions.reduction,
@@ -70,6 +80,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         **_same(reductions.mix_dimension, "_softmax _log_softmax _safe_softmax sort topk"),
         **_same(reductions.cumulative, "cumsum cumprod cummax cummin logcumsumexp"),
         **_same(reductions.matrix_product, "mm bmm addmm baddbmm"),
+        **_same(reductions.distances, "_cdist_forward _euclidean_dist"),
         **_same(reductions.vector_product, "mv dot vdot"),
         **_same(
             reductions.batch_norm,
@@ -95,7 +106,11 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         **_same(
             pointwise.pointwise,
             "clone detach alias _to_copy lift_fresh native_dropout contiguous "
-            "prelu _prelu_kernel bernoulli rrelu_with_noise masked_scatter lerp resolve_conj resolve_neg _conj",
+            "prelu _prelu_kernel bernoulli rrelu_with_noise masked_scatter lerp complex polar resolve_conj resolve_neg "
+            "_conj fake_quantize_per_tensor_affine_cachemask fake_quantize_per_channel_affine_cachemask "
+            "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams _fake_quantize_learnable_per_tensor_affine "
+            "_fake_quantize_learnable_per_channel_affine _fused_moving_avg_obs_fq_helper poisson binomial "
+            "_standard_gamma normal_functional rrelu_with_noise_functional _add_relu _masked_scale _neg_view",
         ),
         **_same(
             pointwise.constant,
