@@ -32,6 +32,7 @@ REFUSED = frozenset(
         "bilinear_with_neighbor",
         "conv_by_strided_view",
         "determinant_of_channels",
+        "gradient_of_an_energy",
         "inverse_of_channels",
         "inverse_of_the_image",
         "pool_fractional",
