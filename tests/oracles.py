@@ -1,9 +1,11 @@
 """Slow, obvious versions to compare with."""
 
 import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from visionlib.summary.verify import run_with_positive_weights
 
@@ -40,3 +42,87 @@ def field_by_gradient(model: nn.Module, input_size: tuple[int, ...], around: int
                 largest[axis] = max(largest[axis], lines[-1] - lines[0] + 1 if lines else 0)
         fields.append(tuple(largest))
     return fields
+
+
+@dataclass(frozen=True)
+class Spans:
+    """First and last pixel along every image axis on which each position of an output depends.
+
+    Attributes:
+        low: of shape (image axes, *positions); the side of the image where a position depends on no pixel.
+        high: likewise; -1 where a position depends on no pixel.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    @property
+    def sizes(self) -> Tensor:
+        """Pixels from the first to the last; 0 where a position depends on no pixel."""
+        return (self.high - self.low + 1).clamp(min=0)
+
+
+@torch.no_grad()
+def spans_by_changing_pixels(
+    run: Callable[[Tensor], list[Tensor]], image_size: tuple[int, ...], *, by_lines: bool = False, chunk: int = 64
+) -> list[Spans]:
+    """Change all pixels of an image, one at a time, and look which positions of the outputs change.
+
+    A small change shows what saturates, large ones of both signs show what is compared, as by a maximum. A position
+    depends on a pixel if any of them shows it.
+
+    Args:
+        run: a network in double precision; maps images (n, c, *sides) to outputs (n, channels, *positions).
+        image_size: channels and sides.
+        by_lines: change all pixels of a row, a column or a plane at once, which takes fewer runs.
+        chunk: images in one run.
+    Returns:
+        The spans of each output, over its channels.
+    """
+    channels, *sides = image_size
+    axes = len(sides)
+    pixels: list[tuple[int | slice, ...]] = list(itertools.product(*map(range, sides)))
+    if by_lines:
+        pixels = [
+            tuple(at if other == axis else slice(None) for other in range(axes))
+            for axis, side in enumerate(sides)
+            for at in range(side)
+        ]
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(1, channels, *sides, generator=generator, dtype=torch.float64)
+    direction = torch.randn(channels, *sides, generator=generator, dtype=torch.float64)
+    changed: list[Tensor] | None = None
+    for scale in (1.0, 1000.0, -1000.0):
+        parts = []
+        for start in range(0, len(pixels), chunk):
+            some = pixels[start : start + chunk]
+            images = image.repeat(len(some) + 1, *[1] * (axes + 1))
+            for number, pixel in enumerate(some):
+                images[(number + 1, slice(None), *pixel)] += scale * direction[(slice(None), *pixel)]
+            parts.append([_differs_from_first(output) for output in run(images)])
+        found = [torch.cat(chunks) for chunks in zip(*parts, strict=True)]
+        changed = found if changed is None else [a | b for a, b in zip(changed, found, strict=True)]
+    assert changed is not None
+    if by_lines:
+        return [_spans(torch.split(part, sides)) for part in changed]
+    others = [[other for other in range(axes) if other != axis] for axis in range(axes)]
+    grids = [part.view(*sides, *part.shape[1:]) for part in changed]
+    return [_spans([grid.any(dims) if dims else grid for dims in others]) for grid in grids]
+
+
+def _differs_from_first(output: Tensor) -> Tensor:
+    """Which positions of all images but the first differ from it, in any channel, by more than rounding."""
+    positions = output if output.ndim > 2 else output[..., None]  # features without positions are those of one
+    difference = (positions[1:] - positions[:1]).abs().amax(1)
+    return difference > 1e-9 * output[:1].abs().amax().clamp(min=1e-3)
+
+
+def _spans(lines: Sequence[Tensor]) -> Spans:
+    """Spans of positions; per axis of the image the lines that change them, of shape (side, *positions)."""
+    lows, highs = [], []
+    for changed in lines:
+        side = len(changed)
+        is_empty = ~changed.any(0)
+        lows.append(changed.long().argmax(0).masked_fill(is_empty, side))
+        highs.append((side - 1 - changed.flip(0).long().argmax(0)).masked_fill(is_empty, -1))
+    return Spans(torch.stack(lows), torch.stack(highs))
