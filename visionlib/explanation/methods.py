@@ -21,7 +21,7 @@ from visionlib.explanation.activation_maps import (
 )
 from visionlib.explanation.gradients import LayerGradients, trace_layers
 from visionlib.explanation.input_maps import gradient, gradient_x_input, integrated_gradients, occlusion
-from visionlib.explanation.map_layers import MapLayer, find_map_layer, list_map_layers
+from visionlib.explanation.map_layers import MapLayer, find_map_layer, list_map_layers, read_layers
 from visionlib.explanation.stages import choose_stages
 
 Stages = Literal["all", "last", "last but one"]
@@ -102,15 +102,13 @@ class MapMaker:
             classes = classes.clone() if classes.is_inference() else classes
             if method.from_input is not None:
                 return method.from_input(network, inputs, classes).detach().float()
-            traced = trace_layers(network, inputs, classes, [layer.name for layer in self.layers])
-            with torch.no_grad():
-                maps = [
-                    method.from_layer(layer)
-                    if method.from_layer is not None
-                    else score_cam(network, inputs, classes, layer.activations)
-                    for layer in traced
-                ]
-                return maps[0] if len(maps) == 1 and method.stages != "all" else fuse_maps(maps)
+            names = [layer.name for layer in self.layers]
+            if method.from_layer is not None:
+                maps = [method.from_layer(layer) for layer in trace_layers(network, inputs, classes, names)]
+            else:
+                with torch.no_grad():
+                    maps = [score_cam(network, inputs, classes, read) for read in read_layers(network, inputs, names)]
+            return maps[0] if len(maps) == 1 and method.stages != "all" else fuse_maps(maps)
 
 
 def make_map_maker(
