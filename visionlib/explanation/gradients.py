@@ -36,12 +36,17 @@ class _Output:
     Attributes:
         values: a copy.
         edge: its place in the autograd graph; None outside of it.
-        has_gradients: whether the layer ran with gradients switched on.
+        closed: the copy that the network continued with, if the layer ran with gradients switched off.
     """
 
     values: Tensor
     edge: GradientEdge | None
-    has_gradients: bool
+    closed: Tensor | None = None
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether gradients with respect to it are right: the graph lacks in-place modules that run without gradients."""
+        return self.closed is None or self.closed._version == 0
 
 
 def trace_layers(
@@ -65,19 +70,20 @@ def trace_layers(
     if any(output is not None and output.edge is None for output in outputs.values()):
         score, outputs = _record_outputs(model, inputs.clone().requires_grad_(), classes, names)
     rows = max(len(inputs), MIN_BATCH_ROWS)
-    found = []
+    found, edges = [], []
     for name in names:
         if name not in outputs:
             raise ModelError(f"layer {name}", "did not run for these images", "name another layer")
         output = outputs[name]
         check_map(name, None if output is None else output.values, rows)
         assert output is not None
-        if output.edge is None or not score.requires_grad:
+        if output.edge is None or not output.is_reached or not score.requires_grad:
             raise _missing_gradients(model, inputs, f"layer {name}")
         found.append(output)
-    gradients = torch.autograd.grad(score, [output.edge for output in found], allow_unused=True)
+        edges.append(output.edge)
+    gradients = torch.autograd.grad(score, edges, allow_unused=True)
     for name, output, gradient in zip(names, found, gradients, strict=True):
-        if gradient is None and (not output.has_gradients or all(other is None for other in gradients)):
+        if gradient is None and (output.closed is not None or all(other is None for other in gradients)):
             raise _missing_gradients(model, inputs, f"layer {name}")
     n = len(inputs)
     return tuple(
@@ -101,13 +107,14 @@ def _record_outputs(
         with torch.inference_mode(mode=False), torch.enable_grad():
             if tensor is not output:
                 edge = get_gradient_edge(tensor) if tensor.requires_grad else None
-                outputs[name] = _Output(tensor.detach().clone(), edge, has_gradients)
+                outputs[name] = _Output(tensor.detach().clone(), edge)
                 return None
             if not tensor.requires_grad:
                 tensor = (tensor.clone() if tensor.is_inference() else tensor.detach()).requires_grad_()
-            outputs[name] = _Output(tensor.detach(), get_gradient_edge(tensor), has_gradients)
             # The network continues with a copy: an in-place activation would overwrite the values.
-            return tensor.clone()
+            copy = tensor.clone()
+            outputs[name] = _Output(tensor.detach(), get_gradient_edge(tensor), None if has_gradients else copy)
+            return copy
 
     modules = dict(model.named_modules())
     with forward_hooks({name: modules[name] for name in names}, record):

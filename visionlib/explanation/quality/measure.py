@@ -22,6 +22,7 @@ from visionlib.explanation.quality.perturbation import BASELINE, area_under, mea
 from visionlib.explanation.quality.result import Estimate, MapQuality, MethodQuality, average, fraction
 from visionlib.explanation.quality.sanity import compare_with_randomized
 from visionlib.inference.device import choose_compute, compute_environment
+from visionlib.inference.prediction import run_network
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import TrainedModel
 from visionlib.progress import progress_bar
@@ -147,7 +148,7 @@ def _measure_method(
 
     def predict(inputs: Tensor) -> Tensor:
         with eval_mode(model.network, precision=model.precision) as network:
-            return torch.cat([network(chunk).float().softmax(1) for chunk in torch.split(inputs, _BATCH_SIZE)])
+            return torch.cat([run_network(network, chunk).float().softmax(1) for chunk in torch.split(inputs, _BATCH_SIZE)])
 
     def measure_area(kind: Literal["deletion", "insertion"]) -> Estimate | None:
         return average(area_under(measure_curves(predict, sample.inputs, sample.classes, maps, kind, seed=seed)))
