@@ -41,9 +41,7 @@ def eval_mode(model: nn.Module, *, precision: Precision = "fp32", has_gradients:
         stack.enter_context(torch.set_grad_enabled(has_gradients))
         # No cache: within a caller's own autocast, a torch that keeps casts made without gradients (not 2.13) would
         # hand them to the training that follows.
-        stack.enter_context(
-            torch.autocast(device.type, torch.bfloat16, enabled=is_autocast, cache_enabled=False)
-        )
+        stack.enter_context(torch.autocast(device.type, torch.bfloat16, enabled=is_autocast, cache_enabled=False))
         try:
             model.eval()
             for parameter in trainable:

@@ -175,7 +175,9 @@ def test_of_a_block_that_runs_three_times_the_last_output_counts(method: str) ->
     found = make_map_maker(method, model, (3, 8, 8), layers=["block"])(model, inputs, CLASSES[:4])
     with torch.no_grad():
         before = model.block(model.block(inputs)[1].relu())[1].relu()
-    head = nn.Sequential(OrderedDict(conv=model.block.conv, relu=nn.ReLU(), pool=nn.AdaptiveAvgPool2d(1), f=nn.Flatten()))
+    head = nn.Sequential(
+        OrderedDict(conv=model.block.conv, relu=nn.ReLU(), pool=nn.AdaptiveAvgPool2d(1), f=nn.Flatten())
+    )
     if method != "score-cam":  # which masks the network's own inputs
         expected = make_map_maker(method, head, (3, 8, 8), layers=["conv"])(head, before, CLASSES[:4])
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)

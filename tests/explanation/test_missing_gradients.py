@@ -1,4 +1,4 @@
-"""Networks that switch gradients off in their forward: methods without gradients work, the others say why they do not."""
+"""Networks that switch gradients off in forward: methods without gradients work, the others say why they do not."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -74,9 +74,7 @@ def test_methods_without_gradients_give_the_same_maps(kind: str) -> None:
     twin.load_state_dict(model.state_dict())
     before = state_of(model)
     for method in FREE:
-        found, expected = (
-            make_map_maker(method, one, (3, 12, 12))(one, INPUTS, CLASSES) for one in (model, twin)
-        )
+        found, expected = (make_map_maker(method, one, (3, 12, 12))(one, INPUTS, CLASSES) for one in (model, twin))
         assert torch.equal(found, expected)
         assert bool(found.any())
         assert not found.is_inference()
@@ -91,7 +89,7 @@ def test_methods_with_gradients_say_why_they_cannot(kind: str) -> None:
     for name, method in METHODS.items():
         if name in FREE:
             continue
-        what = "pixels" if method.from_input else "layer conv1|layer relu1|layer conv2|layer relu2"
+        what = "pixels" if method.is_of_input else "layer conv1|layer relu1|layer conv2|layer relu2"
         with pytest.raises(ModelError, match=rf"^({what}): no gradient of the logits reaches it: {reason}; {REMEDY}$"):
             make_map_maker(name, model, (3, 12, 12))(model, INPUTS, CLASSES)
     assert state_of(model) == before

@@ -30,7 +30,8 @@ class Net(nn.Module):
 
     def embed(self, inputs: Tensor) -> Tensor:
         self.seen.add(inputs.dtype)
-        return self.conv2(self.norm(self.conv1(inputs)).relu()).relu().mean((2, 3))
+        features: Tensor = self.conv2(self.norm(self.conv1(inputs)).relu()).relu()
+        return features.mean((2, 3))
 
     def forward(self, inputs: Tensor) -> Tensor:
         logits: Tensor = self.head(self.embed(inputs))
@@ -85,21 +86,22 @@ def split_of(n: int = 18) -> ImageSplit:
 def test_logits_maps_and_features_are_nearly_those_of_float32(dtype: torch.dtype) -> None:
     exact, split = Net(), split_of()
     model = copy.deepcopy(exact).to(dtype)
-    tolerance = {"rtol": 1e-5, "atol": 1e-6} if dtype == torch.float64 else {"rtol": 0.05, "atol": 0.02}
+    rtol, atol = (1e-5, 1e-6) if dtype == torch.float64 else (0.05, 0.02)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    options = {"mean": MEAN, "std": STD}
-    expected, found = (predict(one, split.images, **options, mirror=True) for one in (exact, model))
-    torch.testing.assert_close(found.logits, expected.logits, **tolerance)
+    expected, found = (predict(one, split.images, mean=MEAN, std=STD, mirror=True) for one in (exact, model))
+    torch.testing.assert_close(found.logits, expected.logits, rtol=rtol, atol=atol)
     assert found.embeddings is not None
-    assert evaluate(model, split, **options).n == 18
+    assert evaluate(model, split, mean=MEAN, std=STD).n == 18
     for method in METHODS:
-        wanted, maps = (explain(one, split, method=method, target="a", **options).maps for one in (exact, model))
+        wanted, maps = (
+            explain(one, split, method=method, target="a", mean=MEAN, std=STD).maps for one in (exact, model)
+        )
         assert maps.dtype == torch.float32
         # A ReLU near 0 may switch, so that single pixels differ.
         assert float((maps - wanted).abs().mean() / wanted.max()) < (1e-5 if dtype == torch.float64 else 0.02), method
     trained, other = (TrainedModel.from_network(one, MEAN, STD, classes=split.classes) for one in (exact, model))
     wanted, maps = (extract_feature_maps(one, split.images, "conv2").maps for one in (trained, other))
-    torch.testing.assert_close(maps, wanted, **tolerance)
+    torch.testing.assert_close(maps, wanted, rtol=rtol, atol=atol)
     assert find_exciting_images(other, split, "conv2", k=2).values.dtype == torch.float32
     measured = measure_quality(other, split, {"grad-cam": make_map_maker("grad-cam", model, (3, 16, 16))}, n=8)
     assert measured.methods[0].deletion is not None

@@ -45,7 +45,7 @@ class _Output:
 
     @property
     def is_reached(self) -> bool:
-        """Whether gradients with respect to it are right: the graph lacks in-place modules that run without gradients."""
+        """Whether its gradients are right: the graph lacks in-place modules that run without gradients."""
         return self.closed is None or self.closed._version == 0
 
 

@@ -80,10 +80,10 @@ def list_map_layers(model: nn.Module, input_size: tuple[int, int, int]) -> tuple
     with eval_mode(model) as inner:
         inputs = torch.zeros(2, *input_size, device=input_format(inner)[0])
         modules = {name: module for name, module in inner.named_modules() if name}
-        with forward_hooks(modules, describe), _refuse_inputs(inner, input_size):
-            # A network of mixed dtypes may be run twice: the first run is then one that failed.
-            with inner.register_forward_pre_hook(restart):
-                run_network(inner, inputs)
+        # A network of mixed dtypes may be run twice: the first run is then one that failed.
+        restarting = inner.register_forward_pre_hook(restart)
+        with forward_hooks(modules, describe), _refuse_inputs(inner, input_size), restarting:
+            run_network(inner, inputs)
     return tuple(layer for layer in layers.values() if layer is not None)
 
 
@@ -136,7 +136,7 @@ def visit_layer(
 def read_layers(
     model: nn.Module, inputs: Float32[Tensor, "n c h w"], names: Sequence[str]
 ) -> tuple[Float32[Tensor, "n _k _h _w"], ...]:
-    """Run a network inside `eval_mode`, and return the outputs of layers, as copies in float32; no gradients are needed.
+    """Run a network inside `eval_mode` without gradients, and return the outputs of layers, as copies in float32.
 
     Raises:
         ModelError: if a layer does not run, or does not output one map per image.
