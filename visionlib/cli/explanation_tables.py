@@ -83,8 +83,8 @@ def _tabulate_further(quality: MapQuality) -> tuple[Table, Text]:
     for header in ("sensitivity", "sparseness", "entropy", "completeness gap"):
         table.add_column(header, justify="right")
     for one in quality.methods:
-        estimates = (one.sensitivity, one.sparseness, one.complexity, one.completeness_gap)
-        table.add_row(one.method, *map(_show, estimates))
+        estimates = (one.sensitivity, one.sparseness, one.complexity)
+        table.add_row(one.method, *map(_show, estimates), _show(one.completeness_gap, digits=4))
     legend = [
         "sensitivity: largest change of the map under noise of 2 % of the gray levels, relative; low is good",
         "sparseness: Gini index, 0 for equal cells, 1 for one cell; entropy in nats, 0 for one cell",
@@ -93,9 +93,9 @@ def _tabulate_further(quality: MapQuality) -> tuple[Table, Text]:
     return table, Text("\n".join(legend), style="dim")
 
 
-def _show(estimate: Estimate | None) -> str:
+def _show(estimate: Estimate | None, digits: int = 2) -> str:
     if estimate is None:
         return "n/a"
     if estimate.interval is None:
-        return f"{estimate.value:.2f}"
-    return f"{estimate.value:.2f} {estimate.interval[0]:.2f}-{estimate.interval[1]:.2f}"
+        return f"{estimate.value:.{digits}f}"
+    return f"{estimate.value:.{digits}f} {estimate.interval[0]:.{digits}f}-{estimate.interval[1]:.{digits}f}"
