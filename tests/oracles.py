@@ -1,7 +1,8 @@
 """Slow, obvious versions to compare with."""
 
 import itertools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -126,3 +127,35 @@ def _spans(lines: Sequence[Tensor]) -> Spans:
         lows.append(changed.long().argmax(0).masked_fill(is_empty, side))
         highs.append((side - 1 - changed.flip(0).long().argmax(0)).masked_fill(is_empty, -1))
     return Spans(torch.stack(lows), torch.stack(highs))
+
+
+def gini_index(values: Sequence[float]) -> float:
+    """The Gini index of Chalasani et al. 2020, arXiv:1810.06583, section 3.1, term by term."""
+    ordered = sorted(abs(value) for value in values)
+    total, d = sum(ordered), len(ordered)
+    return 1 - 2 * sum(value / total * (d - k + 0.5) / d for k, value in enumerate(ordered, 1))
+
+
+def evidence_entropy(values: Sequence[float]) -> float:
+    """The complexity of Bhatt et al. 2020, arXiv:2005.00631, definition 3, feature by feature."""
+    total = sum(abs(value) for value in values)
+    return -sum(abs(value) / total * math.log(abs(value) / total) for value in values if value)
+
+
+def max_sensitivity(explain: Callable[[Tensor], Tensor], image: Tensor, noises: Iterable[Tensor]) -> float:
+    """The maximum sensitivity of Yeh et al. 2019, arXiv:1901.09392, for one image and given noises, relative."""
+    before = explain(image).flatten().tolist()
+    largest = 0.0
+    for noise in noises:
+        after = explain(image + noise).flatten().tolist()
+        largest = max(largest, math.sqrt(sum((a - b) ** 2 for a, b in zip(after, before, strict=True))))
+    return largest / math.sqrt(sum(value**2 for value in before))
+
+
+def path_integral(model: nn.Module, image: Tensor, label: int, steps: int) -> Tensor:
+    """Integrated gradients of Sundararajan et al. 2017, arXiv:1703.01365, of one image, from 0, at midpoints."""
+    total = torch.zeros_like(image)
+    for step in range(steps):
+        point = (image * ((step + 0.5) / steps)).detach().requires_grad_()
+        total += torch.autograd.grad(model(point[None])[0, label], point)[0]
+    return image * total / steps

@@ -21,14 +21,16 @@ def eval_mode(model: nn.Module, *, precision: Precision = "fp32", has_gradients:
 
     Args:
         model: also one wrapped by DataParallel, DistributedDataParallel or `torch.compile`.
-        precision: of convolutions and products; bf16 by autocast.
+        precision: of convolutions and products; bf16 by autocast, which weights in float16 do without.
         has_gradients: switch gradients on, also within a caller's `no_grad` or `inference_mode`; by default they are
             off.
     Yields:
         The network inside its wrappers.
     """
     inner = unwrap_model(model)
-    device, _ = input_format(inner)
+    device, dtype = input_format(inner)
+    # A normalization whose weights are float16 does not run within bf16 autocast.
+    is_autocast = precision == "bf16" and dtype != torch.float16
     modes = [(module, module.training) for module in model.modules()]
     trainable = [parameter for parameter in inner.parameters() if parameter.requires_grad] if has_gradients else []
     with ExitStack() as stack:
@@ -39,9 +41,7 @@ def eval_mode(model: nn.Module, *, precision: Precision = "fp32", has_gradients:
         stack.enter_context(torch.set_grad_enabled(has_gradients))
         # No cache: within a caller's own autocast, a torch that keeps casts made without gradients (not 2.13) would
         # hand them to the training that follows.
-        stack.enter_context(
-            torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
-        )
+        stack.enter_context(torch.autocast(device.type, torch.bfloat16, enabled=is_autocast, cache_enabled=False))
         try:
             model.eval()
             for parameter in trainable:

@@ -50,6 +50,20 @@ def test_as_json_with_quality(run: Run, tmp_path: Path) -> None:
     ElementTree.parse(tmp_path / "maps.svg")
 
 
+def test_the_tables_show_completeness_and_the_same_measures_as_the_json(run: Run, tmp_path: Path) -> None:
+    arguments = ("explain", "run", "--of", "3,1", "--method", "integrated-gradients", "--quality", "--quality-n", "6")
+    text = " ".join(visionlib(*arguments, cwd=tmp_path).stdout.split())
+    result = json.loads(visionlib(*arguments, "--json", cwd=tmp_path).stdout)
+    (entry,) = result["quality"]["methods"]
+    for name in ("sensitivity", "sparseness", "complexity"):
+        assert entry[name]["n"] == 6
+        assert f"{entry[name]['value']:.2f}" in text
+    assert f"{entry['completeness_gap']['value']:.4f}" in text
+    predicted = result["explanations"][0]["completeness"]
+    assert predicted["n"] == 2
+    assert f"within 1% for {predicted['within']} of 2 images; largest gap {predicted['largest_gap']:.1%}" in text
+
+
 def test_layers_can_be_repeated_for_maps_of_each(run: Run, tmp_path: Path) -> None:
     layers = ("--layers", "layer2", "--layers", "layer3", "--layers", "layer2,layer3")
     done = visionlib("explain", "run", "--of", "3,1", "--method", "layercam", *layers, "--target", "true", cwd=tmp_path)

@@ -3,11 +3,15 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from tests.explanation.networks import Blind, Tiny
 from tests.explanation.test_state_restored import state_of
@@ -156,6 +160,80 @@ def test_a_dataset_gives_mean_and_std_of_its_training_split_and_a_constant_chann
     right = int((explanation.predictions == test.labels).sum())
     assert evaluate(model, dataset).correct == right
     assert not torch.equal(explain(model, dataset, mean=(0.1,) * 3).maps, explain(model, dataset).maps)
+
+
+def inputs_of(network: nn.Module, work: Callable[[], object]) -> Tensor:
+    """The inputs of the network in its first run of 16 images or more."""
+    seen: list[Tensor] = []
+    with network.register_forward_pre_hook(lambda module, args: seen.append(args[0].clone())):
+        work()
+    return next(inputs for inputs in seen if len(inputs) >= 16)
+
+
+@pytest.mark.parametrize("side_px", [None, 8])
+def test_explain_and_evaluate_give_a_network_the_same_inputs(side_px: int | None) -> None:
+    train, test = split_of(20), split_of(18)
+    train.images[:, 1] = 51
+    dataset, model = Dataset("some", {"train": train, "test": test}, test.classes), Tiny()
+    fields: dict[str, Any] = {"mean": (0.3, 0.4, 0.5), "std": (0.2, 0.3, 0.4), "side_px": side_px}
+    trained = TrainedModel.from_network(model, **fields, classes=test.classes)
+    for subject, images, options in (
+        (model, dataset, {"side_px": side_px}),
+        (model, dataset, {"side_px": side_px, "mean": (0.1,) * 3}),
+        (model, dataset, {"side_px": side_px, "std": (0.1,) * 3}),
+        (model, test, fields),
+        (trained, dataset, {}),
+        (trained, test, {}),
+    ):
+        explained, evaluated = (
+            inputs_of(model, partial(work, subject, images, **options)) for work in (explain, evaluate)
+        )
+        assert torch.equal(explained, evaluated)
+        assert explained.shape[2] == (side_px or 12)
+        mean, std = (options.get(name, getattr(train, name)) for name in ("mean", "std"))
+        if images is test or subject is trained:
+            mean, std = fields["mean"], fields["std"]
+        std = tuple(value or 1.0 for value in std)
+        by_hand = (test.images / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+        if side_px:
+            by_hand = nn.functional.interpolate(by_hand, (8, 8), mode="bilinear", antialias=True)
+        torch.testing.assert_close(explained, by_hand, rtol=1e-4, atol=1e-5)
+        # The maps, too, are of these inputs, and the predictions of both are the same.
+        explanation = explain(subject, images, method="gradient", **options)
+        assert evaluate(subject, images, **options).correct == int((explanation.predictions == test.labels).sum())
+        expected = make_map_maker("gradient", model, (3, *explained.shape[2:]))(model, explained, explanation.classes)
+        torch.testing.assert_close(explanation.maps, expected)
+
+
+def test_a_run_is_explained_and_evaluated_on_the_same_inputs(run: Run, small_shapes: Dataset) -> None:
+    explanation = explain(run, small_shapes)
+    assert explanation.labels is not None
+    right = int((explanation.predictions == explanation.labels).sum())
+    assert evaluate(run, dataset=small_shapes, predict=True).correct == right
+
+
+def test_the_completeness_of_integrated_gradients_is_reported_and_kept(run: Run, small_shapes: Dataset) -> None:
+    explanation = explain(run, method="integrated-gradients", n=12, dataset=small_shapes)
+    gaps = explanation.completeness_gaps
+    assert gaps is not None
+    within = int((gaps <= 0.01).sum())
+    assert within > 6
+    record = explanation.to_dict()
+    assert record["completeness"] == {
+        "limit": 0.01,
+        "within": within,
+        "n": 12,
+        "mean_gap": pytest.approx(float(gaps.mean())),
+        "largest_gap": pytest.approx(float(gaps.max())),
+    }
+    json.dumps(record, allow_nan=False)
+    stored = load_explanations(run)
+    assert torch.equal(stored.completeness_gaps["integrated-gradients.predicted"], gaps)
+    part = explanation.take(torch.tensor([2, 5])).completeness_gaps
+    assert part is not None
+    assert torch.equal(part, gaps[[2, 5]])
+    assert explain(run, n=4, dataset=small_shapes).to_dict()["completeness"] is None
+    assert load_explanations(run).completeness_gaps == {}
 
 
 def test_a_trained_model_is_explained_like_its_run(run: Run, small_shapes: Dataset) -> None:

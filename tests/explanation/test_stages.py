@@ -29,7 +29,7 @@ def test_every_method_has_layers_of_a_network_of_another_family() -> None:
     model = build_model("resnet9")
     for name, method in METHODS.items():
         maker = make_map_maker(name, model, (3, 32, 32))
-        assert bool(maker.layers) == (method.from_input is None)
+        assert bool(maker.layers) != method.is_of_input
 
 
 def test_a_network_of_one_size_gives_its_last_layer_with_places() -> None:

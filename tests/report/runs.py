@@ -8,7 +8,7 @@ from torch import Tensor
 from visionlib.data import Dataset, ImageSplit
 from visionlib.evaluation import evaluate_run
 from visionlib.explanation.explanation import Explanation
-from visionlib.explanation.quality.result import Estimate, MapQuality, MethodQuality
+from visionlib.explanation.quality import Estimate, MapQuality, MethodQuality
 from visionlib.explanation.stored_explanations import StoredExplanations
 from visionlib.inference.device import choose_compute
 from visionlib.inference.predictions import SplitPredictions, save_predictions

@@ -17,7 +17,7 @@ from tests.report.conftest import Written
 from tests.report.runs import HOSTILE, make_run
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
-from visionlib.report import write_report
+from visionlib.report import parts, write_report
 from visionlib.report.page import embed_json
 from visionlib.runs import Run, open_run, read_json, write_json
 
@@ -147,6 +147,31 @@ def test_make_computes_the_missing_parts(written: Written, tmp_path: Path) -> No
     assert lines == ["making: summary", "making: duplicates"]
     assert not report.missing
     assert read_json(run.summary) == summary
+
+
+@pytest.mark.parametrize("error", [AttributeError("no\n such"), MemoryError(), RunError("a", "is bad", "mend it")])
+def test_a_part_that_cannot_be_made_is_told_and_the_rest_is_made(
+    written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise error
+
+    shutil.copytree(written.run.path, tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    run.summary.unlink()
+    (run.inspection / "duplicates.json").unlink()
+    monkeypatch.setitem(parts._PARTS, "summary", fail)
+    for debug in (False, True):
+        lines: list[str] = []
+        report = write_report(run, dataset=written.data, make=True, device="cpu", debug=debug, log=lines.append)
+        told = [line for line in lines if line.startswith("not made: summary: ")]
+        assert len(told) == 1
+        assert "\n" not in told[0]
+        assert told[0].endswith("a: is bad; mend it" if isinstance(error, RunError) else ": --debug shows where")
+        assert any("Traceback" in line and "in fail" in line for line in lines) == debug
+        assert set(report.missing) == {"summary"}
+        assert report.path.is_file()
+        assert (run.inspection / "duplicates.json").is_file()
 
 
 def test_it_never_looks_at_the_weights(written: Written, tmp_path: Path) -> None:

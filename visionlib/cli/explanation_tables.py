@@ -26,7 +26,20 @@ def tabulate_explanations(explanations: Sequence[Explanation], run: Run) -> tupl
             Text(one.target),
             f"{int(one.is_constant.sum()):,}",
         )
-    return table, Text(f"saved: {run.explanations}")
+    return table, *_describe_completeness(explanations), Text(f"saved: {run.explanations}")
+
+
+def _describe_completeness(explanations: Sequence[Explanation]) -> tuple[Text, ...]:
+    """Say for how many images the attributions are complete, and how far the others are from it."""
+    lines = []
+    for one in explanations:
+        if (found := one.completeness) is not None:
+            largest = "n/a" if found["largest_gap"] is None else f"{found['largest_gap']:.1%}"
+            lines.append(
+                f"{one.method}, {one.target}: attributions sum to the difference of the logits within "
+                f"{found['limit']:.0%} for {found['within']:,} of {found['n']:,} images; largest gap {largest}"
+            )
+    return tuple(map(Text, lines))
 
 
 def tabulate_quality(quality: MapQuality) -> tuple[RenderableType, ...]:
@@ -59,12 +72,30 @@ def tabulate_quality(quality: MapQuality) -> tuple[RenderableType, ...]:
     ]
     if quality.mask_fraction is not None:
         legend.insert(1, f"on the object: fraction of the evidence; objects cover {quality.mask_fraction.value:.3f}")
-    return table, Text("\n".join(legend), style="dim"), Text("\n".join(quality.conclusions))
+    further, meaning = _tabulate_further(quality)
+    return table, Text("\n".join(legend), style="dim"), further, meaning, Text("\n".join(quality.conclusions))
 
 
-def _show(estimate: Estimate | None) -> str:
+def _tabulate_further(quality: MapQuality) -> tuple[Table, Text]:
+    """Lay out robustness, complexity and completeness, which do not decide on the order of the methods."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("method")
+    for header in ("sensitivity", "sparseness", "entropy", "completeness gap"):
+        table.add_column(header, justify="right")
+    for one in quality.methods:
+        estimates = (one.sensitivity, one.sparseness, one.complexity)
+        table.add_row(one.method, *map(_show, estimates), _show(one.completeness_gap, digits=4))
+    legend = [
+        "sensitivity: largest change of the map under noise of 2 % of the gray levels, relative; low is good",
+        "sparseness: Gini index, 0 for equal cells, 1 for one cell; entropy in nats, 0 for one cell",
+        "completeness gap: of the attributions' sum from the difference of the logits, relative",
+    ]
+    return table, Text("\n".join(legend), style="dim")
+
+
+def _show(estimate: Estimate | None, digits: int = 2) -> str:
     if estimate is None:
         return "n/a"
     if estimate.interval is None:
-        return f"{estimate.value:.2f}"
-    return f"{estimate.value:.2f} {estimate.interval[0]:.2f}-{estimate.interval[1]:.2f}"
+        return f"{estimate.value:.{digits}f}"
+    return f"{estimate.value:.{digits}f} {estimate.interval[0]:.{digits}f}-{estimate.interval[1]:.{digits}f}"

@@ -34,7 +34,15 @@ def report(
     from visionlib.report import write_report
 
     report = write_report(
-        run, out=out, against=against, dataset=dataset, is_full=full, make=make, device=device, log=log
+        run,
+        out=out,
+        against=against,
+        dataset=dataset,
+        is_full=full,
+        make=make,
+        device=device,
+        debug=debug,
+        log=log,
     )
     if json:
         print_json(report.to_dict())

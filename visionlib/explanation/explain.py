@@ -184,11 +184,13 @@ def _explain_images(
         classes, target_name = _choose_classes(target, predictions, labels, names)
         input_size = model.input_size(images)
         maker = make_map_maker(method, model.network, input_size, layers=layers, precision=model.precision)
-        maps = []
+        maps, gaps = [], []
         with progress_bar(f"explaining by {method}", len(images), "images") as advance:
             for chunk, explained in zip(torch.split(images, batch_size), torch.split(classes, batch_size), strict=True):
                 if len(chunk):
-                    maps.append(maker(model.network, model.prepare(chunk), explained.to(model.device)).cpu())
+                    made, gap = maker.make(model.network, model.prepare(chunk), explained.to(model.device))
+                    maps.append(made.cpu())
+                    gaps += [] if gap is None else [gap.cpu()]
                     advance(sum(map(len, maps)))
     return Explanation(
         maps=torch.cat(maps) if maps else torch.zeros(0, 1, 1),
@@ -203,6 +205,7 @@ def _explain_images(
         images=images.cpu(),
         class_names=names,
         input_size=input_size[1:],
+        completeness_gaps=torch.cat(gaps) if gaps else None,
     )
 
 

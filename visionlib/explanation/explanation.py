@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float32, Int64, UInt8
 from torch import Tensor
 
 from visionlib.explanation.activation_maps import divide_by_peak
+from visionlib.explanation.input_maps import LARGEST_GAP
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,8 @@ class Explanation:
         images: stored pixels.
         class_names: in the order of the logits.
         input_size: height and width of the network's inputs, in pixels.
+        completeness_gaps: of integrated gradients: the difference between the sum of an image's attributions and that
+            of the logits of image and mean colour, relative to the latter; None for other methods.
     """
 
     maps: Float32[Tensor, "n mh mw"]
@@ -43,6 +46,7 @@ class Explanation:
     images: UInt8[Tensor, "n c h w"]
     class_names: tuple[str, ...]
     input_size: tuple[int, int]
+    completeness_gaps: Float32[Tensor, "n"] | None = None
 
     def __len__(self) -> int:
         return len(self.maps)
@@ -64,10 +68,24 @@ class Explanation:
 
     def take(self, positions: Int64[Tensor, "m"]) -> "Explanation":
         """Select some of the images."""
-        names = ("maps", "classes", "probabilities", "predictions", "labels", "index", "images")
+        names = ("maps", "classes", "probabilities", "predictions", "labels", "index", "images", "completeness_gaps")
         return replace(
             self, **{name: tensor[positions] for name in names if (tensor := getattr(self, name)) is not None}
         )
+
+    @property
+    def completeness(self) -> dict[str, Any] | None:
+        """Summary of the gaps: how many images are within 1 %, the mean and the largest; None without gaps."""
+        if self.completeness_gaps is None:
+            return None
+        finite = self.completeness_gaps[self.completeness_gaps.isfinite()]
+        return {
+            "limit": LARGEST_GAP,
+            "within": int((self.completeness_gaps <= LARGEST_GAP).sum()),
+            "n": len(self),
+            "mean_gap": float(finite.mean()) if len(finite) else None,
+            "largest_gap": float(finite.max()) if len(finite) else None,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: all but pixels and maps, and the cell of each map's maximum."""
@@ -91,6 +109,7 @@ class Explanation:
             "target": self.target,
             "n": len(self),
             "constant": int(self.is_constant.sum()),
+            "completeness": self.completeness,
             "images": [
                 {
                     "index": index,

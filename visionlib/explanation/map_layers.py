@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from visionlib.errors import ConfigError, ModelError
 from visionlib.eval_mode import eval_mode, input_format, unwrap_model
-from visionlib.inference.prediction import MIN_BATCH_ROWS, pad_batch
+from visionlib.inference.prediction import pad_batch, run_network
 from visionlib.inference.trained_model import TrainedModel
 from visionlib.progress import progress_bar
 from visionlib.summary.calls import first_tensor
@@ -54,6 +54,8 @@ class MapLayer:
 def list_map_layers(model: nn.Module, input_size: tuple[int, int, int]) -> tuple[MapLayer, ...]:
     """List the layers whose output is a map of more than one position, in the order of their first output.
 
+    Of an output that is no tensor, but a tuple, list, dict or object of any depth, the first tensor counts.
+
     Args:
         model: any network on images; it runs on two images of zeros and is not changed.
         input_size: channels, height and width of its inputs, in pixels.
@@ -71,11 +73,17 @@ def list_map_layers(model: nn.Module, input_size: tuple[int, int, int]) -> tuple
             resolution = (tensor.shape[2], tensor.shape[3])
             layers[name] = MapLayer(name, type(module).__name__, tensor.shape[1], resolution, calls[name])
 
-    device, dtype = input_format(model)
+    def restart(module: nn.Module, args: object) -> None:
+        layers.clear()
+        calls.clear()
+
     with eval_mode(model) as inner:
+        inputs = torch.zeros(2, *input_size, device=input_format(inner)[0])
         modules = {name: module for name, module in inner.named_modules() if name}
-        with forward_hooks(modules, describe):
-            _run_model(inner, torch.zeros(2, *input_size, device=device, dtype=dtype))
+        # A network of mixed dtypes may be run twice: the first run is then one that failed.
+        restarting = inner.register_forward_pre_hook(restart)
+        with forward_hooks(modules, describe), _refuse_inputs(inner, input_size), restarting:
+            run_network(inner, inputs)
     return tuple(layer for layer in layers.values() if layer is not None)
 
 
@@ -111,29 +119,52 @@ def visit_layer(
     """
     if batch_size < 1:
         raise ConfigError("batch_size", f"{batch_size} is out of range", "it must be at least 1")
-    _, dtype = input_format(model.network)
-    latest: list[Tensor] = []
-
-    def copy_output(name: str, module: nn.Module, output: object) -> None:
-        tensor = first_tensor(output)
-        # A copy: an in-place module after the layer would overwrite its output.
-        latest[:] = [] if tensor is None else [tensor.detach().to(torch.float32, copy=True)]
-
     with (
         eval_mode(model.network, precision=model.precision) as network,
-        forward_hooks({layer: network.get_submodule(layer)}, copy_output),
         progress_bar(f"running up to {layer}", len(images), "images") as advance,
     ):
         done = 0
         for chunk in torch.split(images, batch_size) if len(images) else ():
-            _run_model(network, pad_batch(model.prepare(chunk).to(dtype)))
-            outputs = latest.pop() if latest else None
-            if outputs is None or outputs.ndim != 4 or len(outputs) != max(len(chunk), MIN_BATCH_ROWS):
-                problem = "does not output one map of positions for each image"
-                raise ModelError(f"layer {layer!r}", problem, "choose another layer")
-            visit(done, outputs[: len(chunk)])
+            with _refuse_inputs(network, model.input_size(chunk)):
+                (outputs,) = read_layers(network, model.prepare(chunk), [layer])
+            visit(done, outputs)
             done += len(chunk)
             advance(done)
+
+
+@torch.no_grad()
+def read_layers(
+    model: nn.Module, inputs: Float32[Tensor, "n c h w"], names: Sequence[str]
+) -> tuple[Float32[Tensor, "n _k _h _w"], ...]:
+    """Run a network inside `eval_mode` without gradients, and return the outputs of layers, as copies in float32.
+
+    Raises:
+        ModelError: if a layer does not run, or does not output one map per image.
+    """
+    outputs: dict[str, Tensor | None] = {}
+
+    def copy_output(name: str, module: nn.Module, output: object) -> None:
+        tensor = first_tensor(output)
+        # A copy: an in-place module after the layer would overwrite its output. A forward may use inference mode.
+        with torch.inference_mode(mode=False):
+            outputs[name] = None if tensor is None else tensor.detach().to(torch.float32, copy=True)
+
+    padded = pad_batch(inputs)
+    with forward_hooks({name: model.get_submodule(name) for name in names}, copy_output):
+        run_network(model, padded)
+    return tuple(check_map(name, outputs.get(name), len(padded))[: len(inputs)] for name in names)
+
+
+def check_map(name: str, output: Tensor | None, n: int) -> Tensor:
+    """Return a layer's output after checking that it holds one map per image.
+
+    Raises:
+        ModelError: if it does not.
+    """
+    if output is None or output.ndim != 4 or len(output) != n:
+        problem = "does not output one map of positions for each image"
+        raise ModelError(f"layer {name!r}", problem, "choose another layer")
+    return output
 
 
 def check_channels(layer: MapLayer, channels: Sequence[int]) -> tuple[int, ...]:
@@ -180,11 +211,12 @@ def forward_hooks(modules: Mapping[str, nn.Module], hook: Callable[[str, nn.Modu
             handle.remove()
 
 
-def _run_model(model: nn.Module, inputs: Tensor) -> None:
-    """Run a network for its hooks; raise a ModelError if it does not accept the inputs."""
+@contextmanager
+def _refuse_inputs(model: nn.Module, input_size: tuple[int, int, int]) -> Iterator[None]:
+    """Raise a ModelError if the network does not accept inputs of this size within the block."""
     try:
-        model(inputs)
+        yield
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-        size = " x ".join(map(str, inputs.shape[1:]))
+        size = " x ".join(map(str, input_size))
         remedy = "give images of the size that it was made for"
         raise ModelError(type(model).__name__, f"does not run on inputs of {size} ({error})", remedy) from error

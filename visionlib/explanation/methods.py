@@ -20,8 +20,14 @@ from visionlib.explanation.activation_maps import (
     score_cam,
 )
 from visionlib.explanation.gradients import LayerGradients, trace_layers
-from visionlib.explanation.input_maps import gradient, gradient_x_input, integrated_gradients, occlusion
-from visionlib.explanation.map_layers import MapLayer, find_map_layer, list_map_layers
+from visionlib.explanation.input_maps import (
+    INTEGRATION_STEPS,
+    gradient,
+    gradient_x_input,
+    integrate_gradients,
+    occlusion,
+)
+from visionlib.explanation.map_layers import MapLayer, find_map_layer, list_map_layers, read_layers
 from visionlib.explanation.stages import choose_stages
 
 Stages = Literal["all", "last", "last but one"]
@@ -39,14 +45,21 @@ class Method:
     Attributes:
         description: in a few words.
         from_layer: computes the map of a layer from gradients; None for Score-CAM and for maps at the input.
-        from_input: computes the map at the input; None for maps of layers.
+        from_input: computes the map at the input; None for maps of layers, and for integrated gradients.
+        is_integrated: integrated gradients, whose maps come with their gaps of completeness.
         stages: stages of the network that it uses, if the user names no layers.
     """
 
     description: str
     from_layer: FromLayer | None = None
     from_input: MapFunction | None = None
+    is_integrated: bool = False
     stages: Stages = "last"
+
+    @property
+    def is_of_input(self) -> bool:
+        """Whether the maps are of the input, and of no layer."""
+        return self.is_integrated or self.from_input is not None
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -59,9 +72,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "score-cam": Method("channels weighted by the logit of the image masked by them"),
         "gradient": Method("absolute gradient with respect to the pixels", from_input=gradient),
         "gradient-x-input": Method("pixels times their gradients", from_input=gradient_x_input),
-        "integrated-gradients": Method(
-            "pixels times their gradients, averaged on a line", from_input=integrated_gradients
-        ),
+        "integrated-gradients": Method("pixels times their gradients, averaged on a line", is_integrated=True),
         "occlusion": Method("drop of the logit when a cell is covered", from_input=occlusion),
     }
 )
@@ -75,11 +86,13 @@ class MapMaker:
         method: its name.
         layers: of the network, finest first; none for maps at the input.
         precision: of convolutions and products.
+        is_rough: integrate in the fewest steps, for maps that are only compared with each other.
     """
 
     method: str
     layers: tuple[MapLayer, ...]
     precision: Precision = "fp32"
+    is_rough: bool = False
 
     def __call__(
         self, model: nn.Module, inputs: Float32[Tensor, "n c h w"], classes: Int64[Tensor, "n"]
@@ -93,24 +106,32 @@ class MapMaker:
             inputs: normalized images.
             classes: the class to explain for each.
         Raises:
-            ModelError: if a layer does not run, or a class is out of range.
+            ModelError: if a layer does not run, no gradient reaches it, or a class is out of range.
         """
+        return self.make(model, inputs, classes)[0]
+
+    def make(
+        self, model: nn.Module, inputs: Float32[Tensor, "n c h w"], classes: Int64[Tensor, "n"]
+    ) -> tuple[Float32[Tensor, "n mh mw"], Float32[Tensor, "n"] | None]:
+        """Compute maps as the call does, and their gaps of completeness; None for methods without this property."""
         method = METHODS[self.method]
         with eval_mode(model, precision=self.precision, has_gradients=True) as network:
             # Autograd rejects a tensor from inference mode; its copy is a normal tensor.
             inputs = inputs.detach().clone() if inputs.is_inference() else inputs.detach()
             classes = classes.clone() if classes.is_inference() else classes
+            if method.is_integrated:
+                steps = INTEGRATION_STEPS[:1] if self.is_rough else INTEGRATION_STEPS
+                attributions = integrate_gradients(network, inputs, classes, steps)
+                return attributions.maps, attributions.gaps
             if method.from_input is not None:
-                return method.from_input(network, inputs, classes).detach().float()
-            traced = trace_layers(network, inputs, classes, [layer.name for layer in self.layers])
-            with torch.no_grad():
-                maps = [
-                    method.from_layer(layer)
-                    if method.from_layer is not None
-                    else score_cam(network, inputs, classes, layer.activations)
-                    for layer in traced
-                ]
-                return maps[0] if len(maps) == 1 and method.stages != "all" else fuse_maps(maps)
+                return method.from_input(network, inputs, classes).detach().float(), None
+            names = [layer.name for layer in self.layers]
+            if method.from_layer is not None:
+                maps = [method.from_layer(layer) for layer in trace_layers(network, inputs, classes, names)]
+            else:
+                with torch.no_grad():
+                    maps = [score_cam(network, inputs, classes, read) for read in read_layers(network, inputs, names)]
+            return (maps[0] if len(maps) == 1 and method.stages != "all" else fuse_maps(maps)), None
 
 
 def make_map_maker(
@@ -135,7 +156,7 @@ def make_map_maker(
     """
     if method not in METHODS:
         raise ConfigError(method, "there is no such method", f"known are: {', '.join(METHODS)}")
-    if METHODS[method].from_input is not None:
+    if METHODS[method].is_of_input:
         if layers:
             raise ConfigError(method, "its maps are of the input, and of no layer", "leave the layers out")
         return MapMaker(method, (), precision)

@@ -1,7 +1,7 @@
 """`StoredExplanations`: the maps stored in a run, as bytes, with a manifest."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -51,6 +51,7 @@ class StoredExplanations:
         content_hash: of the test split.
         seed: of the sample.
         selection: description of the selection of images.
+        completeness_gaps: by key, those of maps by integrated gradients.
     """
 
     maps: tuple[StoredMap, ...]
@@ -64,6 +65,7 @@ class StoredExplanations:
     content_hash: str
     seed: int
     selection: str
+    completeness_gaps: Mapping[str, Float32[Tensor, "n"]] = field(default_factory=dict)
 
     @classmethod
     def from_explanations(cls, explanations: Sequence[Explanation], **fields: Any) -> "StoredExplanations":
@@ -99,6 +101,9 @@ class StoredExplanations:
             values={key: (one.scaled * 255).round().to(torch.uint8) for key, one in by_key.items()},
             peaks={key: one.maps.amax((1, 2)) for key, one in by_key.items()},
             is_constant={key: one.is_constant for key, one in by_key.items()},
+            completeness_gaps={
+                key: one.completeness_gaps for key, one in by_key.items() if one.completeness_gaps is not None
+            },
             **fields,
         )
 
@@ -123,6 +128,8 @@ class StoredExplanations:
             arrays[key] = self.values[key]
             arrays[f"{key}.peak"] = self.peaks[key]
             arrays[f"{key}.is_constant"] = self.is_constant[key]
+        for key, gaps in self.completeness_gaps.items():
+            arrays[f"{key}.completeness_gap"] = gaps
         save_result(
             run.explanations / "manifest.json",
             record,
@@ -170,4 +177,7 @@ def _build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> StoredExp
         content_hash=str(record["content_hash"]),
         seed=int(record["seed"]),
         selection=str(record["selection"]),
+        completeness_gaps={
+            entry.key: tensors[name] for entry in maps if (name := f"{entry.key}.completeness_gap") in tensors
+        },
     )

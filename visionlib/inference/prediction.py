@@ -17,6 +17,8 @@ from visionlib.progress import progress_bar
 
 MIN_BATCH_ROWS = 16
 """Smallest number of images in a forward pass, see `pad_batch`."""
+_INPUT_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+"""Dtypes of weights that inputs can have, too; quantized weights take others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +58,11 @@ def predict(
         std: per channel, as fractions of 255.
         side_px: height of the network's inputs, if it works on shrunk images.
         batch_size: images per forward pass; at least 1.
-        precision: of convolutions and products; weights stay float32.
+        precision: of convolutions and products; bf16 by autocast, the weights keep their dtype.
         mirror: average the logits of every image and of its mirror image; the embeddings are those of the image.
     Raises:
-        ModelError: if the model returns anything but a row of logits per image; the message names it.
+        ModelError: if the model returns anything but a row of logits per image, or its weights are of several dtypes
+            and it runs on inputs of none; the message names it.
         ValueError: if batch_size is below 1.
     """
     if batch_size < 1:
@@ -77,10 +80,11 @@ def predict(
         source = images if n else images.new_zeros(1, *images.shape[1:])
         for chunk in torch.split(source, batch_size):
             inputs = prepare_inputs(chunk.to(device), mean, std, side_px)
+            mirrored = inputs.flip(3) if mirror else None  # before the network changes its inputs in place
             rows = _forward(model, inputs)
             embeddings.append(_as_embeddings(linear_inputs, rows=len(chunk), device=images.device))
-            if mirror:
-                rows = (rows + _forward(model, inputs.flip(3))) / 2
+            if mirrored is not None:
+                rows = (rows + _forward(model, mirrored)) / 2
             logits.append(rows.to(images.device))
             advance(sum(map(len, logits)))
     known = [embedding for embedding in embeddings if embedding is not None]
@@ -104,10 +108,39 @@ def pad_batch(inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "_m c h w"]:
     return inputs if n == 0 or n >= MIN_BATCH_ROWS else inputs[torch.arange(MIN_BATCH_ROWS, device=inputs.device) % n]
 
 
+def run_network(model: nn.Module, inputs: Float[Tensor, "n c h w"]) -> Any:
+    """Run a network on inputs in the dtype of its weights.
+
+    That is the dtype of its first floating-point tensor. Where there are several dtypes, the first tensor may belong to
+    a layer that runs late, so that the other dtypes are tried if the network does not run.
+
+    Raises:
+        ModelError: if the weights are of several dtypes, and the network runs on inputs of none.
+    """
+    dtypes = list(
+        dict.fromkeys(
+            tensor.dtype
+            for tensor in itertools.chain(model.parameters(), model.buffers())
+            if tensor.dtype in _INPUT_DTYPES
+        )
+    )
+    if len(dtypes) < 2:
+        return model(inputs.to(dtypes[0] if dtypes else torch.float32))
+    first: RuntimeError | None = None
+    for dtype in dtypes:
+        try:
+            return model(inputs.to(dtype))
+        except RuntimeError as error:
+            first = first or error
+    tried = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
+    remedy = "cast between the dtypes of its weights in forward, or give it one, by model.float()"
+    raise ModelError(type(model).__name__, f"does not run on inputs of {tried} ({first})", remedy) from first
+
+
 def _forward(model: nn.Module, inputs: Float32[Tensor, "n c h w"]) -> Float32[Tensor, "n k"]:
     """Run the model on one batch, and check that it returns logits."""
     n = len(inputs)
-    outputs: object = model(pad_batch(inputs))
+    outputs: object = run_network(model, pad_batch(inputs))
     rows = max(n, MIN_BATCH_ROWS)
     remedy = f"its forward must return floating-point logits of shape ({rows}, classes) for {rows} images"
     if not isinstance(outputs, Tensor):

@@ -3,6 +3,7 @@
 The only file of this package that loads a network. `write_report` imports it for `make=True` alone.
 """
 
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,16 +30,23 @@ _QUALITY_METHODS = ("layercam-fused", "layercam", "grad-cam", "hirescam")
 
 
 def make_missing_parts(
-    run: Run, dataset: str | Path | Dataset | None = None, *, device: str = "auto", log: Callable[[str], None]
+    run: Run,
+    dataset: str | Path | Dataset | None = None,
+    *,
+    device: str = "auto",
+    debug: bool = False,
+    log: Callable[[str], None],
 ) -> Dataset:
     """Compute the parts of a run's page that the run lacks, each after those that it depends on.
 
-    A part that fails is reported, and the others are still computed: the page shows what is missing.
+    A part that fails, for whatever reason, is reported, and the others are still computed: the page shows what is
+    missing.
 
     Args:
         run: a finished run.
         dataset: the run's data, or its path, if it has moved.
         device: device to compute on, as in `TrainConfig.device`.
+        debug: log the traceback of a part that fails, too.
         log: takes a line for each part.
     Returns:
         The run's data, loaded once.
@@ -53,9 +61,19 @@ def make_missing_parts(
             log(f"making: {name.replace('_', ' ')}")
             try:
                 make(run, data, device)
-            except VisionlibError as error:
-                log(f"not made: {name.replace('_', ' ')}: {error}")
+            except Exception as error:
+                if debug:
+                    log(traceback.format_exc())
+                log(f"not made: {name.replace('_', ' ')}: {_describe_failure(error)}")
     return data
+
+
+def _describe_failure(error: Exception) -> str:
+    """Describe an error in a line; one that is not of the family is a defect, or raised by the user's network."""
+    if isinstance(error, VisionlibError):
+        return str(error)
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{text}; this is a defect of the network or of visionlib: --debug shows where"
 
 
 def _make_explanations(run: Run, data: Dataset, device: str) -> None:

@@ -57,6 +57,7 @@ def write_report(
     is_full: bool = False,
     make: bool = False,
     device: str = "auto",
+    debug: bool = False,
     log: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Write the results of a run as one self-contained HTML file, which works offline.
@@ -72,6 +73,7 @@ def write_report(
         is_full: include a picture of every test image, not only of mistakes and a sample.
         make: first compute the parts that the run lacks; see `visionlib.report.parts`.
         device: device to compute them on, as in `TrainConfig.device`.
+        debug: log the traceback of a part that cannot be computed, too.
         log: takes a line for each part that is computed.
     Raises:
         RunError: if the run is unfinished or damaged, or has no predictions; or the runs have other test images.
@@ -87,7 +89,7 @@ def write_report(
     if make:
         from visionlib.report.parts import make_missing_parts
 
-        dataset = make_missing_parts(opened, dataset, device=device, log=log)
+        dataset = make_missing_parts(opened, dataset, device=device, debug=debug, log=log)
     contents = read_contents(opened, dataset=dataset, against=other)
     page, choice = render_page(contents, is_full=is_full)
     content = page.encode("utf-8", "replace")  # a path need not be valid Unicode

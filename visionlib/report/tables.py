@@ -9,8 +9,7 @@ from visionlib.data.class_names import tidy_name
 from visionlib.evaluation import Comparison, Evaluation
 from visionlib.evaluation.intervals import wilson_interval
 from visionlib.evaluation.wording import count, interval, number, percent, points, points_interval
-from visionlib.explanation.quality import MapQuality
-from visionlib.explanation.quality.result import Estimate
+from visionlib.explanation.quality import Estimate, MapQuality
 from visionlib.inspection import Duplicates, EmbeddingMap
 from visionlib.report.charts.class_bar import draw_class_bar
 from visionlib.report.contents import EpochRecord

@@ -1,6 +1,7 @@
 """All figures together, for networks of which they are known, and for a run."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from visionlib.errors import ConfigError, RunError
 from visionlib.evaluation.intervals import wilson_interval
 from visionlib.explanation import make_map_maker
 from visionlib.explanation.quality import MapQuality, load_quality, measure_quality, measure_run_quality
-from visionlib.explanation.quality.result import Estimate, average, fraction
+from visionlib.explanation.quality.estimate import Estimate, average, fraction
 from visionlib.inference.trained_model import TrainedModel
 from visionlib.runs import Run, read_json, write_json
 
@@ -41,6 +42,22 @@ def test_a_network_that_looks_at_one_corner() -> None:
     # One weight alone cannot be shuffled: the maps stay, and the check says so.
     assert one.is_passed is False
     assert one.resolution == (8, 8)
+    # The map of 16 cells out of 64 with nearly equal evidence: at most 1 - 16 / 64 of equal ones.
+    assert one.sparseness is not None
+    assert one.sparseness.value == pytest.approx(0.75, abs=0.03)
+    assert one.complexity is not None
+    assert one.complexity.value == pytest.approx(math.log(16), abs=0.05)
+    assert one.sensitivity is not None
+    assert 0 < one.sensitivity.value < 0.05
+    assert one.sensitivity.n == 30
+    assert one.completeness_gap is None
+
+
+def test_completeness_is_measured_for_integrated_gradients() -> None:
+    (one,) = measured(Corner(), "integrated-gradients").methods
+    assert one.completeness_gap is not None
+    assert one.completeness_gap.value == pytest.approx(0, abs=1e-5)
+    assert one.completeness_gap.n == 30
 
 
 def test_a_network_that_ignores_its_input() -> None:
@@ -87,6 +104,13 @@ def test_a_run_is_measured_kept_and_left_as_it_was(finished_run: Run, small_shap
     assert run.weights.read_bytes() == weights
     again = measure_run_quality(run, methods=methods, n=24, dataset=small_shapes)
     assert again.to_dict() == found.to_dict()
+    for entry in record["methods"]:
+        assert {"value", "interval", "n"} == set(entry["sensitivity"]) == set(entry["sparseness"])
+        for name in ("sensitivity", "sparseness", "complexity", "completeness_gap"):
+            del entry[name]
+    write_json(run.explanations / "quality.json", record)  # as earlier versions wrote it
+    assert load_quality(run).methods[0].sparseness is None
+    assert load_quality(run).methods[0].sanity == found.methods[0].sanity
     write_json(run.explanations / "quality.json", {**record, "weights_sha256": "another"})
     with pytest.raises(RunError, match="was made with other weights; make it anew with `visionlib explain"):
         load_quality(run)

@@ -7,8 +7,9 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from tests.explanation.networks import Tiny
+from visionlib.explanation.quality import MethodQuality
 from visionlib.explanation.quality.correlation import correlate_ranks
-from visionlib.explanation.quality.result import MethodQuality, average
+from visionlib.explanation.quality.estimate import average
 from visionlib.explanation.quality.sanity import compare_with_randomized, randomize_parts
 
 

@@ -15,21 +15,25 @@ from visionlib.data.random import Stream, random_order
 from visionlib.errors import ConfigError
 from visionlib.eval_mode import eval_mode
 from visionlib.explanation.methods import METHODS, MapMaker, make_map_maker
+from visionlib.explanation.quality.complexity import measure_entropy, measure_gini
 from visionlib.explanation.quality.correlation import correlate_ranks
+from visionlib.explanation.quality.estimate import Estimate, average, fraction
 from visionlib.explanation.quality.grid_game import choose_grids, play_grids
 from visionlib.explanation.quality.localization import fraction_on_objects, mask_fractions, point_at_objects
 from visionlib.explanation.quality.perturbation import BASELINE, area_under, measure_curves
-from visionlib.explanation.quality.result import Estimate, MapQuality, MethodQuality, average, fraction
+from visionlib.explanation.quality.result import MapQuality, MethodQuality
 from visionlib.explanation.quality.sanity import compare_with_randomized
+from visionlib.explanation.quality.sensitivity import measure_sensitivity
 from visionlib.inference.device import choose_compute, compute_environment
+from visionlib.inference.prediction import run_network
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import TrainedModel
 from visionlib.progress import progress_bar
 from visionlib.runs import Run
 
 _BATCH_SIZE = 100
-_MOST_RANDOMIZED = 64
-"""Largest number of images in the sanity check, which makes maps for each part of the network."""
+_MOST_REPEATED = 64
+"""Largest number of images whose maps are made again: for each part of the network, and for each sample of noise."""
 _IMAGES_PER_GRID = 10
 
 SLOW_METHODS = ("score-cam",)
@@ -80,8 +84,8 @@ def measure_quality(
     measured = []
     with progress_bar("measuring maps", len(makers), "methods") as advance:
         for done, (name, maker) in enumerate(makers.items(), 1):
-            maps[name] = _make_maps(maker, model.network, sample.inputs, sample.classes)
-            measured.append(_measure_method(name, maker, maps[name], model, sample, seed))
+            maps[name], gaps = _make_maps(maker, model.network, sample.inputs, sample.classes)
+            measured.append(_measure_method(name, maker, maps[name], gaps, model, sample, seed))
             advance(done)
     with_agreement = [replace(one, agreement=_correlate_methods(one.method, maps)) for one in measured]
     ranked = tuple(sorted(with_agreement, key=lambda one: one.rank_key))
@@ -140,22 +144,26 @@ def _draw_sample(model: TrainedModel, split: ImageSplit, n: int, seed: int) -> _
 
 
 def _measure_method(
-    name: str, maker: MapMaker, maps: Tensor, model: TrainedModel, sample: _Sample, seed: int
+    name: str, maker: MapMaker, maps: Tensor, gaps: Tensor | None, model: TrainedModel, sample: _Sample, seed: int
 ) -> MethodQuality:
+    rough = replace(maker, is_rough=True)
+
     def make_maps(network: nn.Module, inputs: Tensor, classes: Tensor) -> Tensor:
-        return _make_maps(maker, network, inputs, classes)
+        return _make_maps(rough, network, inputs, classes)[0]
 
     def predict(inputs: Tensor) -> Tensor:
         with eval_mode(model.network, precision=model.precision) as network:
-            return torch.cat([network(chunk).float().softmax(1) for chunk in torch.split(inputs, _BATCH_SIZE)])
+            return torch.cat(
+                [run_network(network, chunk).float().softmax(1) for chunk in torch.split(inputs, _BATCH_SIZE)]
+            )
 
     def measure_area(kind: Literal["deletion", "insertion"]) -> Estimate | None:
         return average(area_under(measure_curves(predict, sample.inputs, sample.classes, maps, kind, seed=seed)))
 
-    few = slice(_MOST_RANDOMIZED)
-    correlations = compare_with_randomized(
-        make_maps, model.network, sample.inputs[few], sample.classes[few], maps[few], seed=seed
-    )
+    inputs, classes = sample.inputs[:_MOST_REPEATED], sample.classes[:_MOST_REPEATED]
+    before = maps[:_MOST_REPEATED] if gaps is None else make_maps(model.network, inputs, classes)
+    correlations = compare_with_randomized(make_maps, model.network, inputs, classes, before, seed=seed)
+    sensitivities = measure_sensitivity(make_maps, model.network, inputs, classes, before, std=model.std, seed=seed)
     masks = sample.masks
     return MethodQuality(
         method=name,
@@ -172,13 +180,19 @@ def _measure_method(
         insertion=measure_area("insertion"),
         agreement={},
         constant_fraction=float((maps.amax((1, 2)) == maps.amin((1, 2))).float().mean()),
+        sensitivity=average(sensitivities),
+        sparseness=average(measure_gini(maps)),
+        complexity=average(measure_entropy(maps)),
+        completeness_gap=average(gaps),
     )
 
 
-def _make_maps(maker: MapMaker, network: nn.Module, inputs: Tensor, classes: Tensor) -> Tensor:
-    """Make maps in batches, and move them to the CPU."""
+def _make_maps(maker: MapMaker, network: nn.Module, inputs: Tensor, classes: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Make maps in batches with their gaps of completeness, and move both to the CPU."""
     chunks = zip(torch.split(inputs, _BATCH_SIZE), torch.split(classes, _BATCH_SIZE), strict=True)
-    return torch.cat([maker(network, *chunk).cpu() for chunk in chunks])
+    maps, gaps = zip(*(maker.make(network, *chunk) for chunk in chunks), strict=True)
+    known = [gap.cpu() for gap in gaps if gap is not None]
+    return torch.cat([one.cpu() for one in maps]), torch.cat(known) if known else None
 
 
 def _shrink_masks(masks: Bool[Tensor, "n h w"], size: tuple[int, int]) -> Bool[Tensor, "n ih iw"]:

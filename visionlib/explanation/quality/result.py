@@ -1,70 +1,27 @@
 """`MapQuality`: measures of the reliability of each method's maps for one network, ranked, with a verdict each."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Float32
-from torch import Tensor
-
-from visionlib.evaluation.intervals import wilson_interval
+from visionlib.explanation.quality.estimate import Estimate
 from visionlib.explanation.quality.grid_game import CHANCE
 from visionlib.explanation.quality.sanity import LARGEST_CORRELATION
 from visionlib.inference.trained_model import load_record
 from visionlib.runs import Run
 from visionlib.runs.results import load_result, save_result
 
-_ESTIMATES = ("pointing_game", "energy_in_mask", "grid_pointing", "deletion", "insertion")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over images.
-
-    Attributes:
-        value: the mean.
-        interval: 95 % interval; None for fewer than two images.
-        n: number of images.
-    """
-
-    value: float
-    interval: tuple[float, float] | None
-    n: int
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any] | None) -> "Estimate | None":
-        """Build the estimate from its `to_dict`; None for None, and for a value of None."""
-        if record is None or record["value"] is None:
-            return None
-        interval = record["interval"]
-        return cls(float(record["value"]), None if interval is None else (interval[0], interval[1]), int(record["n"]))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all values as plain types for JSON."""
-        return {"value": self.value, "interval": None if self.interval is None else list(self.interval), "n": self.n}
-
-
-def average(values: Float32[Tensor, "n"] | None) -> Estimate | None:
-    """Average the finite values, with the interval of a normal distribution; None if there are none."""
-    if values is None:
-        return None
-    known = values[values.isfinite()].double()
-    if not len(known):
-        return None
-    mean = float(known.mean())
-    if len(known) < 2:
-        return Estimate(mean, None, len(known))
-    half = 1.959964 * float(known.std()) / math.sqrt(len(known))
-    return Estimate(mean, (mean - half, mean + half), len(known))
-
-
-def fraction(hits: Tensor | None) -> Estimate | None:
-    """Return the fraction of hits, with Wilson's interval; None without images."""
-    if hits is None or not len(hits):
-        return None
-    count, n = int(hits.sum()), len(hits)
-    return Estimate(count / n, wilson_interval(count, n), n)
+_ESTIMATES = (
+    "pointing_game",
+    "energy_in_mask",
+    "grid_pointing",
+    "deletion",
+    "insertion",
+    "sensitivity",
+    "sparseness",
+    "complexity",
+    "completeness_gap",
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +42,11 @@ class MethodQuality:
         insertion: likewise as they are inserted; high is good.
         agreement: mean correlation with the maps of each other method.
         constant_fraction: fraction of maps that are constant.
+        sensitivity: largest relative change of a map under small noise in the image; low is good.
+        sparseness: Gini index of a map: 0 for equal cells, near 1 for evidence in one cell.
+        complexity: entropy of a map's evidence, in nats.
+        completeness_gap: relative difference of the sum of the attributions from that of the logits; of integrated
+            gradients alone.
     """
 
     method: str
@@ -99,6 +61,10 @@ class MethodQuality:
     insertion: Estimate | None
     agreement: dict[str, float | None]
     constant_fraction: float
+    sensitivity: Estimate | None = None
+    sparseness: Estimate | None = None
+    complexity: Estimate | None = None
+    completeness_gap: Estimate | None = None
 
     @property
     def is_passed(self) -> bool | None:
@@ -148,7 +114,7 @@ class MethodQuality:
             sanity_by_part=dict(sanity["by_part"]),
             agreement=dict(record["agreement"]),
             constant_fraction=float(record["constant_fraction"]),
-            **{name: Estimate.from_dict(record[name]) for name in _ESTIMATES},
+            **{name: Estimate.from_dict(record.get(name)) for name in _ESTIMATES},
         )
 
     def to_dict(self, rank: int, mask_fraction: Estimate | None) -> dict[str, Any]:
@@ -174,6 +140,10 @@ class MethodQuality:
                     ("grid_pointing", self.grid_pointing),
                     ("deletion", self.deletion),
                     ("insertion", self.insertion),
+                    ("sensitivity", self.sensitivity),
+                    ("sparseness", self.sparseness),
+                    ("complexity", self.complexity),
+                    ("completeness_gap", self.completeness_gap),
                 )
             },
             "agreement": self.agreement,
