@@ -89,7 +89,7 @@ def test_everything_is_written_at_once(runs_folder: Path, tmp_path: Path) -> Non
     with (tmp_path / "m.csv").open(newline="") as file:
         assert len(list(csv.reader(file))) == record["wrong"] + 1
     result = visionlib("mistakes", "run0", "--votes", votes, cwd=runs_folder)
-    assert "people agree, 70% of them on one class" in " ".join(result.stdout.split())
+    assert "people agree, 70 % of them on one class" in " ".join(result.stdout.split())
 
 
 def test_a_comparison_is_printed_drawn_and_written(runs_folder: Path, tmp_path: Path) -> None:

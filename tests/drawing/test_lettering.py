@@ -23,4 +23,4 @@ def test_text_is_shortened_in_the_middle_as_little_as_fits() -> None:
 
 def test_probabilities_near_0_and_1_have_tenths() -> None:
     shown = [format_probability(value) for value in (0.004, 0.0996, 0.1, 0.876, 0.99, 0.996)]
-    assert shown == ["0.4%", "10.0%", "10%", "88%", "99%", "99.6%"]
+    assert shown == ["0.4 %", "10.0 %", "10 %", "88 %", "99 %", "99.6 %"]

@@ -18,6 +18,9 @@ def report(
     full: Annotated[
         bool, typer.Option("--full", help="Include a picture of every test image, not only of mistakes and a sample.")
     ] = False,
+    with_paths: Annotated[
+        bool, typer.Option("--with-paths", help="Show paths and the platform, not only names; mind who gets the page.")
+    ] = False,
     make: Annotated[
         bool,
         typer.Option("--make", help="First compute the missing parts: maps, their quality, neighbours, duplicates ..."),
@@ -34,7 +37,15 @@ def report(
     from visionlib.report import write_report
 
     report = write_report(
-        run, out=out, against=against, dataset=dataset, is_full=full, make=make, device=device, log=log
+        run,
+        out=out,
+        against=against,
+        dataset=dataset,
+        is_full=full,
+        with_paths=with_paths,
+        make=make,
+        device=device,
+        log=log,
     )
     if json:
         print_json(report.to_dict())

@@ -109,7 +109,7 @@ def replace_missing_glyphs(text: str) -> str:
 
 def format_probability(probability: float) -> str:
     """Format a probability for a caption: in whole percents, with one decimal below 10 % and above 99 %."""
-    return f"{probability:.0%}" if 0.1 <= probability <= 0.99 else f"{probability:.1%}"
+    return f"{100 * probability:.{0 if 0.1 <= probability <= 0.99 else 1}f} %"
 
 
 @lru_cache(maxsize=1)
