@@ -2,8 +2,10 @@
 
 import base64
 import io
+import itertools
 import math
 import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ from PIL import Image
 
 from tests.report.runs import make_run
 from visionlib.data import Dataset, ImageSplit
+from visionlib.drawing import palette
 from visionlib.evaluation import ConfusionMatrix
+from visionlib.explanation.quality.result import Estimate, MapQuality, MethodQuality
+from visionlib.explanation.stored_explanations import StoredExplanations, StoredMap
 from visionlib.inference.predictions import SplitPredictions, save_predictions
 from visionlib.inference.trained_model import load_record
 from visionlib.report.charts.axes import Axes, integer_ticks, round_ticks
@@ -24,8 +29,11 @@ from visionlib.report.charts.field_chart import draw_fields
 from visionlib.report.charts.history_chart import draw_accuracy, draw_loss
 from visionlib.report.charts.svg import element, line, text
 from visionlib.report.choice import LEAST_SAMPLE, choose_explained, choose_images
+from visionlib.report.contents import Missing
+from visionlib.report.map_data import pack_maps
 from visionlib.report.matrix import MOST_CLASSES, build_matrix
 from visionlib.report.packing import PackedArray, pack, pack_fractions
+from visionlib.report.page import _join_styles
 from visionlib.report.sprites import QUALITIES, THUMBNAIL_PX, make_sheet, make_thumbnails, shrink_images
 from visionlib.summary import LayerSummary, ModelSummary
 
@@ -162,6 +170,62 @@ def test_the_first_images_of_the_views_have_maps(tmp_path: Path) -> None:
 
 def test_maps_are_chosen_of_all_images_where_there_are_few(tmp_path: Path) -> None:
     assert choose_maps(tmp_path, [0, 1, 2], [0, 0, 2], [0.1, 2.0, 0.1], 10) == [0, 1, 2]
+
+
+def test_maps_come_in_the_order_of_their_rank_and_failed_ones_last() -> None:
+    def measure(method: str, layers: tuple[str, ...], correlation: float, hits: float) -> MethodQuality:
+        sanity, pointing = Estimate(correlation, None, 9), Estimate(hits, None, 9)
+        return MethodQuality(method, layers, (2, 2), sanity, {}, pointing, None, None, None, None, {}, 0.0)
+
+    kinds = [("a", ("x",)), ("b", ("x",)), ("c", ("x",)), ("c", ("y",)), ("d", ())]
+    stored = tuple(StoredMap(f"{method}{layers}", method, layers, (2, 2), "true") for method, layers in kinds)
+    values = {entry.key: torch.full((1, 2, 2), place, dtype=torch.uint8) for place, entry in enumerate(stored)}
+    zeros = torch.zeros(1, dtype=torch.int64)
+    explanations = StoredExplanations(stored, zeros, zeros, zeros, values, {}, {}, "data", "", 0, "")
+    # a fails; d is better than b; c was measured at y alone.
+    measured = [measure("d", (), 0.1, 0.9), measure("b", ("x",), 0.1, 0.7), measure("c", ("y",), 0.1, 0.2)]
+    quality = MapQuality((*measured, measure("a", ("x",), 0.95, 1.0)), None, 9, 0, "mean")
+    packed = pack_maps(explanations, quality, np.array([4]))
+    assert packed is not None
+    order = [(entry["method"], entry["layers"], entry["rank"], entry["is_passed"]) for entry in packed["entries"]]
+    assert order == [
+        *[("d", [], 1, True), ("b", ["x"], 2, True), ("c", ["y"], 3, True), ("c", ["x"], None, None)],
+        ("a", ["x"], 4, False),
+    ]
+    assert [unpack(entry["values"])[0] for entry in packed["entries"]] == [4, 1, 3, 2, 0]
+    unmeasured = pack_maps(explanations, Missing("", ""), np.array([4]))
+    assert unmeasured is not None
+    assert [entry["method"] for entry in unmeasured["entries"]] == ["a", "b", "c", "c", "d"]
+
+
+def test_colours_of_the_page_are_those_of_the_pictures() -> None:
+    static = files("visionlib.report") / "static"
+    written = "".join(file.read_text(encoding="utf-8") for file in static.iterdir()).lower()
+    ours = {name: value for name, value in vars(palette).items() if isinstance(value, str) and value.startswith("#")}
+    assert len(ours) == 5
+    style = _join_styles()
+    for name, colour in ours.items():
+        variable = f"--{name.lower().replace('_', '-')}"
+        assert f"{variable}: {colour};" in style
+        assert f"{variable}: {palette.ON_DARK[colour]};" in style.partition("dark")[2]
+        assert colour.lower() not in written  # the palette is the one source
+    assert not [colour for colour in palette.CATEGORIES if colour.lower() in written]
+
+
+def lightness_and_hue(colour: str) -> np.ndarray:
+    """Convert to CIELAB; D65."""
+    values = np.array([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    matrix = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = np.cbrt(np.array(matrix) @ linear / [0.9505, 1.0, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_ten_classes_have_ten_distinct_colours_and_none_is_the_green_of_the_true_class() -> None:
+    colours = [lightness_and_hue(colour) for colour in (*palette.CATEGORIES, palette.TRUE_CLASS)]
+    assert len(colours) == 11
+    distances = [float(np.linalg.norm(a - b)) for a, b in itertools.combinations(colours, 2)]
+    assert min(distances) > 15  # 2.3 is just noticeable
 
 
 def confusion_of(counts: list[list[int]]) -> ConfusionMatrix:

@@ -1,5 +1,7 @@
 """`ImageData`: labels, probabilities, pictures, maps and neighbours of the images, as the page embeds them."""
 
+import json
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -26,7 +28,7 @@ from visionlib.report.payload import (
     Records,
     Sheet,
 )
-from visionlib.report.sprites import SpriteSheet, make_sheet, make_thumbnails, shrink_images
+from visionlib.report.sprites import make_sheet, make_thumbnails, shrink_images
 
 _TOP = 5
 _NEIGHBOURS = 3
@@ -35,8 +37,8 @@ _TILE_PX = {False: 48, True: 96}
 """Largest height of a tile, without and with `is_full`."""
 _SHEET_BYTES = {False: (560_000, 150_000), True: (2_700_000, 600_000)}
 """Size limits of the sheets of test and of training images, likewise. As base64 they are a third larger."""
-_THUMBNAIL_BYTES = 130_000
-"""Size limit of the sheet of the other listed images."""
+_PAYLOAD_BYTES, _LEAST_THUMBNAIL_BYTES = 1_750_000, 60_000
+"""Size of the payload up to which thumbnails of the other listed images fill it, and what they get in any case."""
 
 
 class ImageData:
@@ -72,11 +74,11 @@ class ImageData:
         contents = self._contents
         # Both reference training images, whose tiles are on the second sheet.
         neighbours, duplicates = self._list_neighbours(), self._list_duplicates()
-        pictures, training_pictures, thumbnails = self._make_sheets()
+        pictures, training_pictures = self._make_sheets()
         explanations = contents.explanations
         no_index = torch.zeros(0, dtype=torch.int64)
         explained = no_index if isinstance(explanations, Missing) else explanations.index
-        return {
+        payload: Payload = {
             "name": tidy_name(contents.name),
             "n": len(contents.stored.labels),
             "classes": [tidy_name(name) for name in contents.classes],
@@ -92,9 +94,10 @@ class ImageData:
             "against": self._pack_other_run(),
             "pictures": pictures,
             "training_pictures": training_pictures,
-            "thumbnails": thumbnails,
+            "thumbnails": None,
             "pictured": None if pictures is None else pack(self._record_of[self.choice.pictured].numpy(), "i4"),
         }
+        return {**payload, "thumbnails": self._make_thumbnails(len(json.dumps(payload)))}
 
     def _locate_explained(self) -> Int64[Tensor, "e"]:
         """Return the positions of images with maps."""
@@ -142,21 +145,27 @@ class ImageData:
             "loss": pack(self._losses[listed].numpy(), "f4"),
         }
 
-    def _make_sheets(self) -> tuple[Sheet | None, Sheet | None, Sheet | None]:
-        """Make the sheets of test images, of the referenced training images, and of the other listed test images."""
+    def _make_sheets(self) -> tuple[Sheet | None, Sheet | None]:
+        """Make the sheets of test images and of the referenced training images."""
         data = self._contents.images
         if isinstance(data, Missing):
-            return None, None, None
+            return None, None
         positions = {index: position for position, index in enumerate(data.train.index.tolist())}
         referenced = torch.tensor([positions[index] for index in self._training_tiles], dtype=torch.int64)
-        choice, most_px = self.choice, _TILE_PX[self._is_full]
-        others = choice.listed[~torch.isin(choice.listed, choice.pictured)]
-        test_bytes, training_bytes = _SHEET_BYTES[self._is_full]
+        most_px, (test_bytes, training_bytes) = _TILE_PX[self._is_full], _SHEET_BYTES[self._is_full]
         return (
-            _describe_sheet(make_sheet(shrink_images(data.test.images, choice.pictured, most_px), test_bytes)),
-            _describe_sheet(make_sheet(shrink_images(data.train.images, referenced, most_px), training_bytes)),
-            _describe_sheet(make_thumbnails(data.test.images, others, _THUMBNAIL_BYTES)),
+            make_sheet(shrink_images(data.test.images, self.choice.pictured, most_px), test_bytes).to_dict(),
+            make_sheet(shrink_images(data.train.images, referenced, most_px), training_bytes).to_dict(),
         )
+
+    def _make_thumbnails(self, used_bytes: int) -> Sheet | None:
+        """Make the sheet of the other listed images, in the room that is left on the page."""
+        data, choice = self._contents.images, self.choice
+        if isinstance(data, Missing):
+            return None
+        others = choice.listed[~torch.isin(choice.listed, choice.pictured)]
+        room = (_PAYLOAD_BYTES - used_bytes) * 3 // 4  # base64 takes four bytes for three
+        return make_thumbnails(data.test.images, others, max(_LEAST_THUMBNAIL_BYTES, room)).to_dict()
 
     def _list_neighbours(self) -> NeighbourRows | None:
         neighbours = self._contents.neighbours
@@ -238,11 +247,6 @@ class ImageData:
     def _find_training_tile(self, index: int) -> int:
         """Return the tile of a training image, the next free one if it has none yet."""
         return self._training_tiles.setdefault(index, len(self._training_tiles))
-
-
-def _describe_sheet(sheet: SpriteSheet) -> Sheet:
-    height, width = sheet.tile_px
-    return {"uri": sheet.data_uri, "columns": sheet.columns, "n": sheet.n, "height": height, "width": width}
 
 
 def _pack_unless_range(values: NDArray[np.int64]) -> PackedArray | None:

@@ -13,6 +13,8 @@ from jaxtyping import Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
+from visionlib.report.payload import Sheet
+
 QUALITIES = (80, 65, 50, 35, 20)
 """WebP qualities; the highest that fits is used. At 80 an image of 32 pixels takes some 260 bytes, more if it is noisy,
 and looks like the original."""
@@ -45,6 +47,11 @@ class SpriteSheet:
     def data_uri(self) -> str:
         """The file as a data URI; empty without tiles."""
         return f"data:image/webp;base64,{base64.b64encode(self.content).decode()}" if self.n else ""
+
+    def to_dict(self) -> Sheet:
+        """Return the sheet for the page's script."""
+        height, width = self.tile_px
+        return {"uri": self.data_uri, "columns": self.columns, "n": self.n, "height": height, "width": width}
 
 
 def shrink_images(

@@ -130,6 +130,7 @@ function startMap() {
       return;
     }
     const record = findNearest(canvas, event.offsetX, event.offsetY);
+    showHint(null);
     if (record !== null) openImage(record);
     drawMap();
   });
@@ -138,7 +139,7 @@ function startMap() {
     drawMap();
   });
   document.getElementById("map-clear").addEventListener("click", () => setState({ ...START }));
-  show.addEventListener("click", () => goToImages());
+  show.addEventListener("click", goToImages);
   listeners.push(() => {
     circled.hidden = !state.lasso;
     if (state.lasso) show.textContent = `show the ${writeCount(shown.length)} circled images`;

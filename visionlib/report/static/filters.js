@@ -73,8 +73,8 @@ function startFilters() {
 }
 
 // Scroll to the images, and put the focus there.
-function goToImages(behavior = "auto") {
-  document.getElementById("mistakes").scrollIntoView({ behavior });
+function goToImages() {
+  document.getElementById("mistakes").scrollIntoView();
   if (state.image === "") document.getElementById("mistakes-title").focus({ preventScroll: true });
 }
 

@@ -27,9 +27,11 @@ function drawMap() {
       if (isRight(record) || faint) continue;
       context.strokeStyle = ink;
       context.lineWidth = 0.6;
+      context.globalAlpha = 0.6;
       context.beginPath();
-      context.arc(x, y, radius + 1.6, 0, 2 * Math.PI);
+      context.arc(x, y, radius + 1.4, 0, 2 * Math.PI);
       context.stroke();
+      context.globalAlpha = 0.85;
     }
   }
   context.globalAlpha = 1;

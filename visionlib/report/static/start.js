@@ -14,7 +14,7 @@ startKeyboard();
 const isLinked = isView(location.hash);
 state = parseState(location.hash.slice(1));
 tell(undefined);
-if (isLinked) goToImages("instant");
+if (isLinked) goToImages();
 window.addEventListener("hashchange", () => {
   if (!isView(location.hash) && location.hash !== "") return;
   const before = state;

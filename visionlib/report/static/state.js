@@ -44,12 +44,13 @@ function setState(changes) {
   tell(before);
 }
 
-// Open something: Back returns to the view before.
+// Open something: Back returns to the view before, and to where it was opened if the view is the same.
 function openState(changes) {
   const before = state;
   state = { ...state, ...changes };
   const [now, then] = [writeFragment(state), writeFragment(before)];
-  if (now !== then) writeEntry("pushState", { openedFrom: then });
+  const isOpened = history.state && history.state.openedFrom !== undefined;
+  if (now !== then || !isOpened) writeEntry("pushState", { openedFrom: then });
   tell(before);
 }
 

@@ -37,7 +37,7 @@ function makeTile([name, tile], words) {
   return node;
 }
 
-// A tile enlarged without smoothing, with a map over it if one is given.
+// A tile enlarged, a picture without smoothing, with a map over it if one is given.
 function drawTile([name, tile], side, map) {
   const sheet = sheets[name];
   const canvas = make("canvas", { className: "large" });
@@ -47,7 +47,7 @@ function drawTile([name, tile], side, map) {
   canvas.height = sheet.height * factor;
   const paint = () => {
     const context = canvas.getContext("2d");
-    context.imageSmoothingEnabled = false;
+    context.imageSmoothingEnabled = name === "thumbnails";
     const [x, y] = [(tile % sheet.columns) * sheet.width, Math.floor(tile / sheet.columns) * sheet.height];
     context.drawImage(sheet.image, x, y, sheet.width, sheet.height, 0, 0, canvas.width, canvas.height);
     if (map) paintMap(context, map, canvas.width, canvas.height);
