@@ -12,10 +12,11 @@ from tests.report.conftest import Written
 from tests.report.test_page_in_browser import canvas_pixels, figures, map_places, show, shown_index
 from visionlib.drawing.palette import CATEGORIES, TRUE_CLASS
 from visionlib.inspection import load_map
-from visionlib.report import image_data, write_report
+from visionlib.report import write_report
+from visionlib.report.choice import choose_images
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import FloatRect, Page
 
 pytestmark = pytest.mark.browser
 FOCUSED = "() => document.activeElement.id"
@@ -162,8 +163,8 @@ def test_each_class_has_its_own_colour_on_the_map(page: "Page", written: Written
 @pytest.fixture
 def sampled(written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Written:
     """A page with pictures of few of its images."""
-    few = functools.partial(image_data.choose_images, most_pictures=60)
-    monkeypatch.setattr(image_data, "choose_images", few)
+    few = functools.partial(choose_images, most_pictures=60)
+    monkeypatch.setattr("visionlib.report.image_data.choose_images", few)
     report = write_report(written.run, dataset=written.data, out=tmp_path / "page.html")
     assert report.pictures.startswith("pictures of the worst 45 of 52 mistakes")
     return Written(written.run, written.data, report)
@@ -248,10 +249,10 @@ def test_a_table_shows_that_it_scrolls(page: "Page", written: Written) -> None:
 def test_charts_and_tables_use_the_width(page: "Page", written: Written) -> None:
     show(page, written)
 
-    def box(selector: str) -> dict[str, float]:
+    def box(selector: str) -> "FloatRect":
         found = page.locator(selector).first.bounding_box()
         assert found is not None
-        return {**found}
+        return found
 
     for left, right in (("#curves svg >> nth=0", "#curves svg >> nth=1"), ("#matrix", "#class-table")):
         first, second = box(left), box(right)

@@ -74,7 +74,7 @@ def shrink_images(
         .round()
         .clamp(0, 255)
         .to(torch.uint8)
-        for part in positions.split(_PART)
+        for part in torch.split(positions, _PART)
     ]
     return torch.cat(parts) if parts else images.new_zeros((0, images.shape[1], *size))
 
