@@ -52,7 +52,7 @@ def test_the_table_says_what_the_library_finds(runs_folder: Path) -> None:
     mistakes = find_mistakes(
         stored.predictions, stored.labels, stored.record.classes, index=stored.index, by="margin", confident_from=0.15
     )
-    rows = re.findall(r"^ +(\d+) +\S+ +([\d.]+)% +\S+ +([\d.]+)% +([\d.]+) +([\d.]+) *$", result.stdout, re.MULTILINE)
+    rows = re.findall(r"^ +(\d+) +\S+ +([\d.]+) % +\S+ +([\d.]+) % +([\d.]+) +([\d.]+) *$", result.stdout, re.MULTILINE)
     expected = [*mistakes.confident.first(3).records(), *mistakes.unsure.first(3).records()]
     assert [(int(row[0]), row[3], row[4]) for row in rows] == [
         (record["index"], f"{record['loss']:.2f}", f"{record['margin']:.3f}") for record in expected
