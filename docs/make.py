@@ -213,7 +213,7 @@ def draw_explained(run_folder: Path, name: str, folder: Path, dataset: str | Non
 
 
 def draw_page(run_folder: Path, folder: Path, dataset: str | None = None) -> None:
-    """Take pictures of the page of a run: an image opened, one circled on the map, and a narrow screen in the dark."""
+    """Take pictures of the page of a run: its first screen, an image opened over the map, and a narrow dark screen."""
     from playwright.sync_api import sync_playwright
 
     from visionlib import open_run, write_report
@@ -224,7 +224,7 @@ def draw_page(run_folder: Path, folder: Path, dataset: str | None = None) -> Non
     kept = load_predictions(run)
     worst = int(find_mistakes(kept.predictions, kept.labels, kept.record.classes, index=kept.index).index[0])
     views = {
-        "report": (1400, 900, "light", f"#image={worst}", "#confusion"),
+        "report": (1280, 860, "light", "", "header"),
         "report-map": (1280, 860, "light", f"#image={worst}&kind=all", "#map"),
         "report-dark": (400, 860, "dark", "", "#mistakes"),
     }

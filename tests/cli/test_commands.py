@@ -121,7 +121,7 @@ def test_test_prints_a_table_without_colours_in_a_pipe(finished_run: Run) -> Non
     assert result.returncode == 0
     assert "\x1b" not in result.stdout
     overall = next(line for line in result.stdout.splitlines() if line.strip().startswith("overall"))
-    assert re.search(r"overall +70 +\d+\.\d\d% +\d+\.\d% to \d+\.\d%", overall)
+    assert re.search(r"overall +70 +\d+\.\d\d % +\d+\.\d % to \d+\.\d %", overall)
 
 
 def test_json_and_table_agree(finished_run: Run) -> None:
@@ -130,9 +130,9 @@ def test_json_and_table_agree(finished_run: Run) -> None:
     assert set(figures) >= {"accuracy", "confidence_interval", "n", "loss", "per_class"}
     for entry in [*figures["per_class"], {"class": "overall", **figures}]:
         line = next(line for line in table.splitlines() if line.strip().startswith(entry["class"] + " "))
-        assert f"{entry['accuracy']:.2%}" in line
+        assert f"{100 * entry['accuracy']:.2f} %" in line
         low, high = entry["confidence_interval"]
-        assert f"{low:.1%} to {high:.1%}" in line
+        assert f"{100 * low:.1f} % to {100 * high:.1f} %" in line
 
 
 def test_data_prints_the_json_that_was_agreed() -> None:

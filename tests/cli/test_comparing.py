@@ -52,7 +52,7 @@ def test_the_table_says_what_the_library_finds(runs_folder: Path) -> None:
     mistakes = find_mistakes(
         stored.predictions, stored.labels, stored.record.classes, index=stored.index, by="margin", confident_from=0.15
     )
-    rows = re.findall(r"^ +(\d+) +\S+ +([\d.]+)% +\S+ +([\d.]+)% +([\d.]+) +([\d.]+) *$", result.stdout, re.MULTILINE)
+    rows = re.findall(r"^ +(\d+) +\S+ +([\d.]+) % +\S+ +([\d.]+) % +([\d.]+) +([\d.]+) *$", result.stdout, re.MULTILINE)
     expected = [*mistakes.confident.first(3).records(), *mistakes.unsure.first(3).records()]
     assert [(int(row[0]), row[3], row[4]) for row in rows] == [
         (record["index"], f"{record['loss']:.2f}", f"{record['margin']:.3f}") for record in expected
@@ -89,7 +89,7 @@ def test_everything_is_written_at_once(runs_folder: Path, tmp_path: Path) -> Non
     with (tmp_path / "m.csv").open(newline="") as file:
         assert len(list(csv.reader(file))) == record["wrong"] + 1
     result = visionlib("mistakes", "run0", "--votes", votes, cwd=runs_folder)
-    assert "people agree, 70% of them on one class" in " ".join(result.stdout.split())
+    assert "people agree, 70 % of them on one class" in " ".join(result.stdout.split())
 
 
 def test_a_comparison_is_printed_drawn_and_written(runs_folder: Path, tmp_path: Path) -> None:

@@ -21,6 +21,11 @@ def on_terminal(evaluation: Evaluation, width: int = 100) -> str:
     return paper.getvalue()
 
 
+def in_percent(fraction: float | None) -> str:
+    assert fraction is not None
+    return f"{100 * fraction:.2f} %"
+
+
 def test_cells_are_the_figures() -> None:
     evaluation = draw_evaluation(300, names(6), present=5)
     for cells, entry in zip(class_rows(evaluation), evaluation.per_class, strict=True):
@@ -29,15 +34,15 @@ def test_cells_are_the_figures() -> None:
             assert [row[name] for name in HEADERS[2:4]] == ["n/a", "n/a"]
             continue
         low, high = entry.confidence_interval or (0, 0)
-        assert row["accuracy"] == f"{entry.accuracy:.2%}"
-        assert row["95 % interval"] == f"{low:.1%} to {high:.1%}"
-        assert row["precision"] == f"{entry.precision:.2%}"
+        assert row["accuracy"] == in_percent(entry.accuracy)
+        assert row["95 % interval"] == f"{100 * low:.1f} % to {100 * high:.1f} %"
+        assert row["precision"] == in_percent(entry.precision)
         assert row["F1"] == f"{entry.f1:.3f}"
         assert row["n"] == str(entry.n)
-    assert overall_row(evaluation)[:3] == ("overall", "300", f"{evaluation.accuracy:.2%}")
+    assert overall_row(evaluation)[:3] == ("overall", "300", in_percent(evaluation.accuracy))
     measures = {measure.name: measure for measure in overall_measures(evaluation)}
-    assert measures["top-5 accuracy"].value == f"{evaluation.top5_accuracy:.2%}"
-    assert measures["with mirror averaging"].value == f"{evaluation.mirror_accuracy:.2%}"
+    assert measures["top-5 accuracy"].value == in_percent(evaluation.top5_accuracy)
+    assert measures["with mirror averaging"].value == in_percent(evaluation.mirror_accuracy)
     assert measures["loss"].value == f"{evaluation.loss:.4f}"
     assert measures["calibration error"].value == f"{evaluation.calibration.ece:.4f}"
     assert evaluation.temperature is not None
@@ -50,7 +55,9 @@ def test_five_confused_pairs_are_listed_with_counts_and_shares() -> None:
     lines = confused_pairs(evaluation)
     assert len(lines) == 5
     for line, pair in zip(lines, evaluation.confusion.find_confused_pairs(5), strict=True):
-        assert line.startswith(f"{pair.true} taken for {pair.predicted}: {pair.count} of {pair.n} ({pair.share:.1%}, ")
+        assert line.startswith(
+            f"{pair.true} taken for {pair.predicted}: {pair.count} of {pair.n} ({100 * pair.share:.1f} %, "
+        )
 
 
 def test_a_terminal_shows_every_figure_at_any_width() -> None:

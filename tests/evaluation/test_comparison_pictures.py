@@ -149,7 +149,7 @@ def test_the_gallery_shows_what_one_gets_right_and_the_other_wrong() -> None:
     assert f"only run 0 is right, not run 1: {pair.counts.only_first:,}" in lines
     assert f"only run 1 is right, not run 0: {pair.counts.only_second:,}" in lines
     captions = [line for line in lines if line.startswith("\N{CHECK MARK}")]
-    assert captions == [f"\N{CHECK MARK} {comparison.classes[position % 4]} 70%" for position in expected]
+    assert captions == [f"\N{CHECK MARK} {comparison.classes[position % 4]} 70 %" for position in expected]
     assert_tidy(figure)
     assert f"Of 400 images {pair.counts.only_first} are right by run 0 alone" in describe_comparison(comparison)
 

@@ -154,5 +154,7 @@ def test_the_curve_of_risk_is_that_of_the_evaluation() -> None:
     assert f"area {evaluation.coverage.area:.4f}" in str(line.get_label())
     half = evaluation.coverage.at(0.5)
     assert half is not None
-    assert f"{half.risk:.1%} at {half.coverage:.0%}" in texts(figure)
-    assert f"{half.risk:.1%} of the most confident {half.coverage:.0%}" in describe_risk_coverage(evaluation)
+    assert f"{100 * half.risk:.1f} % at {100 * half.coverage:.0f} %" in texts(figure)
+    assert f"{100 * half.risk:.1f} % of the most confident {100 * half.coverage:.0f} %" in describe_risk_coverage(
+        evaluation
+    )

@@ -34,8 +34,8 @@ def test_the_picture_shows_the_raw_images_of_the_first_mistakes() -> None:
     lines = [text.get_text() for text in texts(figure)]
     assert "confident and wrong: 3 with a probability of at least 0.9" in lines
     assert "the other mistakes: 6" in lines
-    assert "said dog 95%" in lines
-    assert "is cat 4.7%" in lines
+    assert "said dog 95 %" in lines
+    assert "is cat 4.7 %" in lines
     assert describe_mistakes(found).startswith("9 of 10 images are predicted wrong (plain logits), 3 of them")
 
 
@@ -59,7 +59,7 @@ def test_hostile_class_names_and_what_people_say() -> None:
         assert_tidy(figure)
         people = [text.get_text() for text in texts(figure) if text.get_text().startswith("people")]
         assert len(people) == 4
-        assert all(line.endswith("80%") for line in people)
+        assert all(line.endswith("80 %") for line in people)
 
 
 def test_a_hundred_classes_of_channels_last_images_on_the_small_side() -> None:

@@ -71,7 +71,7 @@ def test_some_of_them_keep_what_is_said_of_them() -> None:
     opinions = judge_mistakes(mistakes(), votes()).take(torch.tensor([3, 0]))
     assert opinions.kinds == ("label", "no votes")
     assert opinions.mistakes.positions.tolist() == [1, 4]
-    assert [opinions.describe(position) for position in (0, 1)] == ["people dog 80%", "no votes"]
+    assert [opinions.describe(position) for position in (0, 1)] == ["people dog 80 %", "no votes"]
 
 
 def test_json_and_csv_say_the_same(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from visionlib.evaluation import wording
 
 
 def test_numbers_by_hand() -> None:
-    assert wording.percent(0.95249) == "95.2%"
-    assert wording.percent(0.95249, 2) == "95.25%"
-    assert wording.interval((0.9521, 0.9689)) == "95.2% to 96.9%"
-    assert wording.percent_with_interval(0.8723, (0.866, 0.879)) == "87.23% (86.6 to 87.9)"
+    assert wording.percent(0.95249) == "95.2 %"
+    assert wording.percent(0.95249, 2) == "95.25 %"
+    assert wording.interval((0.9521, 0.9689)) == "95.2 % to 96.9 %"
+    assert wording.percent_with_interval(0.8723, (0.866, 0.879)) == "87.23 % (86.6 to 87.9)"
     assert wording.points(-0.1496) == "-14.96"
     assert wording.points_interval((-0.002, 0.0143)) == "-0.20 to +1.43"
     assert wording.number(0.07576, 4) == "0.0758"

@@ -111,7 +111,7 @@ def test_a_map_shows_every_image_and_names_every_class(k: int) -> None:
         assert np.asarray(dots.get_offsets()) == pytest.approx(found.positions[found.labels == label].numpy())
     is_wrong = found.predictions != found.labels
     assert np.asarray(wrong.get_offsets()) == pytest.approx(found.positions[is_wrong].numpy())
-    assert len({tuple(np.asarray(dots.get_facecolor())[0]) for dots in classes}) == min(k, 8)
+    assert len({tuple(np.asarray(dots.get_facecolor())[0]) for dots in classes}) == min(k, 10)
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert len(legend) == k + 1
     assert legend[-1] == f"{int(is_wrong.sum())} predicted wrong"

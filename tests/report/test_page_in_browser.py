@@ -114,7 +114,7 @@ def test_the_drawer_tells_the_five_likeliest_classes(page: "Page", written: Writ
         values, labels = found["probabilities"][place].topk(5)
         assert [name for name, _ in rows] == [written.data.classes[label] for label in labels]
         for (_, share), value in zip(rows, values.tolist(), strict=True):
-            assert float(share.removesuffix(" %")) / 100 == pytest.approx(value, abs=0.0051)
+            assert float(share.removesuffix("\N{NO-BREAK SPACE}%")) / 100 == pytest.approx(value, abs=0.0051)
         marked = page.locator(".top tr.true bdi").all_inner_texts()
         assert marked in ([], [written.data.classes[int(found["label"][place])]])
 
@@ -164,6 +164,7 @@ def test_filters_combine(page: "Page", written: Written) -> None:
         "confident": is_wrong & is_confident,
         "unsure": is_wrong & ~is_confident,
         "right": ~is_wrong,
+        "hesitant": ~is_wrong & ~is_confident,
         "all": torch.ones_like(is_wrong),
     }
     for kind, chosen in expected.items():
@@ -354,18 +355,19 @@ def download(page: "Page", name: str) -> str:
 def test_figures_are_those_of_the_evaluation(page: "Page", written: Written) -> None:
     show(page, written)
     expected = written.evaluation
-    assert page.locator("#accuracy").inner_text() == f"{expected['accuracy']:.2%}"
-    assert page.locator("#n").inner_text() == f"{expected['n']:,}"
+    card = page.locator('[data-card="accuracy"]').inner_text().replace("\N{NO-BREAK SPACE}", " ")
     low, high = expected["confidence_interval"]
-    assert page.locator("#interval").inner_text() == f"{low:.1%} to {high:.1%}"
+    assert f"\n{100 * expected['accuracy']:.2f} %\n{100 * low:.1f} % to {100 * high:.1f} % (95 % interval)" in card
+    assert f"of {expected['n']:,} test images\n{expected['n'] - expected['correct']:,} mistakes" in card
     rows = page.locator("#class-table tbody tr").evaluate_all(
         "rows => rows.map(row => Array.from(row.children, cell => cell.textContent.trim()))"
     )
     for row, entry in zip(rows, expected["per_class"], strict=True):
-        assert row[:3] == [entry["class"], f"{entry['n']:,}", f"{entry['accuracy']:.2%}"]
-        assert row[5] == f"{entry['precision']:.2%}"
+        assert row[:3] == [entry["class"], f"{entry['n']:,}", f"{100 * entry['accuracy']:.2f} %"]
+        assert row[5] == f"{100 * entry['precision']:.2f} %"
     assert json.loads(download(page, "evaluation.json")) == expected
-    assert json.loads(download(page, "config.json")) == json.loads(written.run.config.read_text())
+    config = json.loads(written.run.config.read_text())
+    assert json.loads(download(page, "config.json"))["config"] == config["config"]
     classes = list(csv.DictReader(io.StringIO(download(page, "classes.csv"))))
     assert [float(row["accuracy"]) for row in classes] == [entry["accuracy"] for entry in expected["per_class"]]
     found = figures(written)
@@ -383,7 +385,7 @@ def test_parts_that_are_missing_say_how_to_make_them(page: "Page", bare: Written
     assert len(bare.report.missing) == 7
     assert len(notes) == 8  # in the sections all but the neighbours; of an open image those and the maps
     options = page.locator("#filter-kind option").evaluate_all("all => all.map(o => o.value)")
-    assert options == ["wrong", "confident", "unsure", "right", "all"]
+    assert options == ["wrong", "confident", "unsure", "right", "hesitant", "all"]
 
 
 def test_a_notebook_shows_the_page_in_a_frame(page: "Page", written: Written) -> None:

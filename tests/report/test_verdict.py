@@ -2,36 +2,46 @@
 
 from tests.report.conftest import Written
 from visionlib.report.contents import read_contents
-from visionlib.report.verdict import write_verdict
+from visionlib.report.verdict import make_cards, write_verdict
+from visionlib.runs import open_run
 
 
 def test_every_sentence_is_of_a_record(written: Written) -> None:
-    other = written.run.path.parent / "second"
-    from visionlib.runs import open_run
-
-    contents = read_contents(written.run, dataset=written.data, against=open_run(other))
-    sentences = write_verdict(contents)
-    figures = written.evaluation
-    worst = min(figures["per_class"], key=lambda entry: entry["accuracy"])
-    pair = figures["confusion"]["most_confused"][0]
-    assert sentences[0] == "For comparison: always predicting circle would be correct on 10.0%."
+    other = open_run(written.run.path.parent / "second")
+    sentences = write_verdict(read_contents(written.run, dataset=written.data, against=other))
+    assert sentences[0] == "For comparison: always predicting circle would be correct on 10.0 %."
     assert "McNemar" in sentences[1]
-    assert sentences[2].startswith(f"Worst class: {worst['class']}, {worst['accuracy']:.1%} of {worst['n']} (")
-    assert sentences[3].startswith(
-        f"Most confused: {pair['class']} taken for {pair['predicted']}, {pair['count']} of {pair['n']}"
-    )
-    mean = figures["calibration"]["mean_confidence"]
-    kind = "overconfident" if mean > figures["accuracy"] else "underconfident"
-    assert sentences[4].startswith(f"Mean confidence {mean:.1%}, accuracy {figures['accuracy']:.1%}: {kind}")
-    assert sentences[5] == (
+    assert sentences[2] == (
         "layer3.2.relu2, the last local layer, has a receptive field of 81 x 81 pixels: more than the image, which is "
         "32 x 32."
     )
-    assert sentences[6] == "3 test images have a duplicate in the training split, which inflates the accuracy."
-    assert len(sentences) == 7
+    assert sentences[3:] == ["3 test images have a duplicate in the training split, which inflates the accuracy."]
+
+
+def test_every_card_is_of_a_record_and_links_to_its_images(written: Written) -> None:
+    figures, classes = written.evaluation, list(written.data.classes)
+    accuracy, weakest, confused, calibration = make_cards(read_contents(written.run, dataset=written.data))
+    low, high = (f"{100 * limit:.1f} %" for limit in figures["confidence_interval"])
+    assert accuracy.value == f"{100 * figures['accuracy']:.2f} %"
+    assert accuracy.detail == f"{low} to {high} (95 % interval), of {figures['n']} test images"
+    assert (accuracy.link, accuracy.view) == (f"{figures['n'] - figures['correct']} mistakes", "kind=wrong")
+    worst = min(figures["per_class"], key=lambda entry: entry["accuracy"])
+    assert weakest.value == worst["class"]
+    assert weakest.detail.startswith(f"{100 * worst['accuracy']:.1f} % of {worst['n']} (")
+    assert weakest.view == f"true={classes.index(worst['class'])}&kind=wrong"
+    assert weakest.label == classes.index(worst["class"])
+    pair = figures["confusion"]["most_confused"][0]
+    assert confused.value == f"{pair['class']} \N{RIGHTWARDS ARROW} {pair['predicted']}"
+    assert confused.detail == f"{100 * pair['share']:.1f} % of {pair['n']} taken for {pair['predicted']}"
+    assert confused.link == f"{pair['count']} images"
+    places = classes.index(pair["class"]), classes.index(pair["predicted"])
+    assert confused.view == f"true={places[0]}&predicted={places[1]}&kind=all"
+    is_over = figures["calibration"]["mean_confidence"] > figures["accuracy"]
+    assert calibration.value == ("overconfident" if is_over else "underconfident")
+    assert calibration.view == ("kind=confident" if is_over else "kind=hesitant")
 
 
 def test_missing_parts_have_no_sentence(bare: Written) -> None:
-    sentences = write_verdict(read_contents(bare.run, dataset=bare.data))
-    assert len(sentences) == 4
-    assert not [sentence for sentence in sentences if "duplicate" in sentence or "pixels" in sentence]
+    contents = read_contents(bare.run, dataset=bare.data)
+    assert len(write_verdict(contents)) == 1
+    assert len(make_cards(contents)) == 4

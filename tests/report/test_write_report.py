@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.report import parts, write_report
 from visionlib.report.page import embed_json
+from visionlib.report.path_names import PathNames
 from visionlib.runs import Run, open_run, read_json, write_json
 
 
@@ -52,11 +54,117 @@ def test_json_within_the_page_cannot_end_its_element() -> None:
     assert json.loads(text) == record
 
 
-def test_the_embedded_figures_are_those_of_the_run(written: Written) -> None:
-    page = written.report.path.read_text(encoding="utf-8")
-    embedded = dict(re.findall(r'<script type="application/json" id="([^"]+)">(.*?)</script>', page, re.DOTALL))
-    assert json.loads(embedded["evaluation-json"]) == read_json(written.run.evaluation)
-    assert json.loads(embedded["config-json"]) == read_json(written.run.config)
+def read_embedded(page: str) -> dict[str, Any]:
+    """Return the JSON records of a page by the ids of their elements."""
+    found = re.findall(r'<script type="application/json" id="([^"]+)">(.*?)</script>', page, re.DOTALL)
+    return {name: json.loads(text) for name, text in found}
+
+
+def test_the_embedded_figures_are_those_of_the_run(written: Written, tmp_path: Path) -> None:
+    embedded = read_embedded(written.report.path.read_text(encoding="utf-8"))
+    assert embedded["evaluation-json"] == read_json(written.run.evaluation)
+    with_paths = write_report(written.run, dataset=written.data, out=tmp_path / "page.html", with_paths=True)
+    config = read_json(written.run.config)
+    assert read_embedded(with_paths.path.read_text(encoding="utf-8"))["config-json"] == config
+    assert embedded["config-json"]["config"] == config["config"]
+    assert set(config["versions"]) - set(embedded["config-json"]["versions"]) == {"platform"}
+
+
+def plant_paths(run: Run, home: str) -> None:
+    """Write paths into each record of a run that has room for one."""
+    config = read_json(run.config)
+    command = [f"{home}/bin/visionlib", "train", f"{home}/my data/cats", f"--out={home}/secret-runs/mine", "--seed=1"]
+    command += ["--config", "../secret-folder/settings.toml"]
+    write_json(
+        run.config,
+        {
+            **config,
+            "command": command,
+            "config": {**config["config"], "model": f"{home}/nets/mine.py:build"},
+            "dataset": {**config["dataset"], "name": f"{home}/my data/cats", "path": f"{home}/my data/cats"},
+            "versions": {**config["versions"], "platform": "Linux-6.1-secret-host"},
+        },
+    )
+    write_json(run.model, {**read_json(run.model), "model": f"{home}/nets/mine.py:build"})
+    write_json(run.summary, {**read_json(run.summary), "model": f"{home}/nets/mine.py:build"})
+    evaluation = read_json(run.evaluation)
+    note = f"{home}/my data/cats has no images to hold out, see {home}/notes.txt"
+    write_json(run.evaluation, {**evaluation, "temperature_note": note})
+
+
+@pytest.mark.parametrize(
+    "home", ["/home/secret-user", "/Users/secret-user", "C:\\Users\\secret-user", "/srv/secret-user"]
+)
+def test_a_page_holds_names_but_no_paths(
+    written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    place = tmp_path / "secret-place"
+    for name in ("first", "second"):
+        shutil.copytree(written.run.path.parent / name, place / name)
+    run = open_run(place / "first")
+    (run.inspection / "duplicates.json").unlink()
+    (run.explanations / "maps.npz").write_bytes(b"cut")
+    plant_paths(run, home)
+    monkeypatch.chdir(place)
+    for given in (run.path, "first", "../secret-place/first"):
+        out = place / "secret-out.html"
+        report = write_report(given, against="second", dataset=written.data, out=out)
+        page = out.read_text(encoding="utf-8")
+        for secret in ("secret-", str(tmp_path), "/home/", "/Users/", "C:\\", str(Path.home())):
+            assert secret not in page
+            assert secret.replace("\\", "\\\\") not in page
+        assert read_embedded(page)["config-json"]["command"] == [
+            *("visionlib", "train", "cats", "--out=mine", "--seed=1", "--config", "settings.toml"),
+        ]
+        for name in (
+            "<title>first ",
+            "mine.py:build on <bdi>cats</bdi>",
+            "visionlib explain first",
+            "--duplicates near",
+        ):
+            assert name in page
+        assert str(given) in report.missing["duplicates"].command  # the terminal's command works
+    shown = write_report(run, dataset=written.data, with_paths=True).path.read_text(encoding="utf-8")
+    assert f"visionlib report {run.path}" in shown
+    assert "Linux-6.1-secret-host" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cannot read /data/x/y.npz, cut", "cannot read y.npz, cut"),
+        ("see file:///data/x.html", "see x.html"),
+        ("of C:\\data\\x.py:f", "of x.py:f"),
+        ("on \\\\server\\share\\x", "on x"),
+        ("from me@server.org:/data/x", "from x"),
+        ("a run of /known place/runs/first is", "a run of first is"),
+        ("/known place/runs/first/maps.npz is cut", "maps.npz is cut"),
+        ("~/data/cats and '~/dogs'", "cats and 'dogs'"),
+        ("precision/recall, 1/2 and 3 / 4, a </b>", "precision/recall, 1/2 and 3 / 4, a </b>"),
+        ("/home/me", "~"),
+    ],
+)
+def test_sentences_keep_all_but_paths(text: str, expected: str) -> None:
+    assert PathNames(["/known place/runs/first", "first"]).shorten_sentence(text) == expected
+    assert PathNames(["/known place/runs/first"], with_paths=True).shorten_sentence(text) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("--out=/a/b c/d", "--out=d"),
+        ("../../data/cats/", "cats"),
+        ("runs/first", "first"),
+        ("cifar10", "cifar10"),
+        ("/home/me", "~"),
+        ("--home=C:\\Users\\me\\", "--home=~"),
+        ("package.module:function", "package.module:function"),
+        (0.5, 0.5),
+        (["a/b", None, {"x/y": "\\\\host\\z"}], ["b", None, {"y": "z"}]),
+    ],
+)
+def test_values_are_names(value: Any, expected: Any) -> None:
+    assert PathNames([]).shorten_values(value) == expected
 
 
 def test_hostile_names_stand_in_the_page_as_text_alone(hostile: Written) -> None:

@@ -8,6 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from visionlib.evaluation.wording import percent
+
 _MAX_ROWS = 10
 
 
@@ -42,18 +44,18 @@ def _tabulate_neighbours(result: Mapping[str, Any]) -> tuple[RenderableType, ...
     for row in result["images"]:
         near = "\n".join(f"{one['distance']:.3f} {one['class']} ({one['index']})" for one in row["neighbours"])
         table.add_row(str(row["index"]), Text(row["class"]), Text(row["predicted"]), Text(near))
-    fractions = [_percent(result[name]) for name in ("agreement", "agreement_when_right", "agreement_when_wrong")]
+    fractions = [percent(result[name]) for name in ("agreement", "agreement_when_right", "agreement_when_wrong")]
     summary = (
         f"of all {result['n']:,} test images, {fractions[0]} of {result['k']} neighbours have the predicted class: "
         f"{fractions[1]} where the prediction is right, {fractions[2]} where it is wrong\n"
-        f"a vote of the neighbours is right for {_percent(result['vote_accuracy'])}"
+        f"a vote of the neighbours is right for {percent(result['vote_accuracy'])}"
     )
     return Text(title), table, Text(summary)
 
 
 def _tabulate_candidates(result: Mapping[str, Any]) -> tuple[RenderableType, ...]:
     summary = (
-        f"{result['candidates']:,} of {result['n']:,} images ({result['share']:.2%}); "
+        f"{result['candidates']:,} of {result['n']:,} images ({percent(result['share'], 2)}); "
         "score: probability of the given class\n"
         f"by {result['method']}\nof {result['source']}"
     )
@@ -66,7 +68,3 @@ def _tabulate_candidates(result: Mapping[str, Any]) -> tuple[RenderableType, ...
     for row in result["images"][:_MAX_ROWS]:
         table.add_row(str(row["index"]), Text(row["given"]), Text(row["suggested"]), f"{row['score']:.4f}")
     return Text(title), table, Text(summary)
-
-
-def _percent(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.1%}"

@@ -18,6 +18,9 @@ def report(
     full: Annotated[
         bool, typer.Option("--full", help="Include a picture of every test image, not only of mistakes and a sample.")
     ] = False,
+    with_paths: Annotated[
+        bool, typer.Option("--with-paths", help="Show paths and the platform, not only names; mind who gets the page.")
+    ] = False,
     make: Annotated[
         bool,
         typer.Option("--make", help="First compute the missing parts: maps, their quality, neighbours, duplicates ..."),
@@ -39,6 +42,7 @@ def report(
         against=against,
         dataset=dataset,
         is_full=full,
+        with_paths=with_paths,
         make=make,
         device=device,
         debug=debug,

@@ -8,6 +8,7 @@ from rich.text import Text
 from visionlib.data import Dataset
 from visionlib.evaluation import Evaluation
 from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pairs, overall_measures, overall_row
+from visionlib.evaluation.wording import percent
 from visionlib.inspection import DatasetInspection, Duplicates
 from visionlib.summary.effective import EffectiveField
 
@@ -101,7 +102,7 @@ def tabulate_effective(before: EffectiveField, after: EffectiveField) -> tuple[R
     for header in ("before training", "after training"):
         table.add_column(header, justify="right")
     for fraction in after.sides:
-        table.add_row(f"{fraction:.0%}", *(f"{field.sides[fraction]} px" for field in (before, after)))
+        table.add_row(percent(fraction, 0), *(f"{field.sides[fraction]} px" for field in (before, after)))
     table.add_section()
     table.add_row("std", *(f"{field.std[0]:.1f} x {field.std[1]:.1f} px" for field in (before, after)))
     (top, bottom), (left, right) = after.box

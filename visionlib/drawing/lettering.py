@@ -1,5 +1,7 @@
 """Text in figures: measured, shortened, wrapped, and never parsed as mathematics."""
 
+import unicodedata
+import warnings
 from bisect import bisect_left
 from collections.abc import Iterable
 from functools import lru_cache
@@ -23,15 +25,19 @@ _FALLBACKS = (
     "WenQuanYi Zen Hei",
 )
 """Used for characters that the first font lacks, where installed."""
+_UNFIT = ("Last Resort", "Emoji", "Math", "STIX", "cmex", "cmsy", "cmmi")
+"""Parts of the names of fonts without the shapes of letters."""
 _STAND_IN = "\N{REPLACEMENT CHARACTER}"
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 
-@lru_cache(maxsize=1)
+_further: dict[str, str | None] = {}
+"""The font of each character that the first fonts lack, None if no font has it; looked up once."""
+
+
 def font_families() -> tuple[str, ...]:
-    """List the fonts: matplotlib's own, then the installed ones for other scripts."""
-    installed = set(fontManager.get_font_names())
-    return (_FIRST, *(name for name in _FALLBACKS if name in installed))
+    """List the fonts: matplotlib's own, the installed ones for other scripts, and those found for single characters."""
+    return (*_first_families(), *dict.fromkeys(family for family in _further.values() if family))
 
 
 def measure_text(text: str, size: float, *, weight: str = "normal") -> float:
@@ -44,7 +50,7 @@ def measure_text(text: str, size: float, *, weight: str = "normal") -> float:
         size: of the characters, in points.
         weight: `normal` or `bold`.
     """
-    font = _font(size, weight)
+    font = _font(size, weight, font_families())
     by_font = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
     rendered = _renderer().get_text_width_height_descent(text, font, ismath=False)[0] / DOTS_PER_INCH * 72  # type: ignore[no-untyped-call]
     return float(max(by_font, rendered))
@@ -102,22 +108,59 @@ def set_plain(texts: Iterable[Text]) -> None:
 
 
 def replace_missing_glyphs(text: str) -> str:
-    """Replace each character that no font has; matplotlib would warn, and draw a box."""
-    known = _known_characters()
-    return "".join(c if ord(c) in known else _STAND_IN for c in text)
+    """Find a font for each character; one that no installed font has is replaced, which is said once per process.
+
+    matplotlib would warn each time, and draw a box.
+    """
+    lacking = {character for character in text if ord(character) not in _first_characters()}
+    for character in sorted(lacking - _further.keys()):
+        _further[character] = _find_family(character)
+    missing = sorted(character for character in lacking if _further[character] is None)
+    # Unprintable characters have no letter that a font could add.
+    if any(unicodedata.category(character)[0] in "LMN" for character in missing):
+        _warn_once()
+    return "".join(_STAND_IN if character in missing else character for character in text)
 
 
 def format_probability(probability: float) -> str:
     """Format a probability for a caption: in whole percents, with one decimal below 10 % and above 99 %."""
-    return f"{probability:.0%}" if 0.1 <= probability <= 0.99 else f"{probability:.1%}"
+    return f"{100 * probability:.{0 if 0.1 <= probability <= 0.99 else 1}f} %"
 
 
 @lru_cache(maxsize=1)
-def _known_characters() -> frozenset[int]:
-    known: set[int] = set()
-    for family in font_families():
-        known.update(get_font(fontManager.findfont(FontProperties(family=family))).get_charmap())
-    return frozenset(known)
+def _first_families() -> tuple[str, ...]:
+    installed = set(fontManager.get_font_names())
+    return (_FIRST, *(name for name in _FALLBACKS if name in installed))
+
+
+@lru_cache(maxsize=1)
+def _first_characters() -> frozenset[int]:
+    return frozenset().union(*map(_list_characters, _first_families()))
+
+
+@lru_cache
+def _list_characters(family: str) -> frozenset[int]:
+    """Return the characters of a font; none if it has no outlines, which matplotlib cannot draw."""
+    font = get_font(fontManager.findfont(FontProperties(family=family)))
+    return frozenset(font.get_charmap()) if font.scalable else frozenset()
+
+
+def _find_family(character: str) -> str | None:
+    """Return an installed font that has a character, a Noto font if there is one."""
+    fit = [name for name in fontManager.get_font_names() if not any(part in name for part in _UNFIT)]
+    for family in sorted(fit, key=lambda name: (not name.startswith("Noto"), name)):
+        if ord(character) in _list_characters(family):
+            return family
+    return None
+
+
+@lru_cache(maxsize=1)
+def _warn_once() -> None:
+    warnings.warn(
+        f"no installed font has all letters of the names: the others are drawn as {_STAND_IN}; install a font of "
+        "their script, such as Noto Sans CJK",
+        stacklevel=3,
+    )
 
 
 @lru_cache(maxsize=1)
@@ -126,5 +169,5 @@ def _renderer() -> RendererAgg:
 
 
 @lru_cache
-def _font(size: float, weight: str) -> FontProperties:
-    return FontProperties(family=list(font_families()), size=size, weight=weight)
+def _font(size: float, weight: str, families: tuple[str, ...]) -> FontProperties:
+    return FontProperties(family=list(families), size=size, weight=weight)

@@ -7,17 +7,17 @@ _SMALLEST_P = 1e-16
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
-    """Write a fraction as `95.2%`."""
-    return UNKNOWN if fraction is None else f"{fraction:.{digits}%}"
+    """Write a fraction as `95.2 %`."""
+    return UNKNOWN if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 
 def interval(interval: Interval | None, digits: int = 1) -> str:
-    """Write an interval of fractions as `95.2% to 96.9%`."""
-    return UNKNOWN if interval is None else f"{interval[0]:.{digits}%} to {interval[1]:.{digits}%}"
+    """Write an interval of fractions as `95.2 % to 96.9 %`."""
+    return UNKNOWN if interval is None else " to ".join(percent(limit, digits) for limit in interval)
 
 
 def percent_with_interval(fraction: float | None, interval: Interval | None) -> str:
-    """Write a fraction and its interval in one cell, as `96.03% (95.2 to 96.9)`."""
+    """Write a fraction and its interval in one cell, as `96.03 % (95.2 to 96.9)`."""
     bounds = "" if interval is None else f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
     return percent(fraction, 2) + bounds
 

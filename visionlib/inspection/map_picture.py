@@ -81,7 +81,7 @@ def _title(embedding_map: EmbeddingMap) -> str:
 
 
 def _style_of(label: int) -> tuple[str, str]:
-    """Return colour and shape of a class: both differ between successive classes; 64 combinations are unique."""
+    """Return colour and shape of a class: both differ between successive classes; 80 combinations are unique."""
     return CATEGORIES[label % len(CATEGORIES)], _SHAPES[(label + label // len(CATEGORIES)) % len(_SHAPES)]
 
 

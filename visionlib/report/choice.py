@@ -1,12 +1,17 @@
-"""Selection of the test images that a page lists, and of those that it has pictures of."""
+"""Selection of the test images that a page lists, of those that it has pictures of, and of those to make maps of."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from visionlib.data.random import Stream, random_order
+from visionlib.inference.predictions import load_predictions
+from visionlib.runs import Run
 
 MOST_LISTED = 20_000
 """Largest number of listed images; with more the page would open slowly."""
@@ -14,6 +19,10 @@ MOST_PICTURES = 1_800
 MOST_NEIGHBOURED = 200
 LEAST_SAMPLE = 200
 """Pictures reserved for a sample of the correct images, however many mistakes there are."""
+
+MOST_WORST = 6
+"""Images that a view opens with: the worst mistakes beside the verdict, and of a class or a cell without scrolling."""
+_MOST_CELLS, _OF_A_CELL = 20, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,3 +79,47 @@ def choose_images(
     worst = f"all {len(wrong):,}" if len(mistakes) == len(wrong) else f"the worst {len(mistakes):,} of {len(wrong):,}"
     words = f"pictures of {worst} mistakes and of a sample of {sample:,} of the {len(correct):,} correct images"
     return Choice(listed, pictured[torch.isin(pictured, listed)], neighboured, words)
+
+
+def choose_explained(run: Run, n: int, *, seed: int = 0) -> list[int]:
+    """Choose the images to make maps of, so that those that a reader of the page opens first have some.
+
+    These are the worst mistakes, the first images of the most confused cells and of the weakest class, and the first
+    correct image of each class; the rest is a sample.
+
+    Args:
+        run: has stored predictions.
+        n: number of images; all if there are fewer.
+        seed: of the sample.
+    Returns:
+        Stable image ids, in the order of the split.
+    Raises:
+        RunError: if the run has no predictions.
+    """
+    stored = load_predictions(run)
+    logits, labels = stored.predictions.logits, stored.labels
+    losses = F.cross_entropy(logits.double(), labels, reduction="none")
+    by_loss = losses.argsort(descending=True, stable=True)
+    views = _list_views(by_loss.tolist(), labels.tolist(), logits.argmax(1).tolist())
+    sample = random_order(seed, 0, stored.index.cpu(), Stream.EXPLAINED_IMAGES).tolist()
+    chosen = list(dict.fromkeys([*views, *sample]))[:n]  # the first occurrence of each position
+    return [int(stored.index[position]) for position in sorted(chosen)]
+
+
+def _list_views(by_loss: Sequence[int], labels: Sequence[int], predicted: Sequence[int]) -> list[int]:
+    """List the first images of each view of the page, in the order in which they are worth a map; some occur twice."""
+    mistakes = [position for position in by_loss if labels[position] != predicted[position]]
+    cells: dict[tuple[int, int], list[int]] = {}
+    for position in by_loss:
+        cells.setdefault((labels[position], predicted[position]), []).append(position)
+    n_of, wrong_of = Counter(labels), Counter(labels[position] for position in mistakes)
+    confused = sorted(
+        (cell for cell in cells if cell[0] != cell[1]), key=lambda cell: (-len(cells[cell]), n_of[cell[0]], cell)
+    )
+    weakest = max(sorted(n_of), key=lambda label: wrong_of[label] / n_of[label], default=-1)
+    return [
+        *mistakes[:MOST_WORST],
+        *(position for cell in confused[:_MOST_CELLS] for position in cells[cell][:_OF_A_CELL]),
+        *[position for position in mistakes if labels[position] == weakest][:MOST_WORST],
+        *(cells[cell][0] for cell in sorted(cells) if cell[0] == cell[1]),
+    ]

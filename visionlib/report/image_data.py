@@ -1,5 +1,7 @@
 """`ImageData`: labels, probabilities, pictures, maps and neighbours of the images, as the page embeds them."""
 
+import json
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -8,31 +10,35 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visionlib.data.class_names import tidy_name
+from visionlib.drawing.palette import CATEGORIES
 from visionlib.evaluation.mistakes import CONFIDENT_FROM
 from visionlib.inspection import Duplicates
 from visionlib.report.choice import Choice, choose_images
 from visionlib.report.contents import Contents, Missing
+from visionlib.report.map_data import pack_maps
 from visionlib.report.packing import PackedArray, pack, pack_fractions
+from visionlib.report.path_names import PathNames
 from visionlib.report.payload import (
     CandidateEntry,
     DuplicateEntry,
     MapPoints,
-    Maps,
     NeighbourRows,
     OtherRun,
     Payload,
     Records,
     Sheet,
 )
-from visionlib.report.sprites import make_sheet
+from visionlib.report.sprites import make_sheet, make_thumbnails, shrink_images
 
 _TOP = 5
 _NEIGHBOURS = 3
 _MOST_REFERENCED = 200
 _TILE_PX = {False: 48, True: 96}
 """Largest height of a tile, without and with `is_full`."""
-_SHEET_BYTES = {False: (600_000, 150_000), True: (2_700_000, 600_000)}
+_SHEET_BYTES = {False: (560_000, 150_000), True: (2_700_000, 600_000)}
 """Size limits of the sheets of test and of training images, likewise. As base64 they are a third larger."""
+_PAYLOAD_BYTES, _LEAST_THUMBNAIL_BYTES = 1_750_000, 60_000
+"""Size of the payload up to which thumbnails of the other listed images fill it, and what they get in any case."""
 
 
 class ImageData:
@@ -40,11 +46,12 @@ class ImageData:
 
     Args:
         contents: the results of the run.
+        names: shorten the paths in commands.
         is_full: include a picture of every image.
     """
 
-    def __init__(self, contents: Contents, *, is_full: bool) -> None:
-        self._contents, self._is_full = contents, is_full
+    def __init__(self, contents: Contents, names: PathNames, *, is_full: bool) -> None:
+        self._contents, self._names, self._is_full = contents, names, is_full
         stored = contents.stored
         self._logits: Float64[Tensor, "n k"] = stored.predictions.logits.double()
         self._losses = F.cross_entropy(self._logits, stored.labels, reduction="none")
@@ -68,23 +75,29 @@ class ImageData:
         # Both reference training images, whose tiles are on the second sheet.
         neighbours, duplicates = self._list_neighbours(), self._list_duplicates()
         pictures, training_pictures = self._make_sheets()
-        return {
+        explanations = contents.explanations
+        no_index = torch.zeros(0, dtype=torch.int64)
+        explained = no_index if isinstance(explanations, Missing) else explanations.index
+        payload: Payload = {
             "name": tidy_name(contents.name),
             "n": len(contents.stored.labels),
             "classes": [tidy_name(name) for name in contents.classes],
+            "colours": list(CATEGORIES),
             "confident_from": CONFIDENT_FROM,
-            "missing": {name: part.command for name, part in contents.missing.items()},
+            "missing": {name: self._names.shorten_sentence(part.command) for name, part in contents.missing.items()},
             "records": self._list_records(),
             "neighbours": neighbours,
             "candidates": self._list_candidates(),
             "duplicates": duplicates,
-            "maps": self._pack_maps(),
+            "maps": pack_maps(explanations, contents.quality, self._find_records(explained)),
             "embedding_map": self._pack_embedding_map(),
             "against": self._pack_other_run(),
             "pictures": pictures,
             "training_pictures": training_pictures,
+            "thumbnails": None,
             "pictured": None if pictures is None else pack(self._record_of[self.choice.pictured].numpy(), "i4"),
         }
+        return {**payload, "thumbnails": self._make_thumbnails(len(json.dumps(payload)))}
 
     def _locate_explained(self) -> Int64[Tensor, "e"]:
         """Return the positions of images with maps."""
@@ -120,12 +133,13 @@ class ImageData:
         # The prediction is the first of equal logits, which sorting need not put first.
         ranked = probabilities.scatter(1, self._predicted[listed][:, None], 2.0)
         top = ranked.argsort(dim=1, descending=True, stable=True)[:, :count]
+        kind = "u1" if self._logits.shape[1] <= 256 else "u2"
         return {
             "n": len(listed),
             "top_n": count,
             "index": _pack_unless_range(stored.index[listed].numpy()),
-            "label": pack(stored.labels[listed].numpy(), "u2"),
-            "top": pack(top.numpy(), "u2"),
+            "label": pack(stored.labels[listed].numpy(), kind),
+            "top": pack(top.numpy(), kind),
             "probability": pack_fractions(probabilities.gather(1, top).numpy()),
             "true_probability": pack_fractions(probabilities.gather(1, stored.labels[listed][:, None]).numpy()),
             "loss": pack(self._losses[listed].numpy(), "f4"),
@@ -138,19 +152,20 @@ class ImageData:
             return None, None
         positions = {index: position for position, index in enumerate(data.train.index.tolist())}
         referenced = torch.tensor([positions[index] for index in self._training_tiles], dtype=torch.int64)
-        sheets = [
-            make_sheet(images, _TILE_PX[self._is_full], most_bytes)
-            for images, most_bytes in zip(
-                (data.test.images[self.choice.pictured], data.train.images[referenced]),
-                _SHEET_BYTES[self._is_full],
-                strict=True,
-            )
-        ]
-        test, training = (
-            Sheet(uri=sheet.data_uri, columns=sheet.columns, n=sheet.n, height=sheet.tile_px[0], width=sheet.tile_px[1])
-            for sheet in sheets
+        most_px, (test_bytes, training_bytes) = _TILE_PX[self._is_full], _SHEET_BYTES[self._is_full]
+        return (
+            make_sheet(shrink_images(data.test.images, self.choice.pictured, most_px), test_bytes).to_dict(),
+            make_sheet(shrink_images(data.train.images, referenced, most_px), training_bytes).to_dict(),
         )
-        return test, training
+
+    def _make_thumbnails(self, used_bytes: int) -> Sheet | None:
+        """Make the sheet of the other listed images, in the room that is left on the page."""
+        data, choice = self._contents.images, self.choice
+        if isinstance(data, Missing):
+            return None
+        others = choice.listed[~torch.isin(choice.listed, choice.pictured)]
+        room = (_PAYLOAD_BYTES - used_bytes) * 3 // 4  # base64 takes four bytes for three
+        return make_thumbnails(data.test.images, others, max(_LEAST_THUMBNAIL_BYTES, room)).to_dict()
 
     def _list_neighbours(self) -> NeighbourRows | None:
         neighbours = self._contents.neighbours
@@ -198,26 +213,6 @@ class ImageData:
             for index, training_index, label, kind, correlation in self._find_leaks()
             if (record := self._find_record(index)) >= 0
         ]
-
-    def _pack_maps(self) -> Maps | None:
-        explanations = self._contents.explanations
-        if isinstance(explanations, Missing):
-            return None
-        return {
-            "record": pack(self._find_records(explanations.index), "i4"),
-            "selection": explanations.selection,
-            "entries": [
-                {
-                    "method": entry.method,
-                    "layers": [tidy_name(layer) for layer in entry.layers],
-                    "target": tidy_name(entry.target),
-                    "height": entry.resolution[0],
-                    "width": entry.resolution[1],
-                    "values": pack(explanations.values[entry.key].numpy(), "u1"),
-                }
-                for entry in explanations.maps
-            ],
-        }
 
     def _pack_embedding_map(self) -> MapPoints | None:
         embedding_map = self._contents.embedding_map

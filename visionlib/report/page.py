@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -11,14 +13,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from visionlib.data.class_names import tidy_name
-from visionlib.evaluation.wording import interval, number, percent
+from visionlib.drawing.palette import CONTRAST, MAIN, NEUTRAL, ON_DARK, REFERENCE, TRUE_CLASS
+from visionlib.evaluation.wording import count, interval, number, percent
 from visionlib.report.charts.field_chart import draw_fields
-from visionlib.report.charts.history_chart import draw_history
+from visionlib.report.charts.history_chart import draw_accuracy, draw_loss
 from visionlib.report.charts.reliability_chart import draw_reliability
 from visionlib.report.choice import Choice
 from visionlib.report.contents import Contents, Missing
 from visionlib.report.image_data import ImageData
+from visionlib.report.map_data import describe_explained
 from visionlib.report.matrix import build_matrix
+from visionlib.report.path_names import PathNames
 from visionlib.report.tables import (
     tabulate_classes,
     tabulate_comparison,
@@ -30,26 +35,30 @@ from visionlib.report.tables import (
     tabulate_quality,
     tabulate_reliability,
 )
-from visionlib.report.verdict import write_verdict
+from visionlib.report.verdict import make_cards, write_verdict
 from visionlib.runs import read_json
 from visionlib.version import __version__
 
+_STYLES = ("base.css", "sections.css", "images.css")
 _SCRIPTS = (
-    *("data", "colours", "state", "filters", "tiles", "gallery", "drawer", "matrix", "embedding_map", "lists"),
-    *("downloads", "keyboard", "start"),
+    *("data", "colours", "state", "filters", "tiles", "gallery", "drawer", "maps", "matrix", "embedding_map"),
+    *("map_picture", "lists", "navigation", "scrolling", "downloads", "keyboard", "start"),
 )
 """In the order in which they depend on each other."""
+_HUES = {"main": MAIN, "contrast": CONTRAST, "reference": REFERENCE, "true-class": TRUE_CLASS, "neutral": NEUTRAL}
 
 
-def render_page(contents: Contents, *, is_full: bool = False) -> tuple[str, Choice]:
+def render_page(contents: Contents, names: PathNames, *, is_full: bool = False) -> tuple[str, Choice]:
     """Render the page of a run; return its HTML and the choice of images.
 
     Args:
         contents: the results of the run.
+        names: shorten the paths that the page shows.
         is_full: include a picture of every test image.
     """
-    images = ImageData(contents, is_full=is_full)
-    style, script = _read("page.css"), _join_scripts()
+    images = ImageData(contents, names, is_full=is_full)
+    style, script = _join_styles(), _join_scripts()
+    sentence = names.shorten_sentence
     page = (
         _environment()
         .get_template("page.html")
@@ -61,11 +70,16 @@ def render_page(contents: Contents, *, is_full: bool = False) -> tuple[str, Choi
             script=Markup(script),  # noqa: S704  our own files
             policy=_write_policy(style, script),
             data=embed_json(images.to_dict()),
-            evaluation_json=embed_json(read_json(contents.run.evaluation)),
-            config_json=embed_json(contents.config),
+            evaluation_json=embed_json(_shorten_notes(read_json(contents.run.evaluation), names)),
+            config_json=embed_json(names.shorten_config(contents.config)),
+            config=names.shorten_config(contents.config),
+            model=names.shorten_value(contents.stored.record.model),
+            sentence=sentence,
+            with_paths=names.with_paths,
             choice=images.choice,
+            cards=make_cards(contents),
             verdict=write_verdict(contents),
-            **_draw_sections(contents),
+            **_draw_sections(contents, names),
         )
     )
     return page, images.choice
@@ -80,13 +94,26 @@ def embed_json(record: object) -> Markup:
     return Markup(text.encode("utf-8", "backslashreplace").decode())  # noqa: S704  just escaped
 
 
-def _draw_sections(contents: Contents) -> dict[str, Any]:
+def _shorten_notes(evaluation: Mapping[str, Any], names: PathNames) -> dict[str, Any]:
+    """Shorten paths in the notes of `evaluation.json`; class names stay as they are."""
+    return {
+        name: names.shorten_sentence(value) if isinstance(value, str) else value for name, value in evaluation.items()
+    }
+
+
+def _keep_together(text: str) -> str:
+    """Write percentages in a sentence with one space, which does not end a line."""
+    return re.sub(r"(\d) ?%", "\\1\N{NO-BREAK SPACE}%", text)
+
+
+def _draw_sections(contents: Contents, names: PathNames) -> dict[str, Any]:
     """Make the charts and tables; None for a missing part."""
     evaluation = contents.evaluation
     quality, summary, duplicates = contents.quality, contents.summary, contents.duplicates
+    explanations = contents.explanations
     history = [] if isinstance(contents.history, Missing) else contents.history
     return {
-        "history_chart": draw_history(history) if history else None,
+        "history_charts": [draw_accuracy(history), draw_loss(history)] if history else None,
         "history_table": tabulate_history(history) if history else None,
         "class_table": tabulate_classes(evaluation),
         "pair_table": tabulate_pairs(evaluation),
@@ -95,10 +122,13 @@ def _draw_sections(contents: Contents) -> dict[str, Any]:
         "reliability_table": tabulate_reliability(evaluation),
         "map_table": None if isinstance(contents.embedding_map, Missing) else tabulate_map(contents.embedding_map),
         "quality_table": None if isinstance(quality, Missing) else tabulate_quality(quality),
+        "explained": None if isinstance(explanations, Missing) else describe_explained(explanations),
         "duplicate_table": None if isinstance(duplicates, Missing) else tabulate_duplicates(duplicates),
-        "layer_table": None if isinstance(summary, Missing) else tabulate_layers(summary),
+        "layer_table": None
+        if isinstance(summary, Missing)
+        else tabulate_layers(summary, names.shorten_value(summary.model)),
         "field_chart": None if isinstance(summary, Missing) else draw_fields(summary),
-        "comparison_tables": contents.comparison and tabulate_comparison(contents.comparison),
+        "comparison_tables": contents.comparison and tabulate_comparison(contents.comparison, names.shorten_value),
     }
 
 
@@ -129,9 +159,22 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, interval=interval, number=number, name=tidy_name)
+    environment.filters.update(
+        percent=percent, interval=interval, number=number, count=count, name=tidy_name, figures=_keep_together
+    )
     environment.tests["missing"] = lambda value: isinstance(value, Missing)
     return environment
+
+
+def _join_styles() -> str:
+    """Join the style sheets below the colours of the palette."""
+
+    def define(colours: dict[str, str]) -> str:
+        return ":root { " + " ".join(f"--{name}: {colour};" for name, colour in colours.items()) + " }"
+
+    dark = define({name: ON_DARK[colour] for name, colour in _HUES.items()})
+    hues = f"{define(_HUES)}\n@media (prefers-color-scheme: dark) {{ {dark} }}"
+    return "\n".join([hues, *map(_read, _STYLES)])
 
 
 def _join_scripts() -> str:

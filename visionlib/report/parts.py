@@ -21,6 +21,7 @@ from visionlib.inspection import (
     map_embeddings,
     score_test,
 )
+from visionlib.report.choice import choose_explained
 from visionlib.report.contents import read_contents
 from visionlib.runs import Run
 
@@ -86,7 +87,7 @@ def _make_explanations(run: Run, data: Dataset, device: str) -> None:
         *(("layercam", [stage.name]) for stage in stages),
         *(("grad-cam", None), ("hirescam", None)),
     ]
-    explain_run(run, methods, n=_MAPS_N, dataset=data, device=device)
+    explain_run(run, methods, index=choose_explained(run, _MAPS_N), dataset=data, device=device)
 
 
 _PARTS: dict[str, Callable[[Run, Dataset, str], object]] = {

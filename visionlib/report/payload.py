@@ -62,13 +62,15 @@ class DuplicateEntry(TypedDict):
 
 
 class MapEntry(TypedDict):
-    """The maps of one method for one target."""
+    """The maps of one method for one target; rank and sanity check are None where they were not measured."""
 
     method: str
     layers: list[str]
     target: str
     height: int
     width: int
+    rank: int | None
+    is_passed: bool | None
     values: PackedArray
 
 
@@ -76,7 +78,6 @@ class Maps(TypedDict):
     """Maps of the records in `record`."""
 
     record: PackedArray
-    selection: str
     entries: list[MapEntry]
 
 
@@ -96,11 +97,15 @@ class OtherRun(TypedDict):
 
 
 class Payload(TypedDict):
-    """Everything that the script knows; `pictured` lists the record of each tile."""
+    """Everything that the script knows.
+
+    `pictured` lists the record of each tile; `thumbnails` has a tile for each record without one, in their order.
+    """
 
     name: str
     n: int
     classes: list[str]
+    colours: list[str]
     confident_from: float
     missing: dict[str, str]
     records: Records
@@ -112,4 +117,5 @@ class Payload(TypedDict):
     against: OtherRun | None
     pictures: Sheet | None
     training_pictures: Sheet | None
+    thumbnails: Sheet | None
     pictured: PackedArray | None

@@ -11,6 +11,7 @@ from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.report.contents import Missing, read_contents
 from visionlib.report.page import render_page
+from visionlib.report.path_names import PathNames
 from visionlib.runs import Run, check_file_place, open_run, write_bytes
 
 
@@ -55,6 +56,7 @@ def write_report(
     against: Run | str | os.PathLike[str] | None = None,
     dataset: str | Path | Dataset | None = None,
     is_full: bool = False,
+    with_paths: bool = False,
     make: bool = False,
     device: str = "auto",
     debug: bool = False,
@@ -71,6 +73,8 @@ def write_report(
         against: a run on the same test images to compare with.
         dataset: the run's data, or its path, if it has moved; without data there are no pictures.
         is_full: include a picture of every test image, not only of mistakes and a sample.
+        with_paths: show the paths of the run, the data and the command, and the operating system; by default the page
+            has only names, so that it can be passed on.
         make: first compute the parts that the run lacks; see `visionlib.report.parts`.
         device: device to compute them on, as in `TrainConfig.device`.
         debug: log the traceback of a part that cannot be computed, too.
@@ -91,7 +95,14 @@ def write_report(
 
         dataset = make_missing_parts(opened, dataset, device=device, debug=debug, log=log)
     contents = read_contents(opened, dataset=dataset, against=other)
-    page, choice = render_page(contents, is_full=is_full)
+    known = (
+        path,
+        opened.path,
+        None if other is None else other.path,
+        None if isinstance(dataset, Dataset) else dataset,
+    )
+    names = PathNames.of_run(contents.config, known, with_paths=with_paths)
+    page, choice = render_page(contents, names, is_full=is_full)
     content = page.encode("utf-8", "replace")  # a path need not be valid Unicode
     try:
         write_bytes(path, content)

@@ -1,6 +1,6 @@
 """The page's tables: headers and cells as text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -43,7 +43,7 @@ def tabulate_classes(evaluation: Evaluation) -> Table:
     overall, overall_interval = evaluation.accuracy, evaluation.confidence_interval
     rows = tuple(
         (
-            tidy_name(score.name),
+            Markup('<button type="button" data-class="{}">{}</button>').format(label, tidy_name(score.name)),
             f"{score.n:,}",
             percent(score.accuracy, 2),
             interval(score.confidence_interval),
@@ -51,7 +51,7 @@ def tabulate_classes(evaluation: Evaluation) -> Table:
             percent(score.precision, 2),
             number(score.f1, 3),
         )
-        for score in evaluation.per_class
+        for label, score in enumerate(evaluation.per_class)
     )
     bar = draw_class_bar(overall, overall_interval, None)
     total = ("all", f"{evaluation.n:,}", percent(overall, 2), interval(overall_interval), bar, "", "")
@@ -153,8 +153,8 @@ def tabulate_quality(quality: MapQuality) -> Table:
     return Table(f"Reliability of the maps, on {quality.n:,} images", headers, rows, names=2)
 
 
-def tabulate_layers(summary: ModelSummary) -> Table:
-    """List the shape, parameters and receptive field of each layer."""
+def tabulate_layers(summary: ModelSummary, model: str) -> Table:
+    """List the shape, parameters and receptive field of each layer of a model of this name."""
     rows = tuple(
         (
             Markup('<span class="depth-{}">{}</span>').format(min(layer.depth, 6), tidy_name(layer.name) or "net"),
@@ -169,7 +169,7 @@ def tabulate_layers(summary: ModelSummary) -> Table:
     )
     total = ("all", "", "", f"{summary.total_params:,}", f"{summary.macs:,}", "", "")
     headers = ("layer", "type", "output", "parameters", "MACs", "receptive field, px", "jump, px")
-    return Table(f"Layers of {summary.model} for an image of {sides(summary.input_size)}", headers, rows, 2, total)
+    return Table(f"Layers of {model} for an image of {sides(summary.input_size)}", headers, rows, 2, total)
 
 
 def tabulate_duplicates(duplicates: Duplicates) -> Table:
@@ -189,12 +189,17 @@ def tabulate_duplicates(duplicates: Duplicates) -> Table:
     return Table("Pairs of duplicate images", headers, rows)
 
 
-def tabulate_comparison(comparison: Comparison) -> tuple[Table, Table]:
-    """Compare two runs, overall and class by class."""
+def tabulate_comparison(comparison: Comparison, name_model: Callable[[str], str]) -> tuple[Table, Table]:
+    """Compare two runs, overall and class by class.
+
+    Args:
+        comparison: of the runs.
+        name_model: shortens the names of the networks.
+    """
     runs = tuple(
         (
             tidy_name(run.name),
-            run.model,
+            name_model(run.model),
             count(run.epochs),
             percent(run.accuracy, 2),
             interval(wilson_interval(run.correct, run.n)),

@@ -1,8 +1,9 @@
-"""The verdict of a page: the main results of a run, in sentences."""
+"""The verdict of a page: the main results of a run, as cards that link to their images, and in sentences."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from visionlib.data.class_names import embed_name
+from visionlib.data.class_names import embed_name, tidy_name
 from visionlib.evaluation.wording import interval, percent
 from visionlib.inspection import Duplicates
 from visionlib.report.contents import Contents
@@ -13,16 +14,84 @@ _CALIBRATED = 0.01
 """Largest difference of mean confidence and accuracy that counts as agreement."""
 
 
+@dataclass(frozen=True)
+class Card:
+    """One main result.
+
+    Attributes:
+        name: of the card, in the page's markup.
+        title: what was measured.
+        value: the result.
+        detail: its interval or its parts.
+        view: the images that show it, as the fragment of the page's address; empty if there are none.
+        link: description of these images.
+        label: class that it is about, by position; -1 for no or several classes.
+    """
+
+    name: str
+    title: str
+    value: str
+    detail: str
+    view: str = ""
+    link: str = ""
+    label: int = -1
+
+
+def make_cards(contents: Contents) -> tuple[Card, ...]:
+    """Make the cards of accuracy, weakest class, most confused pair and calibration, as far as they are known."""
+    return (
+        *_show_accuracy(contents),
+        *_show_weakest_class(contents),
+        *_show_confusion(contents),
+        *_show_calibration(contents),
+    )
+
+
+def _show_accuracy(contents: Contents) -> Iterator[Card]:
+    evaluation = contents.evaluation
+    wrong = int(evaluation.confusion.counts.sum() - evaluation.confusion.counts.diagonal().sum())
+    detail = f"{interval(evaluation.confidence_interval)} (95 % interval), of {evaluation.n:,} test images"
+    link = f"{wrong:,} mistakes" if wrong else ""
+    yield Card("accuracy", "Accuracy", percent(evaluation.accuracy, 2), detail, "kind=wrong" if wrong else "", link)
+
+
+def _show_weakest_class(contents: Contents) -> Iterator[Card]:
+    scores = contents.evaluation.per_class
+    known = [(score.accuracy, label) for label, score in enumerate(scores) if score.accuracy is not None]
+    if len(known) > 1:
+        accuracy, label = min(known)
+        score = scores[label]
+        detail = f"{percent(accuracy)} of {score.n:,} ({interval(score.confidence_interval)})"
+        link = f"{score.n - score.correct:,} mistakes" if score.correct < score.n else ""
+        view = f"true={label}&kind=wrong" if link else ""
+        yield Card("weakest", "Weakest class", tidy_name(score.name), detail, view, link, label)
+
+
+def _show_confusion(contents: Contents) -> Iterator[Card]:
+    classes = list(contents.evaluation.confusion.classes)
+    for pair in contents.evaluation.confusion.find_confused_pairs(1):
+        value = f"{tidy_name(pair.true)} \N{RIGHTWARDS ARROW} {tidy_name(pair.predicted)}"
+        detail = f"{percent(pair.share)} of {pair.n:,} taken for {embed_name(pair.predicted)}"
+        view = f"true={classes.index(pair.true)}&predicted={classes.index(pair.predicted)}&kind=all"
+        yield Card("confused", "Most confused pair", value, detail, view, f"{pair.count:,} images")
+
+
+def _show_calibration(contents: Contents) -> Iterator[Card]:
+    calibration, accuracy = contents.evaluation.calibration, contents.evaluation.accuracy
+    confidence = calibration.mean_confidence
+    if confidence is None or accuracy is None:
+        return
+    gap = confidence - accuracy
+    is_under = gap < -_CALIBRATED
+    value = "underconfident" if is_under else "overconfident" if gap > _CALIBRATED else "calibrated"
+    detail = f"mean confidence {percent(confidence)}, calibration error {calibration.ece:.3f}"
+    kind, link = ("hesitant", "correct, but unsure") if is_under else ("confident", "confident mistakes")
+    yield Card("calibration", "Calibration", value, detail, f"kind={kind}", link)
+
+
 def write_verdict(contents: Contents) -> list[str]:
-    """Write the baseline, the comparison, the worst class, the most confused pair, calibration, field and leaks."""
-    return [
-        *_describe_accuracy(contents),
-        *_describe_worst_class(contents),
-        *_describe_confusion(contents),
-        *_describe_calibration(contents),
-        *_describe_receptive_field(contents),
-        *_describe_leaks(contents),
-    ]
+    """Write the baseline, the comparison, the receptive field and leaks as sentences."""
+    return [*_describe_accuracy(contents), *_describe_receptive_field(contents), *_describe_leaks(contents)]
 
 
 def _describe_accuracy(contents: Contents) -> Iterator[str]:
@@ -37,37 +106,6 @@ def _describe_accuracy(contents: Contents) -> Iterator[str]:
     )
     if contents.comparison is not None:
         yield contents.comparison.describe(contents.comparison.pairs[0])
-
-
-def _describe_worst_class(contents: Contents) -> Iterator[str]:
-    known = [(score.accuracy, score) for score in contents.evaluation.per_class if score.accuracy is not None]
-    if len(known) > 1:
-        accuracy, worst = min(known, key=lambda pair: pair[0])
-        yield (
-            f"Worst class: {embed_name(worst.name)}, {percent(accuracy, 1)} of {worst.n:,} "
-            f"({interval(worst.confidence_interval)})."
-        )
-
-
-def _describe_confusion(contents: Contents) -> Iterator[str]:
-    for pair in contents.evaluation.confusion.find_confused_pairs(1):
-        yield (
-            f"Most confused: {embed_name(pair.true)} taken for {embed_name(pair.predicted)}, {pair.count:,} "
-            f"of {pair.n:,} ({percent(pair.share, 1)})."
-        )
-
-
-def _describe_calibration(contents: Contents) -> Iterator[str]:
-    calibration, accuracy = contents.evaluation.calibration, contents.evaluation.accuracy
-    confidence = calibration.mean_confidence
-    if confidence is None or accuracy is None:
-        return
-    gap = confidence - accuracy
-    kind = "calibrated" if abs(gap) <= _CALIBRATED else "overconfident" if gap > 0 else "underconfident"
-    yield (
-        f"Mean confidence {percent(confidence, 1)}, accuracy {percent(accuracy, 1)}: {kind} "
-        f"(calibration error {calibration.ece:.3f})."
-    )
 
 
 def _describe_receptive_field(contents: Contents) -> Iterator[str]:

@@ -11,6 +11,7 @@ from visionlib.drawing.palette import CONTRAST, MAIN
 from visionlib.evaluation.class_scores import ClassScore
 from visionlib.evaluation.evaluation import Evaluation
 from visionlib.evaluation.intervals import Interval
+from visionlib.evaluation.wording import percent
 
 _MOST = 100
 _RECALL = ("recall: fraction of the class that is predicted right", MAIN, "o")
@@ -32,14 +33,14 @@ def draw_class_scores(evaluation: Evaluation) -> Figure:
     _draw_series(axes, rows + 0.14, [(entry.precision, entry.precision_interval) for entry in shown], _PRECISION)
     if evaluation.accuracy is not None:
         axes.axvline(
-            evaluation.accuracy, color="0.4", lw=1, ls=":", label=f"accuracy of all: {evaluation.accuracy:.1%}"
+            evaluation.accuracy, color="0.4", lw=1, ls=":", label=f"accuracy of all: {percent(evaluation.accuracy)}"
         )
     size = 8.5 if k <= 30 else 7.0
     labels = [f"{fit_text(embed_name(entry.name), 105, size)}  {entry.n:,}" for entry in shown]
     axes.set_yticks(rows, labels, fontsize=size)
     set_plain(axes.get_yticklabels())
     axes.set_ylim(k - 0.4, -0.6)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     axes.tick_params(axis="x", labeltop=k > 30, labelsize=8.5)
     axes.grid(axis="x", color="0.92")
     axes.set_axisbelow(True)
@@ -58,7 +59,7 @@ def describe_class_scores(evaluation: Evaluation) -> str:
     title = _title(evaluation, min(len(evaluation.per_class), _MOST))
     if not known:
         return title
-    lowest, highest = (f"{embed_name(entry.name)} with {entry.accuracy:.1%}" for entry in (known[0], known[-1]))
+    lowest, highest = (f"{embed_name(entry.name)} with {percent(entry.accuracy)}" for entry in (known[0], known[-1]))
     return f"{title} The lowest recall has {lowest}, the highest {highest}."
 
 

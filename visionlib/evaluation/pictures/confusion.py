@@ -49,7 +49,7 @@ def draw_confusion(evaluation: Evaluation) -> Figure:
     if k <= _COUNTED:
         _write_counts(axes, counts, fractions / highest)
     _name_axes(axes, [evaluation.confusion.classes[label] for label in shown.tolist()], letters)
-    bar = figure.colorbar(colours, ax=axes, shrink=0.6, pad=0.02, format=PercentFormatter(1.0))
+    bar = figure.colorbar(colours, ax=axes, shrink=0.6, pad=0.02, format=PercentFormatter(1.0, symbol=" %"))
     bar.set_label("fraction of the true class predicted as another", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     write_title(figure, _title(evaluation, k), margin=36 if k <= _COUNTED else 65)

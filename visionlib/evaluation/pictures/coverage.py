@@ -8,6 +8,7 @@ from matplotlib.ticker import PercentFormatter
 from visionlib.drawing.lettering import write_title
 from visionlib.drawing.palette import MAIN, NEUTRAL, REFERENCE
 from visionlib.evaluation.evaluation import Evaluation
+from visionlib.evaluation.wording import percent
 
 _MARKED = (0.5, 0.8, 1.0)
 """Coverages with labels, which are far enough apart not to overlap."""
@@ -36,13 +37,13 @@ def draw_risk_coverage(evaluation: Evaluation) -> Figure:
         label = f"best possible order: area {coverage.best_area:.4f}"
         axes.plot(best, np.maximum(best - evaluation.accuracy, 0) / best, color=REFERENCE, lw=1.2, ls="--", label=label)
         risk = 1 - evaluation.accuracy
-        axes.axhline(risk, color=NEUTRAL, lw=1, ls=":", label=f"random order: {risk:.1%} at any coverage")
+        axes.axhline(risk, color=NEUTRAL, lw=1, ls=":", label=f"random order: {percent(risk)} at any coverage")
         for marked in _MARKED:
             point = coverage.at(marked)
             if point is not None and point.coverage < marked + 0.05:
                 axes.plot([point.coverage], [point.risk], color=MAIN, marker="o", ms=5)
                 label_text = axes.annotate(
-                    f"{point.risk:.1%} at {point.coverage:.0%}",
+                    f"{percent(point.risk)} at {percent(point.coverage, 0)}",
                     (point.coverage, point.risk),
                     xytext=(-6, 6),
                     textcoords="offset points",
@@ -54,7 +55,7 @@ def draw_risk_coverage(evaluation: Evaluation) -> Figure:
     axes.set_xlim(0, 1.02)
     axes.set_ylim(-0.02 * highest, 1.25 * highest)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0))
+        axis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     axes.set_xlabel("coverage: fraction of the images, the most confident first", fontsize=9)
     axes.set_ylabel("risk: error rate on these images", fontsize=9)
     axes.tick_params(labelsize=8.5)
@@ -70,7 +71,7 @@ def draw_risk_coverage(evaluation: Evaluation) -> Figure:
 def describe_risk_coverage(evaluation: Evaluation) -> str:
     """Describe the picture in words."""
     risks = [
-        f"{point.risk:.1%} of the most confident {point.coverage:.0%}"
+        f"{percent(point.risk)} of the most confident {percent(point.coverage, 0)}"
         for point in map(evaluation.coverage.at, _MARKED)
         if point is not None
     ]

@@ -10,6 +10,7 @@ from visionlib.drawing.lettering import write_title
 from visionlib.drawing.palette import CONTRAST, MAIN
 from visionlib.evaluation.calibration import Calibration, ReliabilityBin
 from visionlib.evaluation.evaluation import Evaluation
+from visionlib.evaluation.wording import percent
 
 
 def draw_reliability(evaluation: Evaluation) -> Figure:
@@ -27,10 +28,10 @@ def draw_reliability(evaluation: Evaluation) -> Figure:
         below.stairs([entry.n for entry in scaling.after.bins], edges, color=CONTRAST, lw=1.2, ls="--", zorder=3)
     _draw_counts(below, calibration, scaling.after.bins if scaling is not None else ())
     above.set_ylabel("accuracy in the bin, 95 % interval", fontsize=9)
-    above.yaxis.set_major_formatter(PercentFormatter(1.0))
+    above.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     above.set_ylim(-0.02, 1.02)
     below.set_xlim(-0.01, 1.01)
-    below.xaxis.set_major_formatter(PercentFormatter(1.0))
+    below.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     below.set_xlabel("confidence: probability of the predicted class", fontsize=9)
     for axes in (above, below):
         axes.tick_params(labelsize=8.5)
@@ -46,7 +47,7 @@ def describe_reliability(evaluation: Evaluation) -> str:
     if confidence is None or accuracy is None:
         return f"{_title(evaluation)} There are no images."
     bias = "over" if confidence > accuracy else "under"
-    means = f"Mean confidence is {confidence:.1%} and accuracy {accuracy:.1%}: it is {bias}confident"
+    means = f"Mean confidence is {percent(confidence)} and accuracy {percent(accuracy)}: it is {bias}confident"
     scaling = evaluation.temperature
     after = (
         "" if scaling is None else f"; a temperature of {scaling.temperature:.3f} brings it to {scaling.after.ece:.4f}"

@@ -13,6 +13,7 @@ from visionlib.data.class_names import embed_name
 from visionlib.errors import ConfigError, DataError
 from visionlib.evaluation.mistakes import Mistakes
 from visionlib.evaluation.votes.votes import Votes
+from visionlib.evaluation.wording import percent
 
 Kind = Literal["model", "label", "ambiguous", "no votes"]
 KINDS: tuple[Kind, ...] = ("model", "label", "ambiguous", "no votes")
@@ -69,7 +70,7 @@ class Opinions:
         if self.kinds[rank] == "no votes":
             return "no votes"
         name = embed_name(self.mistakes.classes[int(self.top_class[rank])])
-        return f"people {name} {float(self.top_fraction[rank]):.0%}"
+        return f"people {name} {percent(float(self.top_fraction[rank]), 0)}"
 
     def records(self) -> list[dict[str, Any]]:
         """Return one record for each mistake, in their order; None where there are no votes."""

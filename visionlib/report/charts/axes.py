@@ -52,7 +52,7 @@ class Axes:
             yield text(x, bottom + 18, write_x(tick), anchor="middle")
         yield element("line", class_="axis", x1=self.left, x2=right, y1=bottom, y2=bottom)
         yield text(self.left + self.width / 2, bottom + 36, x_title, anchor="middle", class_="axis-title")
-        yield text(self.left - 40, self.top - 10, y_title, class_="axis-title")
+        yield text(0, self.top - 24, y_title, class_="axis-title")
 
 
 def round_ticks(low: float, high: float, most: int = 5) -> list[float]:

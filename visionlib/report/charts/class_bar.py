@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from visionlib.evaluation.wording import percent
 from visionlib.report.charts.svg import element, picture
 
-_WIDTH, _HEIGHT = 220, 18
+_WIDTH, _HEIGHT = 120, 18
 
 
 def draw_class_bar(accuracy: float | None, interval: Sequence[float] | None, overall: float | None) -> Markup:
@@ -29,4 +30,4 @@ def draw_class_bar(accuracy: float | None, interval: Sequence[float] | None, ove
         parts.append(
             element("path", class_="whisker", d=f"M{low:.1f} {middle}H{high:.1f}M{low:.1f} 5v8M{high:.1f} 5v8")
         )
-    return picture(_WIDTH, _HEIGHT, "no images" if accuracy is None else f"{accuracy:.1%}", parts)
+    return picture(_WIDTH, _HEIGHT, "no images" if accuracy is None else percent(accuracy), parts)

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from visionlib.report.charts.svg import element, picture, text
+from visionlib.data.class_names import tidy_name
+from visionlib.report.charts.svg import element, picture
 from visionlib.summary import ModelSummary
 
 _SIDE, _MARGIN = 330, 20
@@ -30,8 +31,9 @@ def draw_fields(summary: ModelSummary) -> Markup | None:
     chosen = chosen[::-1][::step][::-1]
     largest = max(max(max(field) for field, _ in chosen), *input_size[1:])
     title = f"Receptive fields of {len(chosen)} layers around an image of {input_size[1]} x {input_size[2]} pixels"
-    height = max(_SIDE, 34 + 18 * len(chosen)) + 2 * _MARGIN
-    return picture(640, height, title, _draw(chosen, input_size, _SIDE / largest))
+    side = _SIDE + 2 * _MARGIN
+    drawn = picture(side, side, title, _draw(chosen, input_size, _SIDE / largest))
+    return drawn + _write_legend(chosen, input_size)
 
 
 def _draw(chosen: Sequence[tuple[tuple[int, int], str]], input_size: Sequence[int], scale: float) -> Iterator[Markup]:
@@ -39,10 +41,21 @@ def _draw(chosen: Sequence[tuple[tuple[int, int], str]], input_size: Sequence[in
     yield _rectangle(center, (input_size[1], input_size[2]), scale, "image-area")
     for number, ((height, width), _) in enumerate(chosen):
         yield _rectangle(center, (height, width), scale, f"field field-{number % 4}")
-    left = _SIDE + 3 * _MARGIN
-    yield text(left, 34, f"image: {input_size[1]} x {input_size[2]} px", class_="axis-title")
-    for row, ((height, width), name) in enumerate(chosen):
-        yield text(left, 58 + 18 * row, f"{name}: {height} x {width} px")
+
+
+def _write_legend(chosen: Sequence[tuple[tuple[int, int], str]], input_size: Sequence[int]) -> Markup:
+    """List the rectangles as text beside the picture, where it stays legible on a narrow screen."""
+    keys = [("image-area", "the image", (input_size[1], input_size[2]))]
+    keys += [(f"key field-{number % 4}", tidy_name(name), field) for number, (field, name) in enumerate(chosen)]
+    entries = (
+        element("li", picture(28, 14, name, [_draw_key(kind)], class_="swatch") + f"{name}: {height} x {width} px")
+        for kind, name, (height, width) in keys
+    )
+    return element("ul", Markup("").join(entries), class_="legend")
+
+
+def _draw_key(kind: str) -> Markup:
+    return element("rect", class_=kind, x=2, y=2, width=24, height=10)
 
 
 def _rectangle(center: float, size: tuple[int, int], scale: float, kind: str) -> Markup:

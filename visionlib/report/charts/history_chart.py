@@ -1,10 +1,11 @@
-"""Accuracy and loss of each epoch."""
+"""Accuracy and loss of each epoch, as two charts to stand beside each other."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from markupsafe import Markup
 
+from visionlib.evaluation.wording import percent
 from visionlib.report.charts.axes import Axes, integer_ticks, round_ticks
 from visionlib.report.charts.svg import element, line, picture, text
 from visionlib.report.contents import EpochRecord
@@ -15,57 +16,79 @@ _CURVES: tuple[tuple[_Accuracy, str, str], ...] = (
     ("validation_accuracy", "held out of the training images", "series-b"),
     ("test_accuracy", "test images", "series-c"),
 )
-_WIDTH = 640
+_WIDTH = 580
+_LEFT, _TOP, _PLOT_HEIGHT = 72, 50, 216
+_KEY_PX = 24
+"""Height of a line of the legend, which begins below the title of the epochs."""
 
 
-def draw_history(history: Sequence[EpochRecord]) -> Markup:
-    """Draw the history of a run.
+def draw_accuracy(history: Sequence[EpochRecord]) -> Markup:
+    """Draw the accuracy of each epoch, with the training resolution above.
 
     Args:
         history: the lines of `history.jsonl`, at least one.
     """
-    last = history[-1]["epoch"]
     lowest = min((accuracy for name, *_ in _CURVES for _, accuracy in _select_points(history, name)), default=0.0)
-    above = Axes(56, 34, _WIDTH - 76, 190, (0.5, last + 0.5), (max(0.0, lowest - 0.05), 1.0))
+    axes = _make_axes(history, (max(0.0, lowest - 0.05), 1.0))
+    curves = [(points, label, kind) for name, label, kind in _CURVES if (points := _select_points(history, name))]
+    title = f"Accuracy over {history[-1]['epoch']} epochs"
+    return picture(_WIDTH, _find_height(len(curves)), title, _draw_accuracy(axes, history, curves), class_="chart wide")
+
+
+def draw_loss(history: Sequence[EpochRecord]) -> Markup:
+    """Draw the training loss of each epoch."""
     losses = [record["loss"] for record in history]
-    below = Axes(56, 300, _WIDTH - 76, 100, (0.5, last + 0.5), (min(0.0, *losses), max(losses) * 1.05 or 1.0))
-    title = f"Accuracy and loss over {last} epochs"
-    return picture(_WIDTH, 510, title, [*_draw_accuracy(above, history, last), *_draw_loss(below, history, last)])
+    axes = _make_axes(history, (min(0.0, *losses), max(losses) * 1.05 or 1.0))
+    title = f"Training loss over {history[-1]['epoch']} epochs"
+    return picture(_WIDTH, _find_height(1), title, _draw_loss(axes, history), class_="chart wide")
 
 
-def _draw_accuracy(axes: Axes, history: Sequence[EpochRecord], last: int) -> Iterator[Markup]:
+def _make_axes(history: Sequence[EpochRecord], y: tuple[float, float]) -> Axes:
+    return Axes(_LEFT, _TOP, _WIDTH - _LEFT - 12, _PLOT_HEIGHT, (0.5, history[-1]["epoch"] + 0.5), y)
+
+
+def _find_height(keys: int) -> float:
+    return _TOP + _PLOT_HEIGHT + 44 + _KEY_PX * keys
+
+
+def _draw_accuracy(
+    axes: Axes, history: Sequence[EpochRecord], curves: Sequence[tuple[list[tuple[float, float]], str, str]]
+) -> Iterator[Markup]:
     yield from _draw_resolutions(axes, history)
     yield from axes.draw(
-        integer_ticks(1, last),
+        integer_ticks(1, history[-1]["epoch"]),
         round_ticks(*axes.y),
-        x_title="",
+        x_title="epoch",
         y_title="accuracy",
         write_x=lambda tick: f"{tick:.0f}",
-        write_y=lambda tick: f"{tick:.0%}",
+        write_y=lambda tick: percent(tick, 0),
     )
-    for row, (name, label, kind) in enumerate(_CURVES):
-        points = _select_points(history, name)
-        if points:
-            yield from _draw_curve(axes, points, kind)
-            y = 464 + 18 * row
-            yield from _mark(70, y - 4, kind)
-            yield text(84, y, label)
+    for row, (points, label, kind) in enumerate(curves):
+        yield from _draw_curve(axes, points, kind)
+        yield from _draw_key(axes, row, label, kind)
 
 
 def _select_points(history: Sequence[EpochRecord], name: _Accuracy) -> list[tuple[float, float]]:
     return [(record["epoch"], value) for record in history if (value := record.get(name)) is not None]
 
 
-def _draw_loss(axes: Axes, history: Sequence[EpochRecord], last: int) -> Iterator[Markup]:
+def _draw_loss(axes: Axes, history: Sequence[EpochRecord]) -> Iterator[Markup]:
     yield from axes.draw(
-        integer_ticks(1, last),
-        round_ticks(*axes.y, most=3),
+        integer_ticks(1, history[-1]["epoch"]),
+        round_ticks(*axes.y),
         x_title="epoch",
         y_title="training loss, nats",
         write_x=lambda tick: f"{tick:.0f}",
         write_y=lambda tick: f"{tick:g}",
     )
     yield from _draw_curve(axes, [(record["epoch"], record["loss"]) for record in history], "series-a")
+    yield from _draw_key(axes, 0, "augmented training images", "series-a")
+
+
+def _draw_key(axes: Axes, row: int, label: str, kind: str) -> Iterator[Markup]:
+    y = axes.top + axes.height + 62 + _KEY_PX * row
+    yield from _mark(axes.left + 6, y - 5, kind)
+    yield text(axes.left + 20, y, label)
 
 
 def _draw_curve(axes: Axes, points: Sequence[tuple[float, float]], kind: str) -> Iterator[Markup]:
@@ -96,7 +119,7 @@ def _draw_resolutions(axes: Axes, history: Sequence[EpochRecord]) -> Iterator[Ma
         first, last = history[begun]["epoch"], record["epoch"]
         center = axes.locate((first + last) / 2, axes.y[1])
         if record.get("resolution_px"):
-            yield text(center[0], axes.top - 8, f"{record['resolution_px']} px", anchor="middle")
+            yield text(center[0], axes.top - 8, f"{record['resolution_px']} px", anchor="middle", class_="resolution")
         if following is not None:
             x = axes.locate(last + 0.5, 0)[0]
             yield element("line", class_="parting", x1=x, x2=x, y1=axes.top, y2=axes.top + axes.height)

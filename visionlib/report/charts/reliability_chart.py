@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from markupsafe import Markup
 
 from visionlib.evaluation.calibration import ReliabilityBin
+from visionlib.evaluation.wording import percent
 from visionlib.report.charts.axes import Axes
 from visionlib.report.charts.svg import element, line, picture
 
@@ -13,8 +14,8 @@ _TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 def draw_reliability(bins: Sequence[ReliabilityBin]) -> Markup:
     """Draw the accuracy of each bin of confidence with its interval; on the dashed line both are equal."""
-    axes = Axes(60, 30, 340, 340, (0.0, 1.0), (0.0, 1.0))
-    return picture(430, 430, "Accuracy over confidence, bin by bin", _draw(axes, bins))
+    axes = Axes(60, 44, 340, 340, (0.0, 1.0), (0.0, 1.0))
+    return picture(430, 436, "Accuracy over confidence, bin by bin", _draw(axes, bins), class_="chart wide")
 
 
 def _draw(axes: Axes, bins: Sequence[ReliabilityBin]) -> Iterator[Markup]:
@@ -23,8 +24,8 @@ def _draw(axes: Axes, bins: Sequence[ReliabilityBin]) -> Iterator[Markup]:
         _TICKS,
         x_title="confidence: probability of the predicted class",
         y_title="accuracy",
-        write_x=lambda tick: f"{tick:.0%}",
-        write_y=lambda tick: f"{tick:.0%}",
+        write_x=lambda tick: percent(tick, 0),
+        write_y=lambda tick: percent(tick, 0),
     )
     yield line([axes.locate(0, 0), axes.locate(1, 1)], "diagonal")
     largest = max((entry.n for entry in bins), default=0)

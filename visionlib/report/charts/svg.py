@@ -13,13 +13,13 @@ def element(name: str, text: str = "", /, **attributes: object) -> Markup:
     return Markup("<{0}{1}>{2}</{0}>").format(name, written, text)
 
 
-def picture(width: float, height: float, title: str, parts: Iterable[Markup]) -> Markup:
+def picture(width: float, height: float, title: str, parts: Iterable[Markup], *, class_: str = "chart") -> Markup:
     """Write a picture that scales with the page; the title serves screen readers."""
     inside = Markup("").join(parts)
     return Markup(
-        '<svg class="chart" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img" aria-label="{2}">'
+        '<svg class="{4}" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img" aria-label="{2}">'
         "<title>{2}</title>{3}</svg>"
-    ).format(_write(width), _write(height), title, inside)
+    ).format(_write(width), _write(height), title, inside, class_)
 
 
 def line(points: Sequence[tuple[float, float]], class_: str) -> Markup:

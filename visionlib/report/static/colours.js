@@ -1,10 +1,9 @@
-// Colours: viridis for maps; for classes those of Okabe and Ito, safe for colour-blind readers, with four shapes.
+// Colours: viridis for maps; for classes those of the palette. Successive classes also differ in shape.
 
 const VIRIDIS = [
   [68, 1, 84], [71, 24, 106], [70, 47, 124], [64, 67, 135], [56, 88, 140], [48, 106, 142], [41, 124, 142], [34, 141, 141],
   [31, 158, 137], [43, 176, 127], [72, 193, 110], [112, 207, 87], [157, 217, 59], [205, 225, 29], [253, 231, 37],
 ];
-const SERIES = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#6e6e6e"];
 const SHAPES = ["circle", "square", "diamond", "triangle"];
 
 function viridis(fraction) {
@@ -14,8 +13,8 @@ function viridis(fraction) {
   return VIRIDIS[below].map((from, channel) => Math.round(from + rest * (VIRIDIS[below + 1][channel] - from)));
 }
 
-const classColour = (label) => SERIES[label % SERIES.length];
-const classShape = (label) => SHAPES[Math.floor(label / SERIES.length) % SHAPES.length];
+const classColour = (label) => data.colours[label % data.colours.length];
+const classShape = (label) => SHAPES[(label + Math.floor(label / data.colours.length)) % SHAPES.length];
 
 function drawShape(context, shape, x, y, size) {
   context.beginPath();

@@ -32,6 +32,12 @@ const records = {
   picture: new Int32Array(data.records.n).fill(-1),
 };
 if (data.pictured) unpack(data.pictured).forEach((record, tile) => (records.picture[record] = tile));
+// The records without a picture have a thumbnail, in their order.
+records.thumbnail = new Int32Array(data.records.n).fill(-1);
+if (data.thumbnails && data.thumbnails.n) {
+  let tile = 0;
+  for (let record = 0; record < data.records.n; record++) if (records.picture[record] < 0) records.thumbnail[record] = tile++;
+}
 const otherPredicted = data.against && unpack(data.against.predicted);
 
 const recordOfIndex = new Map();
@@ -60,9 +66,11 @@ const trueProbability = (record) => records.trueProbability[record] / 65535;
 const margin = (record) => confidence(record) - trueProbability(record);
 const isRight = (record) => predicted(record) === records.label[record];
 
+// One number format: 95 %, 0.4 %, 1,000.
 function writePercent(fraction) {
-  return fraction >= 0.1 && fraction <= 0.99 ? `${(100 * fraction).toFixed(0)} %` : `${(100 * fraction).toFixed(1)} %`;
+  return `${(100 * fraction).toFixed(fraction >= 0.1 && fraction <= 0.99 ? 0 : 1)}\u00a0%`;
 }
+const writeCount = (count) => count.toLocaleString("en");
 
 // The only way to add to the page: strings become text nodes, never markup.
 function make(tag, properties = {}, ...children) {

@@ -63,88 +63,6 @@ function mapFrame(canvas) {
   };
 }
 
-function drawMap() {
-  const canvas = document.getElementById("map-canvas");
-  const ratio = window.devicePixelRatio || 1;
-  const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
-  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-  const context = canvas.getContext("2d");
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
-  const frame = mapFrame(canvas);
-  const ink = getComputedStyle(canvas).color;
-  const polygon = readLasso(state.lasso);
-  const locate = (at) => [frame.left + (points.x[at] / 65535) * frame.side, frame.top + (points.y[at] / 65535) * frame.side];
-  const radius = points.record.length > 4000 ? 1.7 : 2.6;
-  const isFaint = (record) =>
-    (mapClass !== "" && records.label[record] !== Number(mapClass)) || (polygon && !isInside(polygon, record));
-  for (const faint of [true, false]) {
-    context.globalAlpha = faint ? 0.13 : 0.85;
-    for (let at = 0; at < points.record.length; at++) {
-      const record = points.record[at];
-      if (Boolean(isFaint(record)) !== faint) continue;
-      const [x, y] = locate(at);
-      context.fillStyle = classColour(records.label[record]);
-      drawShape(context, classShape(records.label[record]), x, y, radius);
-      context.fill();
-      if (isRight(record) || faint) continue;
-      context.strokeStyle = ink;
-      context.lineWidth = 1;
-      context.beginPath();
-      context.arc(x, y, radius + 1.8, 0, 2 * Math.PI);
-      context.stroke();
-    }
-  }
-  context.globalAlpha = 1;
-  drawNames(context, locate, ink, getComputedStyle(canvas).backgroundColor);
-  drawStroke(context, frame, ink, polygon);
-  drawOpened(context, locate, ink);
-  canvas.dataset.isDrawn = "yes";
-}
-
-// Names at the medians of the classes, so that colours need no legend.
-function drawNames(context, locate, ink, ground) {
-  if (classes.length > 20) return;
-  const middle = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
-  context.font = "600 12px system-ui, sans-serif";
-  context.textAlign = "center";
-  context.lineWidth = 4;
-  context.lineJoin = "round";
-  for (let label = 0; label < classes.length; label++) {
-    const own = [];
-    for (let at = 0; at < points.record.length; at++) if (records.label[points.record[at]] === label) own.push(locate(at));
-    if (!own.length || (mapClass !== "" && Number(mapClass) !== label)) continue;
-    const [x, y] = [middle(own.map((spot) => spot[0])), middle(own.map((spot) => spot[1]))];
-    const name = classes[label].length > 18 ? `${classes[label].slice(0, 17)}…` : classes[label];
-    context.strokeStyle = ground;
-    context.strokeText(name, x, y);
-    context.fillStyle = ink;
-    context.fillText(name, x, y);
-  }
-}
-
-function drawStroke(context, frame, ink, polygon) {
-  const corners = stroke || polygon;
-  if (!corners || corners.length < 2) return;
-  context.strokeStyle = ink;
-  context.lineWidth = 1.5;
-  context.setLineDash([5, 4]);
-  context.beginPath();
-  for (const [x, y] of corners) context.lineTo(frame.left + x * frame.side, frame.top + y * frame.side);
-  context.closePath();
-  context.stroke();
-  context.setLineDash([]);
-}
-
-function drawOpened(context, locate, ink) {
-  const at = state.image === "" ? undefined : pointOf.get(recordOfIndex.get(Number(state.image)));
-  if (at === undefined) return;
-  const [x, y] = locate(at);
-  context.strokeStyle = ink;
-  context.lineWidth = 2;
-  context.strokeRect(x - 7, y - 7, 14, 14);
-}
-
 function findNearest(canvas, x, y) {
   const frame = mapFrame(canvas);
   let best = null;
@@ -158,10 +76,20 @@ function findNearest(canvas, x, y) {
   return best;
 }
 
+// The image under the pointer, beside it.
+function showHint(record, x, y) {
+  const hint = document.getElementById("map-hint");
+  hint.hidden = record === null;
+  if (record === null) return;
+  hint.replaceChildren(makeTile(pictureOf(record), describe(record)), make("span", {}, describe(record)));
+  const frame = hint.parentElement;
+  hint.style.left = `${Math.max(0, Math.min(x + 14, frame.clientWidth - hint.offsetWidth - 4))}px`;
+  hint.style.top = `${y + 14 + hint.offsetHeight > frame.clientHeight ? y - hint.offsetHeight - 10 : y + 14}px`;
+}
+
 function startMap() {
   const canvas = document.getElementById("map-canvas");
   if (!points || !canvas) return;
-  const hint = document.getElementById("map-hint");
   const circled = document.getElementById("map-circled");
   const show = document.getElementById("map-show");
   const select = document.getElementById("map-class");
@@ -186,9 +114,9 @@ function startMap() {
       drawMap();
       return;
     }
-    const record = findNearest(canvas, event.offsetX, event.offsetY);
-    hint.textContent = record === null ? "" : describe(record);
+    showHint(findNearest(canvas, event.offsetX, event.offsetY), event.offsetX, event.offsetY);
   });
+  canvas.addEventListener("pointerleave", () => showHint(null));
   canvas.addEventListener("pointerup", (event) => {
     if (!stroke) return;
     const corners = stroke;
@@ -198,11 +126,12 @@ function startMap() {
       return Math.hypot(frame.left + x * frame.side - begun[0], frame.top + y * frame.side - begun[1]) > SMALLEST_LASSO_PX;
     });
     if (isStroke) {
-      setState({ ...START, kind: "all", lasso: writeLasso(corners) });
+      openState({ ...START, kind: "all", lasso: writeLasso(corners) });
       return;
     }
     const record = findNearest(canvas, event.offsetX, event.offsetY);
-    if (record !== null) setState({ image: String(records.index[record]) });
+    showHint(null);
+    if (record !== null) openImage(record);
     drawMap();
   });
   canvas.addEventListener("pointercancel", () => {
@@ -213,7 +142,7 @@ function startMap() {
   show.addEventListener("click", goToImages);
   listeners.push(() => {
     circled.hidden = !state.lasso;
-    if (state.lasso) show.textContent = `show the ${shown.length.toLocaleString("en")} circled images`;
+    if (state.lasso) show.textContent = `show the ${writeCount(shown.length)} circled images`;
     drawMap();
   });
   new ResizeObserver(drawMap).observe(canvas);

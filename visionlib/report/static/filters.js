@@ -9,6 +9,7 @@ const KINDS = {
   confident: { words: "confident mistakes", has: (record) => !isRight(record) && isConfident(record) },
   unsure: { words: "unsure mistakes", has: (record) => !isRight(record) && !isConfident(record) },
   right: { words: "correct ones", has: isRight },
+  hesitant: { words: "correct, but unsure", has: (record) => isRight(record) && !isConfident(record) },
   all: { words: "all images", has: () => true },
   candidates: { words: "label candidates", has: (record) => candidateOf.has(record), needs: candidateOf.size },
   duplicates: { words: "near-duplicate in training", has: (record) => duplicateOf.has(record), needs: duplicateOf.size },
@@ -66,12 +67,19 @@ function startFilters() {
   for (const button of document.querySelectorAll("button[data-kind]")) {
     button.disabled = !(button.dataset.kind in KINDS);
     button.addEventListener("click", () => {
-      setState({ ...START, kind: button.dataset.kind });
-      goToImages();
+      openImages({ kind: button.dataset.kind });
     });
   }
 }
 
+// Scroll to the images, and put the focus there.
 function goToImages() {
   document.getElementById("mistakes").scrollIntoView();
+  if (state.image === "") document.getElementById("mistakes-title").focus({ preventScroll: true });
+}
+
+// Open a selection of images: Back returns to where it was opened.
+function openImages(selection) {
+  openState({ ...START, ...selection });
+  goToImages();
 }

@@ -1,6 +1,12 @@
-// The images that are shown, as buttons in a grid.
+// The images that are shown, as buttons in a grid, and the worst mistakes beside the verdict, of all and of the weakest class.
 
-const PAGE = 60;
+const PAGE = window.innerWidth < 768 ? 24 : 60;
+const N_WORST = 6;
+const BADGES = [
+  ["L", "label candidate", (record) => candidateOf.has(record), candidateOf.size],
+  ["D", "near-duplicate in training", (record) => duplicateOf.has(record), duplicateOf.size],
+  ["M", "has maps", (record) => maps.row.has(record), maps],
+].filter((badge) => badge[3]);
 let shown = [];
 let drawn = 0;
 
@@ -11,24 +17,25 @@ function describe(record) {
     : `image ${records.index[record]}: ${classes[records.label[record]]}, taken for ${prediction}`;
 }
 
+function makeBadge(letter, words) {
+  return make("abbr", { title: words, dataset: { badge: letter } }, letter);
+}
+
 function makeThumb(record) {
   const words = describe(record);
   const label = make("span", { className: "caption" }, nameOf(records.label[record]), make("br"));
   if (isRight(record)) label.append("correct");
   else label.append("→ ", nameOf(predicted(record)));
-  const marks = make("span", { className: "marks" });
-  if (candidateOf.has(record)) marks.append(make("abbr", { title: "label candidate" }, "L"));
-  if (duplicateOf.has(record)) marks.append(make("abbr", { title: "near-duplicate in training" }, "D"));
-  if (maps && maps.row.has(record)) marks.append(make("abbr", { title: "has maps" }, "M"));
+  const own = BADGES.filter(([, , has]) => has(record)).map(([letter, title]) => makeBadge(letter, title));
   const button = make(
     "button",
     { type: "button", className: "thumb", title: words, dataset: { index: records.index[record] } },
-    makeTile("pictures", records.picture[record], words),
+    makeTile(pictureOf(record), words),
     label,
     make("span", { className: "figure" }, writePercent(confidence(record))),
-    marks,
+    make("span", { className: "marks" }, ...own),
   );
-  button.addEventListener("click", () => setState({ image: String(records.index[record]) }));
+  button.addEventListener("click", () => openImage(record));
   return make("div", { role: "listitem" }, button);
 }
 
@@ -53,17 +60,32 @@ function showGallery() {
   drawn = 0;
   document.getElementById("gallery").replaceChildren();
   const without = shown.filter((record) => records.picture[record] < 0).length;
-  const missing = without ? `; ${without.toLocaleString("en")} of them without a picture here` : "";
-  const unlisted = records.n < data.n ? ` (of ${records.n.toLocaleString("en")} images that this page lists)` : "";
+  const kind = sheets.thumbnails ? "with a small thumbnail" : "without a picture";
+  const missing = without ? `; ${writeCount(without)} of them ${kind} here` : "";
+  const unlisted = records.n < data.n ? ` (of ${writeCount(records.n)} images that this page lists)` : "";
   document.getElementById("count").replaceChildren(
-    make("strong", {}, shown.length.toLocaleString("en")),
+    make("strong", {}, writeCount(shown.length)),
     ` images: ${describeFilter()}${unlisted}${missing}`,
   );
   showMore(PAGE);
 }
 
+function showWorst() {
+  const mistakes = Array.from({ length: records.n }, (_, record) => record).filter(KINDS.wrong.has);
+  mistakes.sort((a, b) => records.loss[b] - records.loss[a] || a - b);
+  const fill = (id, chosen) => document.getElementById(id).append(...chosen.slice(0, N_WORST).map(makeThumb));
+  fill("worst", mistakes);
+  const weakest = document.getElementById("weakest");
+  if (weakest) fill("weakest", mistakes.filter((record) => records.label[record] === Number(weakest.dataset.class)));
+  document.getElementById("worst-images").hidden = !mistakes.length;
+}
+
 function startGallery() {
   document.getElementById("more").addEventListener("click", () => showMore(PAGE));
+  const legend = document.getElementById("badges");
+  legend.append(...BADGES.map(([letter, words]) => make("span", {}, makeBadge(letter, words), ` ${words}`)));
+  legend.hidden = !BADGES.length;
+  showWorst();
   const fields = ["true", "predicted", "kind", "sort", "lasso"];
   listeners.push((now, before) => {
     if (!before || fields.some((name) => now[name] !== before[name])) showGallery();

@@ -5,7 +5,8 @@ function moveFocus(key) {
   if (!thumbs.length) return false;
   const position = thumbs.indexOf(document.activeElement);
   if (position < 0) {
-    if (document.activeElement !== document.body) return false;
+    const isFree = [document.body, document.getElementById("mistakes-title")].includes(document.activeElement);
+    if (!isFree) return false;
     thumbs[0].focus();
     return true;
   }

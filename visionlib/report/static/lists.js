@@ -4,7 +4,7 @@ const MOST_LISTED = 24;
 
 function openButton(record, ...children) {
   const button = make("button", { type: "button", className: "pair", title: describe(record) }, ...children);
-  button.addEventListener("click", () => setState({ image: String(records.index[record]) }));
+  button.addEventListener("click", () => openImage(record));
   return button;
 }
 
@@ -15,7 +15,7 @@ function startLists() {
       ...data.candidates.slice(0, MOST_LISTED).map(({ record, suggested }) =>
         openButton(
           record,
-          makeTile("pictures", records.picture[record], describe(record)),
+          makeTile(pictureOf(record), describe(record)),
           make("span", { className: "caption" }, nameOf(records.label[record]), " or ", nameOf(suggested), "?"),
         ),
       ),
@@ -27,8 +27,8 @@ function startLists() {
       ...data.duplicates.slice(0, MOST_LISTED).map((entry) =>
         openButton(
           entry.record,
-          makeTile("pictures", records.picture[entry.record], describe(entry.record)),
-          makeTile("training_pictures", entry.tile, `training image ${entry.index}`),
+          makeTile(pictureOf(entry.record), describe(entry.record)),
+          makeTile(["training_pictures", entry.tile], `training image ${entry.index}`),
           make("span", { className: "caption" }, nameOf(records.label[entry.record]), " | ",
             make("bdi", { className: "class-name" }, entry.label), ` ${entry.kind}`),
         ),

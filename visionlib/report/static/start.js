@@ -1,8 +1,5 @@
 // Start every part, and show the view of the URL.
 
-// A link to a section holds no state, and must not reset it.
-const isStateLink = () => location.hash.includes("=");
-
 startTiles();
 startFilters();
 startGallery();
@@ -10,25 +7,18 @@ startDrawer();
 startMatrix();
 startMap();
 startLists();
+startNavigation();
+startScrolling();
 startDownloads();
 startKeyboard();
-const isLinked = isStateLink();
-state = readState();
-for (const listen of listeners) listen(state, undefined);
-if (isLinked && state.image === "") goToImages();
-for (const link of document.querySelectorAll('a[href^="#"]')) {
-  link.addEventListener("click", (event) => {
-    event.preventDefault();
-    const target = document.querySelector(link.getAttribute("href"));
-    target.scrollIntoView();
-    target.setAttribute("tabindex", "-1");
-    target.focus({ preventScroll: true });
-  });
-}
+const isLinked = isView(location.hash);
+state = parseState(location.hash.slice(1));
+tell(undefined);
+if (isLinked) goToImages();
 window.addEventListener("hashchange", () => {
-  if (!isStateLink() && location.hash !== "") return;
+  if (!isView(location.hash) && location.hash !== "") return;
   const before = state;
-  state = readState();
-  for (const listen of listeners) listen(state, before);
+  state = parseState(location.hash.slice(1));
+  tell(before);
 });
 document.documentElement.dataset.isReady = "yes";

@@ -1,12 +1,13 @@
-// Pictures: two sheets of tiles, one of test images, one of training images.
+// Pictures: sheets of tiles, of test images, of training images, and of thumbnails of the other test images.
 
 const sheets = {};
+const SHEETS = { pictures: "--pictures", training_pictures: "--training-pictures", thumbnails: "--thumbnails" };
 
 function startTiles() {
-  for (const name of ["pictures", "training_pictures"]) {
+  for (const [name, variable] of Object.entries(SHEETS)) {
     const sheet = data[name];
     if (!sheet || !sheet.n) continue;
-    document.documentElement.style.setProperty(`--${name.replace("_", "-")}`, `url("${sheet.uri}")`);
+    document.documentElement.style.setProperty(variable, `url("${sheet.uri}")`);
     const image = new Image();
     image.src = sheet.uri;
     sheets[name] = { ...sheet, image, rows: Math.ceil(sheet.n / sheet.columns) };
@@ -19,8 +20,13 @@ function startTiles() {
   }
 }
 
+// The sheet and tile of a record: its picture, else its thumbnail.
+function pictureOf(record) {
+  return records.picture[record] < 0 ? ["thumbnails", records.thumbnail[record]] : ["pictures", records.picture[record]];
+}
+
 // A tile as the background of an element: cheap enough for galleries of thousands.
-function makeTile(name, tile, words) {
+function makeTile([name, tile], words) {
   const sheet = sheets[name];
   if (!sheet || tile < 0) return make("span", { className: "tile none", role: "img", "aria-label": words }, "no picture");
   const node = make("span", { className: `tile ${name.replace("_", "-")}`, role: "img", "aria-label": words });
@@ -31,8 +37,8 @@ function makeTile(name, tile, words) {
   return node;
 }
 
-// A tile enlarged without smoothing, with a map over it if one is given.
-function drawTile(name, tile, side, map) {
+// A tile enlarged, a picture without smoothing, with a map over it if one is given.
+function drawTile([name, tile], side, map) {
   const sheet = sheets[name];
   const canvas = make("canvas", { className: "large" });
   if (!sheet || tile < 0) return canvas;
@@ -41,7 +47,7 @@ function drawTile(name, tile, side, map) {
   canvas.height = sheet.height * factor;
   const paint = () => {
     const context = canvas.getContext("2d");
-    context.imageSmoothingEnabled = false;
+    context.imageSmoothingEnabled = name === "thumbnails";
     const [x, y] = [(tile % sheet.columns) * sheet.width, Math.floor(tile / sheet.columns) * sheet.height];
     context.drawImage(sheet.image, x, y, sheet.width, sheet.height, 0, 0, canvas.width, canvas.height);
     if (map) paintMap(context, map, canvas.width, canvas.height);
