@@ -19,7 +19,7 @@ from tests.report.runs import make_run
 from visionlib.data import Dataset, ImageSplit
 from visionlib.drawing import palette
 from visionlib.evaluation import ConfusionMatrix
-from visionlib.explanation.quality.result import Estimate, MapQuality, MethodQuality
+from visionlib.explanation.quality import Estimate, MapQuality, MethodQuality
 from visionlib.explanation.stored_explanations import StoredExplanations, StoredMap
 from visionlib.inference.predictions import SplitPredictions, save_predictions
 from visionlib.inference.trained_model import load_record
