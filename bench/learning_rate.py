@@ -126,7 +126,7 @@ def score(dataset: Dataset, config: TrainConfig) -> float:
             return 1 / len(dataset.classes)
 
 
-def suggestions(finding: RateFinding) -> dict[str, float]:
+def suggestions(finding: RateFinding) -> dict[str, float | None]:
     """Return the suggestion of each rule, the library's own last."""
     rates = {name: rule(finding.rates, finding.losses) for name, rule in RULES.items()}
     return {**rates, "visionlib's": finding.suggestion}
@@ -145,7 +145,11 @@ def main() -> None:
         accuracies = "  ".join(f"{peak:g}: {accuracy:.1%}" for peak, accuracy in by_peak.items())
         sys.stdout.write(f"{name}\n  accuracy by peak rate, mean of {len(SEEDS)} seeds: {accuracies}\n")
         for seed in SEEDS:
-            for rule, rate in suggestions(find_learning_rate(dataset, config.replace(seed=seed))).items():
+            finding = find_learning_rate(dataset, config.replace(seed=seed))
+            for rule, rate in suggestions(finding).items():
+                if rate is None:
+                    sys.stdout.write(f"  seed {seed}  {rule:<24}     none   {finding.rule}\n")
+                    continue
                 reached = np.interp(math.log(rate), np.log(PEAKS), list(by_peak.values()))
                 beyond = "" if PEAKS[0] <= rate <= PEAKS[-1] else " or more"
                 below = f"{100 * (max(by_peak.values()) - reached):.1f} points{beyond}"

@@ -42,6 +42,30 @@ def test_a_suggestion_comes_with_its_rule_and_a_command_that_follows_it(place: P
     assert (given["resolutions"], given["seed"], given["batch_size"]) == ("0.5,1", 3, 4)
 
 
+def test_without_a_suggestion_the_reason_comes_with_the_test_to_make(place: Path, tmp_path: Path) -> None:
+    extra = ["--growth", "linear", "--steps", 20, "--highest", 5]
+    told = visionlib("lr-find", "my pictures", *SETTINGS, *extra, "--plot", tmp_path / "rate.png", cwd=place)
+    assert told.returncode == 0, told.stderr
+    first, reason, following = told.stdout.splitlines()
+    assert first == "suggested peak learning rate: none"
+    assert reason.startswith("  too few steps to tell, ")
+    assert reason.endswith(": take at least 100 steps of exponential growth")
+    assert (tmp_path / "rate.png").read_bytes().startswith(PNG)
+    record = json.loads(visionlib("lr-find", "my pictures", *SETTINGS, *extra, "--json", cwd=place).stdout)
+    assert (record["suggestion"], record["settings"], record["next_test"]) == (None, {}, {"steps": 100})
+    assert f"next: {record['next']}" == following
+    words = shlex.split(record["next"])
+    assert words[:3] == ["visionlib", "lr-find", "my pictures"]
+    context = typer.main.get_command(app).commands["lr-find"].make_context("lr-find", words[2:])  # type: ignore[attr-defined]
+    assert {name: context.params[name] for name in ("steps", "growth", "lowest", "highest", "batch_size")} == {
+        "steps": 100,
+        "growth": "exponential",
+        "lowest": 0.001,
+        "highest": 5,
+        "batch_size": 4,
+    }
+
+
 @pytest.mark.parametrize(("name", "begin"), [("rate.png", PNG), ("rate.svg", b"<?xml")])
 def test_the_curve_is_drawn(name: str, begin: bytes, place: Path, tmp_path: Path) -> None:
     told = visionlib("lr-find", "my pictures", *SETTINGS, "--steps", 20, "--plot", tmp_path / name, cwd=place)

@@ -5,6 +5,7 @@ import json
 import math
 import random
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from visionlib import find_learning_rate
-from visionlib.data import Dataset
+from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError, ModelError
 from visionlib.inference.device import choose_compute
 from visionlib.inference.preprocessing import normalize_images
@@ -97,6 +98,7 @@ def test_it_ends_when_the_loss_diverges(small_shapes: Dataset, config: TrainConf
     assert finding.has_diverged
     assert len(finding.rates) == len(finding.losses) == len(finding.smoothed) < 40
     assert all(math.isfinite(loss) for loss in finding.losses)
+    assert finding.suggestion is not None
     assert finding.rates[0] <= finding.suggestion <= finding.rates[-1]
 
 
@@ -161,11 +163,63 @@ def test_the_record_is_plain_json(small_shapes: Dataset, config: TrainConfig) ->
     record = json.loads(json.dumps(finding.to_dict(), allow_nan=False))
     assert record["suggestion"] == record["settings"]["peak_learning_rate"] == finding.suggestion
     assert len(record["rates"]) == len(record["losses"]) == len(record["smoothed"])
+    assert record["next_test"] == {}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
+def test_without_a_suggestion_the_next_test_has_one(
+    optimizer: Literal["sgd", "muon"], small_shapes: Dataset, config: TrainConfig
+) -> None:
+    config = config.replace(optimizer=optimizer)
+    finding = find_learning_rate(small_shapes, config, steps=20, growth="linear")
+    assert (finding.suggestion, finding.settings) == (None, {})
+    assert finding.rule.endswith("take at least 100 steps of exponential growth")
+    record = json.loads(json.dumps(finding.to_dict(), allow_nan=False))
+    assert (record["suggestion"], record["settings"], record["next_test"]) == (None, {}, {"steps": 100})
+    following = find_learning_rate(small_shapes, config, **finding.next_test)  # type: ignore[arg-type]
+    assert following.suggestion == following.settings["peak_learning_rate"]
+    assert following.next_test == {}
+
+
+@pytest.mark.parametrize("growth", ["exponential", "linear"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_few_steps_suggest_no_rate_at_which_the_loss_has_risen(
+    seed: int, growth: Literal["exponential", "linear"], config: TrainConfig
+) -> None:
+    """40 noisy images of two tints: tests of 20 steps, the fewest, that end early."""
+    generator, labels = torch.Generator().manual_seed(0), torch.arange(40) % 2
+    images = torch.randint(0, 80, (40, 3, 16, 16), generator=generator)
+    images[torch.arange(40), labels] += 100
+    split = ImageSplit(images.to(torch.uint8), labels, ("a", "b"), torch.arange(40))
+    finding = find_learning_rate(
+        Dataset("tints", {"train": split}, ("a", "b")), config.replace(seed=seed), growth=growth, steps=20
+    )
+    assert finding.has_diverged
+    if growth == "linear":
+        assert finding.suggestion is None
+    else:
+        assert finding.suggestion is not None
+        step = int(np.abs(np.array(finding.rates) - finding.suggestion).argmin())
+        assert finding.losses[step] <= min(finding.losses) + 0.1 * finding.losses[0]
+        assert max(finding.losses[: step + 1]) <= 2 * max(finding.losses[:2])
+
+
+def test_a_loss_that_turns_to_nan_is_a_divergence(small_shapes: Dataset, config: TrainConfig) -> None:
+    class Breaking(WithDropout):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return super().forward(inputs) / (self.calls < 31)
+
+    finding = find_learning_rate(small_shapes, config, model=Breaking(), highest=0.1, steps=60)
+    assert finding.has_diverged
+    assert len(finding.losses) == len(finding.rates) == len(finding.smoothed) == 30
+    assert all(map(math.isfinite, finding.losses))
+    assert finding.suggestion is None or finding.suggestion < finding.rates[-1]
 
 
 def test_the_ratio_to_muons_rate_is_kept(small_shapes: Dataset, config: TrainConfig) -> None:
     config = config.replace(optimizer="muon", muon_learning_rate=0.1, peak_learning_rate=0.2)
     finding = find_learning_rate(small_shapes, config, steps=20)
+    assert finding.suggestion is not None
     assert finding.settings["peak_learning_rate"] == finding.suggestion
     assert finding.settings["muon_learning_rate"] == pytest.approx(min(1, finding.suggestion / 2))
 

@@ -1,4 +1,4 @@
-"""The picture of a range test shows its losses and its suggestion."""
+"""The picture of a range test shows its losses, and its suggestion or why there is none."""
 
 import numpy as np
 
@@ -27,3 +27,13 @@ def test_a_range_test_is_drawn_on_a_logarithmic_axis_with_its_suggestion() -> No
     title = axes.get_title(loc="left")
     assert title.startswith("0.12 is half of everything")
     assert max(map(len, title.splitlines())) <= 95
+
+
+def test_without_a_suggestion_the_picture_says_why() -> None:
+    rates, losses = (0.001, 0.1, 0.2), (2.0, 1.0, 30.0)
+    finding = RateFinding(rates, losses, (2.0, 1.5, 3.0), None, "too few steps", {}, True, {"steps": 100})
+    figure = draw_rate_finding(finding)
+    (axes,) = figure.axes
+    assert legend(figure) == ["loss of each batch", "smoothed"]
+    assert [line.get_linestyle() for line in axes.lines] == ["-", "-"]
+    assert axes.get_title(loc="left") == "no suggestion: too few steps"

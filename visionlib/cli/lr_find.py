@@ -48,6 +48,8 @@ def lr_find(
 ) -> None:
     """Find a learning rate: train with a growing one until the loss diverges, and suggest a peak.
 
+    Where the losses are too few to tell, no rate is suggested, and the test to make is printed.
+
     Takes every setting of `visionlib train`; the trained weights are discarded.
 
     Example: visionlib lr-find cifar10 --recipe quick --plot rate.png
@@ -74,7 +76,11 @@ def lr_find(
         save_picture(draw_rate_finding(finding), plot)
         log(f"drawn: {plot}")
     options = {"recipe": recipe if recipe != DEFAULT_RECIPE else None, "config": config, "image_size": image_size}
-    following = _spell_training(dataset, {**options, **settings, **finding.settings})
+    if finding.suggestion is None:
+        test = {"lowest": lowest, "highest": highest, **finding.next_test}
+        following = _spell_command("lr-find", dataset, {**options, **settings, **test})
+    else:
+        following = _spell_command("train", dataset, {**options, **settings, **finding.settings})
     if json:
         print_json({"dataset": dataset, **finding.to_dict(), "next": following})
     else:
@@ -82,16 +88,19 @@ def lr_find(
 
 
 def _print_finding(finding: "RateFinding", following: str) -> None:
-    typer.echo(f"suggested peak learning rate: {finding.suggestion:g}")
-    typer.echo(f"  it is {finding.rule}")
+    if finding.suggestion is None:
+        typer.echo("suggested peak learning rate: none")
+        typer.echo(f"  {finding.rule}")
+    else:
+        typer.echo(f"suggested peak learning rate: {finding.suggestion:g}")
+        typer.echo(f"  it is {finding.rule}")
     if not finding.has_diverged:
         typer.echo(f"  up to {finding.rates[-1]:g} the loss did not diverge")
     typer.echo(f"next: {following}")
 
 
-def _spell_training(dataset: str, options: Mapping[str, Any]) -> str:
-    """The command that trains with these options and the suggested settings."""
-    words = ["visionlib", "train", dataset]
+def _spell_command(command: str, dataset: str, options: Mapping[str, Any]) -> str:
+    words = ["visionlib", command, dataset]
     for name, value in options.items():
         if value is None or value is False:
             continue

@@ -9,7 +9,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ from visionlib.training.config import TrainConfig
 from visionlib.training.initialization import initialize_model
 from visionlib.training.job import TrainingJob, choose_training_compute, make_job
 from visionlib.training.optimizer import make_optimizer
-from visionlib.training.rate_rule import cap_losses, smooth_losses, suggest_rate
+from visionlib.training.rate_rule import cap_losses, plan_next_test, smooth_losses, suggest_rate
 from visionlib.training.recipes import RECIPES
 from visionlib.training.schedule import scale_side
 from visionlib.training.step import TrainingStep
@@ -48,19 +48,22 @@ class RateFinding:
         rates: learning rate of each step.
         losses: mean loss of each step's batch, before the step.
         smoothed: the losses as a mean over neighbouring steps, capped where they diverge, see `suggest_rate`.
-        suggestion: a peak rate for the schedule.
-        rule: how the suggestion was made, as the end of a sentence that begins with "it is".
-        settings: settings to change, with their values.
+        suggestion: a peak rate for the schedule; None where the test cannot tell.
+        rule: how the suggestion was made, as the end of a sentence that begins with "it is"; without a suggestion a
+            sentence with the reason, and the number of steps to take.
+        settings: settings to change, with their values; empty without a suggestion.
         has_diverged: whether the loss diverged; else the highest rate was reached first, and a higher one might do.
+        next_test: without a suggestion, arguments of `find_learning_rate` for a test that can tell; else empty.
     """
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
     smoothed: tuple[float, ...]
-    suggestion: float
+    suggestion: float | None
     rule: str
     settings: dict[str, float]
     has_diverged: bool
+    next_test: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every number for JSON."""
@@ -69,6 +72,7 @@ class RateFinding:
             "rule": self.rule,
             "settings": dict(self.settings),
             "has_diverged": self.has_diverged,
+            "next_test": dict(self.next_test),
             "rates": list(self.rates),
             "losses": list(self.losses),
             "smoothed": list(self.smoothed),
@@ -118,19 +122,31 @@ def find_learning_rate(
         else:
             learner = _copy(model).to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         losses, has_diverged = _test_range(learner, job, rates)
-    if not losses:
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    if not finite:
         raise ModelError(
             type(learner).__name__, "has a loss that is no number from the start", "look at what it puts out"
         )
-    rates = rates[: len(losses)]
-    smoothed = smooth_losses(cap_losses(losses))
-    suggestion, rule = suggest_rate(rates, losses)
-    settings = {"peak_learning_rate": suggestion}
+    suggestion, rule = suggest_rate(rates[: len(losses)], losses)
+    rates = rates[: len(finite)]
+    return RateFinding(
+        tuple(rates),
+        tuple(finite),
+        tuple(smooth_losses(cap_losses(finite))),
+        suggestion,
+        rule,
+        {} if suggestion is None else _suggested_settings(config, suggestion),
+        has_diverged,
+        plan_next_test(rates) if suggestion is None else {},
+    )
+
+
+def _suggested_settings(config: TrainConfig, peak: float) -> dict[str, float]:
+    settings = {"peak_learning_rate": peak}
     if config.optimizer == "muon" and config.peak_learning_rate:
         # Muon's rate was tested in the proportion that the settings give.
-        ratio = config.muon_learning_rate / config.peak_learning_rate
-        settings["muon_learning_rate"] = min(1.0, suggestion * ratio)
-    return RateFinding(tuple(rates), tuple(losses), tuple(smoothed), suggestion, rule, settings, has_diverged)
+        settings["muon_learning_rate"] = min(1.0, peak * config.muon_learning_rate / config.peak_learning_rate)
+    return settings
 
 
 def _check_range(lowest: float, highest: float, steps: int) -> None:
@@ -141,7 +157,7 @@ def _check_range(lowest: float, highest: float, steps: int) -> None:
 
 
 def _test_range(model: nn.Module, job: TrainingJob, rates: list[float]) -> tuple[list[float], bool]:
-    """Take a step with each rate; return the finite losses, and whether they diverged before the last one."""
+    """Take a step with each rate; return the losses, the last one perhaps not finite, and whether they diverged."""
     config = job.config
     side_px = scale_side(config.resolutions[0], job.split.image_size[0])
     optimizer = make_optimizer(model, config, job.compute.dtype)
@@ -153,9 +169,9 @@ def _test_range(model: nn.Module, job: TrainingJob, rates: list[float]) -> tuple
         for rate in rates:
             images, labels = next(batches)
             loss = take_step(images, labels, side_px=side_px, learning_rate=rate)[0].item()
+            losses.append(loss)
             if not math.isfinite(loss):
                 return losses, True
-            losses.append(loss)
             mean = loss if len(losses) == 1 else _LOSS_DECAY * mean + (1 - _LOSS_DECAY) * loss
             lowest = min(lowest, mean)
             show(len(losses), f"rate {rate:.2g}, loss {mean:.3f}")

@@ -1,4 +1,4 @@
-"""The learning-rate range test as a picture: loss over rate, with the suggestion."""
+"""The learning-rate range test as a picture: loss over rate, with the suggestion if there is one."""
 
 import textwrap
 
@@ -10,13 +10,16 @@ from visionlib.training.rate_finder import RateFinding
 
 
 def draw_rate_finding(finding: RateFinding) -> Figure:
-    """Draw the loss over the rate, raw and smoothed, with the suggestion."""
+    """Draw the loss over the rate, raw and smoothed, with the suggestion or the reason why there is none."""
     figure = Figure(figsize=(7.5, 4.6), layout="constrained")
     axes = figure.subplots()
     rates, smoothed = np.array(finding.rates), np.array(finding.smoothed)
     axes.plot(rates, finding.losses, color="0.6", lw=0.8, label="loss of each batch")
     axes.plot(rates, smoothed, color=MAIN, lw=2, label="smoothed")
-    axes.axvline(finding.suggestion, color=CONTRAST, lw=1.5, ls="--", label=f"suggestion: {finding.suggestion:.2g}")
+    title = f"no suggestion: {finding.rule}"
+    if finding.suggestion is not None:
+        title = f"{finding.suggestion:.2g} is {finding.rule}"
+        axes.axvline(finding.suggestion, color=CONTRAST, lw=1.5, ls="--", label=f"suggestion: {finding.suggestion:.2g}")
     axes.set_xscale("log")
     # Diverging raw losses would flatten the rest; the smoothed ones are cut off.
     low, high = float(smoothed.min()), float(smoothed.max())
@@ -24,7 +27,7 @@ def draw_rate_finding(finding: RateFinding) -> Figure:
     axes.set_ylim(low - margin, high + margin)
     axes.set_xlabel("learning rate")
     axes.set_ylabel("training loss, nats")
-    axes.set_title("\n".join(textwrap.wrap(f"{finding.suggestion:.2g} is {finding.rule}", 95)), loc="left", fontsize=9)
+    axes.set_title("\n".join(textwrap.wrap(title, 95)), loc="left", fontsize=9)
     axes.grid(color="0.92")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
