@@ -12,11 +12,12 @@ from typing import TypeVar
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 from torch import Tensor
 
 from visionlib.data.cache import Pixels, build_images
 from visionlib.data.dataset import Originals
+from visionlib.data.png import has_orientation, whiten_transparent_value
 from visionlib.errors import DataError
 from visionlib.progress import progress_bar
 
@@ -35,8 +36,17 @@ _SMALL_PX = 64
 docs/experiments.md."""
 
 _GRAYSCALE_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B"})
-_TURNED_ORIENTATIONS = frozenset({5, 6, 7, 8})
 _ORIENTATION_TAG = 0x0112
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what undoes it; from 5 on width and height are exchanged."""
 
 Result = TypeVar("Result")
 
@@ -156,10 +166,11 @@ def _read_header(picture: Picture) -> _Header:
     try:
         with _open(picture) as image:
             width, height = image.size
-            if _orientation(image) in _TURNED_ORIENTATIONS:
-                width, height = height, width
             mode = f"{image.mode}+transparency" if "transparency" in image.info else image.mode
-            return _Header(width, height, image.mode in _GRAYSCALE_MODES, mode)
+            is_grayscale = image.mode in _GRAYSCALE_MODES
+            if _orientation(image, picture) >= 5:
+                width, height = height, width
+            return _Header(width, height, is_grayscale, mode)
     except DataError:
         raise
     except Exception as error:  # decoders raise a dozen exception types on damaged bytes, with no common base
@@ -173,8 +184,10 @@ def _decode(picture: Picture, size: tuple[int, int], channels: int) -> Pixels:
         with _open(picture) as image:
             if min(image.size) > 4 * max(size):
                 image.draft(None, (2 * width, 2 * height))
-            turned = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
-            flat = _flatten(turned, "L" if channels == 1 else "RGB")
+            transposition = _TRANSPOSITIONS.get(_orientation(image, picture))
+            flat = _flatten(whiten_transparent_value(image, picture.content), "L" if channels == 1 else "RGB")
+            if transposition is not None:
+                flat = flat.transpose(transposition)
             if flat.size != (width, height):
                 flat = ImageOps.fit(flat, (width, height), Image.Resampling.LANCZOS)
             return np.asarray(flat)
@@ -196,9 +209,16 @@ def _flatten(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, picture: Picture) -> int:
+    """Return the EXIF orientation, from 1 to 8; 1, upright, where it is absent or makes no sense."""
     # getexif() of a PNG without EXIF decodes the whole picture.
-    return int(image.getexif().get(_ORIENTATION_TAG, 1)) if "exif" in image.info else 1
+    if isinstance(image, PngImagePlugin.PngImageFile) and not has_orientation(image, picture.content):
+        return 1
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # metadata without sense, which raises a dozen exception types, leaves the pixels as they are
+        return 1
+    return value if value in _TRANSPOSITIONS else 1
 
 
 def _damaged(picture: Picture, error: Exception) -> DataError:
