@@ -68,7 +68,7 @@ def find_layout(source: Path) -> FolderLayout:
 
 def list_folders(folder: Path) -> list[Path]:
     """List the folders in a folder, links included, without hidden ones, sorted by name."""
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(Path(entry.path) for entry in _scan(folder) if _resolve(entry).is_dir())
 
 
 def walk_files(folder: Path) -> Iterator[Path]:
@@ -80,16 +80,21 @@ def walk_files(folder: Path) -> Iterator[Path]:
         if (real := current.resolve()) in seen:
             continue
         seen.add(real)
-        with os.scandir(current) as entries:
-            visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
-        for entry in visible:
-            path = Path(entry.path)
-            # Of a link to itself an entry raises; a path says that it is neither.
-            kind = path if entry.is_symlink() else entry
-            if kind.is_dir():
-                (linked if kind is path else pending).append(path)
-            elif kind.is_file():
-                yield path
+        for entry in sorted(_scan(current), key=lambda entry: entry.name):
+            if _resolve(entry).is_dir():
+                (linked if entry.is_symlink() else pending).append(Path(entry.path))
+            elif _resolve(entry).is_file():
+                yield Path(entry.path)
+
+
+def _scan(folder: Path) -> list["os.DirEntry[str]"]:
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if not entry.name.startswith(".")]
+
+
+def _resolve(entry: "os.DirEntry[str]") -> "os.DirEntry[str] | Path":
+    """Return what can be asked for its kind: of a link to itself an entry raises, and a path says it is neither."""
+    return Path(entry.path) if entry.is_symlink() else entry
 
 
 def _is_split(entry: Path) -> bool:
