@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
+from visionlib.data.broken import decode_whole_pictures
 from visionlib.data.dataset import ImageSplit
-from visionlib.data.decode import Picture, decode_pictures
+from visionlib.data.decode import Picture
 from visionlib.data.folder_layout import SUFFIXES, find_layout, walk_files
 from visionlib.data.folder_layout import list_folders as _list_folders
 from visionlib.data.split_names import SPLIT_WORDS
@@ -19,7 +20,9 @@ def is_image_folder(folder: Path) -> bool:
     return any(entry.name.lower() in SPLIT_WORDS for entry in entries) or any(map(_list_pictures, entries))
 
 
-def load_folder(folder: Path, image_size: int | None) -> tuple[dict[str, ImageSplit], list[str]]:
+def load_folder(
+    folder: Path, image_size: int | None, *, skip_broken: bool = False
+) -> tuple[dict[str, ImageSplit], list[str]]:
     """Read every split of an image folder.
 
     Classes are the folders of `train`, sorted by name; pictures, nested ones included, are sorted by path.
@@ -28,6 +31,7 @@ def load_folder(folder: Path, image_size: int | None) -> tuple[dict[str, ImageSp
         folder: with `train/CLASS/*`, and perhaps `test` and `validation` likewise; or with `CLASS/*`. Names of splits
             are those of `SPLIT_WORDS`, in any case.
         image_size: as in `decode_pictures`, over all splits together.
+        skip_broken: leave out pictures that cannot be read, with a warning; the index of the others is kept.
     Returns:
         The splits, and warnings: of an unusual layout, of files that are not pictures, of empty classes.
     Raises:
@@ -47,21 +51,25 @@ def load_folder(folder: Path, image_size: int | None) -> tuple[dict[str, ImageSp
         stats = ((p.content, p.content.stat()) for p in pictures if isinstance(p.content, Path))
         return " ".join(f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}" for path, stat in stats)
 
-    images, originals, messages = decode_pictures(
-        pictures, image_size=image_size, description=f"decoding {folder.name}", describe=describe
+    images, originals, messages, kept = decode_whole_pictures(
+        pictures,
+        image_size=image_size,
+        description=f"decoding {folder.name}",
+        describe=describe,
+        skip_broken=skip_broken,
     )
-    splits, start = {}, 0
+    splits, start, offset = {}, 0, 0
     for split, members in pictures_of.items():
-        labels = torch.tensor([label for _, label in members], dtype=torch.int64)
-        end = start + len(members)
+        index = [at - offset for at in kept if offset <= at < offset + len(members)]
+        end = start + len(index)
         splits[split] = ImageSplit(
             images[start:end],
-            labels,
+            torch.tensor([members[at][1] for at in index], dtype=torch.int64),
             classes,
-            torch.arange(len(labels)),
+            torch.tensor(index, dtype=torch.int64),
             originals=originals.subset(torch.arange(start, end)),
         )
-        start = end
+        start, offset = end, offset + len(members)
     return splits, warnings + messages
 
 

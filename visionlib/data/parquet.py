@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from visionlib.data.broken import decode_whole_pictures
 from visionlib.data.dataset import ImageSplit
-from visionlib.data.decode import Picture, decode_pictures
+from visionlib.data.decode import Picture
 from visionlib.data.parquet_files import group_by_split, list_parquet_files
 from visionlib.errors import DataError
 
@@ -24,7 +25,9 @@ def is_parquet(source: Path) -> bool:
     return bool(list_parquet_files(source))
 
 
-def load_parquet(source: Path, image_size: int | None) -> tuple[dict[str, ImageSplit], list[str]]:
+def load_parquet(
+    source: Path, image_size: int | None, *, skip_broken: bool = False
+) -> tuple[dict[str, ImageSplit], list[str]]:
     """Read every split of a parquet file or folder.
 
     The splits are told by `group_by_split`. Classes are those of the training files, in the order of the first one that
@@ -34,6 +37,7 @@ def load_parquet(source: Path, image_size: int | None) -> tuple[dict[str, ImageS
         source: a file, or a folder of files, which may lie in its subfolder `data`, in the one that the hub names after
             a configuration, such as `plain_text`, or in one for each split.
         image_size: as in `decode_pictures`.
+        skip_broken: leave out pictures that cannot be read, with a warning; the index of the others is kept.
     Returns:
         The splits, and warnings.
     Raises:
@@ -44,7 +48,7 @@ def load_parquet(source: Path, image_size: int | None) -> tuple[dict[str, ImageS
     names = _read_class_names(files)
     splits = {}
     for split, paths in files.items():
-        splits[split], messages = _load_split(split, paths, names, image_size)
+        splits[split], messages = _load_split(split, paths, names, image_size, skip_broken)
         warnings += messages
     # Arrow keeps freed memory for its next read; training needs it.
     pa.default_memory_pool().release_unused()
@@ -52,7 +56,7 @@ def load_parquet(source: Path, image_size: int | None) -> tuple[dict[str, ImageS
 
 
 def _load_split(
-    split: str, paths: list[Path], names: tuple[str, ...], image_size: int | None
+    split: str, paths: list[Path], names: tuple[str, ...], image_size: int | None, skip_broken: bool
 ) -> tuple[ImageSplit, list[str]]:
     pictures: list[Picture] = []
     labels: list[int] = []
@@ -66,11 +70,15 @@ def _load_split(
     def describe() -> str:
         return " ".join(f"{p.resolve()}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in paths)
 
-    images, originals, warnings = decode_pictures(
-        pictures, image_size=image_size, description=f"decoding {split}", describe=describe
+    images, originals, warnings, kept = decode_whole_pictures(
+        pictures,
+        image_size=image_size,
+        description=f"decoding {split}",
+        describe=describe,
+        skip_broken=skip_broken,
     )
-    index = torch.arange(len(labels))
-    return ImageSplit(images, torch.tensor(labels), names, index, originals=originals), warnings
+    index = torch.tensor(kept)
+    return ImageSplit(images, torch.tensor(labels)[index], names, index, originals=originals), warnings
 
 
 @contextmanager
