@@ -1,5 +1,10 @@
 """One family of errors: what is wrong, with which file or value, and how to fix it, in one line."""
 
+from collections.abc import Mapping
+
+_NAMED = 10
+"""Broken pictures that a message names."""
+
 
 class VisionlibError(Exception):
     """Base of every error that visionlib raises on purpose; the text is a message for users.
@@ -17,6 +22,27 @@ class VisionlibError(Exception):
 
 class DataError(VisionlibError):
     """A dataset is absent, damaged, or of another format than its container says."""
+
+
+class BrokenPicturesError(DataError):
+    """Pictures that cannot be decoded, all of them in one message.
+
+    Args:
+        errors: the error of each one, by its position.
+    """
+
+    def __init__(self, errors: Mapping[int, DataError]) -> None:
+        self.positions = sorted(errors)
+        first, names = errors[self.positions[0]], [errors[at].what for at in self.positions]
+        if len(names) == 1:
+            super().__init__(first.what, first.problem, f"{first.remedy}, or leave it out (--skip-broken)")
+            return
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        super().__init__(
+            f"{len(names)} pictures",
+            f"cannot be read: {', '.join(names[:_NAMED])}{more} (the first one {first.problem})",
+            "replace or remove them, or leave them out (--skip-broken)",
+        )
 
 
 class ModelError(VisionlibError):

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.processes import visionlib
+from tests.cli.test_commands import write_image_folder
 from tests.inspection.conftest import EASY
 from tests.inspection.planted import striped_dataset
 from visionlib.data import Dataset, load_dataset
@@ -154,3 +155,23 @@ def test_a_run_on_other_data_is_refused_before_anything_is_searched(finished_run
     assert told.stdout == ""
     assert "was trained on other data than" in told.stderr.splitlines()[-1]
     assert "looking for" not in told.stderr
+
+
+def test_broken_pictures_are_left_out_on_request_and_in_everything_that_follows(tmp_path: Path) -> None:
+    write_image_folder(tmp_path / "pets")
+    broken = sorted((tmp_path / "pets" / "train").rglob("*.png"))[:2]
+    for path in broken:
+        path.write_bytes(b"no picture")
+    refused = visionlib("data", "pets", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: 2 pictures: cannot be read: pets/train/")
+    assert refused.stderr.rstrip().endswith("replace or remove them, or leave them out (--skip-broken)")
+    told = visionlib("data", "pets", "--skip-broken", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert all(path.name in told.stderr for path in broken)
+    options = ["--model", "resnet20", "--epochs", 1, "--batch-size", 4, "--threads", 1, "--out", "run"]
+    trained = visionlib("train", "pets", "--skip-broken", *options, cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["dataset"]["options"]["skip_broken"] is True
+    tested = visionlib("test", "run", cwd=tmp_path)
+    assert tested.returncode == 0, tested.stderr

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.data import containers
-from visionlib.data import Dataset, ImageSplit, load_dataset
+from visionlib.data import Dataset, ImageSplit, load_dataset, load_shapes
 from visionlib.errors import ConfigError, DataError
 
 COLOUR_CONTAINERS: dict[str, Callable[[containers.Splits, Path], Path]] = {
@@ -82,9 +82,39 @@ def test_names_win_over_folders_unless_written_as_a_path(tmp_path: Path, monkeyp
     assert "circle" in load_dataset("shapes", image_size=16).classes
 
 
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("CIFAR10", "cifar10"),
+        ("CIFAR-10", "cifar10"),
+        ("cifar-100", "cifar100"),
+        ("Cifar_100", "cifar100"),
+        ("FashionMNIST", "fashion-mnist"),
+        ("Fashion-MNIST", "fashion-mnist"),
+        ("Shapes", "shapes"),
+    ],
+)
+def test_names_are_known_in_any_case_and_with_any_hyphens(
+    written: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    called = []
+
+    def load(image_size: int | None, download: bool) -> Dataset:
+        called.append((image_size, download))
+        return load_shapes(n_train=20, n_test=10, image_size=16)
+
+    monkeypatch.setattr("visionlib.data.load.NAMES", {name: load})
+    load_dataset(written, download=False)
+    assert called == [(None, False)]
+    containers.write_folder({"train": containers.draw_noise(3, 2, seed=1)}, tmp_path / written)
+    if written != name:  # a path that exists is what its spelling says
+        assert load_dataset(written).classes == containers.CIFAR10_CLASSES
+
+
 def test_what_is_no_dataset_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cifar-10: is no dataset that is known by name, .* did you mean 'cifar10'"):
-        load_dataset("cifar-10")
+    with pytest.raises(DataError, match=r"cifar-1: is no dataset that is known by name, .* did you mean 'cifar10'"):
+        load_dataset("cifar-1")
     with pytest.raises(DataError, match="known names are: shapes, cifar10, cifar100, fashion-mnist"):
         load_dataset("zzzzzz")
     with pytest.raises(DataError, match="holds no dataset that visionlib can read"):

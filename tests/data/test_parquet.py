@@ -1,3 +1,4 @@
+import json
 import os
 import random
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from tests.data import containers
 from visionlib.data import load_dataset
@@ -49,6 +51,99 @@ def test_files_in_the_folder_of_a_configuration(tmp_path: Path) -> None:
     write(tmp_path / "hub" / "other" / "train-00000-of-00001.parquet", img=[PICTURE], label=[0])
     with pytest.raises(DataError, match="holds no dataset that visionlib can read"):
         load_dataset(tmp_path / "hub")
+
+
+def write_splits(home: Path, **columns_of: dict[str, list[object]]) -> Path:
+    for name, columns in columns_of.items():
+        path = home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, **columns)
+    return home
+
+
+TWENTY: dict[str, list[object]] = {"image": [PICTURE] * 20, "label": [0, 1] * 10}
+SIX: dict[str, list[object]] = {"image": [PICTURE] * 6, "label": [0, 1] * 3}
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train-0.parquet", "test-0.parquet"),
+        ("pets_train.parquet", "pets_test.parquet"),
+        ("cifar10-train.parquet", "cifar10-Test.parquet"),
+        ("0000_train.parquet", "0000_test.parquet"),
+        ("training.parquet", "testing.parquet"),
+        ("TRAIN.parquet", "eval.parquet"),
+        ("train1.parquet", "my evaluation set.parquet"),
+        ("train/part-0.parquet", "test/part-0.parquet"),
+        ("pets-train/0.parquet", "pets-test/0.parquet"),
+        ("default/train/0000.parquet", "default/test/0000.parquet"),
+        ("data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"),
+        ("train.parquet", "test/0000.parquet"),
+    ],
+)
+def test_splits_are_told_by_names_of_files_and_folders(tmp_path: Path, train: str, test: str) -> None:
+    dataset = load_dataset(write_splits(tmp_path / "learn to train", **{train: TWENTY, test: SIX}))
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 20, "test": 6}
+    quiet = {"train-0.parquet", "training.parquet", "data/train-00000-of-00001.parquet"}
+    assert any(f"train from {train}" in warning for warning in dataset.warnings) == (train not in quiet)
+
+
+def test_files_without_a_split_in_their_names_are_the_training_split_and_it_is_told(tmp_path: Path) -> None:
+    dataset = load_dataset(write_splits(tmp_path, **{"0000.parquet": TWENTY, "trainer.parquet": SIX}))
+    assert len(dataset.train) + len(dataset.test) == 26
+    assert dataset.warnings[0] == f"{tmp_path}: all 2 files were taken as train: no name tells a split"
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ("pets.parquet", "test.parquet"),
+            r"pets.parquet: tells no split by its name, and test.parquet does; put train",
+        ),
+        (
+            ("train_test.parquet", "val.parquet"),
+            "train_test.parquet: tells two splits by its name, test and train; rename",
+        ),
+        (("test/train-0.parquet", "train/train-0.parquet"), "tells two splits by its name, test and train"),
+        (("a/train.parquet", "b/test.parquet"), "parquet files are in a, b; give the path of one of them"),
+    ],
+)
+def test_names_that_leave_the_split_open_are_refused(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_dataset(write_splits(tmp_path, **dict.fromkeys(names, TWENTY)))
+
+
+def write_named(path: Path, names: list[str], labels: list[int]) -> None:
+    """Write a file with pictures that differ by class name: the red of `cat` is 10, of `dog` 20, of `emu` 30."""
+    red = {"cat": 10, "dog": 20, "emu": 30}
+    pictures = [containers.encode(torch.full((3, 8, 8), red[names[label]], dtype=torch.uint8)) for label in labels]
+    table = pa.table({"image": pictures, "label": labels})
+    metadata = json.dumps({"info": {"features": {"label": {"names": names}}}})
+    pq.write_table(table.replace_schema_metadata({"huggingface": metadata}), path)
+
+
+def test_classes_are_matched_by_name(tmp_path: Path) -> None:
+    write_named(tmp_path / "train-0.parquet", ["cat", "dog"], [0, 1, 1])
+    write_named(tmp_path / "train-1.parquet", ["emu", "dog", "cat"], [0, 1, 2])
+    write_named(tmp_path / "test-0.parquet", ["dog", "cat"], [0, 0, 1])
+    write_named(tmp_path / "validation-0.parquet", ["emu", "yak"], [0])
+    dataset = load_dataset(tmp_path)
+    assert dataset.classes == ("cat", "dog", "emu")
+    for split in dataset.splits.values():
+        assert torch.equal(split.images[:, 0, 0, 0], 10 * (split.labels + 1))
+    assert dataset.train.labels.tolist() == [0, 1, 1, 2, 1, 0]
+    assert dataset.test.per_class == {"cat": 1, "dog": 2, "emu": 0}
+
+
+def test_a_class_that_train_lacks_is_refused(tmp_path: Path) -> None:
+    write_named(tmp_path / "train.parquet", ["cat", "dog"], [0, 1])
+    write_named(tmp_path / "test.parquet", ["cat", "emu"], [0, 1])
+    with pytest.raises(
+        DataError, match=r"test.parquet: row 1: has a class that train lacks: emu; rename it, or add it"
+    ):
+        load_dataset(tmp_path)
 
 
 def test_a_folder_whose_name_looks_like_a_column_adds_none(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from visionlib.cli.console import log, print_json
-from visionlib.cli.options import DebugOption, ImageSizeOption, JsonOption
+from visionlib.cli.options import DebugOption, ImageSizeOption, JsonOption, SkipBrokenOption
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import check_file_place, open_run
@@ -28,6 +28,7 @@ def data(
         bool, typer.Option(help="Fetch what is absent, and verify it, or do without the network.")
     ] = True,
     image_size: ImageSizeOption = None,
+    skip_broken: SkipBrokenOption = False,
     picture: Annotated[
         Path | None,
         typer.Option(help="Draw each class, as PNG or SVG by the name: how many images, their mean, and examples."),
@@ -75,7 +76,7 @@ def data(
     from visionlib.data import load_dataset
     from visionlib.inspection import inspect_dataset
 
-    source = load_dataset(dataset, image_size=image_size, download=download)
+    source = load_dataset(dataset, image_size=image_size, download=download, skip_broken=skip_broken)
     is_near = duplicates_picture is not None or duplicates_csv is not None or opened is not None
     inspection = inspect_dataset(
         source, per_class=per_class, seed=seed, duplicates=duplicates or ("near" if is_near else None), run=opened

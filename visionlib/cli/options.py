@@ -42,6 +42,10 @@ ImageSizeOption = Annotated[
     typer.Option("--image-size", help="Resize images to this many pixels. Default: as they are, if all are alike."),
 ]
 
+SkipBrokenOption = Annotated[
+    bool, typer.Option("--skip-broken", help="Leave out pictures that cannot be read, and name them in a warning.")
+]
+
 
 def parse_index(text: str | None) -> tuple[int, ...] | None:
     """Parse a list of stable image ids, as `3,14,15`; None stays None.

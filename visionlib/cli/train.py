@@ -14,6 +14,7 @@ from visionlib.cli.options import (
     ImageSizeOption,
     JsonOption,
     RecipeOption,
+    SkipBrokenOption,
 )
 from visionlib.cli.settings import resolve_config, with_setting_options
 from visionlib.errors import ConfigError
@@ -33,6 +34,7 @@ def train(
     config: ConfigOption = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to create. Default: runs/DATASET-MODEL-TIME.")] = None,
     image_size: ImageSizeOption = None,
+    skip_broken: SkipBrokenOption = False,
     resume: Annotated[
         Path | None, typer.Option(help="Continue this interrupted run bit-exactly, with its own data and settings.")
     ] = None,
@@ -57,7 +59,15 @@ def train(
     """
     if resume is not None:
         _refuse_with_resume(
-            recipe, {"config": config, "out": out, "image_size": image_size, "max_seconds": max_seconds, **settings}
+            recipe,
+            {
+                "config": config,
+                "out": out,
+                "image_size": image_size,
+                "skip_broken": skip_broken or None,
+                "max_seconds": max_seconds,
+                **settings,
+            },
         )
     elif dataset is None:
         raise ConfigError("DATASET", "there is none to train on", "name one, or an interrupted run with --resume")
@@ -75,9 +85,8 @@ def train(
         run = train_run.resume(resume, dataset=dataset, log=log)
     else:
         assert dataset is not None
-        run = train_run.train(
-            load_dataset(dataset, image_size=image_size), resolved, out=out, max_seconds=max_seconds, log=log
-        )
+        source = load_dataset(dataset, image_size=image_size, skip_broken=skip_broken)
+        run = train_run.train(source, resolved, out=out, max_seconds=max_seconds, log=log)
     if not find_process_group().is_first:
         return
     result = {"run": str(run.path), **read_json(run.training)}

@@ -13,9 +13,6 @@ from torch import Tensor
 
 from visionlib.errors import DataError
 
-SPLIT_NAMES = {"train": "train", "test": "test"} | dict.fromkeys(("validation", "valid", "val"), "validation")
-"""Name of a folder or file -> split."""
-
 
 @dataclass(frozen=True, eq=False)
 class Originals:

@@ -3,8 +3,9 @@
 import io
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -12,12 +13,13 @@ from typing import TypeVar
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 from torch import Tensor
 
 from visionlib.data.cache import Pixels, build_images
 from visionlib.data.dataset import Originals
-from visionlib.errors import DataError
+from visionlib.data.png import has_orientation, whiten_transparent_value
+from visionlib.errors import BrokenPicturesError, DataError
 from visionlib.progress import progress_bar
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
@@ -35,8 +37,17 @@ _SMALL_PX = 64
 docs/experiments.md."""
 
 _GRAYSCALE_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B"})
-_TURNED_ORIENTATIONS = frozenset({5, 6, 7, 8})
 _ORIENTATION_TAG = 0x0112
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what undoes it; from 5 on width and height are exchanged."""
 
 Result = TypeVar("Result")
 
@@ -83,7 +94,7 @@ def decode_pictures(
     Returns:
         The images, the metadata of their files, and warnings for the user.
     Raises:
-        DataError: if a picture is damaged or of another format, or too large; the message names it.
+        BrokenPicturesError: if pictures are damaged or of another format, or too large; the message names them.
     """
     with warnings.catch_warnings():
         # Pillow warns of oddities inside files; the serious ones raise an error that names the picture.
@@ -94,8 +105,19 @@ def decode_pictures(
 def _decode_pictures(
     pictures: Sequence[Picture], image_size: int | None, description: str, describe: Callable[[], str]
 ) -> tuple[UInt8[Tensor, "n c h w"], Originals, list[str]]:
-    headers = _map_chunks(lambda at: _read_header(pictures[at]), len(pictures), f"{description}: sizes", workers=1)
-    sizes = {(header.height, header.width) for header in headers}
+    errors: dict[int, DataError] = {}
+
+    def read(at: int) -> _Header | None:
+        with _collecting(errors, at):
+            return _read_header(pictures[at])
+        return None
+
+    found = _map_chunks(read, len(pictures), f"{description}: sizes", workers=1)
+    headers = {at: header for at, header in enumerate(found) if header is not None}
+    if not headers:
+        raise BrokenPicturesError(errors)
+    positions = list(headers)
+    sizes = {(header.height, header.width) for header in headers.values()}
     messages = []
     is_kept = image_size is None and len(sizes) == 1 and max(next(iter(sizes))) <= LARGEST_KEPT_PX
     side = image_size or DEFAULT_SIZE_PX
@@ -106,22 +128,38 @@ def _decode_pictures(
             f"images of {smallest[1]} x {smallest[0]} to {largest[1]} x {largest[0]} pixels were cut to their largest "
             f"centred square and resized to {side} x {side}; --image-size chooses another size"
         )
-    channels = 1 if all(header.is_grayscale for header in headers) else 3
+    channels = 1 if all(header.is_grayscale for header in headers.values()) else 3
 
     def fill(images: Pixels) -> None:
-        def decode(at: int) -> None:
-            pixels = _decode(pictures[at], (height, width), channels)
-            images[at] = pixels if channels == 1 else pixels.transpose(2, 0, 1)
+        def decode(row: int) -> None:
+            with _collecting(errors, positions[row]):
+                pixels = _decode(pictures[positions[row]], (height, width), channels)
+                images[row] = pixels if channels == 1 else pixels.transpose(2, 0, 1)
 
         is_small = max(max(size) for size in sizes) <= _SMALL_PX
-        _map_chunks(decode, len(pictures), description, workers=1 if is_small else os.cpu_count())
+        _map_chunks(decode, len(positions), description, workers=1 if is_small else os.cpu_count())
+        if errors:
+            raise BrokenPicturesError(errors)
 
-    shape = (len(pictures), channels, height, width)
+    shape = (len(positions), channels, height, width)
+    images = build_images(shape, fill, describe)
+    if errors:  # of headers, and the pixels of the others were in the cache
+        raise BrokenPicturesError(errors)
     originals = Originals(
-        sizes=torch.tensor([(header.height, header.width) for header in headers], dtype=torch.int64).view(-1, 2),
-        modes=tuple(header.mode for header in headers),
+        sizes=torch.tensor([(header.height, header.width) for header in headers.values()], dtype=torch.int64).view(
+            -1, 2
+        ),
+        modes=tuple(header.mode for header in headers.values()),
     )
-    return build_images(shape, fill, describe), originals, messages
+    return images, originals, messages
+
+
+@contextmanager
+def _collecting(errors: dict[int, DataError], at: int) -> Iterator[None]:
+    try:
+        yield
+    except DataError as error:
+        errors[at] = error
 
 
 def _map_chunks(work: Callable[[int], Result], count: int, description: str, workers: int | None) -> list[Result]:
@@ -156,10 +194,11 @@ def _read_header(picture: Picture) -> _Header:
     try:
         with _open(picture) as image:
             width, height = image.size
-            if _orientation(image) in _TURNED_ORIENTATIONS:
-                width, height = height, width
             mode = f"{image.mode}+transparency" if "transparency" in image.info else image.mode
-            return _Header(width, height, image.mode in _GRAYSCALE_MODES, mode)
+            is_grayscale = image.mode in _GRAYSCALE_MODES
+            if _orientation(image, picture) >= 5:
+                width, height = height, width
+            return _Header(width, height, is_grayscale, mode)
     except DataError:
         raise
     except Exception as error:  # decoders raise a dozen exception types on damaged bytes, with no common base
@@ -173,8 +212,10 @@ def _decode(picture: Picture, size: tuple[int, int], channels: int) -> Pixels:
         with _open(picture) as image:
             if min(image.size) > 4 * max(size):
                 image.draft(None, (2 * width, 2 * height))
-            turned = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
-            flat = _flatten(turned, "L" if channels == 1 else "RGB")
+            transposition = _TRANSPOSITIONS.get(_orientation(image, picture))
+            flat = _flatten(whiten_transparent_value(image, picture.content), "L" if channels == 1 else "RGB")
+            if transposition is not None:
+                flat = flat.transpose(transposition)
             if flat.size != (width, height):
                 flat = ImageOps.fit(flat, (width, height), Image.Resampling.LANCZOS)
             return np.asarray(flat)
@@ -196,9 +237,16 @@ def _flatten(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, picture: Picture) -> int:
+    """Return the EXIF orientation, from 1 to 8; 1, upright, where it is absent or makes no sense."""
     # getexif() of a PNG without EXIF decodes the whole picture.
-    return int(image.getexif().get(_ORIENTATION_TAG, 1)) if "exif" in image.info else 1
+    if isinstance(image, PngImagePlugin.PngImageFile) and not has_orientation(image, picture.content):
+        return 1
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # metadata without sense, which raises a dozen exception types, leaves the pixels as they are
+        return 1
+    return value if value in _TRANSPOSITIONS else 1
 
 
 def _damaged(picture: Picture, error: Exception) -> DataError:

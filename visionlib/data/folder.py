@@ -1,40 +1,46 @@
-"""Folders of pictures: `train/CLASS/*` and `test/CLASS/*`, or `CLASS/*` alone."""
+"""Folders of pictures: `train/CLASS/*` and `test/CLASS/*`, or `CLASS/*` alone; see `find_layout`."""
 
 from collections import Counter
 from pathlib import Path
 
 import torch
 
-from visionlib.data.dataset import SPLIT_NAMES, ImageSplit
-from visionlib.data.decode import Picture, decode_pictures
+from visionlib.data.broken import decode_whole_pictures
+from visionlib.data.dataset import ImageSplit
+from visionlib.data.decode import Picture
+from visionlib.data.folder_layout import SUFFIXES, find_layout, walk_files
+from visionlib.data.folder_layout import list_folders as _list_folders
+from visionlib.data.split_names import SPLIT_WORDS
 from visionlib.errors import DataError
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 
 
 def is_image_folder(folder: Path) -> bool:
-    """Return whether a folder has a `train` folder or class folders."""
-    return (folder / "train").is_dir() or any(_list_pictures(entry) for entry in _list_folders(folder))
+    """Return whether a folder has a folder named as a split, or one with pictures."""
+    entries = _list_folders(folder)
+    return any(entry.name.lower() in SPLIT_WORDS for entry in entries) or any(map(_list_pictures, entries))
 
 
-def load_folder(folder: Path, image_size: int | None) -> tuple[dict[str, ImageSplit], list[str]]:
+def load_folder(
+    folder: Path, image_size: int | None, *, skip_broken: bool = False
+) -> tuple[dict[str, ImageSplit], list[str]]:
     """Read every split of an image folder.
 
     Classes are the folders of `train`, sorted by name; pictures, nested ones included, are sorted by path.
 
     Args:
-        folder: with `train/CLASS/*`, and perhaps `test` and `validation` likewise; or with `CLASS/*`.
+        folder: with `train/CLASS/*`, and perhaps `test` and `validation` likewise; or with `CLASS/*`. Names of splits
+            are those of `SPLIT_WORDS`, in any case.
         image_size: as in `decode_pictures`, over all splits together.
+        skip_broken: leave out pictures that cannot be read, with a warning; the index of the others is kept.
     Returns:
-        The splits, and warnings: of files that are not pictures, of empty classes.
+        The splits, and warnings: of an unusual layout, of files that are not pictures, of empty classes.
     Raises:
-        DataError: if there is no picture, or a split has a class that train lacks, or a picture is damaged.
+        DataError: if there is no picture, or the layout is ambiguous, or a split has a class that train lacks, or a
+            picture is damaged.
     """
-    homes = {"train": folder}
-    if (folder / "train").is_dir():
-        homes = {SPLIT_NAMES[entry.name]: entry for entry in _list_folders(folder) if entry.name in SPLIT_NAMES}
+    layout = find_layout(folder)
+    homes, warnings = layout.homes, list(layout.warnings)
     classes = tuple(entry.name for entry in _list_folders(homes["train"]))
-    warnings: list[str] = []
     pictures_of = {split: _find_pictures(home, classes, warnings) for split, home in homes.items()}
     if not pictures_of["train"]:
         raise DataError(homes["train"], "holds no PNG, JPEG, WebP or BMP picture", "put some into a folder per class")
@@ -45,21 +51,25 @@ def load_folder(folder: Path, image_size: int | None) -> tuple[dict[str, ImageSp
         stats = ((p.content, p.content.stat()) for p in pictures if isinstance(p.content, Path))
         return " ".join(f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}" for path, stat in stats)
 
-    images, originals, messages = decode_pictures(
-        pictures, image_size=image_size, description=f"decoding {folder.name}", describe=describe
+    images, originals, messages, kept = decode_whole_pictures(
+        pictures,
+        image_size=image_size,
+        description=f"decoding {folder.name}",
+        describe=describe,
+        skip_broken=skip_broken,
     )
-    splits, start = {}, 0
+    splits, start, offset = {}, 0, 0
     for split, members in pictures_of.items():
-        labels = torch.tensor([label for _, label in members], dtype=torch.int64)
-        end = start + len(members)
+        index = [at - offset for at in kept if offset <= at < offset + len(members)]
+        end = start + len(index)
         splits[split] = ImageSplit(
             images[start:end],
-            labels,
+            torch.tensor([members[at][1] for at in index], dtype=torch.int64),
             classes,
-            torch.arange(len(labels)),
+            torch.tensor(index, dtype=torch.int64),
             originals=originals.subset(torch.arange(start, end)),
         )
-        start = end
+        start, offset = end, offset + len(members)
     return splits, warnings + messages
 
 
@@ -85,10 +95,6 @@ def _find_pictures(home: Path, classes: tuple[str, ...], warnings: list[str]) ->
     return members
 
 
-def _list_folders(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-
-
 def _list_pictures(folder: Path) -> list[Path]:
     return [path for path in _list_files(folder) if path.suffix.lower() in SUFFIXES]
 
@@ -97,6 +103,4 @@ def _list_files(folder: Path) -> list[Path]:
     """List files at any depth without hidden ones, sorted by POSIX path on every system."""
     if not folder.is_dir():
         return []
-    files = (path for path in folder.rglob("*") if path.is_file())
-    visible = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    return sorted(visible, key=lambda path: path.relative_to(folder).as_posix())
+    return sorted(walk_files(folder), key=lambda path: path.relative_to(folder).as_posix())

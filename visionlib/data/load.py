@@ -30,18 +30,20 @@ def load_dataset(
     holdout_fraction: float = 0.1,
     seed: int = 0,
     download: bool = True,
+    skip_broken: bool = False,
 ) -> Dataset:
     """Load a dataset by name or from a path.
 
     Args:
-        name_or_path: `shapes`, `cifar10`, `cifar100` or `fashion-mnist`; or a path (write `./cifar10` for a folder of
-            that name): an image folder, a parquet file or folder, an official CIFAR archive or its unpacked folder, a
-            folder of IDX files.
+        name_or_path: `shapes`, `cifar10`, `cifar100` or `fashion-mnist`, as written here, or in another case or with
+            other hyphens if that is no path; or a path (write `./cifar10` for a folder of that name): an image folder,
+            a parquet file or folder, an official CIFAR archive or its unpacked folder, a folder of IDX files.
         image_size: side to resize pictures to, in pixels; by default they keep a common size. Sets of fixed size refuse
             another.
         holdout_fraction: fraction of each class that becomes the test split of a source without one.
         seed: decides which images.
         download: fetch an official archive that is not on this machine.
+        skip_broken: leave out pictures that cannot be read, and name them in the warnings, instead of an error.
     Returns:
         Splits `train` and `test`, and `validation` if the source has one; warnings report how they were made.
     Raises:
@@ -54,14 +56,14 @@ def load_dataset(
     if not 0 < holdout_fraction < 1:
         raise ConfigError("holdout_fraction", f"{holdout_fraction} is out of range", "set it above 0 and below 1")
     name = os.fspath(name_or_path)
-    if name in NAMES and not isinstance(name_or_path, os.PathLike):
-        dataset = NAMES[name](image_size, download)
-    else:
-        dataset = _load_path(name, image_size)
+    known = None if isinstance(name_or_path, os.PathLike) else _find_name(name)
+    dataset = NAMES[known](image_size, download) if known else _load_path(name, image_size, skip_broken)
     _check_classes(dataset)
     dataset = _with_test_split(dataset, holdout_fraction, seed)
     _check_size(dataset, image_size)
     options = {"image_size": image_size, "holdout_fraction": holdout_fraction, "seed": seed}
+    if skip_broken:
+        options["skip_broken"] = True
     return dataclasses.replace(dataset, options=options)
 
 
@@ -97,33 +99,45 @@ NAMES: Mapping[str, Callable[[int | None, bool], Dataset]] = MappingProxyType(
 """Datasets by name -> loader, called with the image size and whether to download."""
 
 
-def _load_path(name: str, image_size: int | None) -> Dataset:
+def _find_name(name: str) -> str | None:
+    """Return the known name that is meant; another spelling than ours is a path if it exists."""
+    if name in NAMES:
+        return name
+    meant = {_without_hyphens(known): known for known in NAMES}.get(_without_hyphens(name))
+    return None if meant is None or _exists(Path(name)) else meant
+
+
+def _without_hyphens(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def _load_path(name: str, image_size: int | None, skip_broken: bool) -> Dataset:
     path = Path(name)
     if not name or not _exists(path):
         close = difflib.get_close_matches(name, NAMES, n=1)
         hint = f"{f'did you mean {close[0]!r}? ' if close else ''}known names are: {', '.join(NAMES)}"
         raise DataError(name or "''", f"is no dataset that is known by name, and there is no {path.absolute()}", hint)
     try:
-        return _read_path(path, name, image_size)
+        return _read_path(path, name, image_size, skip_broken)
     except OSError as error:
         # Permissions, full disks, vanished files: reported here wherever they occur.
         where = error.filename or path
         raise DataError(where, f"cannot be read or written ({error.strerror})", "see to it, and try again") from error
 
 
-def _read_path(path: Path, name: str, image_size: int | None) -> Dataset:
+def _read_path(path: Path, name: str, image_size: int | None, skip_broken: bool) -> Dataset:
     """Detect the container by its files, and read it."""
     if path.is_file() and path.name.endswith(_ARCHIVE_SUFFIXES):
         return load_cifar(path, name)
     if is_parquet(path):
-        return _assemble(name, *load_parquet(path, image_size))
+        return _assemble(name, *load_parquet(path, image_size, skip_broken=skip_broken))
     if path.is_dir():
         if is_cifar_folder(path):
             return load_cifar(path, name)
         if is_idx_folder(path):
             return load_idx(path, name)
         if is_image_folder(path):
-            return _assemble(name, *load_folder(path, image_size))
+            return _assemble(name, *load_folder(path, image_size, skip_broken=skip_broken))
     raise DataError(
         path,
         "holds no dataset that visionlib can read",

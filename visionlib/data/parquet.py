@@ -1,18 +1,18 @@
 """Parquet files as on the Hugging Face hub: encoded pictures with labels, class names in the schema's metadata."""
 
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from visionlib.data.dataset import SPLIT_NAMES, ImageSplit
-from visionlib.data.decode import Picture, decode_pictures
+from visionlib.data.broken import decode_whole_pictures
+from visionlib.data.dataset import ImageSplit
+from visionlib.data.decode import Picture
+from visionlib.data.parquet_files import group_by_split, list_parquet_files
 from visionlib.errors import DataError
 
 _IMAGE_COLUMNS = ("img", "image")
@@ -22,69 +22,63 @@ _LARGEST_CLASS = 100_000
 
 def is_parquet(source: Path) -> bool:
     """Return whether a path is a parquet file, or a folder with parquet files."""
-    return source.suffix == ".parquet" if source.is_file() else bool(_list_files(source))
+    return bool(list_parquet_files(source))
 
 
-def _split_of(path: Path) -> str | None:
-    return SPLIT_NAMES.get(re.split(r"[-_.]", path.name, maxsplit=1)[0].lower())
-
-
-def load_parquet(source: Path, image_size: int | None) -> tuple[dict[str, ImageSplit], list[str]]:
+def load_parquet(
+    source: Path, image_size: int | None, *, skip_broken: bool = False
+) -> tuple[dict[str, ImageSplit], list[str]]:
     """Read every split of a parquet file or folder.
 
-    The split of a file is the first word of its name, as in `test-00000-of-00001.parquet`; any other name is train.
+    The splits are told by `group_by_split`. Classes are those of the training files, in the order of the first one that
+    has names; the labels of a file with another order are matched by name.
 
     Args:
-        source: a file, or a folder of files, which may lie in its subfolder `data`, or in the one that the hub names
-            after a configuration, such as `plain_text`.
+        source: a file, or a folder of files, which may lie in its subfolder `data`, in the one that the hub names after
+            a configuration, such as `plain_text`, or in one for each split.
         image_size: as in `decode_pictures`.
+        skip_broken: leave out pictures that cannot be read, with a warning; the index of the others is kept.
     Returns:
         The splits, and warnings.
     Raises:
-        DataError: if a file is damaged or lacks a column, or a row lacks its picture or label.
+        DataError: if a file is damaged or lacks a column, or a row lacks its picture or label, or has a class that
+            train lacks, or the split of a file is ambiguous.
     """
-    files: dict[str, list[Path]] = {}
-    for path in [source] if source.is_file() else _list_files(source):
-        files.setdefault(_split_of(path) or "train", []).append(path)
-    names = _read_class_names([path for paths in files.values() for path in paths])
-    splits, warnings = {}, []
+    files, warnings = group_by_split(source, list_parquet_files(source))
+    names = _read_class_names(files)
+    splits = {}
     for split, paths in files.items():
-        splits[split], messages = _load_split(split, paths, names, image_size)
+        splits[split], messages = _load_split(split, paths, names, image_size, skip_broken)
         warnings += messages
     # Arrow keeps freed memory for its next read; training needs it.
     pa.default_memory_pool().release_unused()
     return splits, warnings
 
 
-def _list_files(folder: Path) -> list[Path]:
-    for pattern in ("*.parquet", "data/*.parquet"):
-        # Opening a named pipe would block.
-        if files := sorted(path for path in folder.glob(pattern) if path.is_file()):
-            return files
-    files = sorted(path for path in folder.glob("*/*.parquet") if path.is_file() and _split_of(path))
-    return files if len({path.parent for path in files}) == 1 else []
-
-
 def _load_split(
-    split: str, paths: list[Path], names: tuple[str, ...], image_size: int | None
+    split: str, paths: list[Path], names: tuple[str, ...], image_size: int | None, skip_broken: bool
 ) -> tuple[ImageSplit, list[str]]:
     pictures: list[Picture] = []
     labels: list[int] = []
     for path in paths:
         table = _read_table(path)
         pictures += _read_pictures(table, path)
-        labels += _read_labels(table, path, len(names))
+        labels += _read_labels(table, path, names)
     if not pictures:
         raise DataError(paths[0], "holds no row", "get it again")
 
     def describe() -> str:
         return " ".join(f"{p.resolve()}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in paths)
 
-    images, originals, warnings = decode_pictures(
-        pictures, image_size=image_size, description=f"decoding {split}", describe=describe
+    images, originals, warnings, kept = decode_whole_pictures(
+        pictures,
+        image_size=image_size,
+        description=f"decoding {split}",
+        describe=describe,
+        skip_broken=skip_broken,
     )
-    index = torch.arange(len(labels))
-    return ImageSplit(images, torch.tensor(labels), names, index, originals=originals), warnings
+    index = torch.tensor(kept)
+    return ImageSplit(images, torch.tensor(labels)[index], names, index, originals=originals), warnings
 
 
 @contextmanager
@@ -130,26 +124,49 @@ def _read_pictures(table: pa.Table, path: Path) -> list[Picture]:
     return [Picture(f"{path}: row {row}", content) for row, content in enumerate(contents)]
 
 
-def _read_labels(table: pa.Table, path: Path, classes: int) -> list[int]:
+def _read_labels(table: pa.Table, path: Path, names: tuple[str, ...]) -> list[int]:
+    """Return each row's class as a position in `names`, by its name in the file if the file has names."""
     column = table.column(1)
     if not pa.types.is_integer(column.type):
         raise DataError(path, f"has labels of type {column.type}", "make them whole numbers from 0 on")
-    labels: list[Any] = column.to_pylist()
-    for row, label in enumerate(labels):
-        if label is None or not 0 <= label < classes:
-            raise DataError(f"{path}: row {row}", f"has label {label} with {classes} classes", "fix it or drop the row")
+    own = _names_in(table.schema, table.schema.names[1]) or names
+    position_of = {name: position for position, name in enumerate(names)}
+    # Names that occur twice are refused later, by a message of their own.
+    positions = list(range(len(names))) if own == names else [position_of.get(name) for name in own]
+    labels: list[int] = []
+    for row, label in enumerate(column.to_pylist()):
+        if label is None or not 0 <= label < len(own):
+            raise DataError(
+                f"{path}: row {row}", f"has label {label} with {len(own)} classes", "fix it or drop the row"
+            )
+        position = positions[label]
+        if position is None:
+            raise DataError(
+                f"{path}: row {row}", f"has a class that train lacks: {own[label]}", "rename it, or add it to train"
+            )
+        labels.append(position)
     return labels
 
 
-def _read_class_names(paths: list[Path]) -> tuple[str, ...]:
-    """Take the names from the first file that has some; else the labels as text, up to the largest."""
+def _read_class_names(files: Mapping[str, list[Path]]) -> tuple[str, ...]:
+    """Take the names of all training files, or of the others if those have none; else the labels as text."""
+    others = [path for split, paths in files.items() if split != "train" for path in paths]
+    for paths in (files.get("train", []), others):
+        found: dict[str, None] = {}
+        for path in paths:
+            with _reporting_damage(path):
+                schema = pq.read_schema(path)
+            names = _names_in(schema, _choose(schema, _LABEL_COLUMNS, path))
+            if len(set(names)) < len(names):
+                return names
+            found |= dict.fromkeys(names)
+        if found:
+            return tuple(found)
+    paths = [*files.get("train", []), *others]
     largest = 0
     for path in paths:
         with _reporting_damage(path):
-            schema = pq.read_schema(path)
-            label = _choose(schema, _LABEL_COLUMNS, path)
-            if names := _names_in(schema, label):
-                return names
+            label = _choose(pq.read_schema(path), _LABEL_COLUMNS, path)
             values = pq.read_table(path, columns=[label], partitioning=None).column(0).to_pylist()
         largest = max([largest, *(value for value in values if isinstance(value, int))])
     if largest >= _LARGEST_CLASS:
