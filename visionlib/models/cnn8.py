@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, fx, nn
 
 
-@fx.wrap  # type: ignore[misc]
+@fx.wrap
 def _halve(inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h_out w_out"]:
     """Take the maximum over 2x2 pixels; a tracer calls it whole, since it reads the shape."""
     return F.max_pool2d(inputs, [min(2, side) for side in inputs.shape[-2:]])
