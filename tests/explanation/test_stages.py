@@ -15,10 +15,11 @@ from visionlib.models import build_model
         ("resnet18", 32, [("layer2", (16, 16)), ("layer3", (8, 8)), ("layer4", (4, 4))]),
         ("resnet18", 24, [("layer2", (12, 12)), ("layer3", (6, 6)), ("layer4", (3, 3))]),
         ("resnet20", 32, [("layer2", (16, 16)), ("layer3", (8, 8))]),
+        ("cnn8", 32, [("layer2.conv1", (15, 15)), ("layer3.conv1", (7, 7)), ("layer3", (3, 3))]),
         ("resnet18", 96, [("layer2", (48, 48)), ("layer3", (24, 24)), ("layer4", (12, 12))]),
     ],
 )
-def test_the_stages_of_a_resnet_are_the_default(
+def test_the_stages_of_a_built_in_network_are_the_default(
     name: str, side: int, expected: list[tuple[str, tuple[int, int]]]
 ) -> None:
     maker = make_map_maker("layercam-fused", build_model(name), (3, side, side))

@@ -52,7 +52,7 @@ def test_logits_and_embeddings_are_those_of_the_model(model: nn.Module) -> None:
 
 @pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize(("name", "side_px"), [("resnet18", 8), ("resnet20", 16), ("resnet9", 16)])
+@pytest.mark.parametrize(("name", "side_px"), [("resnet18", 8), ("resnet20", 16), ("resnet9", 16), ("cnn8", 16)])
 def test_every_batch_size_gives_the_same_bits(
     name: str, side_px: int, precision: Literal["fp32", "bf16"], memory_format: torch.memory_format
 ) -> None:

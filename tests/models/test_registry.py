@@ -20,7 +20,7 @@ def test_every_model_takes_classes_and_channels(name: str) -> None:
             assert model(torch.empty(2, 1, 28, 28)).shape == (2, 7)
 
 
-@pytest.mark.parametrize("name", ["resnet20", "resnet9"])
+@pytest.mark.parametrize("name", ["resnet20", "resnet9", "cnn8"])
 def test_weights_are_a_function_of_the_seed_alone(name: str) -> None:
     before = torch.random.get_rng_state()
     first, other = build_model(name, seed=3), build_model(name, seed=4)

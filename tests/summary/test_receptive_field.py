@@ -73,7 +73,7 @@ def test_the_pools_of_vgg16() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        name if name in {"resnet9", "resnet18", "resnet20"} else pytest.param(name, marks=pytest.mark.slow)
+        name if name in {"resnet9", "resnet18", "resnet20", "cnn8"} else pytest.param(name, marks=pytest.mark.slow)
         for name in MODELS
         if name not in {"resnet152", "resnet1202"}
     ],

@@ -67,6 +67,32 @@ def test_every_field_of_resnet18_at_any_image_size(side: int) -> None:
     assert row(summary, "layer4.1.conv2").seen == (min(side, 109),) * 2
 
 
+def test_the_layers_of_cnn8_by_hand() -> None:
+    """A pixel more from the stem; 2 jumps from each convolution, and 1 from each maximum, which doubles the jump."""
+    expected = {
+        "stem": (2, 1, 0),
+        "layer1.conv1": (4, 1, -1),
+        "layer1.pool": (5, 2, -1),
+        "layer1.conv2": (9, 2, -3),
+        "layer2.conv1": (13, 2, -5),
+        "layer2.pool": (15, 4, -5),
+        "layer2.conv2": (23, 4, -9),
+        "layer3.conv1": (31, 4, -13),
+        "layer3.pool": (35, 8, -13),
+        "layer3.conv2": (51, 8, -21),
+    }
+    for side in (16, 32, 75):
+        summary = summarize(build_model("cnn8"), (3, side, side))
+        for name, (field, jump, start) in expected.items():
+            layer = row(summary, name)
+            assert layer.receptive_field == layer.smallest_receptive_field == (field, field)
+            assert (layer.jump, layer.start) == (jumps(jump, jump), (start, start))
+    summary = summarize(build_model("cnn8"), (3, 32, 32))
+    convolutions = 12 * 24 * 31**2 + 9 * (24 * 64 * 31**2 + 64 * 64 * 15**2 + 64 * 256 * 15**2)
+    assert summary.macs == convolutions + 9 * 256 * 256 * (7**2 + 7**2 + 3**2) + 256 * 10 == 118_147_360
+    assert (summary.total_params, summary.total_params - summary.trainable_params) == (1_972_792, 12 * 24)
+
+
 def test_the_totals_of_resnet18() -> None:
     summary = summarize(build_model("resnet18"), (3, 32, 32))
     assert summary.total_params == sum(layer.params for layer in summary.layers) == 11_173_962

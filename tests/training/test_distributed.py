@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from visionlib.errors import ConfigError
+from visionlib.models import MODEL_NAMES
 from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup, find_process_group
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +65,7 @@ def start(folder: Path, *arguments: object) -> subprocess.Popen[str]:
 
 def settings(model: str, **changes: object) -> list[object]:
     given = {
-        "model": f"networks:{model}",
+        "model": model if model in MODEL_NAMES else f"networks:{model}",
         "epochs": 3,
         "batch_size": 10,
         "device": "cpu",
@@ -105,12 +106,13 @@ def test_two_processes_train_as_one(changes: dict[str, object], folder: Path) ->
     assert json.loads((two / "config.json").read_text())["compute"]["processes"] == 2
 
 
-def test_normalization_statistics_are_averaged(folder: Path) -> None:
+@pytest.mark.parametrize(("model", "first"), [("normalized", "1.running_mean"), ("cnn8", "layer1.bn1.running_mean")])
+def test_normalization_statistics_are_averaged(model: str, first: str, folder: Path) -> None:
     """At a learning rate of 0 the average over both shards is the statistic of the whole batch."""
-    arguments = settings("normalized", epochs=3, batch_size=62, peak_learning_rate=0)
-    one, two = (train_as(folder, count, f"statistics{count}", *arguments) for count in (1, 2))
+    arguments = settings(model, epochs=3, batch_size=62, peak_learning_rate=0)
+    one, two = (train_as(folder, count, f"statistics-{model}{count}", *arguments) for count in (1, 2))
     ours, theirs = (load_file(run / "model.safetensors") for run in (one, two))
-    torch.testing.assert_close(ours["1.running_mean"], theirs["1.running_mean"])
+    torch.testing.assert_close(ours[first], theirs[first])
 
 
 def test_a_process_of_several_ends_before_the_interpreter_finalizes(folder: Path) -> None:

@@ -34,6 +34,23 @@ def test_a_whitened_stem_has_uncorrelated_channels_of_equal_variance() -> None:
     assert float(stem.weight[:54].detach().norm()) == pytest.approx(float(drawn[:54].norm()), rel=1e-5)
 
 
+def test_a_frozen_stem_has_outputs_of_the_components_variance_over_itself_and_a_constant() -> None:
+    """Images of one patch, so that the outputs are those of the patches that the components come from."""
+    patches = torch.randn(500, 3, 2, 2) * torch.tensor([1.0, 0.5, 0.1])[:, None, None] + 0.2
+    model = build_model("cnn8")
+    biases = model.get_parameter("stem.bias").detach().clone()
+    whiten_stem(model, patches)
+    stem = model.get_submodule("stem")
+    outputs = stem(patches).detach().flatten(1)
+    rows = patches.flatten(1)
+    values = torch.linalg.eigvalsh(rows.T @ rows / len(rows)).flip(0)
+    moments = outputs[:, :12].T @ outputs[:, :12] / len(outputs)
+    torch.testing.assert_close(moments, torch.diag(values / (values + 0.01)), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(outputs[:, 12:], -outputs[:, :12])
+    assert not model.get_parameter("stem.weight").requires_grad
+    assert torch.equal(model.get_parameter("stem.bias"), biases)
+
+
 def make_small_job(dataset: Dataset, config: TrainConfig) -> TrainingJob:
     split = dataset.train
     return TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)

@@ -73,6 +73,14 @@ def test_an_interrupt_after_any_step_changes_nothing(
         {"averaging": "ema", "optimizer": "muon", "norm_bias_factor": 8.0},
         {"precision": "bf16", "optimizer": "muon"},
         {"sam_radius": 0.05, "sam_start": 0.4, "optimizer": "muon", "parts": 2},
+        {
+            "model": "cnn8",
+            "resolutions": (0.5, 0.75),
+            "optimizer": "muon",
+            "norm_bias_factor": 16.0,
+            "whiten": True,
+            "precision": "bf16",
+        },
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )

@@ -186,7 +186,7 @@ def test_augmentation_on_a_gpu_equals_that_on_a_cpu(small_shapes: Dataset) -> No
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("model", ["resnet9", "resnet50", "resnet20"])
+@pytest.mark.parametrize("model", ["resnet9", "resnet50", "resnet20", "cnn8"])
 def test_built_in_networks_can_be_recorded(model: str, small_shapes: Dataset, tmp_path: Path) -> None:
     assert model in MODELS
     messages: list[str] = []

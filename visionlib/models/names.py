@@ -13,5 +13,6 @@ MODEL_NAMES: tuple[str, ...] = (
     "resnet110",
     "resnet1202",
     "resnet9",
+    "cnn8",
 )
 """In the order of the registry; `tests/models/test_registry.py` compares the two."""

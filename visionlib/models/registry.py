@@ -8,6 +8,7 @@ from torch import nn
 
 from visionlib.errors import ModelError
 from visionlib.models.cifar_resnet import resnet20, resnet32, resnet44, resnet56, resnet110, resnet1202
+from visionlib.models.cnn8 import cnn8
 from visionlib.models.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from visionlib.models.resnet9 import resnet9
 from visionlib.models.user_model import call_builder, import_builder
@@ -33,6 +34,7 @@ MODELS: dict[str, ModelBuilder] = {
     "resnet110": resnet110,
     "resnet1202": resnet1202,
     "resnet9": resnet9,
+    "cnn8": cnn8,
 }
 """Every built-in network; `visionlib.models.names` repeats the names, without torch."""
 

@@ -26,6 +26,7 @@ def whiten_stem(model: nn.Module, inputs: Float[Tensor, "n c h w"]) -> None:
     """Initialize the first convolution with the principal components of its input patches, and their negatives.
 
     They are scaled to equal variance of the outputs. Further filters keep their random weights, and all are trained.
+    The outputs of a stem whose filters are frozen have a variance of 1: no normalization need follow it.
 
     Args:
         model: its first convolution is the stem.
@@ -43,6 +44,7 @@ def whiten_stem(model: nn.Module, inputs: Float[Tensor, "n c h w"]) -> None:
     scaled *= scaled.gather(1, scaled.abs().argmax(1, keepdim=True)).sign()
     count = min(len(scaled), stem.out_channels // 2)
     filters = torch.cat([scaled[:count], -scaled[:count]]).view(-1, *stem.weight.shape[1:])
-    # With the norm of the filters that they replace, which Muon keeps; a normalization follows in any case.
-    drawn = stem.weight[: 2 * count].norm()
-    stem.weight[: 2 * count] = (filters * (drawn.cpu() / filters.norm())).to(stem.weight)
+    if stem.weight.requires_grad:
+        # With the norm of the filters that they replace, which Muon keeps; a normalization follows in any case.
+        filters *= stem.weight[: 2 * count].norm().cpu() / filters.norm()
+    stem.weight[: 2 * count] = filters.to(stem.weight)

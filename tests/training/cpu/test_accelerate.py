@@ -56,7 +56,7 @@ def test_convolutions_are_replaced_during_the_call_only(monkeypatch: pytest.Monk
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("name", ["resnet20", "resnet9"])
+@pytest.mark.parametrize("name", ["resnet20", "resnet9", "cnn8"])
 def test_outputs_and_gradients_are_the_networks(name: str) -> None:
     inputs, results = torch.randn(4, 3, 16, 16), []
     for is_accelerated in (False, True):

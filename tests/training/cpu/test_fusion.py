@@ -42,15 +42,24 @@ def test_every_normalization_of_a_built_in_network_is_fused(name: str) -> None:
     assert {id(parameter) for parameter in fused.parameters()} == {id(parameter) for parameter in model.parameters()}
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet20", "resnet9"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet20", "resnet9", "cnn8"])
 def test_in_float32_the_bits_are_the_networks(name: str) -> None:
     inputs, results = torch.randn(4, 3, 16, 16), []
     for is_fused in (False, True):
         model = build_model(name, seed=1).train()
         logits = (fuse_norms(model) if is_fused else model)(inputs)
         logits.square().mean().backward()
-        results.append([logits, *(parameter.grad for parameter in model.parameters()), *model.buffers()])
+        results.append([logits, *(p.grad for p in model.parameters() if p.requires_grad), *model.buffers()])
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet20", "resnet9", "cnn8"])
+def test_one_trace_serves_every_image_size(name: str) -> None:
+    model = build_model(name).eval()
+    fused = fuse_norms(model)
+    for size in ((8, 8), (31, 20), (8, 16)):
+        inputs = torch.randn(2, 3, *size)
+        assert torch.equal(fused(inputs), model(inputs))
 
 
 def test_the_network_itself_is_not_changed() -> None:
@@ -108,17 +117,18 @@ def test_data_dependent_control_flow_is_an_error_of_one_line() -> None:
 
 
 @needs_kernels
-def test_losses_with_kernels_equal_torchs(small_shapes: Dataset) -> None:
+@pytest.mark.parametrize(("name", "rate"), [("resnet20", 0.01), ("cnn8", 0.2)])
+def test_losses_with_kernels_equal_torchs(name: str, rate: float, small_shapes: Dataset) -> None:
     split, losses = small_shapes.train, {}
     settings: list[Kernels] = ["off", "auto"]
     for kernels in settings:
-        config = TrainConfig(model="resnet20", kernels=kernels)
+        config = TrainConfig(model=name, kernels=kernels)
         compute = choose_kernels(choose_compute("cpu", "bf16"), kernels)
         job = TrainingJob(split, config, compute, split.mean, split.std)
-        model = build_model("resnet20").to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        model = build_model(name).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         take_step = TrainingStep(model, make_optimizer(model, config), job)
         losses[kernels] = [
-            take_step(split.images[:64], split.labels[:64], side_px=16, learning_rate=0.01)[0].item() for _ in range(8)
+            take_step(split.images[:64], split.labels[:64], side_px=16, learning_rate=rate)[0].item() for _ in range(8)
         ]
     assert losses["auto"][-1] < 0.9 * losses["auto"][0]
     assert losses["auto"] != losses["off"]
