@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from visionlib.summary.verify import run_with_positive_weights
+from visionlib.summary.positive_twin import run_with_positive_weights
 
 
 def field_by_gradient(model: nn.Module, input_size: tuple[int, ...], around: int = 4) -> list[tuple[int, ...] | None]:
