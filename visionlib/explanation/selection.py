@@ -58,6 +58,11 @@ def choose_positions(
     is_wrong = logits.argmax(1) != labels
     by_loss = torch.where(is_wrong, losses, -1.0).argsort(descending=True, stable=True)
     worst = by_loss[: min(int(is_wrong.sum()), count // 2)]
-    order = random_order(seed, 0, index, Stream.EXPLAINED_IMAGES)
+    order = order_sample(index, seed)
     others = order[~torch.isin(order, worst)][: count - len(worst)]
     return torch.cat([worst, others]).sort().values
+
+
+def order_sample(index: Int64[Tensor, "n"], seed: int) -> Int64[Tensor, "n"]:
+    """Return all positions in the order in which a sample takes them."""
+    return random_order(seed, 0, index, Stream.EXPLAINED_IMAGES)

@@ -10,6 +10,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from visionlib.data.random import Stream, random_order
+from visionlib.explanation.selection import order_sample
 from visionlib.inference.predictions import load_predictions
 from visionlib.runs import Run
 
@@ -101,7 +102,7 @@ def choose_explained(run: Run, n: int, *, seed: int = 0) -> list[int]:
     losses = F.cross_entropy(logits.double(), labels, reduction="none")
     by_loss = losses.argsort(descending=True, stable=True)
     views = _list_views(by_loss.tolist(), labels.tolist(), logits.argmax(1).tolist())
-    sample = random_order(seed, 0, stored.index.cpu(), Stream.EXPLAINED_IMAGES).tolist()
+    sample = order_sample(stored.index.cpu(), seed).tolist()
     chosen = list(dict.fromkeys([*views, *sample]))[:n]  # the first occurrence of each position
     return [int(stored.index[position]) for position in sorted(chosen)]
 
