@@ -124,7 +124,10 @@ def load_checkpoint(
     try:
         state = torch.load(run.resume, map_location=device, weights_only=True)
         own = state["processes"][group.rank]
-        model.load_state_dict({**state["model"], **own["statistics"]})
+        model.load_state_dict(state["model"])
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():  # of this process, also those that no state dict has
+                buffer.copy_(own["statistics"][name])
         optimizer.load_state_dict(state["optimizer"])
         average.load(state.get("average", []), own.get("average_statistics", []))
         return Progress(**state["progress"], **{name: own[name] for name in _OWN})
