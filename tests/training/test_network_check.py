@@ -183,6 +183,32 @@ def test_the_rate_finder_checks_too(small_shapes: Dataset) -> None:
         find_learning_rate(small_shapes, CONFIG, model=GivesDict())
 
 
+class DislikesLargeBatches(Base):
+    def forward(self, x: Tensor) -> Any:
+        if len(x) > 16:
+            raise IndexError("too many of them")
+        return super().forward(x)
+
+
+def test_an_error_of_the_networks_own_code_is_its_own_later_too(small_shapes: Dataset, tmp_path: Path) -> None:
+    message = r"test_network_check\.py raised IndexError in training: too many of them; fix it"
+    with pytest.raises(ModelError, match=message):
+        train(small_shapes, CONFIG, model=DislikesLargeBatches, out=tmp_path / "run")
+
+
+class HasGraph(Base):
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__(num_classes)
+        self.cached = self.head.weight * 2  # no leaf, so that deepcopy refuses
+
+
+def test_a_network_that_cannot_be_copied_is_refused_where_it_must_be(small_shapes: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"HasGraph: cannot be copied .*, as averaging"):
+        train(small_shapes, CONFIG.replace(averaging="ema"), model=HasGraph, out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+    assert train(small_shapes, CONFIG, model=HasGraph, out=tmp_path / "run").training.is_file()
+
+
 class Remembers(Base):
     """Changes whatever a forward pass can change."""
 

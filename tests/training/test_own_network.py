@@ -175,7 +175,7 @@ def test_a_network_built_already_is_resumed_from_its_own_first_weights(
     whole = train(small_shapes, CONFIG, model=_copy(first), out=tmp_path / "whole")
     with monkeypatch.context() as patched:
         interrupt_after(1, patched, _die)
-        with pytest.raises(RuntimeError, match="killed"):
+        with pytest.raises(SystemExit, match="killed"):
             train(small_shapes, CONFIG, model=_copy(first), out=tmp_path / "run")
     run = resume(tmp_path / "run", dataset=small_shapes, model=Plain(k))  # with other weights
     assert same_weights(run, whole)
@@ -300,4 +300,4 @@ def _copy(network: Plain) -> nn.Module:
 
 
 def _die() -> None:
-    raise RuntimeError("killed")
+    raise SystemExit("killed")

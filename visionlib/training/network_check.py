@@ -3,6 +3,11 @@
 A built-in network is not checked, and so keeps its bits. Every finding is one line: what was found, how to fix it.
 """
 
+import inspect
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -58,6 +63,36 @@ def check_network(network: nn.Module, job: TrainingJob) -> None:
         encode_state(network)
     except VisionlibError as error:
         raise ModelError(name, error.problem, error.remedy) from error
+
+
+@contextmanager
+def blamed_errors(network: nn.Module, job: TrainingJob) -> Iterator[None]:
+    """Report an error that a user-defined network's own code raises later, such as in a batch of another size.
+
+    Raises:
+        ModelError: instead of that error. In several processes, where a lost one raises too, it stays as it is.
+    """
+    try:
+        yield
+    except VisionlibError:
+        raise
+    except Exception as error:  # a user's code can raise anything
+        files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
+        own = {_find_file(type(module)) for module in network.modules()} & files
+        if job.config.model in MODELS or job.group.size > 1 or not own:
+            raise
+        problem = f"{Path(own.pop()).name} raised {type(error).__name__} in training: {error}"
+        raise ModelError(job.config.model, problem, "fix it; --debug shows where it raised") from error
+
+
+def _find_file(cls: type) -> str:
+    """Find the file of a class that is not torch's; without one, a name that no file has."""
+    if cls.__module__.partition(".")[0] == "torch":
+        return ""
+    try:
+        return inspect.getsourcefile(cls) or ""
+    except (OSError, TypeError):  # from a shell
+        return ""
 
 
 def list_idle_settings(network: nn.Module, job: TrainingJob) -> list[str]:

@@ -26,7 +26,7 @@ from visionlib.training.distributed import ProcessGroup, connected, find_process
 from visionlib.training.initialization import initialize_model
 from visionlib.training.job import TrainingJob, choose_training_compute, make_job
 from visionlib.training.loop import accuracy, train_epochs
-from visionlib.training.network_check import check_network, list_idle_settings
+from visionlib.training.network_check import blamed_errors, check_network, list_idle_settings
 from visionlib.training.provenance import describe_run, keep_source, name_run
 from visionlib.training.recipes import RECIPES
 from visionlib.training.tensorboard import check_tensorboard
@@ -167,7 +167,7 @@ def _train_run(
     """Train from the run's last checkpoint, or from the start, to the end."""
     if isinstance(job.network, nn.Module):
         job.group.broadcast_state(network)  # its weights are of no seed
-    with compute_environment(job.compute):
+    with compute_environment(job.compute), blamed_errors(network, job):
         initialize_model(network, job)
         progress = train_epochs(network, job, validation, run, log, source.splits.get("test"))
     if job.group.is_first:
