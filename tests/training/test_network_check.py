@@ -118,6 +118,32 @@ class UnusedLazy(Base):
         self.spare = nn.LazyLinear(3)
 
 
+class LateBuffer(Base):
+    """Registers a mask in its forward pass, as some attention layers do."""
+
+    mask: Tensor | None
+
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__(num_classes)
+        self.register_buffer("mask", None)
+
+    def forward(self, x: Tensor) -> Any:
+        self.mask = torch.full((x.shape[-1],) * 2, -torch.inf).triu(1)
+        return super().forward(x)
+
+
+class Resizes(LateBuffer):
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__(num_classes)
+        self.mask = torch.zeros(0)
+
+
+class OnMeta(Base):
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__(num_classes)
+        self.head = nn.Linear(8, num_classes, device="meta")
+
+
 def fixed(side: int, channels: int = 3) -> Callable[[], nn.Module]:
     return lambda: nn.Sequential(nn.Flatten(), nn.Linear(channels * side * side, 10))
 
@@ -154,12 +180,16 @@ LOGITS = r"its forward must return floating-point logits of shape \(\d+, 10\)"
         (fixed(16, 1), r"it takes 1 channels and the images have 3: an argument in_channels gets this number"),
         (convolution(1), r"it takes 1 channels and the images have 3"),
         (OddExtraState, r"its entry _extra_state is a dict that a run cannot keep; let get_extra_state return tensors"),
+        (LateBuffer, r"its forward pass adds or resizes the buffer mask, .*; register it in __init__"),
+        (Resizes, r"its forward pass adds or resizes the buffer mask"),
+        (OnMeta, r"has tensors on the meta device, without numbers; build it on the CPU"),
+        (lambda n: Base(n), r"missing 1 required positional argument: 'n'; give its arguments defaults"),
         (UnusedLazy, r"its lazy layer spare takes part in no forward pass; remove the layer"),
         (lambda: nn.Sequential(nn.LazyConv2d(4, 3, dilation=20)), r"its lazy layers cannot be initialized: forward"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(
-    model: Callable[[], nn.Module], message: str, small_shapes: Dataset, tmp_path: Path
+    model: Any, message: str, small_shapes: Dataset, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelError, match=message) as caught:
         train(small_shapes, CONFIG, model=model, out=tmp_path / "run")
@@ -202,6 +232,24 @@ class HasGraph(Base):
         self.cached = self.head.weight * 2  # no leaf, so that deepcopy refuses
 
 
+class Cached(Base):
+    cache: Tensor | None
+
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__(num_classes)
+        self.register_buffer("cache", None, persistent=False)
+
+    def forward(self, x: Tensor) -> Any:
+        self.cache = x.detach().mean((0, 1))
+        return super().forward(x)
+
+
+def test_a_buffer_that_is_not_kept_may_come_late_unless_it_is_averaged(small_shapes: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"adds or resizes the buffer cache"):
+        train(small_shapes, CONFIG.replace(averaging="ema"), model=Cached, out=tmp_path / "run")
+    assert train(small_shapes, CONFIG, model=Cached, out=tmp_path / "run").training.is_file()
+
+
 def test_a_network_that_cannot_be_copied_is_refused_where_it_must_be(small_shapes: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"HasGraph: cannot be copied .*, as averaging"):
         train(small_shapes, CONFIG.replace(averaging="ema"), model=HasGraph, out=tmp_path / "run")
@@ -218,7 +266,7 @@ class Remembers(Base):
         super().__init__(num_classes)
         self.seen, self.calls, self.memory = [0], 0, torch.zeros(2)
         self.register_buffer("scale", torch.ones(1).expand(3))
-        self.register_buffer("later", None)
+        self.register_buffer("later", None, persistent=False)
         self.generator = torch.Generator().manual_seed(1)
 
     def forward(self, x: Tensor) -> Any:

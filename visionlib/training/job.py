@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from visionlib.data import Dataset, ImageSplit, hold_out
-from visionlib.errors import ConfigError
+from visionlib.errors import ConfigError, ModelError
 from visionlib.eval_mode import unwrap_model
 from visionlib.inference.device import Compute, choose_compute
 from visionlib.inference.preprocessing import scale_width
@@ -82,6 +82,10 @@ class TrainingJob:
                 seed=self.config.seed,
             )
         initialize_lazy(model, (self.split.channels, *self.final_input_size), seed=self.config.seed)
+        if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+            raise ModelError(
+                self.config.model, "has tensors on the meta device, without numbers", "build it on the CPU"
+            )
         return prepare_layout(model.to(self.compute.device))
 
 

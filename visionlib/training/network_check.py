@@ -46,6 +46,10 @@ def check_network(network: nn.Module, job: TrainingJob) -> None:
         return
     name = job.config.model
     _check_weights(name, network)
+    is_averaged = job.config.averaging != "none"
+    if is_averaged:
+        copy_network(network)
+    state = _list_shapes(network, has_caches=is_averaged)
     with (
         preserved_network(network),
         seeded_generators(job.compute, job.config.seed),
@@ -57,8 +61,12 @@ def check_network(network: nn.Module, job: TrainingJob) -> None:
         failures = {side: error for side in (final, *others) if (error := _find_failure(network, job, side))}
         if failures:
             raise _describe_failures(network, job, failures)
-        if job.config.averaging != "none":
-            copy_network(network)
+        if changed := [
+            key for key, shape in _list_shapes(network, has_caches=is_averaged).items() if state.get(key) != shape
+        ]:
+            problem = f"its forward pass adds or resizes the buffer {changed[0]}, so that a new network differs from it"
+            remedy = "register it in __init__ in its size, or keep it as a plain attribute"
+            raise ModelError(name, problem, remedy)
     try:
         encode_state(network)
     except VisionlibError as error:
@@ -108,6 +116,13 @@ def list_idle_settings(network: nn.Module, job: TrainingJob) -> list[str]:
         "norm_bias_factor": (config.norm_bias_factor != 1 and not norms, "batch normalization with biases"),
     }
     return [f"{name} has no effect: the network has no {what}" for name, (is_idle, what) in idle.items() if is_idle]
+
+
+def _list_shapes(network: nn.Module, *, has_caches: bool) -> dict[str, torch.Size]:
+    """List the shapes of the buffers that a run keeps, or of all, since an average pairs these by their order."""
+    kept = network.state_dict()
+    buffers = network.named_buffers(remove_duplicate=False)
+    return {name: buffer.shape for name, buffer in buffers if has_caches or name in kept}
 
 
 def _check_weights(name: str, network: nn.Module) -> None:

@@ -65,7 +65,7 @@ def copy_network(network: nn.Module) -> nn.Module:
         return copy.deepcopy(network)
     except Exception as error:  # whatever the network's own parts raise
         problem = f"cannot be copied ({error}), as averaging, the rate finder and a time limit need it"
-        remedy = "keep no tensors with a graph, generators or open files in its attributes"
+        remedy = "keep no tensors with a graph, generators or open files in its attributes, or set --averaging none"
         raise ModelError(type(network).__name__, problem, remedy) from error
 
 
