@@ -23,7 +23,7 @@ from visionlib.training import TrainConfig
 from visionlib.training.batches import epoch_batches
 from visionlib.training.initialization import initialize_model
 from visionlib.training.job import TrainingJob
-from visionlib.training.rate_finder import _seeded_generators
+from visionlib.training.preserved_state import seeded_generators
 
 
 class WithDropout(nn.Module):
@@ -128,7 +128,7 @@ def test_all_generators_are_restored() -> None:
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
     draws = []
     for _ in range(2):
-        with _seeded_generators(compute, 3):
+        with seeded_generators(compute, 3):
             draws.append(torch.rand(1).item())
             random.random()
             np.random.rand()  # noqa: NPY002

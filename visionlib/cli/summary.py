@@ -33,7 +33,8 @@ def summary(
     model: Annotated[
         str,
         typer.Argument(
-            help=f"A built-in network ({', '.join(MODEL_NAMES)}), a user-defined one as package.module:function, "
+            help=f"A built-in network ({', '.join(MODEL_NAMES)}), "
+            "a user-defined one as package.module:NAME or file.py:NAME, "
             "or a run folder."
         ),
     ],
@@ -173,6 +174,7 @@ def _draw(table: ModelSummary, fields: "EffectiveFields | None") -> "Figure":
 def _build_from_run(folder: Path, size: tuple[int, ...] | None, classes: int | None) -> _Subject:
     from visionlib.inference.trained_model import load_record
     from visionlib.models import build_model
+    from visionlib.models.user_model import refuse_code_within
 
     run = open_run(folder)
     record = load_record(run)
@@ -183,6 +185,7 @@ def _build_from_run(folder: Path, size: tuple[int, ...] | None, classes: int | N
     if size[0] != record.channels:
         problem = f"{size[0]} channels contradict the run, whose images have {record.channels}"
         raise ConfigError("--input-size", problem, "give the run's channels, or name the network instead of the run")
+    refuse_code_within(run.path, record.model)
     network = build_model(record.model, classes=len(record.classes), channels=record.channels)
     return _Subject(record.model, network, size, run)
 

@@ -7,15 +7,17 @@ from typing import Any
 
 import torch
 from jaxtyping import Float32, UInt8
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from visionlib.errors import ConfigError, ModelError, RunError
-from visionlib.eval_mode import Precision, input_format
+from visionlib.eval_mode import Precision, input_format, unwrap_model
 from visionlib.inference.device import choose_compute
 from visionlib.inference.prediction import Predictions, predict
 from visionlib.inference.preprocessing import prepare_inputs, scale_width
 from visionlib.models import build_model, load_weights
+from visionlib.models.layout import initialize_lazy, prepare_layout
+from visionlib.models.state_file import save_state
+from visionlib.models.user_model import refuse_code_within
 from visionlib.runs import Run, hash_file, open_run, read_json, replacing, write_json
 from visionlib.runs.results import load_result
 from visionlib.summary import ModelSummary, summarize
@@ -45,12 +47,18 @@ class TrainedModel:
 
     @classmethod
     def from_run(
-        cls, run: Run | str | os.PathLike[str], *, device: str = "auto", precision: Precision | None = None
+        cls,
+        run: Run | str | os.PathLike[str],
+        *,
+        network: nn.Module | None = None,
+        device: str = "auto",
+        precision: Precision | None = None,
     ) -> "TrainedModel":
         """Load the network of a finished run.
 
         Args:
             run: a run, or its folder.
+            network: to load the run's weights into, for a run that was trained with a network in memory; it changes.
             device: as in `TrainConfig.device`.
             precision: by default that of the run's training.
         Raises:
@@ -59,7 +67,7 @@ class TrainedModel:
             ConfigError: if the device is absent.
         """
         run = run if isinstance(run, Run) else open_run(run)
-        network, record = load_model(run)
+        network, record = load_model(run, network)
         trained: Precision = "bf16" if read_json(run.config)["compute"]["precision"] == "bf16" else "fp32"
         compute = choose_compute(device, precision or trained)
         return cls(
@@ -102,9 +110,8 @@ class TrainedModel:
         """
         compute = choose_compute(device, precision)
         network = build_model(model, classes=len(classes), channels=len(mean))
-        load_weights(network, Path(path))
-        network = network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        return cls(network.to(compute.device), mean, std, side_px, classes, precision, f"checkpoint {path}")
+        load_weights(prepare_layout(network), Path(path))
+        return cls(network.eval().to(compute.device), mean, std, side_px, classes, precision, f"checkpoint {path}")
 
     @classmethod
     def from_network(
@@ -201,9 +208,8 @@ class ModelRecord:
 
 def save_model(run: Run, network: nn.Module, record: ModelRecord) -> ModelRecord:
     """Write the weights, then the record with their SHA-256, and return it."""
-    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     with replacing(run.weights) as temporary:
-        save_file(state, temporary)
+        save_state(network, temporary)
     record = replace(record, weights_sha256=hash_file(run.weights))
     write_json(run.model, asdict(record))
     return record
@@ -222,8 +228,12 @@ def load_record(run: Run) -> ModelRecord:
         raise RunError(run.model, f"is damaged ({error!r})", "restore it, or train again") from error
 
 
-def load_model(run: Run) -> tuple[nn.Module, ModelRecord]:
+def load_model(run: Run, network: nn.Module | None = None) -> tuple[nn.Module, ModelRecord]:
     """Build the run's network with its weights, on the CPU and in eval mode.
+
+    Args:
+        run: finished.
+        network: takes the weights, instead of one that is built by the name in the record.
 
     Raises:
         RunError: if the weights are absent, or do not have the SHA-256 of `model.json`.
@@ -234,9 +244,13 @@ def load_model(run: Run) -> tuple[nn.Module, ModelRecord]:
         raise RunError(run.weights, "the run lacks its weights", "restore the file, or train again")
     if hash_file(run.weights) != record.weights_sha256:
         raise RunError(run.weights, "does not have the SHA-256 of model.json", "restore it, or train again")
-    network = build_model(record.model, classes=len(record.classes), channels=record.channels)
-    load_weights(network, run.weights)
-    return network.to(memory_format=torch.channels_last).eval(), record  # type: ignore[call-overload]
+    if network is None:
+        refuse_code_within(run.path, record.model)
+        network = build_model(record.model, classes=len(record.classes), channels=record.channels)
+    network = unwrap_model(network)
+    initialize_lazy(network, (record.channels, *record.input_size))
+    load_weights(prepare_layout(network), run.weights)
+    return network.eval(), record
 
 
 def save_summary(run: Run, network: nn.Module, record: ModelRecord) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from visionlib.errors import ModelError
+from visionlib.models.state_file import Encoded, read_state
 
 _WRAPPERS = ("net", "state_dict", "model", "model_state_dict")
 """Keys under which training scripts store the weights; the first is kuangliu's, the second akamaster's."""
@@ -23,8 +23,9 @@ _PREFIXES = ("module.", "_orig_mod.")
 def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """Copy the weights of a file into the model; the model is unchanged if this raises.
 
-    The file is safetensors, or tensors alone from `torch.save`; nothing is unpickled that could run code. The
-    weights may stand under `net`, `state_dict`, `model` or `model_state_dict`, and every name may begin with `module.`.
+    The file is safetensors, as `save_state` or others write it, or tensors alone from `torch.save`; nothing is
+    unpickled that could run code. The weights may stand under `net`, `state_dict`, `model` or `model_state_dict`, and
+    every name may begin with `module.`.
     Counters, such as BatchNorm's `num_batches_tracked`, may be absent: old files lack them.
 
     Args:
@@ -35,15 +36,26 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
             the model's; if a weight is not a finite number.
     """
     file = Path(path)
-    stored = _find_weights(file, _read_file(file))
+    content = _find_weights(file, _read_file(file))
+    encoded = {bare: entry.value for bare, entry in content.items() if isinstance(entry, Encoded)}
+    stored = {bare: entry for bare, entry in content.items() if isinstance(entry, Tensor)}
     state = model.state_dict()
-    names = _without_prefixes(name for name, value in state.items() if isinstance(value, Tensor))
-    own = {bare: state[name] for bare, name in names.items()}
-    _check_names(file, stored, own)
+    names = _without_prefixes(state)
+    own = {bare: state[name] for bare, name in names.items() if isinstance(state[name], Tensor) and bare not in encoded}
+    unknown = dict.fromkeys(bare for bare in encoded if bare not in names)
+    _check_names(file, {**stored, **unknown}, own)
     _check_shapes(file, stored, own)
+    sparse = {bare: value for bare, value in encoded.items() if isinstance(value, Tensor)}
+    _check_shapes(file, sparse, {bare: state[names[bare]] for bare in sparse})
+    buffers = _without_prefixes(name for name, _ in model.named_buffers(remove_duplicate=False))
     for name, value in stored.items():
-        _check_numbers(file, name, value, own[name])
-    model.load_state_dict({**state, **{names[bare]: value for bare, value in stored.items()}})
+        _check_numbers(file, name, value, own[name], is_buffer=name in buffers)
+    loaded = {names[bare]: value for bare, value in {**stored, **encoded}.items()}
+    try:
+        model.load_state_dict({**state, **loaded})
+    except Exception as error:  # a user's set_extra_state can raise anything
+        problem = f"cannot be loaded ({error})"
+        raise ModelError(file, problem, "build the model that the file was saved from") from error
 
 
 def _read_file(file: Path) -> object:
@@ -53,7 +65,7 @@ def _read_file(file: Path) -> object:
         with file.open("rb") as opened:
             head = opened.read(9)
         if head[8:9] == b"{":
-            return load_file(file, device="cpu")
+            return read_state(file)
         if head[:4] == b"PK\x03\x04" or head[:1] == b"\x80":
             with warnings.catch_warnings():
                 # Our own error reports the consequences, if there are any.
@@ -67,6 +79,8 @@ def _read_file(file: Path) -> object:
         # From None: torch's own message advises to unpickle the file anyway.
         problem = "holds more than tensors, and files that need unpickling are refused, since they can run code"
         raise ModelError(file, problem, convert) from None
+    except ModelError:
+        raise
     except SafetensorError as error:
         raise ModelError(file, f"is a damaged safetensors file ({error})", "fetch or save it again") from error
     except Exception as error:  # torch raises many exception types on a damaged archive
@@ -76,7 +90,7 @@ def _read_file(file: Path) -> object:
     raise ModelError(file, "is no weight file", "name a safetensors file or a torch checkpoint")
 
 
-def _find_weights(file: Path, content: object) -> dict[str, Tensor]:
+def _find_weights(file: Path, content: object) -> dict[str, Tensor | Encoded]:
     """Return the named tensors, unwrapped."""
     while isinstance(content, Mapping):
         inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
@@ -86,13 +100,15 @@ def _find_weights(file: Path, content: object) -> dict[str, Tensor]:
     remedy = f"the weights must be named tensors, alone or under one of {', '.join(_WRAPPERS)}"
     if not isinstance(content, Mapping) or not content:
         raise ModelError(file, f"holds {'nothing' if not content else type(content).__name__}", remedy)
-    odd = [name for name, value in content.items() if not isinstance(name, str) or not _is_dense(value)]
+    odd = [name for name, value in content.items() if not isinstance(name, str) or not _is_readable(value)]
     if odd:
         raise ModelError(file, f"{odd[0]!r} is a {type(content[odd[0]]).__name__}, not a dense tensor", remedy)
     return {bare: content[name] for bare, name in _without_prefixes(content).items()}
 
 
-def _is_dense(value: object) -> bool:
+def _is_readable(value: object) -> bool:
+    if isinstance(value, Encoded):
+        return True
     return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized
 
 
@@ -109,7 +125,7 @@ def _without_prefixes(names: Iterable[str]) -> dict[str, str]:
     return bare
 
 
-def _check_names(file: Path, stored: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+def _check_names(file: Path, stored: Mapping[str, Tensor | None], own: Mapping[str, Tensor]) -> None:
     missing = [name for name, value in own.items() if name not in stored and not _is_counter(value)]
     unexpected = [name for name in stored if name not in own]
     if missing or unexpected:
@@ -131,13 +147,23 @@ def _check_shapes(file: Path, stored: Mapping[str, Tensor], own: Mapping[str, Te
         raise ModelError(file, problem, "build the model with the classes and channels that the file was saved with")
 
 
-def _check_numbers(file: Path, name: str, value: Tensor, own: Tensor) -> None:
-    """Check that a weight is of the model's kind of number, and finite in the model's dtype."""
+def _check_numbers(file: Path, name: str, value: Tensor, own: Tensor, *, is_buffer: bool) -> None:
+    """Check that a weight is of the model's kind of number, and finite in the model's dtype.
+
+    A buffer may be infinite, as a mask is, unless it is a statistic; and any number may be what the model has there.
+    """
     if _is_counter(own):
         return
     if (value.is_floating_point(), value.is_complex()) != (own.is_floating_point(), own.is_complex()):
         raise ModelError(
             file, f"{name} is {value.dtype}, and the model has {own.dtype}", "save the weights as floating point"
         )
-    if not bool(torch.isfinite(value.to(own.dtype)).all()):
+    numbers = value.to(own.dtype)
+    is_valid = torch.isfinite(numbers)
+    if bool(is_valid.all()):
+        return
+    if is_buffer and not name.rpartition(".")[2].startswith("running_"):
+        is_valid = is_valid | torch.isinf(numbers)
+    expected = own.detach().to(numbers.device)
+    if not bool((is_valid | (numbers == expected) | (numbers.isnan() & expected.isnan())).all()):
         raise ModelError(file, f"{name} holds NaN or infinity", "training diverged: use weights saved before that")

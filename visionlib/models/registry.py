@@ -1,6 +1,7 @@
 """The built-in networks by name, and `build_model`, which builds one of them or a user-defined model."""
 
 import difflib
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -11,7 +12,7 @@ from visionlib.models.cifar_resnet import resnet20, resnet32, resnet44, resnet56
 from visionlib.models.cnn8 import cnn8
 from visionlib.models.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from visionlib.models.resnet9 import resnet9
-from visionlib.models.user_model import call_builder, import_builder
+from visionlib.models.user_model import call_builder, import_builder, name_network
 
 
 class ModelBuilder(Protocol):
@@ -39,12 +40,18 @@ MODELS: dict[str, ModelBuilder] = {
 """Every built-in network; `visionlib.models.names` repeats the names, without torch."""
 
 
-def build_model(name: str, *, classes: int = 10, channels: int = 3, seed: int = 0) -> nn.Module:
+def network_name(network: str | nn.Module | Callable[..., object]) -> str:
+    """Return the name by which a run keeps a network; that of a network in memory may lead to none."""
+    return next((name for name, builder in MODELS.items() if builder is network), None) or name_network(network)
+
+
+def build_model(name: str | Callable[..., object], *, classes: int = 10, channels: int = 3, seed: int = 0) -> nn.Module:
     """Build a network with weights that depend on `seed` alone; torch's global generator does not change.
 
     Args:
-        name: one of `MODELS`, or a user-defined `package.module:function`, imported with the current directory on the
-            path and called with those of the keywords `classes` and `channels` that it takes.
+        name: one of `MODELS`; or a user-defined network, as `package.module:NAME` or `file.py:NAME`, found from the
+            current directory, or as the class or function itself. It is called with the number of classes and of
+            channels, by the names that it has for them, such as `num_classes` and `in_channels`; it may have none.
         classes: number of logits; at least 1.
         channels: channels of the images; at least 1.
         seed: of the weights.
@@ -55,16 +62,16 @@ def build_model(name: str, *, classes: int = 10, channels: int = 3, seed: int = 
     """
     if classes < 1 or channels < 1:
         raise ValueError(f"classes and channels must be at least 1, and they are {classes} and {channels}")
-    if ":" not in name and name not in MODELS:
+    if isinstance(name, str) and ":" not in name and name not in MODELS:
         close = difflib.get_close_matches(name.lower(), MODELS) or list(MODELS)
-        remedy = f"choose from {', '.join(close)}, or name a function of your own as package.module:function"
+        remedy = f"choose from {', '.join(close)}, or name your own as package.module:function or file.py:function"
         raise ModelError(name, "there is no built-in model of this name", remedy)
     with torch.random.fork_rng(devices=[]):
-        if name in MODELS:
+        if isinstance(name, str) and name in MODELS:
             # Not torch.manual_seed: it would seed the generators of GPUs too, which are not restored.
             torch.default_generator.manual_seed(seed)
             return MODELS[name](classes=classes, channels=channels)
-        builder = import_builder(name)
+        builder = import_builder(name) if isinstance(name, str) else name
         # After the import, which may draw random numbers the first time only.
         torch.default_generator.manual_seed(seed)
-        return call_builder(name, builder, classes=classes, channels=channels)
+        return call_builder(name_network(name), builder, classes=classes, channels=channels)

@@ -55,6 +55,11 @@ class Run:
         return self.path / "model.json"
 
     @property
+    def network_source(self) -> Path:
+        """Copy of a user-defined network's source, to compare; the name keeps it from being imported."""
+        return self.path / "network.py.txt"
+
+    @property
     def predictions(self) -> Path:
         """Per test image: index, label, logits, logits of the mirror image, embedding."""
         return self.path / "predictions.npz"

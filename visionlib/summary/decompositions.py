@@ -14,7 +14,7 @@ from visionlib.summary.aten_calls import plain_name
 from visionlib.summary.rules.table import RULES
 
 _OPAQUE = frozenset({"max_unpool2d", "max_unpool3d", "as_strided_scatter"})
-"""Their decompositions go through memory by indices, which hides the positions that they read."""
+"""Their decompositions work on memory by indices, which hides the positions that they read."""
 
 
 @cache
@@ -25,12 +25,13 @@ def find_decomposition(func: Any) -> Callable[..., Any] | None:
         return partial(_for_each, getattr(torch.ops.aten, name.removeprefix("aten::_foreach_")))
     if name in _DECOMPOSITIONS or plain_name(func) in RULES or torch.Tag.pointwise in func.tags:
         return _DECOMPOSITIONS.get(name)
-    if _is_composite(func):
+    if is_composite(func):
         return func.decompose  # type: ignore[no-any-return]
     return None if plain_name(func) in _OPAQUE else global_decomposition_table["post_autograd"].get(func)
 
 
-def _is_composite(func: Any) -> bool:
+@cache
+def is_composite(func: Any) -> bool:
     """Whether PyTorch itself has a decomposition; it uses it before an operation arrives here, but not always."""
     return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
 

@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from visionlib.errors import ModelError, VisionlibError
 from visionlib.summary.aten_calls import bind, indexes_by_mask, is_view, number_masks, plain_name, substitute
-from visionlib.summary.decompositions import find_decomposition
+from visionlib.summary.decompositions import find_decomposition, is_composite
 from visionlib.summary.macs import count_macs, has_macs
 from visionlib.summary.messages import describe_error, user_line
 from visionlib.summary.meta_shapes import infer_outputs
@@ -124,6 +124,9 @@ class Interpreter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # A view of a written plain tensor is a plain tensor, too: it finds its fields by its memory.
         is_plain_view = is_view(func) and not isinstance(next(iter(tensors), None), TracedTensor)
         if is_plain_view or not any(map(self._is_traced, tensors)):
+            if is_composite(func):  # its parts are counted
+                with self:
+                    return func.decompose(*args, **kwargs)
             return self._run_plain(func, args, kwargs, is_view=is_plain_view)
         if (decompose := find_decomposition(func)) is not None:
             with self:

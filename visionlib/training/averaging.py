@@ -27,12 +27,17 @@ class WeightAverage:
         if config.averaging == "ema":
             self._averaged = AveragedModel(model, multi_avg_fn=self._lerp, use_buffers=True)
             self._averaged.n_averaged.fill_(1)  # else the first update would copy the weights
+        pairs = zip(self._averages(), self._learned(), strict=True)
+        self._unbounded = [pair for pair in pairs if not bool(pair[1].isfinite().all())]
 
     def update(self, step: int) -> None:
         """Update the average by the weights after a step; 0 is the first step."""
         if self._averaged is not None:
             self._step = step
             self._averaged.update_parameters(self._model)
+            for average, tensor in self._unbounded:  # a mask of -inf has no average
+                is_average = average.isfinite() & tensor.isfinite()
+                average.detach().copy_(torch.where(is_average, average, tensor).detach())
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -80,11 +85,15 @@ class WeightAverage:
     def _lerp(self, averages: Sequence[Tensor], weights: Sequence[Tensor], _: Tensor | int) -> None:
         decay = min(self._decay, 1 - 10 / (10 + self._step))
         if averages[0].is_floating_point():  # torch hands over tensors of one dtype at a time
-            torch._foreach_lerp_(list(averages), list(weights), 1 - decay)
+            dense = [pair for pair in zip(averages, weights, strict=True) if pair[0].layout == torch.strided]
+            if dense:
+                torch._foreach_lerp_([average for average, _ in dense], [weight for _, weight in dense], 1 - decay)
 
 
 def _floating_point(model: nn.Module) -> list[Tensor]:
-    return [tensor for tensor in model.state_dict(keep_vars=True).values() if tensor.is_floating_point()]
+    """Return the dense tensors of a state dict that have an average; extra state and sparse buffers have none."""
+    values = [value for value in model.state_dict(keep_vars=True).values() if isinstance(value, Tensor)]
+    return [value for value in values if value.layout == torch.strided and value.is_floating_point()]
 
 
 @torch.no_grad()

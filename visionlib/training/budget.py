@@ -1,6 +1,5 @@
 """How many epochs fit into a time: measured on the machine at hand, before the training begins."""
 
-import copy
 import time
 from collections.abc import Mapping
 
@@ -13,6 +12,7 @@ from visionlib.training.config import TrainConfig
 from visionlib.training.cuda_graphs import StepKind
 from visionlib.training.job import TrainingJob
 from visionlib.training.optimizer import make_optimizer
+from visionlib.training.preserved_state import copy_network
 from visionlib.training.schedule import step_fractions
 from visionlib.training.step import TrainingStep
 
@@ -51,7 +51,7 @@ def measure_seconds_per_image(job: TrainingJob, model: nn.Module) -> dict[tuple[
     Returns:
         The lowest seconds per image, data included, for each resolution in pixels and whether the step is one of SAM.
     """
-    twin = copy.deepcopy(model).train()
+    twin = copy_network(model).train()
     optimizer = make_optimizer(twin, job.config, job.compute.dtype)
     batches = epoch_batches(job.split, job.config.batch_size, seed=job.config.seed, epoch=0)
     kinds = sorted(step_fractions(job.config, job.split.image_size[0]))

@@ -124,7 +124,12 @@ def load_checkpoint(
     try:
         state = torch.load(run.resume, map_location=device, weights_only=True)
         own = state["processes"][group.rank]
-        model.load_state_dict({**state["model"], **own["statistics"]})
+        model.load_state_dict(state["model"])
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():  # of this process, also those that no state dict has
+                stored = own["statistics"].get(name)
+                if stored is not None and stored.shape == buffer.shape:  # else a cache, which is made again
+                    buffer.copy_(stored)
         optimizer.load_state_dict(state["optimizer"])
         average.load(state.get("average", []), own.get("average_statistics", []))
         return Progress(**state["progress"], **{name: own[name] for name in _OWN})

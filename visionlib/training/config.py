@@ -36,7 +36,7 @@ class TrainConfig:
         ConfigError: if a value is out of its range; the message names the field, the value and the range.
     """
 
-    model: str = _setting("resnet18", "network by name, or a user-defined one as package.module:function")
+    model: str = _setting("resnet18", "network by name, or a user-defined one as package.module:NAME or file.py:NAME")
     seed: int = _setting(0, "seed of weights, order and augmentation", low=0)
     epochs: int = _setting(6, "passes over the training images", low=1)
     batch_size: int = _setting(128, "images per step", low=1)

@@ -88,9 +88,15 @@ class ProcessGroup:
         """
         if self.size > 1:
             for buffer in model.buffers():
-                if buffer.is_floating_point():
+                if buffer.is_floating_point() and buffer.layout == torch.strided:
                     dist.all_reduce(buffer)
                     buffer /= self.size
+
+    def broadcast_state(self, model: nn.Module) -> None:
+        """Give a model the first process's numbers in every process, where no seed has drawn the same."""
+        if self.size > 1:
+            for tensor in (*model.parameters(), *model.buffers()):
+                dist.broadcast(tensor.data, 0)
 
     def gather(self, state: dict[str, Any]) -> list[dict[str, Any]]:
         """Return every process's state, by rank, in the first process, and nothing in the others."""

@@ -21,6 +21,18 @@ def initialize_model(model: nn.Module, job: TrainingJob) -> None:
         whiten_stem(model, prepare_inputs(split.images[chosen], job.mean, job.std, split.image_size[0]))
 
 
+def find_stem(model: nn.Module, inputs: Float[Tensor, "n c h w"]) -> nn.Conv2d | None:
+    """Find the first convolution, if it is one of the inputs whose filters can be replaced.
+
+    That is none of groups of channels, of filters larger than the inputs or computed from other weights.
+    """
+    stem = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d)), None)
+    if stem is None or stem.in_channels != inputs.shape[1] or stem.groups > 1 or stem.out_channels < 2:
+        return None
+    is_fitting = all(kernel <= side for kernel, side in zip(stem.kernel_size, inputs.shape[2:], strict=True))
+    return stem if is_fitting and "weight" in stem._parameters else None
+
+
 @torch.no_grad()
 def whiten_stem(model: nn.Module, inputs: Float[Tensor, "n c h w"]) -> None:
     """Initialize the first convolution with the principal components of its input patches, and their negatives.
@@ -33,8 +45,8 @@ def whiten_stem(model: nn.Module, inputs: Float[Tensor, "n c h w"]) -> None:
         inputs: normalized images.
     Source: Jordan 2024, arXiv:2404.00498, section 3.1, which adds a frozen layer for it; here it is the stem.
     """
-    stem = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d)), None)
-    if stem is None or stem.in_channels != inputs.shape[1]:
+    stem = find_stem(model, inputs)
+    if stem is None:
         return
     height, width = stem.kernel_size
     patches = F.unfold(inputs.cpu().double(), (height, width), stride=2).movedim(1, 2).flatten(0, 1)

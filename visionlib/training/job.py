@@ -1,16 +1,19 @@
 """`TrainingJob`: everything that stays the same through a training."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from visionlib.data import Dataset, ImageSplit, hold_out
-from visionlib.errors import ConfigError
+from visionlib.errors import ConfigError, ModelError
+from visionlib.eval_mode import unwrap_model
 from visionlib.inference.device import Compute, choose_compute
 from visionlib.inference.preprocessing import scale_width
 from visionlib.models import build_model
+from visionlib.models.layout import initialize_lazy, prepare_layout
 from visionlib.training.config import TrainConfig
 from visionlib.training.cpu import choose_kernels
 from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
@@ -28,6 +31,7 @@ class TrainingJob:
         mean: per channel, as fractions of 255.
         std: per channel, as fractions of 255.
         group: the processes that train together.
+        network: to train instead of that which the settings name: built already, or its class or function.
     """
 
     split: ImageSplit
@@ -36,6 +40,7 @@ class TrainingJob:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     group: ProcessGroup = SINGLE_PROCESS
+    network: nn.Module | Callable[..., object] | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -60,11 +65,28 @@ class TrainingJob:
         return side_px, scale_width(height, width, side_px)
 
     def build_model(self) -> nn.Module:
-        """Build the network with the weights that its seed draws, channels-last on the device."""
-        model = build_model(
-            self.config.model, classes=len(self.split.classes), channels=self.split.channels, seed=self.config.seed
-        )
-        return model.to(device=self.compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        """Build the network with the weights that its seed draws, channels-last on the device.
+
+        A network that was built already is returned itself, with its weights.
+
+        Raises:
+            ModelError: if it cannot be built, or its lazy layers cannot be initialized.
+        """
+        if isinstance(self.network, nn.Module):
+            model = unwrap_model(self.network)
+        else:
+            model = build_model(
+                self.network or self.config.model,
+                classes=len(self.split.classes),
+                channels=self.split.channels,
+                seed=self.config.seed,
+            )
+        initialize_lazy(model, (self.split.channels, *self.final_input_size), seed=self.config.seed)
+        if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+            raise ModelError(
+                self.config.model, "has tensors on the meta device, without numbers", "build it on the CPU"
+            )
+        return prepare_layout(model.to(self.compute.device))
 
 
 def choose_training_compute(config: TrainConfig, group: ProcessGroup = SINGLE_PROCESS) -> Compute:
@@ -81,7 +103,12 @@ def choose_training_compute(config: TrainConfig, group: ProcessGroup = SINGLE_PR
 
 
 def make_job(
-    dataset: Dataset, config: TrainConfig, compute: Compute, group: ProcessGroup = SINGLE_PROCESS
+    dataset: Dataset,
+    config: TrainConfig,
+    compute: Compute,
+    group: ProcessGroup = SINGLE_PROCESS,
+    *,
+    network: nn.Module | Callable[..., object] | None = None,
 ) -> tuple[TrainingJob, ImageSplit]:
     """Return the job, and the images that are held out of it for validation, of which there may be none.
 
@@ -97,7 +124,7 @@ def make_job(
         )
     split, validation = _hold_out_validation(dataset.train, config)
     mean, std = _choose_normalization(split, config)
-    job = TrainingJob(split.to(compute.device), config, compute, mean, std, group)
+    job = TrainingJob(split.to(compute.device), config, compute, mean, std, group, network)
     smallest_batch = len(split) // job.steps_per_epoch
     if config.parts > 1 and smallest_batch < 2 * config.parts:
         raise ConfigError("parts", f"of {config.parts} each has less than two images of a step", "take fewer")

@@ -47,7 +47,8 @@ def train_epochs(
     optimizer = make_optimizer(model, config, job.compute.dtype)
     average = WeightAverage(model, config)
     progress = load_checkpoint(run, model, optimizer, average, job.compute.device, group)
-    if progress.epoch or progress.steps:
+    has_begun = bool(progress.epoch or progress.steps)
+    if has_begun:
         log(f"going on after epoch {progress.epoch} and {progress.steps} steps")
     take_step = TrainingStep(model.train(), optimizer, job)
     started = time.perf_counter()
@@ -55,6 +56,8 @@ def train_epochs(
         log(f"training steps are launched kernel by kernel: they cannot be recorded as a CUDA graph ({failure})")
     progress.seconds_startup += time.perf_counter() - started
     checkpointer = Checkpointer(run, config.checkpoint_s, group)
+    if isinstance(job.network, nn.Module) and not has_begun:
+        checkpointer.save(model, optimizer, average, progress)  # its first weights cannot be drawn again
     with (
         deferred_signals(is_one_of_several=group.size > 1) as interruption,
         scalar_writer(run, progress.epoch, is_wanted=config.tensorboard and group.is_first) as write_scalars,

@@ -1,7 +1,10 @@
 """The provenance of a run: settings, data, versions, device and command line, for `config.json`."""
 
+import contextlib
 import datetime
+import functools
 import importlib.metadata
+import inspect
 import platform
 import re
 import sys
@@ -9,9 +12,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from visionlib.data import Dataset
 from visionlib.inference.device import Compute
+from visionlib.models import MODELS
+from visionlib.models.user_model import import_builder
+from visionlib.runs import Run
+from visionlib.runs.files import write_bytes
 from visionlib.training.config import TrainConfig
+from visionlib.training.job import TrainingJob
 from visionlib.version import __version__
 
 _PACKAGES = ("torch", "numpy", "pillow", "pyarrow", "safetensors")
@@ -36,6 +46,31 @@ def describe_run(dataset: Dataset, config: TrainConfig, compute: Compute) -> dic
         "command": sys.argv,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def keep_source(run: Run, network: nn.Module, job: TrainingJob) -> None:
+    """Copy the source of a user-defined network into its run, for the user to compare; it is never executed from there.
+
+    Of a network whose code cannot be read, or is torch's own, the layers are written instead.
+    """
+    if job.config.model in MODELS:
+        return
+    is_builder = job.network is not None and not isinstance(job.network, nn.Module)
+    builder: Any = job.network if is_builder else type(network)
+    if job.network is None:
+        builder = import_builder(job.config.model)
+    builder = builder.func if isinstance(builder, functools.partial) else builder
+    write_bytes(run.network_source, (_read_source(builder) or f"{network}\n").encode())
+
+
+def _read_source(builder: Any) -> str | None:
+    """Read the file of a class or function; of one from a notebook its own lines alone."""
+    if getattr(builder, "__module__", "").partition(".")[0] == "torch":
+        return None
+    with contextlib.suppress(OSError, TypeError, UnicodeDecodeError):
+        file = Path(inspect.getsourcefile(builder) or "")
+        return file.read_text(encoding="utf-8") if file.is_file() else inspect.getsource(builder)
+    return None
 
 
 def describe_versions() -> dict[str, str]:

@@ -3,30 +3,28 @@
 Source: Smith 2015, arXiv:1506.01186, section 3.3.
 """
 
-import copy
 import itertools
 import math
-import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 
 from visionlib.data import Dataset, ImageSplit, load_dataset
 from visionlib.errors import ConfigError, ModelError
-from visionlib.inference.device import Compute, compute_environment
+from visionlib.inference.device import compute_environment
+from visionlib.models.registry import network_name
 from visionlib.progress import progress_bar
 from visionlib.training.batches import augmented_batches, epoch_batches
 from visionlib.training.config import TrainConfig
 from visionlib.training.initialization import initialize_model
 from visionlib.training.job import TrainingJob, choose_training_compute, make_job
+from visionlib.training.network_check import check_network
 from visionlib.training.optimizer import make_optimizer
+from visionlib.training.preserved_state import copy_network, seeded_generators
 from visionlib.training.rate_rule import cap_losses, plan_next_test, smooth_losses, suggest_rate
 from visionlib.training.recipes import RECIPES
 from visionlib.training.schedule import scale_side
@@ -113,14 +111,15 @@ def find_learning_rate(
     compute = choose_training_compute(config)
     log(str(compute))
     source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
-    job, _ = make_job(source, config, compute)
+    if model is not None:
+        config, model = config.replace(model=network_name(model)), copy_network(model)
+    job, _ = make_job(source, config, compute, network=model)
     rates = [_rate(step, steps, lowest, highest, growth) for step in range(steps)]
-    with _seeded_generators(compute, config.seed), compute_environment(compute):
+    with seeded_generators(compute, config.seed), compute_environment(compute):
+        learner = job.build_model()
         if model is None:
-            learner = job.build_model()
             initialize_model(learner, job)
-        else:
-            learner = _copy(model).to(device=compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        check_network(learner, job)
         losses, has_diverged = _test_range(learner, job, rates)
     finite = [loss for loss in losses if math.isfinite(loss)]
     if not finite:
@@ -193,27 +192,3 @@ def _endless_batches(
     for epoch in itertools.count():
         batches = epoch_batches(split, config.batch_size, seed=config.seed, epoch=epoch)
         yield from augmented_batches(split, batches, config, epoch)
-
-
-def _copy(model: nn.Module) -> nn.Module:
-    """Copy a network with everything that belongs to it, so that nothing needs to be restored."""
-    try:
-        return copy.deepcopy(model)
-    except Exception as error:  # whatever the network's own parts raise
-        raise ModelError(
-            type(model).__name__, f"cannot be copied ({error})", "give a fresh one by config.model"
-        ) from error
-
-
-@contextmanager
-def _seeded_generators(compute: Compute, seed: int) -> Iterator[None]:
-    """Seed the generators while the block runs, such as for dropout, and restore them afterwards."""
-    device = torch.device(compute.device)
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002  the global generator
-    with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002

@@ -30,7 +30,7 @@ def sam_perturbation(model: nn.Module, radius: float) -> Iterator[None]:
         single weights.
     """
     weights: list[Tensor] = [p for p in model.parameters() if p.ndim > 1 and p.grad is not None]
-    changed = [*weights, *model.buffers()]
+    changed = [*weights, *(buffer for buffer in model.buffers() if buffer.layout == torch.strided)]
     originals = [tensor.detach().clone() for tensor in changed]
     if weights:
         _perturb(weights, radius)

@@ -9,12 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from visionlib.data import Dataset, ImageSplit, load_dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import Compute, compute_environment
 from visionlib.inference.predictions import predict_split, save_predictions
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import ModelRecord, TrainedModel, save_model, save_summary
+from visionlib.models.registry import network_name
+from visionlib.models.user_model import refuse_code_within
 from visionlib.runs import Run, create_run, open_run, read_json, write_json, write_json_lines
 from visionlib.training.budget import fit_time_budget
 from visionlib.training.config import TrainConfig
@@ -22,19 +26,23 @@ from visionlib.training.distributed import ProcessGroup, connected, find_process
 from visionlib.training.initialization import initialize_model
 from visionlib.training.job import TrainingJob, choose_training_compute, make_job
 from visionlib.training.loop import accuracy, train_epochs
-from visionlib.training.provenance import describe_run, name_run
+from visionlib.training.network_check import blamed_errors, check_network, list_idle_settings
+from visionlib.training.provenance import describe_run, keep_source, name_run
 from visionlib.training.recipes import RECIPES
 from visionlib.training.tensorboard import check_tensorboard
 
 _FEW_STEPS = 200
 
 Log = Callable[[str], None]
+Network = str | nn.Module | Callable[..., object]
+"""A network's name, the network itself, or its class or function, see `visionlib.models.build_model`."""
 
 
 def train(
     dataset: str | Path | Dataset,
     config: TrainConfig = RECIPES["quick"],
     *,
+    model: Network | None = None,
     out: str | Path | None = None,
     max_seconds: float | None = None,
     log: Log = lambda line: None,
@@ -46,15 +54,22 @@ def train(
     Args:
         dataset: a dataset, or what `load_dataset` takes.
         config: every setting; `RECIPES` holds the measured ones.
+        model: a network instead of that of the settings: a name, a class or function, which is called with the data's
+            numbers of classes and channels by the names that it has for them, or one that was built already. That one
+            is trained itself, and ends with the run's weights. The run keeps no code: where no name leads to the
+            network, `TrainedModel.from_run(run, network=...)` loads it.
         out: the run folder to make; by default `runs/DATASET-MODEL-TIME`.
         max_seconds: time for the epochs; as many are trained as fit into it here, instead of `config.epochs`.
         log: takes a line at the start and after each epoch.
     Raises:
         ConfigError: if the settings do not fit the dataset or the machine.
         DataError: if the dataset cannot be loaded, or has no image to learn from.
+        ModelError: if the network cannot be built, trained or kept; nothing is written then.
         RunError: if `out` exists already.
         TrainingError: if the loss is not a number any more, or another process died.
     """
+    if model is not None:
+        config = config.replace(model=network_name(model))
     if config.tensorboard:
         check_tensorboard()
     group = find_process_group()
@@ -62,7 +77,9 @@ def train(
     log = log if group.is_first else _stay_silent
     log(str(compute))
     source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
-    job, validation = make_job(source, config, compute, group)
+    job, validation = make_job(source, config, compute, group, network=None if isinstance(model, str) else model)
+    network = job.build_model()
+    check_network(network, job)
     if max_seconds is not None:
         config = fit_time_budget(job, max_seconds)
         job = dataclasses.replace(job, config=config)
@@ -71,15 +88,19 @@ def train(
         run = Run(group.broadcast(Path(out) if out is not None else name_run(source.name, config.model)))
         if group.is_first:
             write_json(create_run(run.path).config, describe_run(source, config, compute))
+            keep_source(run, network, job)
         log(f"{source.name}: {len(job.split):,} images to learn from, {config.model} -> {run.path}")
         if job.total_steps < _FEW_STEPS:
             log(f"these are {job.total_steps} steps, few to learn in: more --epochs or a smaller --batch-size may help")
-        return _train_run(run, source, job, validation, log)
+        for line in list_idle_settings(network, job):
+            log(line)
+        return _train_run(run, source, job, network, validation, log)
 
 
 def resume(
     run: Run | str | os.PathLike[str],
     *,
+    model: Network | None = None,
     dataset: str | Path | Dataset | None = None,
     log: Log = lambda line: None,
 ) -> Run:
@@ -87,6 +108,7 @@ def resume(
 
     Args:
         run: the run, or its folder.
+        model: the network again, for a run that was begun with one in memory.
         dataset: where its data lies now, if it has moved since.
         log: takes a line at the start and after each epoch.
     Returns:
@@ -94,6 +116,7 @@ def resume(
     Raises:
         RunError: if the run is finished already or damaged, or its data is not what it began with.
         ConfigError: if this machine lacks the run's hardware, or another number of processes trained it.
+        ModelError: if the network was passed in memory, and is not passed again.
         TrainingError: as `train`.
         DataError: if the data cannot be read.
     """
@@ -112,9 +135,15 @@ def resume(
     log = log if group.is_first else _stay_silent
     log(str(compute))
     source = load_run_data(run, dataset)
-    job, validation = make_job(source, config, compute, group)
+    if isinstance(model, str):
+        config, model = config.replace(model=model), None
+    elif model is None:
+        refuse_code_within(run.path, config.model)
+    job, validation = make_job(source, config, compute, group, network=model)
+    network = job.build_model()
+    check_network(network, job)
     with connected(group, compute.device):
-        return _train_run(run, source, job, validation, log)
+        return _train_run(run, source, job, network, validation, log)
 
 
 def _choose_same_compute(run: Run, record: dict[str, Any], group: ProcessGroup) -> tuple[TrainConfig, Compute]:
@@ -132,10 +161,13 @@ def _choose_same_compute(run: Run, record: dict[str, Any], group: ProcessGroup) 
     return config, compute
 
 
-def _train_run(run: Run, source: Dataset, job: TrainingJob, validation: ImageSplit, log: Log) -> Run:
+def _train_run(
+    run: Run, source: Dataset, job: TrainingJob, network: nn.Module, validation: ImageSplit, log: Log
+) -> Run:
     """Train from the run's last checkpoint, or from the start, to the end."""
-    network = job.build_model()
-    with compute_environment(job.compute):
+    if isinstance(job.network, nn.Module):
+        job.group.broadcast_state(network)  # its weights are of no seed
+    with compute_environment(job.compute), blamed_errors(network, job):
         initialize_model(network, job)
         progress = train_epochs(network, job, validation, run, log, source.splits.get("test"))
     if job.group.is_first:

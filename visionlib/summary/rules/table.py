@@ -115,7 +115,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         **_same(
             pointwise.constant,
             "zeros_like ones_like full_like empty_like rand_like randn_like randint_like new_zeros new_ones new_full "
-            "new_empty new_empty_strided fill zero normal uniform",
+            "new_empty new_empty_strided fill zero normal uniform resize_as",
         ),
     }
 )
