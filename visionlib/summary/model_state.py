@@ -9,7 +9,7 @@ import contextlib
 import operator
 import random
 import sys
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import CellType, MappingProxyType, MethodType, NoneType, SimpleNamespace
@@ -78,15 +78,15 @@ class _State:
                 if cls in _IMMUTABLE or id(value) in seen:
                     continue
                 seen.add(id(value))
+                if cls in _CONTAINERS and not value:
+                    self._empty.append(value)
+                    continue
                 if cls not in kinds:
                     kinds[cls] = _find_kind(cls)
                 if (kind := kinds[cls]) is not None:
                     pending.extend(self._record(value, *kind))
 
     def _record(self, value: Any, make: "_Maker | None", parts: Callable[[Any], Iterable[Any]]) -> Iterable[Any]:
-        if isinstance(value, _CONTAINERS) and not value:
-            self._empty.append(value)
-            return ()
         try:
             if make is not None and (restore := make(value)) is not None:
                 self._restores.append(restore)
@@ -192,7 +192,7 @@ def _parts_of_tensor(tensor: Tensor) -> Iterable[Any]:
 
 _Maker: TypeAlias = Callable[[Any], _Restore | None]
 _Kind: TypeAlias = tuple[_Maker | None, Callable[[Any], Iterable[Any]]]
-_CONTAINERS = (dict, list, set, deque)
+_CONTAINERS = frozenset({dict, OrderedDict, list, set, deque})
 _KINDS: Mapping[Any, _Kind] = MappingProxyType(
     {
         dict: (lambda value: partial(_restore_dict, value, dict(value)), lambda value: value.values()),
