@@ -62,11 +62,11 @@ def augmented_batches(
         images = augment_images(split.images[positions], split.index[positions], config, epoch)
         targets: Targets = split.labels[positions]
         if config.mix != "none":
-            images, targets = _mix(images, split, block, config, epoch, group)
+            images, targets = mix_batches(images, split, block, config, epoch, group)
         yield from zip(torch.split(images, sizes), torch.split(targets, sizes), strict=True)
 
 
-def _mix(
+def mix_batches(
     images: UInt8[Tensor, "n c h w"],
     split: ImageSplit,
     batches: Sequence[Int64[Tensor, "_"]],

@@ -71,7 +71,7 @@ def mix_images(
     shares = ((1 - own) * _WHOLE).round().to(torch.int32) * is_blend
     mixed, weights = zip(
         *(
-            _blend(*part)
+            blend_images(*part)
             for part in zip(*(torch.split(t, _CHUNK) for t in (images, partners, boxes, shares)), strict=True)
         ),
         strict=True,
@@ -96,7 +96,7 @@ def _beta_quantiles(alpha: float, device: torch.device) -> Float32[Tensor, "6553
         return torch.from_numpy(betaincinv(alpha, alpha, middles.numpy())).to(torch.float32).to(device)
 
 
-def _blend(
+def blend_images(
     images: UInt8[Tensor, "n c h w"],
     partners: UInt8[Tensor, "n c h w"],
     boxes: Bool[Tensor, "n 1 h w"],

@@ -34,7 +34,7 @@ def equalize_images(images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"
     With `lower` pixels below a value, and `step` a 255th of all pixels but the brightest, rounded down, the new value
     is the whole part of (lower + step / 2) / step. A step of 0 changes nothing.
     """
-    values = images.flatten(2).to(torch.int32)
+    values = images.contiguous().flatten(2).to(torch.int32)
     levels = torch.arange(256, dtype=torch.int32, device=images.device).expand(*values.shape[:2], -1).contiguous()
     lower = torch.searchsorted(values.sort(-1).values, levels)  # pixels below each level
     below_brightest = lower.gather(2, values.amax(-1, keepdim=True).to(torch.int64))
