@@ -79,7 +79,7 @@ def test_each_image_is_mixed_with_the_one_before_it_in_the_batch(small_shapes: D
             own, partner = batch[[at]], batch[[at - 1]]
             alone, other = (augment_images(split.images[k], split.index[k], config, 2) for k in (own, partner))
             draw = {"alpha": 0.7, "fraction": 0.8}
-            expected, weight = mix_images(alone, other, split.index[own], seed=3, epoch=2, mix=mix, **draw)  # type: ignore[arg-type]
+            expected, weight = mix_images(alone, other, split.index[own], seed=3, epoch=2, mix=mix, **draw)
             assert torch.equal(images[at], expected[0])
             target = torch.zeros(10)
             target[split.labels[own]] += weight

@@ -69,14 +69,9 @@ def mix_images(
     lefts = random_integers(seed, epoch, index, Stream.MIX_COLUMN, width) - widths // 2
     boxes = rectangle_masks(tops, lefts, heights * is_box, widths, height, width)
     shares = ((1 - own) * _WHOLE).round().to(torch.int32) * is_blend
-    mixed, weights = zip(
-        *(
-            blend_images(*part)
-            for part in zip(*(torch.split(t, _CHUNK) for t in (images, partners, boxes, shares)), strict=True)
-        ),
-        strict=True,
-    )
-    return torch.cat(mixed), torch.cat(weights)
+    parts = zip(*(torch.split(tensor, _CHUNK) for tensor in (images, partners, boxes, shares)), strict=True)
+    mixed = [blend_images(*part) for part in parts]
+    return torch.cat([pixels for pixels, _ in mixed]), torch.cat([weights for _, weights in mixed])
 
 
 def draw_beta(index: Int64[Tensor, "n"], alpha: float, *, seed: int, epoch: int) -> Float32[Tensor, "n"]:

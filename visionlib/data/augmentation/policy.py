@@ -37,8 +37,8 @@ def augment_trivially(
         strength: factor of all amounts, from 0 to 1. Two operations have no amount: autocontrast and equalize.
     Raises:
         ValueError: if strength is not from 0 to 1.
-    Source: Müller and Hutter 2021, arXiv:2103.10158, with the wide ranges and the operations of its table 1, and
-        continuous amounts; geometry is interpolated bilinearly here, and about the centre of the image.
+    Source: Müller and Hutter 2021, arXiv:2103.10158, with its wide ranges, but amounts that are continuous, and
+        geometry about the centre of the image, interpolated bilinearly.
     """
     if not 0 <= strength <= 1:
         raise ValueError(f"strength must be from 0 to 1: got {strength}")
