@@ -1,9 +1,16 @@
 import pytest
 import torch
 
-from visionlib.data import Dataset
+from visionlib.data import Dataset, ImageSplit
+from visionlib.data.augmentation import mix_images
 from visionlib.training import RECIPES, TrainConfig
-from visionlib.training.batches import augment_images, epoch_batches
+from visionlib.training.batches import augment_images, augmented_batches, epoch_batches, mix_batches
+from visionlib.training.config import Mix
+from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
+
+STRONG = TrainConfig(
+    batch_size=23, seed=3, policy="trivial", policy_strength=0.7, erase_fraction=0.5, mix="both", mix_fraction=0.8
+)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 200, 1000])
@@ -41,3 +48,115 @@ def test_magnitudes_of_zero_change_no_image(small_shapes: Dataset) -> None:
     split = small_shapes.train
     config = TrainConfig(flip="none", crop_px=0)
     assert torch.equal(augment_images(split.images, split.index, config, epoch=0), split.images)
+
+
+def test_policy_and_erasing_do_not_depend_on_the_other_images_of_a_batch(small_shapes: Dataset) -> None:
+    split = small_shapes.train
+    plain = augment_images(split.images, split.index, STRONG.replace(policy="none", erase_fraction=0.0), epoch=1)
+    whole = augment_images(split.images, split.index, STRONG, epoch=1)
+    assert (whole != plain).flatten(1).any(1).double().mean() > 0.8
+    for position in range(0, 200, 9):
+        alone = augment_images(split.images[[position]], split.index[[position]], STRONG, epoch=1)
+        assert torch.equal(alone[0], whole[position])
+
+
+def mixed_batches(
+    split: ImageSplit, config: TrainConfig, epoch: int, group: ProcessGroup = SINGLE_PROCESS
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    batches = epoch_batches(split, config.batch_size, seed=config.seed, epoch=epoch)
+    return list(augmented_batches(split, batches, config, epoch, group))
+
+
+@pytest.mark.parametrize("mix", ["cutmix", "mixup", "both"])
+def test_each_image_is_mixed_with_the_one_before_it_in_the_batch(small_shapes: Dataset, mix: Mix) -> None:
+    """The loop augments every image and its partner alone."""
+    split, config = small_shapes.train, STRONG.replace(mix=mix, mix_alpha=0.7)
+    batches = epoch_batches(split, 23, seed=3, epoch=2)
+    mixed = mixed_batches(split, config, 2)
+    assert [len(batch) for batch in batches] == [len(images) for images, _ in mixed]
+    for batch, (images, targets) in zip(batches[:3], mixed, strict=False):
+        for at in range(len(batch)):
+            own, partner = batch[[at]], batch[[at - 1]]
+            alone, other = (augment_images(split.images[k], split.index[k], config, 2) for k in (own, partner))
+            draw = {"alpha": 0.7, "fraction": 0.8}
+            expected, weight = mix_images(alone, other, split.index[own], seed=3, epoch=2, mix=mix, **draw)
+            assert torch.equal(images[at], expected[0])
+            target = torch.zeros(10)
+            target[split.labels[own]] += weight
+            target[split.labels[partner]] += 1 - weight
+            torch.testing.assert_close(targets[at], target)
+    assert sum(int((targets > 0).sum(1).max()) for _, targets in mixed) > len(mixed)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_shards_of_processes_make_up_the_batches_of_one(small_shapes: Dataset, size: int) -> None:
+    split = small_shapes.train
+    shards = [mixed_batches(split, STRONG, 1, ProcessGroup(rank, size)) for rank in range(size)]
+    for step, (images, targets) in enumerate(mixed_batches(split, STRONG, 1)):
+        for rank in range(size):
+            assert torch.equal(shards[rank][step][0], images[rank::size])
+            assert torch.equal(shards[rank][step][1], targets[rank::size])
+
+
+def test_mixing_many_batches_at_once_equals_mixing_one_by_one(small_shapes: Dataset) -> None:
+    """As a GPU does."""
+    split = small_shapes.train
+    batches = epoch_batches(split, 23, seed=3, epoch=1)
+    positions = torch.cat(batches)
+    augmented = augment_images(split.images[positions], split.index[positions], STRONG, 1)
+    images, targets = mix_batches(augmented, split, batches, STRONG, 1, SINGLE_PROCESS)
+    assert torch.equal(images, torch.cat([part for part, _ in mixed_batches(split, STRONG, 1)]))
+    assert torch.equal(targets, torch.cat([part for _, part in mixed_batches(split, STRONG, 1)]))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "end", "is_mixed"),
+    [
+        (4, 1.0, [True] * 4),
+        (4, 0.75, [True] * 3 + [False]),
+        (4, 0.6, [True] * 2 + [False] * 2),
+        (4, 0.0, [False] * 4),
+        (1, 0.9, [True]),
+    ],
+)
+def test_mixing_ends_after_its_fraction_of_the_epochs(
+    small_shapes: Dataset, epochs: int, end: float, is_mixed: list[bool]
+) -> None:
+    split, config = small_shapes.train, STRONG.replace(epochs=epochs, mix_end=end)
+    for epoch in range(epochs):
+        batches = epoch_batches(split, 23, seed=3, epoch=epoch)
+        images, targets = mixed_batches(split, config, epoch)[0]
+        plain = augment_images(split.images[batches[0]], split.index[batches[0]], config, epoch)
+        assert torch.equal(images, plain) is not is_mixed[epoch]
+        one_hot = torch.eye(10)[split.labels[batches[0]]]
+        assert torch.equal(targets, one_hot) is not is_mixed[epoch]
+
+
+def test_without_mixing_there_are_labels(small_shapes: Dataset) -> None:
+    split = small_shapes.train
+    batches = epoch_batches(split, 23, seed=3, epoch=0)
+    config = STRONG.replace(mix="none")
+    for batch, (images, labels) in zip(batches, mixed_batches(split, config, 0), strict=True):
+        assert torch.equal(labels, split.labels[batch])
+        assert torch.equal(images, augment_images(split.images[batch], split.index[batch], config, 0))
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 2), (1, 2, 7), (1, 9, 4), (3, 1, 1)])
+@pytest.mark.parametrize(("n", "batch_size", "classes"), [(1, 1, 1), (5, 1, 3), (5, 2, 1)])
+def test_small_images_and_batches_of_one_image_can_be_mixed(
+    shape: tuple[int, int, int], n: int, batch_size: int, classes: int
+) -> None:
+    images = torch.randint(0, 256, (n, *shape), dtype=torch.uint8)
+    names = tuple("abc"[:classes])
+    split = ImageSplit(images, torch.arange(n) % classes, names, torch.arange(n))
+    config = STRONG.replace(batch_size=batch_size, crop_px=0, mix_fraction=1.0)
+    for epoch in range(10):
+        batches = mixed_batches(split, config, epoch)
+        for mixed, targets in batches:
+            assert mixed.shape[1:] == shape
+            assert mixed.dtype == torch.uint8
+            torch.testing.assert_close(targets.sum(1), torch.ones(len(mixed)))
+        if batch_size == 1:  # each is its own partner
+            order = torch.cat(epoch_batches(split, 1, seed=3, epoch=epoch))
+            alone = augment_images(split.images[order], split.index[order], config, epoch)
+            assert torch.equal(torch.cat([mixed for mixed, _ in batches]), alone)

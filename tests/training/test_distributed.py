@@ -89,7 +89,14 @@ def history(run: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"parts": 2}, {"sam_radius": 0.05, "sam_start": 0.5, "sam_fraction": 0.5}], ids=["parts", "sam"]
+    "changes",
+    [
+        {"parts": 2},
+        {"sam_radius": 0.05, "sam_start": 0.5, "sam_fraction": 0.5},
+        {"mix": "both", "mix_fraction": 0.9, "policy": "trivial", "erase_fraction": 0.5, "averaging": "ema"},
+        {"mix": "cutmix", "mix_end": 0.6, "sam_radius": 0.05, "sam_start": 0.5, "sam_fraction": 0.5},
+    ],
+    ids=["parts", "sam", "mix", "mix-sam"],
 )
 def test_two_processes_train_as_one(changes: dict[str, object], folder: Path) -> None:
     """62 images, a tenth of them held out, in batches of nine and ten, over three epochs, with Muon."""

@@ -72,6 +72,16 @@ def test_every_step_is_that_of_plain_sgd(small_shapes: Dataset, plain_config: Tr
     assert not finding.has_diverged
 
 
+def test_a_test_that_is_longer_than_the_training_mixes_to_its_end(small_shapes: Dataset, config: TrainConfig) -> None:
+    """Its 20 steps last for two epochs; the settings would stop mixing after a tenth of one."""
+    config = config.replace(epochs=1, mix="both", peak_learning_rate=0.1)
+    early = find_learning_rate(small_shapes, config.replace(mix_end=0.1), highest=0.05, steps=20)
+    late = find_learning_rate(small_shapes, config, highest=0.05, steps=20)
+    unmixed = find_learning_rate(small_shapes, config.replace(mix_end=0.0), highest=0.05, steps=20)
+    assert early.losses == late.losses
+    assert late.losses != unmixed.losses
+
+
 def test_the_network_is_initialized_as_in_training(small_shapes: Dataset, config: TrainConfig) -> None:
     config, split = config.replace(whiten=True), small_shapes.train
     model = build_model("resnet20", classes=10, channels=3, seed=0).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

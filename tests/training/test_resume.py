@@ -73,6 +73,8 @@ def test_an_interrupt_after_any_step_changes_nothing(
         {"averaging": "ema", "optimizer": "muon", "norm_bias_factor": 8.0},
         {"precision": "bf16", "optimizer": "muon"},
         {"sam_radius": 0.05, "sam_start": 0.4, "optimizer": "muon", "parts": 2},
+        {"mix": "both", "mix_end": 0.6, "policy": "trivial", "erase_fraction": 0.5, "averaging": "ema"},
+        {"mix": "cutmix", "sam_radius": 0.05, "sam_start": 0.4, "parts": 2, "precision": "bf16"},
         {
             "model": "cnn8",
             "resolutions": (0.5, 0.75),

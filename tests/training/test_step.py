@@ -1,5 +1,6 @@
 """A step equals its formula, and a step replayed as a CUDA graph leaves the same bits as one that is not."""
 
+import copy
 import signal
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from visionlib.models import MODELS, build_model
 from visionlib.training import TrainConfig, recipe_config, resume, train
 from visionlib.training.batches import augmented_batches, epoch_batches
 from visionlib.training.budget import fit_time_budget
+from visionlib.training.config import Mix
 from visionlib.training.cuda_graphs import StepKind
 from visionlib.training.job import TrainingJob
 from visionlib.training.optimizer import make_optimizer
@@ -49,6 +51,39 @@ def test_a_step_is_gradient_descent_on_the_smoothed_loss(small_shapes: Dataset) 
         torch.testing.assert_close(parameter.detach(), (old - 0.3 * old.grad).detach())
 
 
+def test_a_step_on_mixed_images_minimizes_the_mixture_of_two_losses(small_shapes: Dataset) -> None:
+    """Hits are counted for the label with the larger weight."""
+    split, config = small_shapes.train, TrainConfig(momentum=0.0, weight_decay=0.0, label_smoothing=0.1, mix="both")
+    own, other, weights = split.labels[:50], split.labels[50:100], torch.linspace(0, 1, 50)
+    targets = weights[:, None] * F.one_hot(own, 10) + (1 - weights[:, None]) * F.one_hot(other, 10)
+    model = small_net()
+    twin = copy.deepcopy(model)
+    job = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
+    take_step = TrainingStep(model, make_optimizer(model, config), job)
+    loss, hits = take_step(split.images[:50], targets, side_px=12, learning_rate=0.3)
+
+    logits = twin(prepare_inputs(split.images[:50], split.mean, split.std, 12))
+    losses = [F.cross_entropy(logits, labels, reduction="none", label_smoothing=0.1) for labels in (own, other)]
+    expected = (weights * losses[0] + (1 - weights) * losses[1]).mean()
+    gradients = torch.autograd.grad(expected, list(twin.parameters()))
+    torch.testing.assert_close(loss, expected.detach())
+    assert hits == (logits.argmax(1) == torch.where(weights > 0.5, own, other)).sum()
+    for parameter, old, gradient in zip(model.parameters(), twin.parameters(), gradients, strict=True):
+        torch.testing.assert_close(parameter.detach(), (old - 0.3 * gradient).detach())
+
+
+def test_whole_labels_as_weights_give_the_loss_of_labels(small_shapes: Dataset) -> None:
+    split, config = small_shapes.train, TrainConfig()
+    results = []
+    for targets in (split.labels[:50], F.one_hot(split.labels[:50], 10).float()):
+        torch.manual_seed(0)
+        model = small_net()
+        job = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
+        take_step = TrainingStep(model, make_optimizer(model, config), job)
+        results.append(take_step(split.images[:50], targets, side_px=12, learning_rate=0.3))
+    torch.testing.assert_close(*results)
+
+
 def test_a_sam_step_takes_the_gradient_at_perturbed_weights(small_shapes: Dataset) -> None:
     """The perturbation comes from the first 13 of 50 images: a quarter, rounded up."""
     split = small_shapes.train
@@ -78,18 +113,21 @@ def test_a_sam_step_takes_the_gradient_at_perturbed_weights(small_shapes: Datase
         torch.testing.assert_close(parameter.detach(), (old - 0.3 * gradient).detach())
 
 
+@pytest.mark.parametrize("mix", ["none", "both"])
+@pytest.mark.parametrize("is_sam", [False, True])
 @pytest.mark.parametrize("changes", [{"parts": 3}, {"parts": 3, "sam_fraction": 0.5}, {"sam_fraction": 0.01}])
-def test_a_sam_step_with_accumulated_gradients_equals_one_without(
-    changes: dict[str, Any], small_shapes: Dataset
+def test_a_step_with_accumulated_gradients_equals_one_without(
+    changes: dict[str, Any], is_sam: bool, mix: Mix, small_shapes: Dataset
 ) -> None:
     split = small_shapes.train
+    ((images, targets),) = augmented_batches(split, [torch.arange(50)], TrainConfig(mix=mix), 0)
     results = []
     for parts in (changes.get("parts", 1), 1):
         torch.manual_seed(0)
         model, config = small_net(), TrainConfig(sam_radius=0.1, **{**changes, "parts": parts})
         job = TrainingJob(split, config, choose_compute("cpu", "fp32"), split.mean, split.std)
         take_step = TrainingStep(model, make_optimizer(model, config), job)
-        take_step(split.images[:50], split.labels[:50], side_px=12, learning_rate=0.3, is_sam=True)
+        take_step(images, targets, side_px=12, learning_rate=0.3, is_sam=is_sam)
         results.append([parameter.detach() for parameter in model.parameters()])
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs)
@@ -120,6 +158,8 @@ CONFIGS = {
     "ema": GPU_CONFIG.replace(averaging="ema", whiten=True),
     "ema and cutout": GPU_CONFIG.replace(averaging="ema", averaging_decay=0.9, cutout_px=4, flip="random"),
     "sam": GPU_CONFIG.replace(optimizer="muon", parts=2, sam_radius=0.02, sam_start=0.6),
+    "mix": GPU_CONFIG.replace(mix="both", mix_end=0.6, policy="trivial", erase_fraction=0.5, parts=2),
+    "mix and sam": GPU_CONFIG.replace(mix="cutmix", optimizer="muon", sam_radius=0.02, sam_start=0.6, averaging="ema"),
     "fp32": GPU_CONFIG.replace(precision="fp32"),
     "compiled": GPU_CONFIG.replace(compile=True),
     "deep": GPU_CONFIG.replace(model="resnet18", epochs=2, optimizer="muon"),
@@ -170,8 +210,9 @@ def test_recording_changes_neither_weights_nor_random_states(small_shapes: Datas
 
 
 @pytest.mark.gpu
-def test_augmentation_on_a_gpu_equals_that_on_a_cpu(small_shapes: Dataset) -> None:
-    config = recipe_config("course2020", crop_px=2, cutout_px=4)
+@pytest.mark.parametrize("changes", [{}, {"erase_fraction": 0.5, "mix": "both"}])
+def test_augmentation_on_a_gpu_equals_that_on_a_cpu(changes: dict[str, Any], small_shapes: Dataset) -> None:
+    config = recipe_config("course2020", crop_px=2, cutout_px=4, **changes)
     split = small_shapes.train
     batches = epoch_batches(split, 48, seed=1, epoch=2)
     on_gpu = epoch_batches(split.to("cuda"), 48, seed=1, epoch=2)

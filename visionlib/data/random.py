@@ -46,6 +46,17 @@ class Stream(IntEnum):
     """Was 11, that of CROP_COLUMNS. A resumed run draws no initial weights, so old runs resume as before."""
     REPORT_SAMPLE = 24
     """Was 10, that of CROP_ROWS."""
+    ERASING_CHOICE = 30
+    ERASING_AREA = 31
+    ERASING_ASPECT = 32
+    ERASING_ROW = 33
+    ERASING_COLUMN = 34
+    POLICY_OPERATION = 35
+    POLICY_AMOUNT = 36
+    MIX_CHOICE = 37
+    MIX_AMOUNT = 38
+    MIX_ROW = 39
+    MIX_COLUMN = 40
     SHAPES_LABELS = 999
     SHAPES_NUMBERS = 1000
     SHAPES_GRAIN = 1001

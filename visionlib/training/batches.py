@@ -1,22 +1,29 @@
-"""The images of a training batch: their order, and their augmentation."""
+"""The images of a training batch: their order, their augmentation, and their mixture with each other."""
 
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
 from visionlib.data.augmentation import (
+    augment_trivially,
     crop_images,
     cut_out_images,
+    erase_images,
     flip_images,
     flip_images_alternating,
     jitter_colours,
+    mix_images,
     transform_images,
 )
 from visionlib.data.dataset import ImageSplit
 from visionlib.data.random import Stream, random_order
 from visionlib.training.config import TrainConfig
+from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
+
+Targets = Int64[Tensor, "n"] | Float32[Tensor, "n _k"]
+"""Labels; or, where images are mixed, the weight of every class for each image."""
 
 _GPU_BLOCK = 65_536
 """Images that a GPU augments at a time: an epoch of CIFAR-10, 200 MB of pixels."""
@@ -35,21 +42,67 @@ def epoch_batches(split: ImageSplit, batch_size: int, *, seed: int, epoch: int) 
 
 
 def augmented_batches(
-    split: ImageSplit, batches: Sequence[Int64[Tensor, "_"]], config: TrainConfig, epoch: int
-) -> Iterator[tuple[UInt8[Tensor, "_n c h w"], Int64[Tensor, "_n"]]]:
-    """Yield the augmented images of each batch, and their labels.
+    split: ImageSplit,
+    batches: Sequence[Int64[Tensor, "_"]],
+    config: TrainConfig,
+    epoch: int,
+    group: ProcessGroup = SINGLE_PROCESS,
+) -> Iterator[tuple[UInt8[Tensor, "_n c h w"], Targets]]:
+    """Yield the augmented images of this process's shard of each batch, and their targets.
 
     A CPU augments one batch at a time, which then lies in its cache. A GPU augments many batches in hardly more time
     than one. The images are the same.
     """
-    largest = max(map(len, batches), default=1)
+    largest = max((len(group.shard(batch)) for batch in batches), default=1)
     block_size = 1 if split.images.device.type == "cpu" else max(1, _GPU_BLOCK // largest)
     for start in range(0, len(batches), block_size):
         block = batches[start : start + block_size]
-        positions = torch.cat(tuple(block))
+        shards = [group.shard(batch) for batch in block]
+        positions, sizes = torch.cat(shards), [len(shard) for shard in shards]
         images = augment_images(split.images[positions], split.index[positions], config, epoch)
-        sizes = [len(batch) for batch in block]
-        yield from zip(torch.split(images, sizes), torch.split(split.labels[positions], sizes), strict=True)
+        targets: Targets = split.labels[positions]
+        if config.mix != "none":
+            images, targets = mix_batches(images, split, block, config, epoch, group)
+        yield from zip(torch.split(images, sizes), torch.split(targets, sizes), strict=True)
+
+
+def mix_batches(
+    images: UInt8[Tensor, "n c h w"],
+    split: ImageSplit,
+    batches: Sequence[Int64[Tensor, "_"]],
+    config: TrainConfig,
+    epoch: int,
+    group: ProcessGroup,
+) -> tuple[UInt8[Tensor, "n c h w"], Float32[Tensor, "n k"]]:
+    """Mix augmented images with their partners, as augmented themselves; return the images and the soft targets.
+
+    The partner is the image before in the whole batch, and the last one for the first. The order is random, so the
+    partner is, too, and each image is the partner of one. The partner of an image in a shard may lie in another shard;
+    it is then augmented here as well, with the same result.
+    """
+    positions = torch.cat([group.shard(batch) for batch in batches])
+    partners = torch.cat([group.shard(batch.roll(1)) for batch in batches])
+    is_over = config.mix_end < 1 and (epoch + 0.5) / config.epochs >= config.mix_end
+    if is_over:
+        others = images
+    elif group.size == 1:
+        others = torch.cat([part.roll(1, 0) for part in torch.split(images, [len(batch) for batch in batches])])
+    else:
+        others = augment_images(split.images[partners], split.index[partners], config, epoch)
+    images, weights = mix_images(
+        images,
+        others,
+        split.index[positions],
+        seed=config.seed,
+        epoch=epoch,
+        mix=config.mix,
+        alpha=config.mix_alpha,
+        fraction=0.0 if is_over else config.mix_fraction,
+    )
+    # One shape of targets throughout, also where nothing is mixed: a recorded step takes no other.
+    classes = torch.eye(len(split.classes), device=images.device)
+    targets = torch.lerp(classes[split.labels[partners]], classes[split.labels[positions]], weights[:, None])
+    return images, targets
 
 
 def augment_images(
@@ -81,6 +134,10 @@ def augment_images(
     if config.flip != "none":
         flip = flip_images if config.flip == "random" else flip_images_alternating
         images = flip(images, index, **draw)
+    if config.policy == "trivial":
+        images = augment_trivially(images, index, strength=config.policy_strength, **draw)
     if config.cutout_px:
         images = cut_out_images(images, index, size_px=config.cutout_px, **draw)
+    if config.erase_fraction:
+        images = erase_images(images, index, fraction=config.erase_fraction, largest_area=config.erase_area, **draw)
     return images

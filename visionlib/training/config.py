@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args
 from visionlib.errors import ConfigError
 
 Flip = Literal["none", "random", "alternating"]
+Policy = Literal["none", "trivial"]
+Mix = Literal["none", "cutmix", "mixup", "both"]
 Normalization = Literal["dataset", "half"]
 Precision = Literal["auto", "fp32", "bf16"]
 Schedule = Literal["one-cycle", "triangular", "cosine", "constant"]
@@ -88,6 +90,10 @@ class TrainConfig:
     flip: Flip = _setting("alternating", "mirror images: never, at random, or every other epoch")
     crop_px: int = _setting(2, "largest random shift, in pixels, with reflection at the border", low=0)
     cutout_px: int = _setting(0, "side of a random gray square, in pixels", low=0)
+    erase_fraction: float = _setting(
+        0.0, "fraction of the images in which a random gray rectangle hides a part", low=0, high=1
+    )
+    erase_area: float = _setting(0.4, "largest area of that rectangle, as a fraction of the image", low=0, high=1)
     rotate_degrees: float = _setting(0.0, "largest random rotation", low=0, high=180)
     translate_fraction: float = _setting(0.0, "largest random translation, as a fraction of the side", low=0, high=1)
     scale_fraction: float = _setting(0.0, "largest random change of scale: 0.1 is 0.9 to 1.1", low=0, high=0.9)
@@ -95,6 +101,16 @@ class TrainConfig:
     contrast: float = _setting(0.0, "largest random change of contrast: 0.1 is 0.9 to 1.1", low=0)
     saturation: float = _setting(0.0, "largest random change of saturation: 0.1 is 0.9 to 1.1", low=0)
     hue: float = _setting(0.0, "largest random change of hue, in turns", low=0, high=0.5)
+    policy: Policy = _setting("none", "trivial: one of 14 operations for each image, at random, see docs/training.md")
+    policy_strength: float = _setting(1.0, "factor of the amounts of the policy's operations", low=0, high=1)
+    mix: Mix = _setting(
+        "none",
+        "mix images and labels: cutmix pastes a box of another image, mixup averages the two, both takes either at "
+        "random",
+    )
+    mix_alpha: float = _setting(1.0, "images are mixed in proportions from Beta(alpha, alpha)", low=0.01, high=100)
+    mix_fraction: float = _setting(0.5, "fraction of the images that are mixed", low=0, high=1)
+    mix_end: float = _setting(1.0, "fraction of the epochs after which mixing ends", low=0, high=1)
     normalization: Normalization = _setting(
         "dataset", "dataset: mean and std of the training images; half: 0.5 and 0.5"
     )

@@ -37,13 +37,13 @@ class RecordedStep:
 
     graph: torch.cuda.CUDAGraph
     inputs: Tensor
-    labels: Tensor
+    targets: Tensor
     result: StepResult
 
-    def replay(self, inputs: Tensor, labels: Tensor) -> StepResult:
+    def replay(self, inputs: Tensor, targets: Tensor) -> StepResult:
         """Take the step with other inputs."""
         self.inputs.copy_(inputs)
-        self.labels.copy_(labels)
+        self.targets.copy_(targets)
         self.graph.replay()
         loss, hits = self.result
         return loss.clone(), hits.clone()
@@ -59,7 +59,7 @@ def record_steps(
     """Record a step of each kind; model, optimizer and random generator are restored.
 
     Args:
-        update: takes inputs, labels, their number, and whether the step is one of SAM.
+        update: takes inputs, targets, their number, and whether the step is one of SAM.
         kinds: largest first, so that the others fit into its memory.
         model: that learns.
         optimizer: with its state initialized.
@@ -82,18 +82,20 @@ def _record(
     split, device = job.split, job.compute.device
     shape = (kind.n, split.channels, kind.side_px, scale_width(*split.image_size, kind.side_px))
     inputs = torch.zeros(shape, device=device).to(memory_format=torch.channels_last)
-    labels = torch.zeros(kind.n, dtype=torch.int64, device=device)
+    targets = torch.zeros(kind.n, dtype=torch.int64, device=device)
+    if job.config.mix != "none":
+        targets = torch.zeros(kind.n, len(split.classes), device=device)
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(stream):
         for _ in range(_WARM_UP_STEPS):
-            update(inputs, labels, kind.n, kind.is_sam)
+            update(inputs, targets, kind.n, kind.is_sam)
     torch.cuda.current_stream(device).wait_stream(stream)
     optimizer.zero_grad(set_to_none=True)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, pool=pool, stream=stream):
-        result = update(inputs, labels, kind.n, kind.is_sam)
-    return RecordedStep(graph, inputs, labels, result)
+        result = update(inputs, targets, kind.n, kind.is_sam)
+    return RecordedStep(graph, inputs, targets, result)
 
 
 @contextmanager

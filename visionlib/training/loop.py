@@ -111,11 +111,11 @@ def _train_epoch(
     # Order and augmentation are pure functions of seed, epoch and image: a resumed epoch goes on with the same batches.
     batches = epoch_batches(job.split, config.batch_size, seed=config.seed, epoch=epoch)
     done, remaining = sum(map(len, batches[: progress.steps])), batches[progress.steps :]
-    augmented = augmented_batches(job.split, [group.shard(positions) for positions in remaining], config, epoch)
+    augmented = augmented_batches(job.split, remaining, config, epoch, group)
     side_px = progress.history[-1]["resolution_px"] if progress.history else 0
     model.train()
     with progress_bar(f"epoch {epoch + 1}/{config.epochs}", len(job.split), "images") as show:
-        for positions, (images, labels) in zip(remaining, augmented, strict=True):
+        for positions, (images, targets) in zip(remaining, augmented, strict=True):
             step = epoch * job.steps_per_epoch + progress.steps
             rate = learning_rate(step, job.total_steps, config)
             last_px = side_px
@@ -124,14 +124,14 @@ def _train_epoch(
                 release_memory()  # tensors of the other resolution do not fit into the freed blocks
             loss, hits = take_step(
                 images,
-                labels,
+                targets,
                 side_px=side_px,
                 learning_rate=rate,
                 batch_size=len(positions),
                 is_sam=is_sam_step(step, job.total_steps, config),
             )
             average.update(step)
-            progress.loss_sum += loss * len(labels)
+            progress.loss_sum += loss * len(targets)
             progress.correct += hits
             progress.steps += 1
             done += len(positions)

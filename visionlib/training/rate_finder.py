@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxtyping import Int64, UInt8
+from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from visionlib.data import Dataset, ImageSplit, load_dataset
@@ -18,7 +18,7 @@ from visionlib.errors import ConfigError, ModelError
 from visionlib.inference.device import compute_environment
 from visionlib.models.registry import network_name
 from visionlib.progress import progress_bar
-from visionlib.training.batches import augmented_batches, epoch_batches
+from visionlib.training.batches import Targets, augmented_batches, epoch_batches
 from visionlib.training.config import TrainConfig
 from visionlib.training.initialization import initialize_model
 from visionlib.training.job import TrainingJob, choose_training_compute, make_job
@@ -166,8 +166,8 @@ def _test_range(model: nn.Module, job: TrainingJob, rates: list[float]) -> tuple
     take_step = TrainingStep(model.train(), optimizer, job)
     with progress_bar("range test", len(rates), "steps") as show:
         for rate in rates:
-            images, labels = next(batches)
-            loss = take_step(images, labels, side_px=side_px, learning_rate=rate)[0].item()
+            images, targets = next(batches)
+            loss = take_step(images, targets, side_px=side_px, learning_rate=rate)[0].item()
             losses.append(loss)
             if not math.isfinite(loss):
                 return losses, True
@@ -186,9 +186,9 @@ def _rate(step: int, steps: int, lowest: float, highest: float, growth: Growth) 
     return float(lowest * (highest / lowest) ** fraction)
 
 
-def _endless_batches(
-    split: ImageSplit, config: TrainConfig
-) -> Iterator[tuple[UInt8[Tensor, "_n c h w"], Int64[Tensor, "_n"]]]:
+def _endless_batches(split: ImageSplit, config: TrainConfig) -> Iterator[tuple[UInt8[Tensor, "_n c h w"], Targets]]:
+    if config.mix_end:
+        config = config.replace(mix_end=1.0)  # the test may last longer than the settings' epochs
     for epoch in itertools.count():
         batches = epoch_batches(split, config.batch_size, seed=config.seed, epoch=epoch)
         yield from augmented_batches(split, batches, config, epoch)

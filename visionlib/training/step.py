@@ -12,12 +12,13 @@ from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
 from visionlib.errors import ConfigError
 from visionlib.inference.preprocessing import prepare_inputs
 from visionlib.models import MODELS
+from visionlib.training.batches import Targets
 from visionlib.training.cpu import accelerate
 from visionlib.training.cuda_graphs import RecordedStep, StepKind, StepResult, record_steps
 from visionlib.training.job import TrainingJob
@@ -54,7 +55,7 @@ class TrainingStep:
     def __call__(
         self,
         images: UInt8[Tensor, "n c h w"],
-        labels: Int64[Tensor, "n"],
+        targets: Targets,
         *,
         side_px: int,
         learning_rate: float,
@@ -65,7 +66,7 @@ class TrainingStep:
 
         Args:
             images: augmented, on the job's device.
-            labels: of the images.
+            targets: labels of the images, or the weights of all classes for each.
             side_px: resolution to train at.
             learning_rate: the schedule's.
             batch_size: images of this step in all processes.
@@ -73,10 +74,10 @@ class TrainingStep:
         """
         set_rates(self._optimizer, self._job.config, learning_rate)
         inputs = prepare_inputs(images, self._job.mean, self._job.std, side_px)
-        recorded = self._recorded.get(StepKind(len(labels), side_px, is_sam))
+        recorded = self._recorded.get(StepKind(len(targets), side_px, is_sam))
         if recorded is not None:
-            return recorded.replay(inputs, labels)
-        return self._update(inputs, labels, batch_size or len(labels), is_sam)
+            return recorded.replay(inputs, targets)
+        return self._update(inputs, targets, batch_size or len(targets), is_sam)
 
     def record(self, kinds: Iterable[StepKind]) -> str | None:
         """Record the step as a CUDA graph for batches of these kinds, where that is possible.
@@ -103,45 +104,45 @@ class TrainingStep:
         return None
 
     def _update(
-        self, inputs: Float32[Tensor, "n c h w"], labels: Int64[Tensor, "n"], batch_size: int, is_sam: bool
+        self, inputs: Float32[Tensor, "n c h w"], targets: Targets, batch_size: int, is_sam: bool
     ) -> StepResult:
         job = self._job
         if is_sam:
-            self._accumulate_sam_gradients(inputs, labels, batch_size)
+            self._accumulate_sam_gradients(inputs, targets, batch_size)
         with sam_perturbation(self._model, job.config.sam_radius) if is_sam else nullcontext():
-            result = self._accumulate_gradients(inputs, labels, batch_size, min(len(labels), job.parts))
+            result = self._accumulate_gradients(inputs, targets, batch_size, min(len(targets), job.parts))
         self._optimizer.step()
         return result
 
-    def _accumulate_sam_gradients(
-        self, inputs: Float32[Tensor, "n c h w"], labels: Int64[Tensor, "n"], batch_size: int
-    ) -> None:
+    def _accumulate_sam_gradients(self, inputs: Float32[Tensor, "n c h w"], targets: Targets, batch_size: int) -> None:
         """Accumulate the gradients of the batch's first images, which give the direction of the perturbation."""
         group, fraction = self._job.group, self._job.config.sam_fraction
         total = min(batch_size, max(2 * group.size, math.ceil(batch_size * fraction)))
         own = len(range(total)[group.rank :: group.size])
         parts = min(math.ceil(self._job.parts * fraction), max(1, own // 2))
-        self._accumulate_gradients(inputs[:own], labels[:own], total, parts)
+        self._accumulate_gradients(inputs[:own], targets[:own], total, parts)
 
     def _accumulate_gradients(
-        self, inputs: Float32[Tensor, "n c h w"], labels: Int64[Tensor, "n"], batch_size: int, parts: int
+        self, inputs: Float32[Tensor, "n c h w"], targets: Targets, batch_size: int, parts: int
     ) -> StepResult:
         """Replace the gradients by those of the mean loss, accumulated over a number of parts."""
         self._optimizer.zero_grad(set_to_none=True)
-        n, losses, hits = len(labels), [], []
-        for part, part_labels in zip(inputs.tensor_split(parts), labels.tensor_split(parts), strict=True):
-            loss, correct = self._forward(part, part_labels)
+        n, losses, hits = len(targets), [], []
+        for part, part_targets in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
+            loss, correct = self._forward(part, part_targets)
             loss = loss if parts == 1 else loss * (len(part) / n)
             self._job.group.scale_loss(loss, n, batch_size).backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
             hits.append(correct)
         return (losses[0], hits[0]) if parts == 1 else (torch.stack(losses).sum(), torch.stack(hits).sum())
 
-    def _forward(self, inputs: Float32[Tensor, "n c h w"], labels: Int64[Tensor, "n"]) -> StepResult:
+    def _forward(self, inputs: Float32[Tensor, "n c h w"], targets: Targets) -> StepResult:
         """Return the mean loss, with its graph, and the number of correct predictions."""
         compute = self._job.compute
         device_type = torch.device(compute.device).type
         with torch.autocast(device_type, torch.bfloat16, enabled=compute.precision == "bf16"):
             logits = self._model(inputs)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self._job.config.label_smoothing)
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=self._job.config.label_smoothing)
+        # An image of two classes counts as one of that with the larger weight.
+        labels = targets.argmax(1) if targets.is_floating_point() else targets
         return loss, (logits.detach().argmax(1) == labels).sum()

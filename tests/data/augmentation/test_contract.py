@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from visionlib.data.augmentation import (
+    augment_trivially,
     crop_images,
     cut_out_images,
+    erase_images,
     flip_images,
     flip_images_alternating,
     jitter_colours,
@@ -24,7 +26,9 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "colours": jitter_colours,
     "crop": crop_images,
     "cutout": partial(cut_out_images, size_px=6),
+    "erase": erase_images,
     "flip": flip_images,
+    "policy": augment_trivially,
 }
 
 
