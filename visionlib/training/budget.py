@@ -4,7 +4,8 @@ import dataclasses
 import math
 import time
 
-from torch import nn
+from jaxtyping import Int64
+from torch import Tensor, nn
 
 from visionlib.errors import ConfigError
 from visionlib.inference.device import compute_environment
@@ -23,6 +24,8 @@ _MARGIN = 0.05
 _MEASURING_FRACTION = 0.1
 """Largest fraction of the time that is used to measure, but for one step."""
 _WARM_UP_STEPS, _TIMED_STEPS = 2, 4
+_PARTS = 8
+"""A part of a batch is measured instead of all of it where that would take too long."""
 
 Kind = tuple[int, bool]
 """Resolution in pixels, and whether the step is one of SAM."""
@@ -69,7 +72,7 @@ def measure_seconds_per_image(job: TrainingJob, model: nn.Module, max_s: float =
     Args:
         job: data, settings and device.
         model: to copy.
-        max_s: time in seconds, after which kinds that were not measured are estimated by their number of pixels.
+        max_s: time in seconds, after which only one step of each further kind is taken, with a part of a batch.
     Returns:
         The lowest seconds per image, data included, for each resolution in pixels and whether the step is one of SAM.
     """
@@ -91,30 +94,30 @@ def _prepare_twin(job: TrainingJob, model: nn.Module) -> TrainingStep:
 
 
 def _time_kinds(take_step: TrainingStep, job: TrainingJob, max_s: float) -> dict[Kind, float]:
-    group, started, is_over = job.group, time.perf_counter(), 0
+    group, kinds, started, is_over = job.group, _list_kinds(job), time.perf_counter(), False
+    count = _WARM_UP_STEPS + _TIMED_STEPS
     batch = epoch_batches(job.split, job.config.batch_size, seed=job.config.seed, epoch=0)[0]
+    part = batch[: max(2 * group.size * job.parts, len(batch) // _PARTS)]
+    if max_s < math.inf and not job.compute.device.startswith("cuda"):
+        expected_s = _time_step(take_step, job, part, *kinds[0]) * len(batch) * count * len(kinds)
+        batch = part if any(group.all_reduce_max(int(expected_s > max_s))) else batch
     fastest: dict[Kind, float] = {}
-    for side_px, is_sam in _list_kinds(job):
+    for kind in kinds:
         timings: list[float] = []
-        while len(timings) < _WARM_UP_STEPS + _TIMED_STEPS and not (is_over and (timings or fastest)):
-            begun = time.perf_counter()
-            ((images, labels),) = augmented_batches(job.split, [group.shard(batch)], job.config, 0)
-            loss, _ = take_step(
-                images, labels, side_px=side_px, learning_rate=0.0, batch_size=len(batch), is_sam=is_sam
-            )
-            loss.item()  # waits for a GPU
-            now = time.perf_counter()
-            timings.append((now - begun) / len(batch))
-            (is_over,) = group.all_reduce_max(int(now - started > max_s))
-        if timings:
-            fastest[side_px, is_sam] = min(timings[_WARM_UP_STEPS:] or timings)
-        else:
-            fastest[side_px, is_sam] = _scale_last(fastest, side_px, is_sam, job.config.sam_fraction)
+        while len(timings) < count and not (is_over and timings):
+            timings.append(_time_step(take_step, job, part if is_over else batch, *kind))
+            # All processes take the same steps.
+            is_over = any(group.all_reduce_max(int(time.perf_counter() - started > max_s)))
+        fastest[kind] = min(timings[_WARM_UP_STEPS:] or timings)
     return group.broadcast(fastest)
 
 
-def _scale_last(fastest: dict[Kind, float], side_px: int, is_sam: bool, sam_fraction: float) -> float:
-    """Estimate the time of a kind by the last one, as pixels times passes through the network."""
-    (last_px, was_sam), seconds = list(fastest.items())[-1]
-    passes = (1 + sam_fraction * is_sam) / (1 + sam_fraction * was_sam)
-    return seconds * passes * (side_px / last_px) ** 2
+def _time_step(
+    take_step: TrainingStep, job: TrainingJob, batch: Int64[Tensor, "n"], side_px: int, is_sam: bool
+) -> float:
+    """Take a step with images at these positions; return its seconds per image."""
+    begun = time.perf_counter()
+    ((images, labels),) = augmented_batches(job.split, [job.group.shard(batch)], job.config, 0)
+    loss, _ = take_step(images, labels, side_px=side_px, learning_rate=0.0, batch_size=len(batch), is_sam=is_sam)
+    loss.item()  # waits for a GPU
+    return (time.perf_counter() - begun) / len(batch)

@@ -87,7 +87,9 @@ class Replanner:
         step_s = self._progress.slowdown * mean_step_seconds(job, self._budget.seconds_per_image, start)
         step_s += self._progress.seconds_paused / max(1, len(self._progress.history)) / job.steps_per_epoch
         whole = math.ceil((1 - start) / longest_step(job.config))
-        steps = max(1, int(self._left_s(1 - _MARGIN) / step_s), min(whole, int(self._left_s(1 + _OVERTIME) / step_s)))
+        # One step less than there is overtime for: it may turn out slower than the last ones.
+        with_overtime = min(whole, int(self._left_s(1 + _OVERTIME) / step_s) - 1)
+        steps = max(1, int(self._left_s(1 - _MARGIN) / step_s), with_overtime)
         steps = min(steps, max(1, MOST_EPOCHS * job.steps_per_epoch - step))
         planned = pace.total_steps - step
         return steps if abs(steps - planned) > _TOLERANCE * planned else 0
