@@ -172,7 +172,8 @@ def test_a_training_takes_its_budget_and_no_longer(
     )
     training, history = read_json(run.training), read_json_lines(run.history)
     budget = training["time_budget"]
-    assert 0.85 * max_s <= budget["seconds_used"] <= 1.1 * max_s
+    # A step of 25 images takes 0.25 s before the change; less than two of them are left over.
+    assert min(0.85 * max_s, max_s - 0.5) <= budget["seconds_used"] <= 1.1 * max_s
     # Everything that the clock shows is told: the check of the network before the budget begins is the rest.
     assert budget["seconds_measuring"] + training["seconds_training"] == pytest.approx(budget["seconds_used"])
     images = sum(record["images"] for record in history)

@@ -89,9 +89,10 @@ class Replanner:
         whole = math.ceil((1 - start) / longest_step(job.config))
         # One step less than there is overtime for: it may turn out slower than the last ones.
         with_overtime = min(whole, int(self._left_s(1 + _OVERTIME) / step_s) - 1)
-        steps = max(1, int(self._left_s(1 - _MARGIN) / step_s), with_overtime)
-        steps = min(steps, max(1, MOST_EPOCHS * job.steps_per_epoch - step))
-        planned = pace.total_steps - step
+        planned, fitting = pace.total_steps - step, self._left_s(1 - _MARGIN) / step_s
+        # Steps are added only where half a step more would fit: they cannot be taken back at the very end.
+        in_time = int(fitting) if fitting < planned else max(planned, int(fitting - 0.5))
+        steps = min(max(1, in_time, with_overtime), max(1, MOST_EPOCHS * job.steps_per_epoch - step))
         return steps if abs(steps - planned) > _TOLERANCE * planned else 0
 
     @property
