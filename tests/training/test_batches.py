@@ -7,6 +7,8 @@ from visionlib.training import RECIPES, TrainConfig
 from visionlib.training.batches import augment_images, augmented_batches, epoch_batches, mix_batches
 from visionlib.training.config import Mix
 from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
+from visionlib.training.pace import Pace
+from visionlib.training.schedule import is_mixing_epoch
 
 STRONG = TrainConfig(
     batch_size=23, seed=3, policy="trivial", policy_strength=0.7, erase_fraction=0.5, mix="both", mix_fraction=0.8
@@ -114,22 +116,24 @@ def test_mixing_many_batches_at_once_equals_mixing_one_by_one(small_shapes: Data
     [
         (4, 1.0, [True] * 4),
         (4, 0.75, [True] * 3 + [False]),
-        (4, 0.6, [True] * 2 + [False] * 2),
+        (4, 0.6, [True] * 3 + [False]),
+        (4, 0.5, [True] * 2 + [False] * 2),
         (4, 0.0, [False] * 4),
         (1, 0.9, [True]),
     ],
 )
-def test_mixing_ends_after_its_fraction_of_the_epochs(
-    small_shapes: Dataset, epochs: int, end: float, is_mixed: list[bool]
-) -> None:
-    split, config = small_shapes.train, STRONG.replace(epochs=epochs, mix_end=end)
-    for epoch in range(epochs):
-        batches = epoch_batches(split, 23, seed=3, epoch=epoch)
-        images, targets = mixed_batches(split, config, epoch)[0]
-        plain = augment_images(split.images[batches[0]], split.index[batches[0]], config, epoch)
-        assert torch.equal(images, plain) is not is_mixed[epoch]
-        one_hot = torch.eye(10)[split.labels[batches[0]]]
-        assert torch.equal(targets, one_hot) is not is_mixed[epoch]
+def test_mixing_ends_after_its_fraction_of_the_epochs(epochs: int, end: float, is_mixed: list[bool]) -> None:
+    config = STRONG.replace(epochs=epochs, mix_end=end)
+    pace = Pace.of_steps(epochs * 7)
+    assert [is_mixing_epoch(pace.position(7 * epoch), config) for epoch in range(epochs)] == is_mixed
+
+
+def test_an_epoch_after_mixing_has_whole_images_and_soft_targets(small_shapes: Dataset) -> None:
+    split = small_shapes.train
+    batches = epoch_batches(split, 23, seed=3, epoch=1)
+    images, targets = next(augmented_batches(split, batches, STRONG, 1, is_mixing=False))
+    assert torch.equal(images, augment_images(split.images[batches[0]], split.index[batches[0]], STRONG, 1))
+    assert torch.equal(targets, torch.eye(10)[split.labels[batches[0]]])
 
 
 def test_without_mixing_there_are_labels(small_shapes: Dataset) -> None:

@@ -192,6 +192,23 @@ def test_interrupted_and_resumed_is_uninterrupted(folder: Path, tmp_path: Path) 
     assert all(torch.equal(weights, theirs[name]) for name, weights in ours.items())
 
 
+def test_processes_follow_one_time_budget_and_its_pace_repeats_the_run(folder: Path, tmp_path: Path) -> None:
+    """The first process plans by its clock; another plan in another process would leave one of them waiting."""
+    arguments = settings("normalized", flip="random")
+    for out, pace in (("timed", ("--max-seconds", 2)), ("again", ("--pace", tmp_path / "timed"))):
+        process = start(folder, *arguments, *pace, "--out", tmp_path / out, "--devices", 2)
+        output, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        assert output.count("next: visionlib test") == 1
+    timed, again = (json.loads((tmp_path / name / "training.json").read_text()) for name in ("timed", "again"))
+    assert timed["time_budget"]["max_seconds"] == 2
+    assert len(timed["pace"]) > 1
+    assert again["pace"] == timed["pace"]
+    assert again["images"] == timed["images"] == sum(record["images"] for record in history(tmp_path / "timed"))
+    ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("timed", "again"))
+    assert all(torch.equal(weights, theirs[name]) for name, weights in ours.items())
+
+
 def test_an_error_is_reported_once(folder: Path) -> None:
     process = start(folder, "nowhere", "--devices", 2, "--device", "cpu")
     _, errors = process.communicate(timeout=60)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -22,11 +23,16 @@ from visionlib.training.schedule import (
     triangular,
 )
 
-WITH_WARMUP: tuple[Callable[[int, int, float, float], float], ...] = (one_cycle, cosine, constant)
+WITH_WARMUP: tuple[Callable[[Fraction, float, float], float], ...] = (one_cycle, cosine, constant)
 
 
-def rates(schedule: Callable[[int, int, float, float], float], total: int, peak: float, setting: float) -> list[float]:
-    return [schedule(step, total, peak, setting) for step in range(total)]
+def middles(total: int) -> list[Fraction]:
+    """Positions of the steps of a run in which they cover equal fractions."""
+    return [Fraction(2 * step + 1, 2 * total) for step in range(total)]
+
+
+def rates(schedule: Callable[[Fraction, float, float], float], total: int, peak: float, setting: float) -> list[float]:
+    return [schedule(position, peak, setting) for position in middles(total)]
 
 
 def test_one_cycle_equals_the_straight_lines_through_its_corners() -> None:
@@ -38,7 +44,7 @@ def test_one_cycle_equals_the_straight_lines_through_its_corners() -> None:
 def test_triangular_cycles_equal_the_straight_lines_through_their_corners(cycles: int) -> None:
     corners = np.linspace(0, 100, 2 * cycles + 1)
     expected = np.interp(np.arange(100) + 0.5, corners, [0, 0.4] * cycles + [0])
-    assert [triangular(step, 100, 0.4, cycles) for step in range(100)] == pytest.approx(list(expected))
+    assert [triangular(position, 0.4, cycles) for position in middles(100)] == pytest.approx(list(expected))
 
 
 def test_cosine_equals_the_real_part_of_a_turning_unit_vector() -> None:
@@ -56,7 +62,7 @@ def test_constant_is_capped_where_the_warm_up_ends() -> None:
 @pytest.mark.parametrize("schedule", WITH_WARMUP)
 @given(total=st.integers(1, 300), warmup=st.floats(0, 1))
 def test_rates_are_above_zero_never_above_the_peak_and_rise_then_fall(
-    schedule: Callable[[int, int, float, float], float], total: int, warmup: float
+    schedule: Callable[[Fraction, float, float], float], total: int, warmup: float
 ) -> None:
     found = rates(schedule, total, 0.2, warmup)
     assert all(0 < rate <= 0.2 * (1 + 1e-12) for rate in found)
@@ -66,7 +72,7 @@ def test_rates_are_above_zero_never_above_the_peak_and_rise_then_fall(
 
 
 @pytest.mark.parametrize("schedule", WITH_WARMUP)
-def test_ends_and_peak_with_a_warm_up(schedule: Callable[[int, int, float, float], float]) -> None:
+def test_ends_and_peak_with_a_warm_up(schedule: Callable[[Fraction, float, float], float]) -> None:
     found = rates(schedule, 1000, 0.2, 0.2)
     assert found[0] == pytest.approx(0.2 * 0.5 / 200)
     assert max(found) == pytest.approx(0.2, rel=1 / 200)
@@ -75,13 +81,13 @@ def test_ends_and_peak_with_a_warm_up(schedule: Callable[[int, int, float, float
 
 
 @pytest.mark.parametrize("schedule", WITH_WARMUP)
-def test_without_a_warm_up_it_begins_at_the_peak(schedule: Callable[[int, int, float, float], float]) -> None:
+def test_without_a_warm_up_it_begins_at_the_peak(schedule: Callable[[Fraction, float, float], float]) -> None:
     found = rates(schedule, 1000, 0.2, 0.0)
     assert found[0] == max(found) == pytest.approx(0.2, rel=1e-3)
 
 
 @pytest.mark.parametrize("schedule", WITH_WARMUP)
-def test_nothing_but_warm_up_rises_to_the_end(schedule: Callable[[int, int, float, float], float]) -> None:
+def test_nothing_but_warm_up_rises_to_the_end(schedule: Callable[[Fraction, float, float], float]) -> None:
     assert rates(schedule, 4, 0.8, 1.0) == pytest.approx([0.1, 0.3, 0.5, 0.7])
 
 
@@ -98,13 +104,14 @@ def test_nothing_but_warm_up_rises_to_the_end(schedule: Callable[[int, int, floa
         (constant, 1.0, 0.5),
     ],
 )
-def test_a_single_step(schedule: Callable[[int, int, float, float], float], warmup: float, expected: float) -> None:
-    assert schedule(0, 1, 1.0, warmup) == pytest.approx(expected)
+def test_a_single_step(schedule: Callable[[Fraction, float, float], float], warmup: float, expected: float) -> None:
+    assert schedule(Fraction(1, 2), 1.0, warmup) == pytest.approx(expected)
 
 
 @given(st.integers(1, 300), st.integers(1, 400))
 def test_triangular_cycles_are_alike_and_symmetric(total: int, cycles: int) -> None:
-    found = [triangular(step, total, 0.2, cycles) for step in range(total)]
+    config = TrainConfig(schedule="triangular", peak_learning_rate=0.2, cycles=cycles)
+    found = [learning_rate(position, total, config) for position in middles(total)]
     assert all(0 <= rate <= 0.2 for rate in found)
     assert max(found) > 0
     assert found == pytest.approx(found[::-1])
@@ -115,16 +122,17 @@ def test_triangular_cycles_are_alike_and_symmetric(total: int, cycles: int) -> N
 
 
 def test_more_cycles_than_steps_are_as_many_as_steps() -> None:
-    assert [triangular(step, 3, 0.2, 8) for step in range(3)] == pytest.approx([0.2, 0.2, 0.2])
+    config = TrainConfig(schedule="triangular", peak_learning_rate=0.2, cycles=8)
+    assert [learning_rate(position, 3, config) for position in middles(3)] == pytest.approx([0.2, 0.2, 0.2])
 
 
 def test_the_settings_choose_the_schedule() -> None:
     config = TrainConfig(peak_learning_rate=0.3, warmup_fraction=0.1, cycles=3)
-    for step in (0, 7, 39):
-        assert learning_rate(step, 40, config) == one_cycle(step, 40, 0.3, 0.1)
-        assert learning_rate(step, 40, config.replace(schedule="triangular")) == triangular(step, 40, 0.3, 3)
-        assert learning_rate(step, 40, config.replace(schedule="cosine")) == cosine(step, 40, 0.3, 0.1)
-        assert learning_rate(step, 40, config.replace(schedule="constant")) == constant(step, 40, 0.3, 0.1)
+    for position in middles(40)[::13]:
+        assert learning_rate(position, 40, config) == one_cycle(position, 0.3, 0.1)
+        assert learning_rate(position, 40, config.replace(schedule="triangular")) == triangular(position, 0.3, 3)
+        assert learning_rate(position, 40, config.replace(schedule="cosine")) == cosine(position, 0.3, 0.1)
+        assert learning_rate(position, 40, config.replace(schedule="constant")) == constant(position, 0.3, 0.1)
 
 
 def test_an_unknown_schedule_and_no_cycle_are_refused() -> None:
@@ -146,34 +154,35 @@ def test_an_unknown_schedule_and_no_cycle_are_refused() -> None:
     ],
 )
 def test_resolutions_spread_over_the_steps(steps: int, fractions: tuple[float, ...], expected: list[int]) -> None:
-    assert [resolution_px(step, steps, fractions, 32) for step in range(steps)] == expected
+    assert [resolution_px(position, fractions, 32) for position in middles(steps)] == expected
 
 
 @given(st.integers(1, 30), st.lists(st.floats(0.01, 1), min_size=1, max_size=8), st.integers(1, 224))
 def test_resolutions_stay_within_the_image(steps: int, fractions: list[float], side_px: int) -> None:
-    for step in range(steps):
-        assert min(8, side_px) <= resolution_px(step, steps, tuple(fractions), side_px) <= side_px
+    for position in middles(steps):
+        assert min(8, side_px) <= resolution_px(position, tuple(fractions), side_px) <= side_px
 
 
 @given(st.integers(1, 300), st.integers(1, 8))
 def test_each_resolution_has_an_equal_part_of_the_steps(steps: int, count: int) -> None:
     fractions = tuple(round(0.25 + 0.125 * at / count, 6) for at in range(count))
-    sides = [resolution_px(step, steps, fractions, 3200) for step in range(steps)]
+    sides = [resolution_px(position, fractions, 3200) for position in middles(steps)]
     assert sides == sorted(sides)
     for fraction in fractions:
         assert abs(sides.count(scale_side(fraction, 3200)) - steps / count) <= 1
 
 
 def test_the_full_resolution_is_not_rounded() -> None:
-    assert resolution_px(0, 1, (1.0,), 29) == 29
+    assert resolution_px(Fraction(1, 2), (1.0,), 29) == 29
 
 
 def test_the_last_steps_are_those_of_sam() -> None:
     config = TrainConfig(sam_radius=0.02, sam_start=0.8)
-    assert [step for step in range(10) if is_sam_step(step, 10, config)] == [8, 9]
-    assert all(is_sam_step(step, 10, config.replace(sam_start=0.0)) for step in range(10))
-    assert not any(is_sam_step(step, 10, config.replace(sam_start=1.0)) for step in range(10))
-    assert not any(is_sam_step(step, 10, TrainConfig(sam_start=0.0)) for step in range(10))
+    positions = middles(10)
+    assert [step for step, position in enumerate(positions) if is_sam_step(position, config)] == [8, 9]
+    assert all(is_sam_step(position, config.replace(sam_start=0.0)) for position in positions)
+    assert not any(is_sam_step(position, config.replace(sam_start=1.0)) for position in positions)
+    assert not any(is_sam_step(position, TrainConfig(sam_start=0.0)) for position in positions)
 
 
 def test_step_fractions_by_hand() -> None:
@@ -198,7 +207,7 @@ def test_step_fractions_agree_with_the_steps(total: int, fractions: list[float],
     predicted = step_fractions(config, 32)
     assert sum(predicted.values()) == pytest.approx(1)
     steps = [
-        (resolution_px(step, total, config.resolutions, 32), is_sam_step(step, total, config)) for step in range(total)
+        (resolution_px(position, config.resolutions, 32), is_sam_step(position, config)) for position in middles(total)
     ]
     for kind in {*predicted, *steps}:
         # Each stretch of one kind is off by less than a step; there are at most as many stretches as fractions.

@@ -264,4 +264,4 @@ def test_a_network_that_reads_values_is_not_recorded(
 def test_a_budget_is_measured_on_a_gpu(small_shapes: Dataset) -> None:
     split = small_shapes.train.to("cuda")
     job = TrainingJob(split, GPU_CONFIG, choose_compute("cuda"), split.mean, split.std)
-    assert fit_time_budget(job, 20.0).epochs >= 1
+    assert fit_time_budget(job, 20.0).pace.total_steps >= 1

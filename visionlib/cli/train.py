@@ -1,5 +1,6 @@
 """`visionlib train`."""
 
+import functools
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +19,7 @@ from visionlib.cli.options import (
 )
 from visionlib.cli.settings import resolve_config, with_setting_options
 from visionlib.errors import ConfigError
-from visionlib.runs import read_json
+from visionlib.runs import open_run, read_json
 
 
 @with_setting_options
@@ -41,8 +42,13 @@ def train(
     max_seconds: Annotated[
         float | None,
         typer.Option(
-            help="Train as many epochs as fit into this time on this machine, instead of the recipe's number."
+            help="Train for this time, instead of the recipe's number of epochs. The number of steps is planned again "
+            "while they go, so that a busy machine takes no longer."
         ),
+    ] = None,
+    pace: Annotated[
+        Path | None,
+        typer.Option(help="Repeat the steps of this finished run with --max-seconds, with its data and settings."),
     ] = None,
     devices: Annotated[
         int, typer.Option(help="Number of training processes: one per GPU, or each on a fraction of the CPU cores.")
@@ -66,6 +72,7 @@ def train(
                 "image_size": image_size,
                 "skip_broken": skip_broken or None,
                 "max_seconds": max_seconds,
+                "pace": pace,
                 **settings,
             },
         )
@@ -80,13 +87,15 @@ def train(
     from visionlib.data import load_dataset
     from visionlib.training import train_run
     from visionlib.training.distributed import find_process_group
+    from visionlib.training.pace import Pace
 
     if resume is not None:
         run = train_run.resume(resume, dataset=dataset, log=log)
     else:
         assert dataset is not None
-        source = load_dataset(dataset, image_size=image_size, skip_broken=skip_broken)
-        run = train_run.train(source, resolved, out=out, max_seconds=max_seconds, log=log)
+        source = functools.partial(load_dataset, dataset, image_size=image_size, skip_broken=skip_broken)
+        given = None if pace is None else Pace.from_run(open_run(pace))
+        run = train_run.train(source, resolved, out=out, max_seconds=max_seconds, pace=given, log=log)
     if not find_process_group().is_first:
         return
     result = {"run": str(run.path), **read_json(run.training)}
@@ -96,7 +105,7 @@ def train(
     accuracy = result["test_accuracy"]
     reached = "" if accuracy is None else f", test accuracy {accuracy:.2%}"
     typer.echo(
-        f"{run.path}: {result['epochs']} epochs in {result['seconds_training']:.1f} s "
+        f"{run.path}: {result['epochs']:.5g} epochs in {result['seconds_training']:.1f} s "
         f"({result['images_per_second']:,.0f} images/s){reached}\n"
         f"next: visionlib test {run.path}"
     )

@@ -37,8 +37,8 @@ def number(value: float | None, digits: int) -> str:
     return UNKNOWN if value is None else f"{value:.{digits}f}"
 
 
-def count(value: int | None) -> str:
-    """Write a whole number as `10,000`."""
+def count(value: float | None) -> str:
+    """Write a number as `10,000`; epochs may have a fraction."""
     return UNKNOWN if value is None else f"{value:,}"
 
 

@@ -47,11 +47,21 @@ def augmented_batches(
     config: TrainConfig,
     epoch: int,
     group: ProcessGroup = SINGLE_PROCESS,
+    *,
+    is_mixing: bool = True,
 ) -> Iterator[tuple[UInt8[Tensor, "_n c h w"], Targets]]:
     """Yield the augmented images of this process's shard of each batch, and their targets.
 
     A CPU augments one batch at a time, which then lies in its cache. A GPU augments many batches in hardly more time
     than one. The images are the same.
+
+    Args:
+        split: images to learn from.
+        batches: positions of the images of each step.
+        config: every setting.
+        epoch: of the batches.
+        group: the processes, among which a batch is divided.
+        is_mixing: whether this epoch is one before `mix_end`; later ones have soft targets, too.
     """
     largest = max((len(group.shard(batch)) for batch in batches), default=1)
     block_size = 1 if split.images.device.type == "cpu" else max(1, _GPU_BLOCK // largest)
@@ -62,7 +72,7 @@ def augmented_batches(
         images = augment_images(split.images[positions], split.index[positions], config, epoch)
         targets: Targets = split.labels[positions]
         if config.mix != "none":
-            images, targets = mix_batches(images, split, block, config, epoch, group)
+            images, targets = mix_batches(images, split, block, config, epoch, group, is_mixing=is_mixing)
         yield from zip(torch.split(images, sizes), torch.split(targets, sizes), strict=True)
 
 
@@ -73,6 +83,8 @@ def mix_batches(
     config: TrainConfig,
     epoch: int,
     group: ProcessGroup,
+    *,
+    is_mixing: bool = True,
 ) -> tuple[UInt8[Tensor, "n c h w"], Float32[Tensor, "n k"]]:
     """Mix augmented images with their partners, as augmented themselves; return the images and the soft targets.
 
@@ -82,8 +94,7 @@ def mix_batches(
     """
     positions = torch.cat([group.shard(batch) for batch in batches])
     partners = torch.cat([group.shard(batch.roll(1)) for batch in batches])
-    is_over = config.mix_end < 1 and (epoch + 0.5) / config.epochs >= config.mix_end
-    if is_over:
+    if not is_mixing:
         others = images
     elif group.size == 1:
         others = torch.cat([part.roll(1, 0) for part in torch.split(images, [len(batch) for batch in batches])])
@@ -97,7 +108,7 @@ def mix_batches(
         epoch=epoch,
         mix=config.mix,
         alpha=config.mix_alpha,
-        fraction=0.0 if is_over else config.mix_fraction,
+        fraction=config.mix_fraction if is_mixing else 0.0,
     )
     # One shape of targets throughout, also where nothing is mixed: a recorded step takes no other.
     classes = torch.eye(len(split.classes), device=images.device)

@@ -1,92 +1,123 @@
-"""How many epochs fit into a time: measured on the machine at hand, before the training begins."""
+"""The first plan of a training with a time budget: the machine's speed, measured before the first step."""
 
+import dataclasses
+import math
 import time
-from collections.abc import Mapping
 
-from torch import nn
+from jaxtyping import Int64
+from torch import Tensor, nn
 
 from visionlib.errors import ConfigError
 from visionlib.inference.device import compute_environment
 from visionlib.training.batches import augmented_batches, epoch_batches
-from visionlib.training.config import TrainConfig
 from visionlib.training.cuda_graphs import StepKind
 from visionlib.training.job import TrainingJob
 from visionlib.training.optimizer import make_optimizer
-from visionlib.training.preserved_state import copy_network
+from visionlib.training.pace import Pace, TimeBudget
+from visionlib.training.preserved_state import copy_network, seeded_generators
+from visionlib.training.replanning import MOST_EPOCHS, mean_step_seconds
 from visionlib.training.schedule import step_fractions
 from visionlib.training.step import TrainingStep
 
 _MARGIN = 0.05
-"""Fraction of the time that is left over: a machine is not equally fast all the time."""
-_MOST_EPOCHS = 1000
-"""More epochs never helped."""
+"""Fraction of the time that the first plan leaves over."""
+_MEASURING_FRACTION = 0.1
+"""Largest fraction of the time that is used to measure, but for one step."""
 _WARM_UP_STEPS, _TIMED_STEPS = 2, 4
+_PARTS = 8
+"""A part of a batch is measured instead of all of it where that would take too long."""
+
+Kind = tuple[int, bool]
+"""Resolution in pixels, and whether the step is one of SAM."""
 
 
-def fit_epochs(
-    config: TrainConfig, n: int, side_px: int, seconds_per_image: Mapping[tuple[int, bool], float], max_s: float
-) -> int:
-    """Return the largest number of epochs that take no longer than a time.
+def fit_time_budget(job: TrainingJob, max_s: float) -> TrainingJob:
+    """Return a job with as many steps as fit into a time on this machine; a `Replanner` changes them as they go.
 
-    Args:
-        config: the settings; their kinds of steps are spread over any number of epochs, see `step_fractions`.
-        n: images of an epoch.
-        side_px: side of the stored images.
-        seconds_per_image: for each kind of step.
-        max_s: the time, in seconds.
-    Raises:
-        ConfigError: if one epoch takes longer.
-    """
-    epoch_s = n * sum(seconds_per_image[kind] * fraction for kind, fraction in step_fractions(config, side_px).items())
-    if epoch_s > max_s:
-        raise ConfigError(
-            "max_seconds", f"{max_s:.0f} are too few: one epoch takes {epoch_s:.0f} here", "set it higher"
-        )
-    return min(_MOST_EPOCHS, int(max_s / epoch_s))
-
-
-def measure_seconds_per_image(job: TrainingJob, model: nn.Module) -> dict[tuple[int, bool], float]:
-    """Train a copy of a model for a few steps of each kind; the model itself stays as it is.
-
-    Returns:
-        The lowest seconds per image, data included, for each resolution in pixels and whether the step is one of SAM.
-    """
-    twin = copy_network(model).train()
-    optimizer = make_optimizer(twin, job.config, job.compute.dtype)
-    batches = epoch_batches(job.split, job.config.batch_size, seed=job.config.seed, epoch=0)
-    kinds = sorted(step_fractions(job.config, job.split.image_size[0]))
-    take_step = TrainingStep(twin, optimizer, job)
-    take_step.record([StepKind(len(batches[0]), *kind) for kind in kinds])
-    fastest = {}
-    for side_px, is_sam in kinds:
-        timings = []
-        for _ in range(_WARM_UP_STEPS + _TIMED_STEPS):
-            started = time.perf_counter()
-            ((images, targets),) = augmented_batches(job.split, batches[:1], job.config, 0)
-            loss, _ = take_step(images, targets, side_px=side_px, learning_rate=0.0, is_sam=is_sam)
-            loss.item()  # waits for a GPU
-            timings.append((time.perf_counter() - started) / len(targets))
-        fastest[side_px, is_sam] = min(timings[_WARM_UP_STEPS:])
-    return fastest
-
-
-def fit_time_budget(job: TrainingJob, max_s: float) -> TrainConfig:
-    """Return a job's settings with the number of epochs that fit into a time on this machine.
-
-    The schedules stretch over them. Predicting the test images afterwards is not included.
+    Several processes, which must be connected, measure together; the first one decides.
 
     Args:
         job: data, settings and device.
-        max_s: the time in seconds, with the measurement here.
+        max_s: the time in seconds, with the measurement here, but without compiling.
     Raises:
-        ConfigError: if one epoch takes longer, or several processes train, whose time is not measured.
+        ConfigError: if not even one step fits.
     """
-    if job.group.size > 1:
-        raise ConfigError("max_seconds", "it is measured for one process alone", "set the epochs yourself")
-    started = time.perf_counter()
+    if not 0 < max_s < math.inf:
+        raise ConfigError("max_seconds", f"{max_s:g} is no time to train for", "set a number above 0")
     model = job.build_model()
-    with compute_environment(job.compute):
-        seconds_per_image = measure_seconds_per_image(job, model)
-    left = (max_s - (time.perf_counter() - started)) * (1 - _MARGIN)
-    epochs = fit_epochs(job.config, len(job.split), job.split.image_size[0], seconds_per_image, left)
-    return job.config.replace(epochs=epochs)
+    with compute_environment(job.compute), seeded_generators(job.compute, job.config.seed):
+        take_step = _prepare_twin(job, model)
+        started = time.perf_counter()
+        seconds_per_image = _time_kinds(take_step, job, _MEASURING_FRACTION * max_s)
+    seconds_measuring = job.group.broadcast(time.perf_counter() - started)
+    step_s = mean_step_seconds(job, seconds_per_image)
+    if max_s - seconds_measuring < step_s:
+        problem = (
+            f"{max_s:g} are too few: one step takes {step_s:.2g} s here, and to measure that {seconds_measuring:.2g} s"
+        )
+        raise ConfigError("max_seconds", problem, "set it higher, or a smaller batch_size")
+    left_s = max_s * (1 - _MARGIN) - seconds_measuring
+    steps = min(MOST_EPOCHS * job.steps_per_epoch, max(1, int(left_s / step_s)))
+    return dataclasses.replace(
+        job,
+        config=job.config.replace(epochs=-(-steps // job.steps_per_epoch)),
+        planned=Pace.of_steps(steps),
+        budget=TimeBudget(max_s, seconds_measuring, seconds_per_image),
+    )
+
+
+def measure_seconds_per_image(job: TrainingJob, model: nn.Module, max_s: float = math.inf) -> dict[Kind, float]:
+    """Train a copy of a model for a few steps of each kind; the model itself stays as it is.
+
+    Args:
+        job: data, settings and device.
+        model: to copy.
+        max_s: time in seconds, after which only one step of each further kind is taken, with a part of a batch.
+    Returns:
+        The lowest seconds per image, data included, for each resolution in pixels and whether the step is one of SAM.
+    """
+    with seeded_generators(job.compute, job.config.seed):
+        return _time_kinds(_prepare_twin(job, model), job, max_s)
+
+
+def _list_kinds(job: TrainingJob) -> list[Kind]:
+    return sorted(step_fractions(job.config, job.split.image_size[0]))
+
+
+def _prepare_twin(job: TrainingJob, model: nn.Module) -> TrainingStep:
+    """Return the step of a copy of a model, recorded or compiled where that of the model will be."""
+    twin = copy_network(model).train()
+    take_step = TrainingStep(twin, make_optimizer(twin, job.config, job.compute.dtype), job)
+    n = -(-len(job.split) // job.steps_per_epoch)
+    take_step.record([StepKind(n, *kind) for kind in _list_kinds(job)])
+    return take_step
+
+
+def _time_kinds(take_step: TrainingStep, job: TrainingJob, max_s: float) -> dict[Kind, float]:
+    group, kinds, started, is_over = job.group, _list_kinds(job), time.perf_counter(), False
+    count = _WARM_UP_STEPS + _TIMED_STEPS
+    batch = epoch_batches(job.split, job.config.batch_size, seed=job.config.seed, epoch=0)[0]
+    part = batch[: max(2 * group.size * job.parts, len(batch) // _PARTS)]
+    if max_s < math.inf and not job.compute.device.startswith("cuda"):
+        expected_s = _time_step(take_step, job, part, *kinds[0]) * len(batch) * count * len(kinds)
+        batch = part if any(group.all_reduce_max(int(expected_s > max_s))) else batch
+    fastest: dict[Kind, float] = {}
+    for kind in kinds:
+        timings: list[float] = []
+        while len(timings) < count and not (is_over and timings):
+            timings.append(_time_step(take_step, job, part if is_over else batch, *kind))
+            # All processes take the same steps.
+            is_over = any(group.all_reduce_max(int(time.perf_counter() - started > max_s)))
+        fastest[kind] = min(timings[_WARM_UP_STEPS:] or timings)
+    return group.broadcast(fastest)
+
+
+def _time_step(
+    take_step: TrainingStep, job: TrainingJob, batch: Int64[Tensor, "n"], side_px: int, is_sam: bool
+) -> float:
+    """Take a step with images at these positions; return its seconds per image."""
+    begun = time.perf_counter()
+    ((images, targets),) = augmented_batches(job.split, [batch], job.config, 0, job.group)
+    loss, _ = take_step(images, targets, side_px=side_px, learning_rate=0.0, batch_size=len(batch), is_sam=is_sam)
+    loss.item()  # waits for a GPU
+    return (time.perf_counter() - begun) / len(batch)

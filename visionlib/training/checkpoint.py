@@ -11,11 +11,21 @@ from visionlib.errors import RunError
 from visionlib.runs import Run, replacing
 from visionlib.training.averaging import WeightAverage
 from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
+from visionlib.training.pace import Pace
 
 _MAX_TIME_FRACTION = 0.01
 """Of the training, for checkpoints: a slow disk makes them rarer, not the training slower."""
 
-_SHARED = ("epoch", "steps", "seconds", "history", "seconds_startup")
+_SHARED = (
+    "epoch",
+    "steps",
+    "seconds",
+    "history",
+    "seconds_startup",
+    "seconds_paused",
+    "seconds_to_last_step",
+    "slowdown",
+)
 """Fields that all processes share, besides the weights."""
 _OWN = ("loss_sum", "correct")
 """Fields that differ between processes, besides normalization statistics."""
@@ -34,6 +44,10 @@ class Progress:
         history: a record for each finished epoch.
         seconds_startup: time in which steps were recorded or compiled, before the first one.
         seconds_before: all time from the beginning to the checkpoint that this process goes on from.
+        seconds_paused: time between epochs, for evaluation and history.
+        seconds_to_last_step: time from the first step to the end of the last finished epoch's last one.
+        pace: of the run up to now; None for that of the job.
+        slowdown: with a time budget, how many times slower steps are than measured before the first one.
         started: start of this process, by its own clock.
     """
 
@@ -45,12 +59,21 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds_startup: float = 0.0
     seconds_before: float = 0.0
-    started: float = field(default_factory=time.perf_counter)
+    seconds_paused: float = 0.0
+    seconds_to_last_step: float = 0.0
+    pace: Pace | None = None
+    slowdown: float = 1.0
+    started: float = field(default_factory=lambda: time.perf_counter())
 
     @property
     def seconds_total(self) -> float:
         """Time of the training up to now, without interruptions."""
         return self.seconds_before + time.perf_counter() - self.started
+
+    @property
+    def seconds_spent(self) -> float:
+        """Time since the first step, without interruptions and the start-up after them."""
+        return self.seconds_total - self.seconds_startup
 
     def finish_epoch(self, record: dict[str, Any]) -> None:
         """Add an epoch's record, and begin the next one."""
@@ -95,6 +118,7 @@ class Checkpointer:
                 "progress": {
                     **{name: getattr(progress, name) for name in _SHARED},
                     "seconds_before": progress.seconds_total,
+                    "pace": None if progress.pace is None else progress.pace.to_list(),
                 },
                 "average": average.state(),
                 "processes": processes,
@@ -132,7 +156,9 @@ def load_checkpoint(
                     buffer.copy_(stored)
         optimizer.load_state_dict(state["optimizer"])
         average.load(state.get("average", []), own.get("average_statistics", []))
-        return Progress(**state["progress"], **{name: own[name] for name in _OWN})
+        segments = state["progress"].pop("pace", None)
+        pace = None if segments is None else Pace.from_list(segments)
+        return Progress(**state["progress"], pace=pace, **{name: own[name] for name in _OWN})
     except Exception as error:  # torch.load raises a dozen kinds of errors for damaged files
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(run.resume, f"cannot be resumed from ({text})", "remove it, and train again") from error

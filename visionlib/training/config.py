@@ -110,7 +110,7 @@ class TrainConfig:
     )
     mix_alpha: float = _setting(1.0, "images are mixed in proportions from Beta(alpha, alpha)", low=0.01, high=100)
     mix_fraction: float = _setting(0.5, "fraction of the images that are mixed", low=0, high=1)
-    mix_end: float = _setting(1.0, "fraction of the epochs after which mixing ends", low=0, high=1)
+    mix_end: float = _setting(1.0, "fraction of the training after which no epoch mixes any more", low=0, high=1)
     normalization: Normalization = _setting(
         "dataset", "dataset: mean and std of the training images; half: 0.5 and 0.5"
     )

@@ -17,6 +17,7 @@ from visionlib.models.layout import initialize_lazy, prepare_layout
 from visionlib.training.config import TrainConfig
 from visionlib.training.cpu import choose_kernels
 from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
+from visionlib.training.pace import Pace, TimeBudget
 from visionlib.training.schedule import scale_side
 
 
@@ -32,6 +33,8 @@ class TrainingJob:
         std: per channel, as fractions of 255.
         group: the processes that train together.
         network: to train instead of that which the settings name: built already, or its class or function.
+        planned: number of steps, and the fraction of the schedules that each covers; None for whole epochs.
+        budget: time for the steps, by which that plan is changed while they go.
     """
 
     split: ImageSplit
@@ -41,16 +44,27 @@ class TrainingJob:
     std: tuple[float, ...]
     group: ProcessGroup = SINGLE_PROCESS
     network: nn.Module | Callable[..., object] | None = None
+    planned: Pace | None = None
+    budget: TimeBudget | None = None
+
+    @property
+    def pace(self) -> Pace:
+        """The pace that the training begins with."""
+        return self.planned or Pace.of_steps(self.config.epochs * self.steps_per_epoch)
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches per epoch; the last ones may be one image smaller."""
         return -(-len(self.split) // self.config.batch_size)
 
+    def count_steps(self, epochs: int, steps: int) -> int:
+        """Return the number of steps in whole epochs and some steps of another one."""
+        return epochs * self.steps_per_epoch + steps
+
     @property
-    def total_steps(self) -> int:
-        """Steps of the whole training."""
-        return self.config.epochs * self.steps_per_epoch
+    def images_per_step(self) -> float:
+        """Mean number of images per batch."""
+        return len(self.split) / self.steps_per_epoch
 
     @property
     def parts(self) -> int:

@@ -23,7 +23,8 @@ from visionlib.training.cuda_graphs import StepKind
 from visionlib.training.interruption import deferred_signals
 from visionlib.training.job import TrainingJob
 from visionlib.training.optimizer import make_optimizer
-from visionlib.training.schedule import is_sam_step, learning_rate, resolution_px, step_fractions
+from visionlib.training.replanning import Replanner, longest_step
+from visionlib.training.schedule import is_mixing_epoch, is_sam_step, learning_rate, resolution_px, step_fractions
 from visionlib.training.step import TrainingStep
 from visionlib.training.tensorboard import scalar_writer
 
@@ -39,7 +40,7 @@ def train_epochs(
     log: Callable[[str], None],
     test: ImageSplit | None = None,
 ) -> Progress:
-    """Train from the run's last checkpoint, or from the start, through the last epoch.
+    """Train from the run's last checkpoint, or from the start, through the last step.
 
     The model ends with the weights to keep. `test` is scored every `test_every` epochs, but not after the last one.
     """
@@ -56,6 +57,7 @@ def train_epochs(
         log(f"training steps are launched kernel by kernel: they cannot be recorded as a CUDA graph ({failure})")
     progress.seconds_startup += time.perf_counter() - started
     checkpointer = Checkpointer(run, config.checkpoint_s, group)
+    replanner = Replanner(job, progress) if job.budget is not None else None
     if isinstance(job.network, nn.Module) and not has_begun:
         checkpointer.save(model, optimizer, average, progress)  # its first weights cannot be drawn again
     with (
@@ -64,8 +66,10 @@ def train_epochs(
     ):
 
         def after_step() -> None:
-            """Save a checkpoint if one is due, and end the process if any process got a signal."""
-            signal, is_due = group.all_reduce_max(interruption.signal or 0, checkpointer.is_due())
+            """Plan the steps to go; save a checkpoint if one is due; end the process if any process got a signal."""
+            planned = _plan_steps(replanner, job, progress)
+            signal, is_due, steps = group.all_reduce_max(interruption.signal or 0, checkpointer.is_due(), planned)
+            _follow_plan(steps, job, progress)
             if signal or is_due:
                 # A checkpoint with a NaN must never replace the last good one.
                 _read_finite(progress.loss_sum, progress.epoch, config)
@@ -76,11 +80,12 @@ def train_epochs(
                 interruption.signal = signal
                 interruption.end()
 
-        while progress.epoch < config.epochs:
-            record = _train_epoch(model, take_step, average, job, progress, after_step)
+        while _count_steps_to_go(job, progress):
+            record = _train_epoch(model, take_step, average, job, progress, after_step, replanner)
+            progress.seconds_to_last_step = progress.seconds_spent
             group.average_buffers(model)
             is_tested = config.test_every > 0 and record["epoch"] % config.test_every == 0
-            tested = test if is_tested and record["epoch"] < config.epochs else None
+            tested = test if is_tested and _count_steps_to_go(job, progress) else None
             with average.applied():
                 record["validation_accuracy"] = _score(model, job, validation, record["resolution_px"])
                 record["test_accuracy"] = _score(model, job, tested, record["resolution_px"])
@@ -89,7 +94,8 @@ def train_epochs(
             if group.is_first:
                 write_json_lines(run.history, progress.history)
             write_scalars(record)
-            log(_describe_epoch(record, config.epochs))
+            log(_describe_epoch(record, job, progress))
+            progress.seconds_paused += progress.seconds_spent - progress.seconds_to_last_step
             after_step()
         if config.checkpoint_s:
             checkpointer.save(model, optimizer, average, progress)
@@ -104,6 +110,7 @@ def _train_epoch(
     job: TrainingJob,
     progress: Progress,
     after_step: Callable[[], None],
+    replanner: Replanner | None,
 ) -> dict[str, Any]:
     """Take the epoch's remaining steps; return its line of `history.jsonl`."""
     config, group, epoch = job.config, job.group, progress.epoch
@@ -111,15 +118,19 @@ def _train_epoch(
     # Order and augmentation are pure functions of seed, epoch and image: a resumed epoch goes on with the same batches.
     batches = epoch_batches(job.split, config.batch_size, seed=config.seed, epoch=epoch)
     done, remaining = sum(map(len, batches[: progress.steps])), batches[progress.steps :]
-    augmented = augmented_batches(job.split, remaining, config, epoch, group)
+    start = (progress.pace or job.pace).position(job.count_steps(epoch, 0))
+    augmented = augmented_batches(job.split, remaining, config, epoch, group, is_mixing=is_mixing_epoch(start, config))
     side_px = progress.history[-1]["resolution_px"] if progress.history else 0
     model.train()
-    with progress_bar(f"epoch {epoch + 1}/{config.epochs}", len(job.split), "images") as show:
+    epochs = format_epochs((progress.pace or job.pace).total_steps / job.steps_per_epoch)
+    with progress_bar(f"epoch {epoch + 1}/{epochs}", len(job.split), "images") as show:
         for positions, (images, targets) in zip(remaining, augmented, strict=True):
-            step = epoch * job.steps_per_epoch + progress.steps
-            rate = learning_rate(step, job.total_steps, config)
+            step, pace = job.count_steps(epoch, progress.steps), progress.pace or job.pace
+            position = pace.position(step)
+            rate = learning_rate(position, pace.total_steps, config)
+            is_sam = is_sam_step(position, config)
             last_px = side_px
-            side_px = resolution_px(step, job.total_steps, config.resolutions, job.split.image_size[0])
+            side_px = resolution_px(position, config.resolutions, job.split.image_size[0])
             if side_px != last_px:
                 release_memory()  # tensors of the other resolution do not fit into the freed blocks
             loss, hits = take_step(
@@ -128,7 +139,7 @@ def _train_epoch(
                 side_px=side_px,
                 learning_rate=rate,
                 batch_size=len(positions),
-                is_sam=is_sam_step(step, job.total_steps, config),
+                is_sam=is_sam,
             )
             average.update(step)
             progress.loss_sum += loss * len(targets)
@@ -139,6 +150,10 @@ def _train_epoch(
                 last_shown = now
                 show(done, f"loss {_read_finite(progress.loss_sum, epoch, config) * group.size / done:.3f}")
             progress.seconds = now - started
+            if replanner:
+                replanner.count_step(side_px, is_sam)
+            if step + 1 == pace.total_steps:
+                break  # an epoch may be cut short by a time budget
             if progress.steps < job.steps_per_epoch:
                 after_step()  # after the last step of an epoch, its history comes first
         loss_sum, correct = group.all_reduce_sum(progress.loss_sum, progress.correct)
@@ -146,6 +161,7 @@ def _train_epoch(
     seconds = time.perf_counter() - started
     return {
         "epoch": epoch + 1,
+        "images": done,
         "resolution_px": side_px,
         "learning_rate": rate,
         "loss": mean_loss,
@@ -161,6 +177,26 @@ def _step_kinds(job: TrainingJob) -> list[StepKind]:
     kinds = itertools.product({-(-n // steps), n // steps}, step_fractions(job.config, job.split.image_size[0]))
     listed = [StepKind(batch, *kind) for batch, kind in kinds]
     return sorted(listed, key=lambda kind: (kind.n * kind.side_px**2, kind.is_sam), reverse=True)
+
+
+def _plan_steps(replanner: Replanner | None, job: TrainingJob, progress: Progress) -> int:
+    """Return the new number of steps to go, or 0 to keep it; the first process decides for all."""
+    if replanner is None or not job.group.is_first or not _count_steps_to_go(job, progress) or not replanner.is_due():
+        return 0
+    _read_finite(progress.loss_sum, progress.epoch, job.config)  # waits for a GPU
+    return replanner.plan()
+
+
+def _follow_plan(steps: int, job: TrainingJob, progress: Progress) -> None:
+    """Change the pace, in all processes after the same step, to that of a number of steps to go; 0 keeps it."""
+    if steps:
+        step = job.count_steps(progress.epoch, progress.steps)
+        progress.pace = (progress.pace or job.pace).replan(step, steps, longest_step(job.config))
+
+
+def _count_steps_to_go(job: TrainingJob, progress: Progress) -> int:
+    """Return the steps from here to the end of the run; 0 after a last epoch that was cut short, too."""
+    return max(0, (progress.pace or job.pace).total_steps - job.count_steps(progress.epoch, progress.steps))
 
 
 def _read_finite(loss_sum: Tensor, epoch: int, config: TrainConfig) -> float:
@@ -189,11 +225,18 @@ def accuracy(logits: Float32[Tensor, "n k"], labels: Int64[Tensor, "n"]) -> floa
     return (logits.argmax(1).cpu() == labels.cpu()).float().mean().item()
 
 
-def _describe_epoch(record: dict[str, Any], epochs: int) -> str:
+def format_epochs(epochs: float) -> str:
+    """Write a number of epochs, the last of which may be a part of one."""
+    return f"{epochs:.1f}".removesuffix(".0")
+
+
+def _describe_epoch(record: dict[str, Any], job: TrainingJob, progress: Progress) -> str:
     held_out = record["validation_accuracy"]
     validation = "" if held_out is None else f"  held out {held_out:.2%}"
+    epochs = format_epochs((progress.pace or job.pace).total_steps / job.steps_per_epoch)
+    done = format_epochs(record["epoch"] - 1 + record["images"] / len(job.split))
     return (
-        f"epoch {record['epoch']:>{len(str(epochs))}}/{epochs}  {record['resolution_px']} px  "
+        f"epoch {done:>{len(epochs)}}/{epochs}  {record['resolution_px']} px  "
         f"loss {record['loss']:.3f}  training accuracy {record['training_accuracy']:.2%}{validation}  "
         f"{record['seconds']:.1f} s  {record['images_per_second']:,.0f} images/s"
     )

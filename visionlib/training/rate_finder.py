@@ -187,8 +187,6 @@ def _rate(step: int, steps: int, lowest: float, highest: float, growth: Growth) 
 
 
 def _endless_batches(split: ImageSplit, config: TrainConfig) -> Iterator[tuple[UInt8[Tensor, "_n c h w"], Targets]]:
-    if config.mix_end:
-        config = config.replace(mix_end=1.0)  # the test may last longer than the settings' epochs
     for epoch in itertools.count():
         batches = epoch_batches(split, config.batch_size, seed=config.seed, epoch=epoch)
-        yield from augmented_batches(split, batches, config, epoch)
+        yield from augmented_batches(split, batches, config, epoch, is_mixing=config.mix_end > 0)

@@ -1,31 +1,39 @@
-"""Schedules as pure functions of the step, without state.
+"""Schedules as pure functions of the position, without state.
 
-Learning rates are those at the middle of a step: position = (step + 0.5) / total_steps is the finished fraction of the
-run. So neither the first nor the last step has a rate of 0. In every function step 0 is the first one, total_steps are
-those of the whole run, and warmup_fraction is the fraction of the steps in which the rate rises.
+The position is the finished fraction of the run in the middle of a step, see `Pace`: (step + 0.5) / steps, unless a
+time budget changed the number of steps. So neither the first nor the last step has a rate of 0. Positions are exact
+fractions, so that a border in the middle of a step is the same one everywhere. In every function warmup_fraction is the
+fraction of the run in which the rate rises.
 """
 
 import math
 from collections import defaultdict
+from fractions import Fraction
 
 from visionlib.training.config import TrainConfig
 
 
-def learning_rate(step: int, total_steps: int, config: TrainConfig) -> float:
-    """Learning rate of a step, by the schedule of the settings with its peak, and its warm-up or cycles."""
+def learning_rate(position: Fraction, total_steps: int, config: TrainConfig) -> float:
+    """Learning rate of a step, by the schedule of the settings with its peak, and its warm-up or cycles.
+
+    Args:
+        position: of the step.
+        total_steps: of the run, which bound the number of cycles.
+        config: the settings.
+    """
     peak, warmup = config.peak_learning_rate, config.warmup_fraction
     match config.schedule:
         case "one-cycle":
-            return one_cycle(step, total_steps, peak, warmup)
+            return one_cycle(position, peak, warmup)
         case "triangular":
-            return triangular(step, total_steps, peak, config.cycles)
+            return triangular(position, peak, min(config.cycles, total_steps))
         case "cosine":
-            return cosine(step, total_steps, peak, warmup)
+            return cosine(position, peak, warmup)
         case "constant":
-            return constant(step, total_steps, peak, warmup)
+            return constant(position, peak, warmup)
 
 
-def one_cycle(step: int, total_steps: int, peak_learning_rate: float, warmup_fraction: float) -> float:
+def one_cycle(position: Fraction, peak_learning_rate: float, warmup_fraction: float) -> float:
     """Linear warm-up to the peak, then linear decay to zero.
 
         peak * position / warmup                while position < warmup
@@ -33,27 +41,25 @@ def one_cycle(step: int, total_steps: int, peak_learning_rate: float, warmup_fra
 
     Source: Smith and Topin 2017, arXiv:1708.07120, with both ends at zero.
     """
-    position = (step + 0.5) / total_steps
-    if position < warmup_fraction:
-        return peak_learning_rate * position / warmup_fraction
-    return peak_learning_rate * (1 - position) / (1 - warmup_fraction) if warmup_fraction < 1 else peak_learning_rate
+    done = float(position)
+    if done < warmup_fraction:
+        return peak_learning_rate * done / warmup_fraction
+    return peak_learning_rate * (1 - done) / (1 - warmup_fraction) if warmup_fraction < 1 else peak_learning_rate
 
 
-def triangular(step: int, total_steps: int, peak_learning_rate: float, cycles: int) -> float:
+def triangular(position: Fraction, peak_learning_rate: float, cycles: int) -> float:
     """Equal cycles, each rising linearly from zero to the peak and falling as fast.
 
         peak * (1 - |2 u - 1|),  where u is the fractional part of cycles * position
 
-    There are at most as many cycles as steps. The rate is 0 in a step whose middle is the border between two cycles.
+    The rate is 0 in a step whose middle is the border between two cycles.
 
     Source: Smith 2015, arXiv:1506.01186, section 3.1, with a lowest rate of zero.
     """
-    # In whole numbers, so that a border in the middle of a step is exact.
-    phase = min(cycles, total_steps) * (2 * step + 1) % (2 * total_steps)
-    return peak_learning_rate * (1 - abs(phase / total_steps - 1))
+    return peak_learning_rate * (1 - abs(float(2 * (cycles * position % 1)) - 1))
 
 
-def cosine(step: int, total_steps: int, peak_learning_rate: float, warmup_fraction: float) -> float:
+def cosine(position: Fraction, peak_learning_rate: float, warmup_fraction: float) -> float:
     """Linear warm-up to the peak, then half a cosine wave down to zero.
 
         peak * position / warmup                                              while position < warmup
@@ -62,44 +68,49 @@ def cosine(step: int, total_steps: int, peak_learning_rate: float, warmup_fracti
     Source: Loshchilov and Hutter 2016, arXiv:1608.03983, without restarts; the warm-up is Goyal et al. 2017,
         arXiv:1706.02677, section 2.2.
     """
-    position = (step + 0.5) / total_steps
-    if position < warmup_fraction:
-        return peak_learning_rate * position / warmup_fraction
-    done = (position - warmup_fraction) / (1 - warmup_fraction) if warmup_fraction < 1 else 0.0
-    return peak_learning_rate * (1 + math.cos(math.pi * done)) / 2
+    done = float(position)
+    if done < warmup_fraction:
+        return peak_learning_rate * done / warmup_fraction
+    decayed = (done - warmup_fraction) / (1 - warmup_fraction) if warmup_fraction < 1 else 0.0
+    return peak_learning_rate * (1 + math.cos(math.pi * decayed)) / 2
 
 
-def constant(step: int, total_steps: int, peak_learning_rate: float, warmup_fraction: float) -> float:
+def constant(position: Fraction, peak_learning_rate: float, warmup_fraction: float) -> float:
     """Linear warm-up to the peak, then the peak.
 
         peak * min(1, position / warmup)
 
     Source: Goyal et al. 2017, arXiv:1706.02677, section 2.2, for the warm-up.
     """
-    position = (step + 0.5) / total_steps
-    return peak_learning_rate * position / warmup_fraction if position < warmup_fraction else peak_learning_rate
+    done = float(position)
+    return peak_learning_rate * done / warmup_fraction if done < warmup_fraction else peak_learning_rate
 
 
-def resolution_px(step: int, total_steps: int, resolutions: tuple[float, ...], side_px: int) -> int:
-    """Training resolution of a step in pixels: `resolutions`, fractions of the side, are spread evenly over the steps.
+def resolution_px(position: Fraction, resolutions: tuple[float, ...], side_px: int) -> int:
+    """Training resolution of a step in pixels: `resolutions`, fractions of the side, are spread evenly over the run.
 
     The middle of the step decides; `scale_side` rounds.
     """
-    # In whole numbers: the floor of (step + 1/2) / total_steps * len(resolutions).
-    return scale_side(resolutions[(2 * step + 1) * len(resolutions) // (2 * total_steps)], side_px)
+    return scale_side(resolutions[int(position * len(resolutions))], side_px)
 
 
-def is_sam_step(step: int, total_steps: int, config: TrainConfig) -> bool:
+def is_sam_step(position: Fraction, config: TrainConfig) -> bool:
     """Whether a step is one of sharpness-aware minimization; its middle decides."""
-    return config.sam_radius > 0 and (step + 0.5) / total_steps >= config.sam_start
+    return config.sam_radius > 0 and float(position) >= config.sam_start
 
 
-def step_fractions(config: TrainConfig, side_px: int) -> dict[tuple[int, bool], float]:
+def is_mixing_epoch(start: float | Fraction, config: TrainConfig) -> bool:
+    """Whether an epoch mixes images; the position in the middle of its first step decides."""
+    return config.mix != "none" and start < config.mix_end
+
+
+def step_fractions(config: TrainConfig, side_px: int, start: float = 0.0) -> dict[tuple[int, bool], float]:
     """Return the fraction of a run's steps for each resolution, with and without SAM.
 
     Args:
         config: the settings.
         side_px: side of the stored images.
+        start: position from which on steps are counted.
     Returns:
         By resolution in pixels and whether the steps are SAM's; the fractions add up to 1.
     """
@@ -107,11 +118,11 @@ def step_fractions(config: TrainConfig, side_px: int) -> dict[tuple[int, bool], 
     fractions: defaultdict[tuple[int, bool], float] = defaultdict(float)
     count = len(config.resolutions)
     for number, resolution in enumerate(config.resolutions):
-        begin, end = number / count, (number + 1) / count
+        begin, end = max(start, number / count), (number + 1) / count
         border = min(max(sam_start, begin), end)
         for is_sam, length in ((False, border - begin), (True, end - border)):
             if length > 0:
-                fractions[scale_side(resolution, side_px), is_sam] += length
+                fractions[scale_side(resolution, side_px), is_sam] += length / (1 - start)
     return dict(fractions)
 
 

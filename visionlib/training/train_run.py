@@ -5,6 +5,7 @@ Both build a `TrainingJob`, then train it (`loop`), then write what the run keep
 
 import dataclasses
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,20 @@ from torch import nn
 from visionlib.data import Dataset, ImageSplit, load_dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import Compute, compute_environment
-from visionlib.inference.predictions import predict_split, save_predictions
 from visionlib.inference.run_data import load_run_data
-from visionlib.inference.trained_model import ModelRecord, TrainedModel, save_model, save_summary
+from visionlib.inference.trained_model import TrainedModel
 from visionlib.models.registry import network_name
 from visionlib.models.user_model import refuse_code_within
-from visionlib.runs import Run, create_run, open_run, read_json, write_json, write_json_lines
+from visionlib.runs import Run, create_run, open_run, read_json, write_json
 from visionlib.training.budget import fit_time_budget
 from visionlib.training.config import TrainConfig
 from visionlib.training.distributed import ProcessGroup, connected, find_process_group
 from visionlib.training.initialization import initialize_model
 from visionlib.training.job import TrainingJob, choose_training_compute, make_job
-from visionlib.training.loop import accuracy, train_epochs
+from visionlib.training.loop import format_epochs, train_epochs
 from visionlib.training.network_check import blamed_errors, check_network, list_idle_settings
+from visionlib.training.outcome import describe_times, save_outcome
+from visionlib.training.pace import Pace, TimeBudget
 from visionlib.training.provenance import describe_run, keep_source, name_run
 from visionlib.training.recipes import RECIPES
 from visionlib.training.tensorboard import check_tensorboard
@@ -39,12 +41,13 @@ Network = str | nn.Module | Callable[..., object]
 
 
 def train(
-    dataset: str | Path | Dataset,
+    dataset: str | Path | Dataset | Callable[[], Dataset],
     config: TrainConfig = RECIPES["quick"],
     *,
     model: Network | None = None,
     out: str | Path | None = None,
     max_seconds: float | None = None,
+    pace: Pace | None = None,
     log: Log = lambda line: None,
 ) -> Run:
     """Train a network, and return the finished run: weights, history, test predictions, and how they came about.
@@ -52,14 +55,16 @@ def train(
     In a process that torchrun started, all of its processes train this network together, and the first one writes.
 
     Args:
-        dataset: a dataset, or what `load_dataset` takes.
+        dataset: a dataset, or what `load_dataset` takes, or a function that loads it.
         config: every setting; `RECIPES` holds the measured ones.
         model: a network instead of that of the settings: a name, a class or function, which is called with the data's
             numbers of classes and channels by the names that it has for them, or one that was built already. That one
             is trained itself, and ends with the run's weights. The run keeps no code: where no name leads to the
             network, `TrainedModel.from_run(run, network=...)` loads it.
         out: the run folder to make; by default `runs/DATASET-MODEL-TIME`.
-        max_seconds: time for the epochs; as many are trained as fit into it here, instead of `config.epochs`.
+        max_seconds: time for the steps; as many are taken as fit into it here, instead of `config.epochs`. Their number
+            is planned again while they go; the last epoch may be cut short.
+        pace: of a run with `max_seconds`, from its `training.json`, to repeat that run exactly.
         log: takes a line at the start and after each epoch.
     Raises:
         ConfigError: if the settings do not fit the dataset or the machine.
@@ -76,22 +81,29 @@ def train(
     compute = choose_training_compute(config, group)
     log = log if group.is_first else _stay_silent
     log(str(compute))
-    source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
+    started = time.perf_counter()
+    source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset() if callable(dataset) else dataset
+    seconds_loading = time.perf_counter() - started
     job, validation = make_job(source, config, compute, group, network=None if isinstance(model, str) else model)
     network = job.build_model()
     check_network(network, job)
-    if max_seconds is not None:
-        config = fit_time_budget(job, max_seconds)
-        job = dataclasses.replace(job, config=config)
-        log(f"{config.epochs} epochs fit into {max_seconds:.0f} s")
+    if pace is not None:
+        job = _follow_pace(job, pace, max_seconds)
     with connected(group, compute.device):
+        if max_seconds is not None:
+            job = fit_time_budget(job, max_seconds)
+            log(_describe_plan(job))
         run = Run(group.broadcast(Path(out) if out is not None else name_run(source.name, config.model)))
         if group.is_first:
-            write_json(create_run(run.path).config, describe_run(source, config, compute))
+            record = describe_run(source, job.config, compute)
+            write_json(
+                create_run(run.path).config, {**record, **_describe_pace(job), "seconds_loading": seconds_loading}
+            )
             keep_source(run, network, job)
         log(f"{source.name}: {len(job.split):,} images to learn from, {config.model} -> {run.path}")
-        if job.total_steps < _FEW_STEPS:
-            log(f"these are {job.total_steps} steps, few to learn in: more --epochs or a smaller --batch-size may help")
+        if (steps := job.pace.total_steps) < _FEW_STEPS:
+            more = "--epochs" if max_seconds is None else "--max-seconds"
+            log(f"these are {steps} steps, few to learn in: more {more} or a smaller --batch-size may help")
         for line in list_idle_settings(network, job):
             log(line)
         return _train_run(run, source, job, network, validation, log)
@@ -140,6 +152,11 @@ def resume(
     elif model is None:
         refuse_code_within(run.path, config.model)
     job, validation = make_job(source, config, compute, group, network=model)
+    job = dataclasses.replace(
+        job,
+        planned=Pace.from_list(record["pace"]) if "pace" in record else None,
+        budget=TimeBudget.from_dict(record["time_budget"]) if "time_budget" in record else None,
+    )
     network = job.build_model()
     check_network(network, job)
     with connected(group, compute.device):
@@ -161,6 +178,28 @@ def _choose_same_compute(run: Run, record: dict[str, Any], group: ProcessGroup) 
     return config, compute
 
 
+def _follow_pace(job: TrainingJob, pace: Pace, max_seconds: float | None) -> TrainingJob:
+    """Return a job with a given pace."""
+    if max_seconds is not None:
+        raise ConfigError("pace, max_seconds", "a given pace has its number of steps already", "leave one of them out")
+    epochs = -(-pace.total_steps // job.steps_per_epoch)
+    return dataclasses.replace(job, config=job.config.replace(epochs=epochs), planned=pace)
+
+
+def _describe_pace(job: TrainingJob) -> dict[str, Any]:
+    """Return what `resume` needs, besides the settings, to go on at a pace that is not that of whole epochs."""
+    pace = {} if job.planned is None else {"pace": job.planned.to_list()}
+    return pace if job.budget is None else {**pace, "time_budget": job.budget.to_dict()}
+
+
+def _describe_plan(job: TrainingJob) -> str:
+    assert job.budget is not None
+    steps = job.pace.total_steps
+    epochs = format_epochs(steps / job.steps_per_epoch)
+    measured = f"{job.budget.seconds_measuring:.1f} s of them to measure"
+    return f"about {epochs} epochs ({steps:,} steps) fit into {job.budget.max_s:g} s, {measured}"
+
+
 def _train_run(
     run: Run, source: Dataset, job: TrainingJob, network: nn.Module, validation: ImageSplit, log: Log
 ) -> Run:
@@ -180,53 +219,13 @@ def _train_run(
             job.compute.precision,
             f"run {run.path}",
         )
-        outcome = _save_outcome(run, model, job, source, validation, progress.history)
-        seconds = {"seconds_startup": progress.seconds_startup, "seconds_total": progress.seconds_total}
-        write_json(run.training, {**outcome, **seconds})
+        outcome = save_outcome(run, model, job, source, validation, progress)
+        if job.budget is not None:
+            log(describe_times(outcome))
         from visionlib.training.history_picture import save_history_picture  # matplotlib takes a second to import
 
         save_history_picture(run)
     return run
-
-
-def _save_outcome(
-    run: Run,
-    model: TrainedModel,
-    job: TrainingJob,
-    source: Dataset,
-    validation: ImageSplit,
-    history: list[dict[str, Any]],
-) -> dict[str, Any]:
-    """Write weights, layer table and predictions; return the content of `training.json` but for the total times."""
-    record = save_model(
-        run,
-        model.network,
-        ModelRecord(job.config.model, model.classes, model.channels, job.final_input_size, model.mean, model.std),
-    )
-    save_summary(run, model.network, record)
-    if len(validation):
-        predictions = predict_split(model, validation, compute=job.compute)
-        save_predictions(run, predictions, validation, record.weights_sha256, file=run.validation)
-    outcome = _summarize_history(history, len(job.split))
-    if "test" in source.splits and len(source.test):
-        predictions = predict_split(model, source.test, compute=job.compute)
-        save_predictions(run, predictions, source.test, record.weights_sha256)
-        outcome["test_accuracy"] = accuracy(predictions.logits, source.test.labels)
-        history[-1].update(test_accuracy=outcome["test_accuracy"], test_n=len(source.test))
-        write_json_lines(run.history, history)
-    return outcome
-
-
-def _summarize_history(history: list[dict[str, Any]], n: int) -> dict[str, Any]:
-    seconds = sum(record["seconds"] for record in history)
-    return {
-        "epochs": len(history),
-        "seconds_training": seconds,
-        "images_per_second": len(history) * n / seconds,
-        "training_loss": history[-1]["loss"],
-        "validation_accuracy": history[-1]["validation_accuracy"],
-        "test_accuracy": None,
-    }
 
 
 def _count_processes(count: int) -> str:

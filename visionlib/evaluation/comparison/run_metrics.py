@@ -26,7 +26,7 @@ class RunMetrics:
         loss_interval: 95 % interval of that mean, by its standard error; None for fewer than two images.
         parameters: trainable parameters by the run's `summary.json`; None where the run has none.
         training_seconds: of training; None where the run does not record it.
-        epochs: of the training; None where the run does not record it.
+        epochs: of the training, the last one perhaps a part; None where the run does not record it.
         seed: of the training; None where the run does not record it.
     """
 
@@ -40,7 +40,7 @@ class RunMetrics:
     loss_interval: Interval | None
     parameters: int | None
     training_seconds: float | None
-    epochs: int | None
+    epochs: float | None
     seed: int | None
 
     @property
