@@ -9,7 +9,9 @@ from visionlib.training.batches import augment_images, epoch_batches
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 200, 1000])
 def test_every_image_is_in_one_batch_and_batches_are_even(small_shapes: Dataset, batch_size: int) -> None:
     batches = epoch_batches(small_shapes.train, batch_size, seed=3, epoch=5)
-    assert sorted(torch.cat(batches).tolist()) == list(range(200))
+    positions, passes = torch.cat(batches).unbind(1)
+    assert sorted(positions.tolist()) == list(range(200))
+    assert set(passes.tolist()) == {5}
     sizes = [len(batch) for batch in batches]
     assert max(sizes) <= batch_size
     assert max(sizes) - min(sizes) <= 1
@@ -17,7 +19,7 @@ def test_every_image_is_in_one_batch_and_batches_are_even(small_shapes: Dataset,
 
 def test_order_is_a_function_of_seed_and_epoch(small_shapes: Dataset) -> None:
     def order(seed: int, epoch: int) -> list[int]:
-        return torch.cat(epoch_batches(small_shapes.train, 64, seed=seed, epoch=epoch)).tolist()
+        return torch.cat(epoch_batches(small_shapes.train, 64, seed=seed, epoch=epoch))[:, 0].tolist()
 
     torch.manual_seed(1)
     first = order(0, 0)

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from visionlib.data import Dataset
 from visionlib.evaluation import Evaluation
-from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pairs, overall_measures, overall_row
+from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pairs, overall_measures, overall_rows
 from visionlib.evaluation.wording import percent
 from visionlib.inspection import DatasetInspection, Duplicates
 from visionlib.summary.effective import EffectiveField
@@ -37,7 +37,8 @@ def tabulate_evaluation(evaluation: Evaluation) -> tuple[RenderableType, ...]:
     for name, *cells in class_rows(evaluation):
         table.add_row(Text(name, no_wrap=True, overflow="ellipsis"), *cells)
     table.add_section()
-    table.add_row(*overall_row(evaluation), style="bold")
+    for row in overall_rows(evaluation):
+        table.add_row(*row, style="bold")
     measures = Table.grid(padding=(0, 2, 0, 0))
     measures.add_column(no_wrap=True)
     measures.add_column(justify="right", no_wrap=True)

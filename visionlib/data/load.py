@@ -64,7 +64,9 @@ def load_dataset(
     options = {"image_size": image_size, "holdout_fraction": holdout_fraction, "seed": seed}
     if skip_broken:
         options["skip_broken"] = True
-    return dataclasses.replace(dataset, options=options)
+    imbalance = dataset.splits["train"].imbalance if "train" in dataset.splits else ""
+    warnings = (*dataset.warnings, imbalance) if imbalance else dataset.warnings
+    return dataclasses.replace(dataset, options=options, warnings=warnings)
 
 
 def _load_shapes(image_size: int | None, download: bool) -> Dataset:

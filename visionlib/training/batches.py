@@ -1,6 +1,7 @@
 """The images of a training batch: their order, and their augmentation."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Int64, UInt8
@@ -15,27 +16,36 @@ from visionlib.data.augmentation import (
     transform_images,
 )
 from visionlib.data.dataset import ImageSplit
-from visionlib.data.random import Stream, random_order
+from visionlib.data.random import Epoch, Stream, random_order
+from visionlib.training.balance import balanced_draws
 from visionlib.training.config import TrainConfig
 
 _GPU_BLOCK = 65_536
 """Images that a GPU augments at a time: an epoch of CIFAR-10, 200 MB of pixels."""
 
 
-def epoch_batches(split: ImageSplit, batch_size: int, *, seed: int, epoch: int) -> tuple[Int64[Tensor, "_"], ...]:
-    """Split an epoch's random order into batches whose sizes differ by at most one.
+def epoch_batches(
+    split: ImageSplit, batch_size: int, *, seed: int, epoch: int, balance: bool = False
+) -> tuple[Int64[Tensor, "_ 2"], ...]:
+    """Split an epoch's draws, in random order, into batches whose sizes differ by at most one.
 
-    Every image is used exactly once, and there is no small last batch, whose images would weigh more than others.
+    Every image is drawn exactly once, or by `balanced_draws`. There is no small last batch, whose images would weigh
+    more than others.
 
     Returns:
-        Positions in `split`, one tensor per step.
+        One tensor per step: the position in `split` of each draw, and its pass, which is the number of draws of that
+        image before: the epoch, unless classes are balanced.
     """
-    order = random_order(seed, epoch, split.index, Stream.TRAINING_ORDER)
-    return torch.tensor_split(order, -(-len(split) // batch_size))
+    if balance:
+        draws = balanced_draws(split, seed=seed, epoch=epoch)
+    else:
+        order = random_order(seed, epoch, split.index, Stream.TRAINING_ORDER)
+        draws = torch.stack([order, torch.full_like(order, epoch)], dim=1)
+    return torch.tensor_split(draws, -(-len(split) // batch_size))
 
 
 def augmented_batches(
-    split: ImageSplit, batches: Sequence[Int64[Tensor, "_"]], config: TrainConfig, epoch: int
+    split: ImageSplit, batches: Sequence[Int64[Tensor, "_ 2"]], config: TrainConfig
 ) -> Iterator[tuple[UInt8[Tensor, "_n c h w"], Int64[Tensor, "_n"]]]:
     """Yield the augmented images of each batch, and their labels.
 
@@ -46,17 +56,17 @@ def augmented_batches(
     block_size = 1 if split.images.device.type == "cpu" else max(1, _GPU_BLOCK // largest)
     for start in range(0, len(batches), block_size):
         block = batches[start : start + block_size]
-        positions = torch.cat(tuple(block))
-        images = augment_images(split.images[positions], split.index[positions], config, epoch)
+        positions, passes = torch.cat(tuple(block)).unbind(1)
+        images = augment_images(split.images[positions], split.index[positions], config, passes)
         sizes = [len(batch) for batch in block]
         yield from zip(torch.split(images, sizes), torch.split(split.labels[positions], sizes), strict=True)
 
 
 def augment_images(
-    images: UInt8[Tensor, "n c h w"], index: Int64[Tensor, "n"], config: TrainConfig, epoch: int
+    images: UInt8[Tensor, "n c h w"], index: Int64[Tensor, "n"], config: TrainConfig, epoch: Epoch
 ) -> UInt8[Tensor, "n c h w"]:
-    """Apply the augmentations of a configuration; each is a pure function of (seed, epoch, index)."""
-    draw = {"seed": config.seed, "epoch": epoch}
+    """Apply the augmentations of a configuration; each is a pure function of (seed, epoch or pass, index)."""
+    draw: dict[str, Any] = {"seed": config.seed, "epoch": epoch}
     if config.rotate_degrees or config.translate_fraction or config.scale_fraction:
         images = transform_images(
             images,

@@ -62,7 +62,7 @@ def measure_seconds_per_image(job: TrainingJob, model: nn.Module) -> dict[tuple[
         timings = []
         for _ in range(_WARM_UP_STEPS + _TIMED_STEPS):
             started = time.perf_counter()
-            ((images, labels),) = augmented_batches(job.split, batches[:1], job.config, 0)
+            ((images, labels),) = augmented_batches(job.split, batches[:1], job.config)
             loss, _ = take_step(images, labels, side_px=side_px, learning_rate=0.0, is_sam=is_sam)
             loss.item()  # waits for a GPU
             timings.append((time.perf_counter() - started) / len(labels))

@@ -109,13 +109,13 @@ def _train_epoch(
     config, group, epoch = job.config, job.group, progress.epoch
     started = last_shown = time.perf_counter() - progress.seconds
     # Order and augmentation are pure functions of seed, epoch and image: a resumed epoch goes on with the same batches.
-    batches = epoch_batches(job.split, config.batch_size, seed=config.seed, epoch=epoch)
+    batches = epoch_batches(job.split, config.batch_size, seed=config.seed, epoch=epoch, balance=config.balance)
     done, remaining = sum(map(len, batches[: progress.steps])), batches[progress.steps :]
-    augmented = augmented_batches(job.split, [group.shard(positions) for positions in remaining], config, epoch)
+    augmented = augmented_batches(job.split, [group.shard(draws) for draws in remaining], config)
     side_px = progress.history[-1]["resolution_px"] if progress.history else 0
     model.train()
     with progress_bar(f"epoch {epoch + 1}/{config.epochs}", len(job.split), "images") as show:
-        for positions, (images, labels) in zip(remaining, augmented, strict=True):
+        for draws, (images, labels) in zip(remaining, augmented, strict=True):
             step = epoch * job.steps_per_epoch + progress.steps
             rate = learning_rate(step, job.total_steps, config)
             last_px = side_px
@@ -127,14 +127,14 @@ def _train_epoch(
                 labels,
                 side_px=side_px,
                 learning_rate=rate,
-                batch_size=len(positions),
+                batch_size=len(draws),
                 is_sam=is_sam_step(step, job.total_steps, config),
             )
             average.update(step)
             progress.loss_sum += loss * len(labels)
             progress.correct += hits
             progress.steps += 1
-            done += len(positions)
+            done += len(draws)
             if (now := time.perf_counter()) - last_shown > _PROGRESS_INTERVAL_S:
                 last_shown = now
                 show(done, f"loss {_read_finite(progress.loss_sum, epoch, config) * group.size / done:.3f}")

@@ -190,5 +190,5 @@ def _endless_batches(
     split: ImageSplit, config: TrainConfig
 ) -> Iterator[tuple[UInt8[Tensor, "_n c h w"], Int64[Tensor, "_n"]]]:
     for epoch in itertools.count():
-        batches = epoch_batches(split, config.batch_size, seed=config.seed, epoch=epoch)
-        yield from augmented_batches(split, batches, config, epoch)
+        batches = epoch_batches(split, config.batch_size, seed=config.seed, epoch=epoch, balance=config.balance)
+        yield from augmented_batches(split, batches, config)

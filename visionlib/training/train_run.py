@@ -20,6 +20,7 @@ from visionlib.inference.trained_model import ModelRecord, TrainedModel, save_mo
 from visionlib.models.registry import network_name
 from visionlib.models.user_model import refuse_code_within
 from visionlib.runs import Run, create_run, open_run, read_json, write_json, write_json_lines
+from visionlib.training.baseline import compare_with_largest_class, describe_failure
 from visionlib.training.budget import fit_time_budget
 from visionlib.training.config import TrainConfig
 from visionlib.training.distributed import ProcessGroup, connected, find_process_group
@@ -94,6 +95,8 @@ def train(
             log(f"these are {job.total_steps} steps, few to learn in: more --epochs or a smaller --batch-size may help")
         for line in list_idle_settings(network, job):
             log(line)
+        if job.split.imbalance and not config.balance:
+            log(job.split.imbalance)
         return _train_run(run, source, job, network, validation, log)
 
 
@@ -181,6 +184,11 @@ def _train_run(
             f"run {run.path}",
         )
         outcome = _save_outcome(run, model, job, source, validation, progress.history)
+        scored = validation if outcome["test_accuracy"] is None else source.test
+        scores = (outcome["test_accuracy"], outcome["validation_accuracy"])
+        outcome |= compare_with_largest_class(next((s for s in scores if s is not None), None), scored)
+        if outcome["is_better_than_largest_class"] is False:
+            log(describe_failure(outcome, job.config, job.split))
         seconds = {"seconds_startup": progress.seconds_startup, "seconds_total": progress.seconds_total}
         write_json(run.training, {**outcome, **seconds})
         from visionlib.training.history_picture import save_history_picture  # matplotlib takes a second to import

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from visionlib.data.random import Stream, random_integers
+from visionlib.data.random import Epoch, Stream, random_integers
 
 
 def cut_out_images(
@@ -12,7 +12,7 @@ def cut_out_images(
     index: Int64[Tensor, "n"],
     *,
     seed: int,
-    epoch: int,
+    epoch: Epoch,
     size_px: int,
     fill: int = 128,
 ) -> UInt8[Tensor, "n c h w"]:
@@ -22,7 +22,7 @@ def cut_out_images(
         images: uint8 pixels; not modified.
         index: stable id of each image.
         seed: the run's seed.
-        epoch: the epoch.
+        epoch: the epoch, or how often each image was drawn before.
         size_px: side of the square; an even one extends one pixel further up and left. 0 returns `images` itself.
         fill: the value of every hidden pixel and channel, 0 to 255; middle gray is near 0 after normalization.
     Raises:
