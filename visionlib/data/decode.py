@@ -36,7 +36,7 @@ _SMALL_PX = 64
 """Up to this side one thread decodes faster than several, which then mostly wait for the GIL: measured in
 docs/experiments.md."""
 
-_GRAYSCALE_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B"})
+GRAYSCALE_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B"})
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -195,7 +195,7 @@ def _read_header(picture: Picture) -> _Header:
         with _open(picture) as image:
             width, height = image.size
             mode = f"{image.mode}+transparency" if "transparency" in image.info else image.mode
-            is_grayscale = image.mode in _GRAYSCALE_MODES
+            is_grayscale = image.mode in GRAYSCALE_MODES
             if _orientation(image, picture) >= 5:
                 width, height = height, width
             return _Header(width, height, is_grayscale, mode)
@@ -213,7 +213,7 @@ def _decode(picture: Picture, size: tuple[int, int], channels: int) -> Pixels:
             if min(image.size) > 4 * max(size):
                 image.draft(None, (2 * width, 2 * height))
             transposition = _TRANSPOSITIONS.get(_orientation(image, picture))
-            flat = _flatten(whiten_transparent_value(image, picture.content), "L" if channels == 1 else "RGB")
+            flat = flatten(whiten_transparent_value(image, picture.content), "L" if channels == 1 else "RGB")
             if transposition is not None:
                 flat = flat.transpose(transposition)
             if flat.size != (width, height):
@@ -225,7 +225,7 @@ def _decode(picture: Picture, size: tuple[int, int], channels: int) -> Pixels:
         raise _damaged(picture, error) from error
 
 
-def _flatten(image: Image.Image, mode: str) -> Image.Image:
+def flatten(image: Image.Image, mode: str) -> Image.Image:
     """Return the image in mode L or RGB: transparency over white, 16 bits by their upper 8 bits."""
     if image.mode == mode and "transparency" not in image.info:
         return image

@@ -1,13 +1,15 @@
-"""`load_dataset`: load a `Dataset` by name or from a path, in any container."""
+"""`load_dataset`: load a `Dataset` by name or from a path, in any container, or from arrays in memory."""
 
 import dataclasses
 import difflib
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+from visionlib.data.arrays import read_arrays
 from visionlib.data.cifar import is_cifar_folder, load_cifar
 from visionlib.data.dataset import Dataset, ImageSplit
 from visionlib.data.download import OFFICIAL, find_official, search_folders
@@ -24,7 +26,7 @@ _DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
 def load_dataset(
-    name_or_path: str | os.PathLike[str],
+    name_or_path: str | os.PathLike[str] | tuple[Any, ...],
     *,
     image_size: int | None = None,
     holdout_fraction: float = 0.1,
@@ -37,7 +39,8 @@ def load_dataset(
     Args:
         name_or_path: `shapes`, `cifar10`, `cifar100` or `fashion-mnist`, as written here, or in another case or with
             other hyphens if that is no path; or a path (write `./cifar10` for a folder of that name): an image folder,
-            a parquet file or folder, an official CIFAR archive or its unpacked folder, a folder of IDX files.
+            a parquet file or folder, an official CIFAR archive or its unpacked folder, a folder of IDX files; or a
+            tuple of images and labels, or of both for training and both for testing, see `Dataset.from_arrays`.
         image_size: side to resize pictures to, in pixels; by default they keep a common size. Sets of fixed size refuse
             another.
         holdout_fraction: fraction of each class that becomes the test split of a source without one.
@@ -53,8 +56,11 @@ def load_dataset(
     """
     if image_size is not None and image_size < 1:
         raise ConfigError("image_size", f"{image_size} is out of range", "it must be at least 1 pixel")
-    if not 0 < holdout_fraction < 1:
-        raise ConfigError("holdout_fraction", f"{holdout_fraction} is out of range", "set it above 0 and below 1")
+    if isinstance(name_or_path, tuple):
+        if len(name_or_path) not in (2, 4) or image_size is not None:
+            problem = f"{len(name_or_path)} items" if image_size is None else "an image_size"
+            raise ConfigError("arrays", f"there are {problem}", "pass (images, labels), or four for training and test")
+        return load_arrays(*name_or_path, holdout_fraction=holdout_fraction, seed=seed)
     name = os.fspath(name_or_path)
     known = None if isinstance(name_or_path, os.PathLike) else _find_name(name)
     dataset = NAMES[known](image_size, download) if known else _load_path(name, image_size, skip_broken)
@@ -64,9 +70,28 @@ def load_dataset(
     options = {"image_size": image_size, "holdout_fraction": holdout_fraction, "seed": seed}
     if skip_broken:
         options["skip_broken"] = True
-    imbalance = dataset.splits["train"].imbalance if "train" in dataset.splits else ""
-    warnings = (*dataset.warnings, imbalance) if imbalance else dataset.warnings
-    return dataclasses.replace(dataset, options=options, warnings=warnings)
+    return _with_imbalance(dataclasses.replace(dataset, options=options))
+
+
+def load_arrays(
+    train_images: object,
+    train_labels: object,
+    test_images: object = None,
+    test_labels: object = None,
+    *,
+    classes: Sequence[str] | None = None,
+    name: str = "arrays",
+    channels_last: bool | None = None,
+    holdout_fraction: float = 0.1,
+    seed: int = 0,
+) -> Dataset:
+    """Make a dataset of arrays in memory; `Dataset.from_arrays` describes the arguments."""
+    dataset = read_arrays(
+        train_images, train_labels, test_images, test_labels, classes=classes, name=name, channels_last=channels_last
+    )
+    _check_classes(dataset)
+    dataset = _with_test_split(dataset, holdout_fraction, seed)
+    return _with_imbalance(dataclasses.replace(dataset, options={"holdout_fraction": holdout_fraction, "seed": seed}))
 
 
 def _load_shapes(image_size: int | None, download: bool) -> Dataset:
@@ -169,6 +194,8 @@ def _check_classes(dataset: Dataset) -> None:
 
 def _with_test_split(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     """Hold a test split out of train where the source has none, with a warning."""
+    if not 0 < fraction < 1:
+        raise ConfigError("holdout_fraction", f"{fraction} is out of range", "set it above 0 and below 1")
     if "test" in dataset.splits:
         return dataset
     train, test = hold_out(dataset.train, fraction, seed)
@@ -178,6 +205,17 @@ def _with_test_split(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     )
     splits = {**dataset.splits, "train": train, "test": test}
     return dataclasses.replace(dataset, splits=splits, warnings=(*dataset.warnings, warning))
+
+
+def _with_imbalance(dataset: Dataset) -> Dataset:
+    """Add a warning where one training class has many times the images of another."""
+    imbalance = dataset.splits["train"].imbalance if "train" in dataset.splits else ""
+    return dataclasses.replace(dataset, warnings=(*dataset.warnings, imbalance)) if imbalance else dataset
+
+
+def is_known(name: str) -> bool:
+    """Whether a dataset of this name can be loaded, or a path of this name exists."""
+    return _find_name(name) is not None or _exists(Path(name))
 
 
 def _check_size(dataset: Dataset, image_size: int | None) -> None:

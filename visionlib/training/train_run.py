@@ -40,7 +40,7 @@ Network = str | nn.Module | Callable[..., object]
 
 
 def train(
-    dataset: str | Path | Dataset,
+    dataset: str | Path | tuple[Any, ...] | Dataset,
     config: TrainConfig = RECIPES["quick"],
     *,
     model: Network | None = None,
@@ -53,7 +53,7 @@ def train(
     In a process that torchrun started, all of its processes train this network together, and the first one writes.
 
     Args:
-        dataset: a dataset, or what `load_dataset` takes.
+        dataset: a dataset, or what `load_dataset` takes, such as (images, labels).
         config: every setting; `RECIPES` holds the measured ones.
         model: a network instead of that of the settings: a name, a class or function, which is called with the data's
             numbers of classes and channels by the names that it has for them, or one that was built already. That one
@@ -77,7 +77,7 @@ def train(
     compute = choose_training_compute(config, group)
     log = log if group.is_first else _stay_silent
     log(str(compute))
-    source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
+    source = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
     job, validation = make_job(source, config, compute, group, network=None if isinstance(model, str) else model)
     network = job.build_model()
     check_network(network, job)
