@@ -10,6 +10,7 @@ import torch
 from tests.training.interrupting import interrupt_after, same_weights, without_times
 from tests.training.test_distributed import history, train_as
 from visionlib.data import Dataset, ImageSplit
+from visionlib.data.description import describe_imbalance
 from visionlib.data.random import Stream, random_order
 from visionlib.evaluation.intervals import wilson_interval
 from visionlib.runs import read_json
@@ -168,7 +169,7 @@ def test_uneven_classes_are_reported_once_and_not_with_balance(
     [((50, 10), True), ((49, 10), False), ((50, 0, 11), False), ((0, 5, 1), True), ((9,), False)],
 )
 def test_five_times_as_many_images_are_reported(counts: tuple[int, ...], is_reported: bool) -> None:
-    assert bool(noise(counts).imbalance) == is_reported
+    assert bool(describe_imbalance(noise(counts))) == is_reported
 
 
 @pytest.mark.parametrize("counts", [(60, 40), (95, 5), (7, 3), (4, 4), (333, 333, 334)])

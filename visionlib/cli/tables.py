@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from visionlib.data import Dataset
+from visionlib.data.description import describe_sizes
 from visionlib.evaluation import Evaluation
 from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pairs, overall_measures, overall_rows
 from visionlib.evaluation.wording import percent
@@ -67,7 +68,7 @@ def tabulate_dataset(dataset: Dataset) -> tuple[RenderableType, ...]:
     for position, label in enumerate(dataset.classes):
         counts = [list(split.per_class.values())[position] for split in dataset.splits.values()]
         classes.add_row(Text(label), *(f"{count:,}" for count in counts))
-    return splits, classes, Text(f"content hash {dataset.content_hash}", style="dim")
+    return splits, classes, Text(describe_sizes(dataset)), Text(f"content hash {dataset.content_hash}", style="dim")
 
 
 def tabulate_odd_images(inspection: DatasetInspection, count: int = 10) -> tuple[RenderableType, ...]:

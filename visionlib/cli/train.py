@@ -14,6 +14,7 @@ from visionlib.cli.options import (
     ImageSizeOption,
     JsonOption,
     RecipeOption,
+    ResizeOption,
     SkipBrokenOption,
 )
 from visionlib.cli.settings import resolve_config, with_setting_options
@@ -34,6 +35,7 @@ def train(
     config: ConfigOption = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to create. Default: runs/DATASET-MODEL-TIME.")] = None,
     image_size: ImageSizeOption = None,
+    resize: ResizeOption = None,
     skip_broken: SkipBrokenOption = False,
     resume: Annotated[
         Path | None, typer.Option(help="Continue this interrupted run bit-exactly, with its own data and settings.")
@@ -64,6 +66,7 @@ def train(
                 "config": config,
                 "out": out,
                 "image_size": image_size,
+                "resize": resize,
                 "skip_broken": skip_broken or None,
                 "max_seconds": max_seconds,
                 **settings,
@@ -85,7 +88,7 @@ def train(
         run = train_run.resume(resume, dataset=dataset, log=log)
     else:
         assert dataset is not None
-        source = load_dataset(dataset, image_size=image_size, skip_broken=skip_broken)
+        source = load_dataset(dataset, image_size=image_size, skip_broken=skip_broken, resize=resize)
         run = train_run.train(source, resolved, out=out, max_seconds=max_seconds, log=log)
     if not find_process_group().is_first:
         return

@@ -11,11 +11,7 @@ import torch
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
-from visionlib.data.class_names import embed_name
 from visionlib.errors import DataError
-
-IMBALANCE = 5
-"""Ratio of the images of two classes from which on a warning says so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,21 +120,6 @@ class ImageSplit:
         """Number of images of each class, in the order of `classes`."""
         counts = torch.bincount(self.labels.cpu(), minlength=len(self.classes)).tolist()
         return dict(zip(self.classes, counts, strict=True))
-
-    @property
-    def imbalance(self) -> str:
-        """A warning if one class has at least five times the images of another; empty if none has."""
-        present = {name: count for name, count in self.per_class.items() if count}
-        if not present:
-            return ""
-        smallest, largest = min(present, key=present.__getitem__), max(present, key=present.__getitem__)
-        ratio = present[largest] / present[smallest]
-        if ratio < IMBALANCE:
-            return ""
-        return (
-            f"{embed_name(largest)} has {present[largest]:,} training images, {ratio:,.1f} times as many as "
-            f"{embed_name(smallest)} with {present[smallest]:,}: --balance draws every class equally often in training"
-        )
 
     def subset(self, positions: Int64[Tensor, "k"]) -> "ImageSplit":
         """Take the images at `positions`, in that order, with their stable ids."""

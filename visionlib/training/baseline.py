@@ -7,6 +7,7 @@ from typing import Any
 
 from visionlib.data.class_names import embed_name
 from visionlib.data.dataset import ImageSplit
+from visionlib.data.description import describe_imbalance
 from visionlib.training.config import TrainConfig
 
 _CONFIDENCE = 0.95
@@ -41,7 +42,7 @@ def describe_failure(outcome: Mapping[str, Any], config: TrainConfig, train: Ima
     is_tested = outcome["test_accuracy"] is not None
     kind = "test" if is_tested else "held-out"
     accuracy = outcome["test_accuracy" if is_tested else "validation_accuracy"]
-    balance = "--balance, " if train.imbalance else ""
+    balance = "--balance, " if describe_imbalance(train) else ""
     remedy = f"try {balance}more --epochs, a smaller --batch-size or the rate of visionlib lr-find; check the labels"
     if config.balance:
         remedy = "with --balance see the balanced accuracy of visionlib test as well"

@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from visionlib.data import Dataset, ImageSplit, load_dataset
+from visionlib.data.description import describe_imbalance, describe_sizes
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import Compute, compute_environment
 from visionlib.inference.predictions import predict_split, save_predictions
@@ -95,8 +96,9 @@ def train(
             log(f"these are {job.total_steps} steps, few to learn in: more --epochs or a smaller --batch-size may help")
         for line in list_idle_settings(network, job):
             log(line)
-        if job.split.imbalance and not config.balance:
-            log(job.split.imbalance)
+        log(describe_sizes(source))
+        if (imbalance := describe_imbalance(job.split)) and not config.balance:
+            log(imbalance)
         return _train_run(run, source, job, network, validation, log)
 
 
