@@ -41,7 +41,7 @@ class Contender:
         """Take a number of steps; return the seconds per image, data included."""
         config, started = self.job.config, time.perf_counter()
         batches = epoch_batches(self.job.split, config.batch_size, seed=0, epoch=0)[:steps]
-        for images, labels in augmented_batches(self.job.split, batches, config, 0):
+        for images, labels in augmented_batches(self.job.split, batches, config):
             loss, _ = self.take_step(images, labels, side_px=side_px, learning_rate=0.0)
         loss.item()  # waits for a GPU
         return (time.perf_counter() - started) / sum(map(len, batches))

@@ -125,7 +125,7 @@ def measure_steps(side_px: int, rounds: int) -> dict[str, float]:
         take_step = TrainingStep(model, make_optimizer(model, config, compute.dtype), job)
 
         def step(turn: int) -> None:
-            ((images, labels),) = augmented_batches(split, batches[turn : turn + 1], config, 0)
+            ((images, labels),) = augmented_batches(split, batches[turn : turn + 1], config)
             take_step(images, labels, side_px=side_px, learning_rate=0.01)
 
         return step

@@ -95,7 +95,7 @@ def visionlib_steps(split: ImageSplit, side_px: int, precision: Precision = "aut
     take_step = TrainingStep(model, optimizer, job)
     with compute_environment(compute):
         batches = epoch_batches(split, config.batch_size, seed=0, epoch=0)
-        for images, labels in augmented_batches(split, batches, config, 0):
+        for images, labels in augmented_batches(split, batches, config):
             take_step(images, labels, side_px=side_px, learning_rate=0.01)
             yield len(labels)
 

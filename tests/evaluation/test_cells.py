@@ -10,7 +10,7 @@ from rich.console import Console
 from tests.evaluation.test_evaluation_pictures import HOSTILE, draw_evaluation, names
 from visionlib.cli.tables import tabulate_evaluation
 from visionlib.evaluation import Evaluation, score_logits
-from visionlib.evaluation.cells import HEADERS, class_rows, confused_pairs, overall_measures, overall_row
+from visionlib.evaluation.cells import HEADERS, class_rows, confused_pairs, overall_measures, overall_row, overall_rows
 
 
 def on_terminal(evaluation: Evaluation, width: int = 100) -> str:
@@ -48,6 +48,30 @@ def test_cells_are_the_figures() -> None:
     assert evaluation.temperature is not None
     assert measures["temperature"].value == f"{evaluation.temperature.temperature:.3f}"
     assert f"to {evaluation.temperature.after.ece:.4f}" in measures["temperature"].meaning
+
+
+def two_classes(wrong: tuple[int, int], n: tuple[int, int]) -> Evaluation:
+    """An evaluation with known numbers of wrong answers among known numbers of images."""
+    labels = torch.tensor([0] * n[0] + [1] * n[1])
+    predicted = torch.tensor([1] * wrong[0] + [0] * (n[0] - wrong[0]) + [0] * wrong[1] + [1] * (n[1] - wrong[1]))
+    return score_logits(torch.nn.functional.one_hot(predicted, 2).float(), labels, ("many", "few"))
+
+
+def test_classes_of_different_size_have_a_balanced_accuracy_beside_the_accuracy() -> None:
+    evaluation = two_classes((0, 8), (90, 10))  # 92 of 100 are right, and 2 of 10 of the small class
+    rows = overall_rows(evaluation)
+    assert rows[0] == overall_row(evaluation)
+    assert rows[1][:3] == ("balanced", "", "60.00 %")
+    low, high = evaluation.balanced_interval or (0, 0)
+    assert rows[1][3] == f"{100 * low:.1f} % to {100 * high:.1f} %"
+    assert evaluation.to_dict()["balanced_confidence_interval"] == [low, high]
+    assert low < 0.6 < high < 0.8  # that of 92 of 100 is 85 % to 96 %
+    assert " 60.00 % " in on_terminal(evaluation)
+    assert "60.00 %" in evaluation._repr_html_()
+
+
+def test_classes_of_one_size_have_no_second_row() -> None:
+    assert len(overall_rows(two_classes((3, 4), (10, 10)))) == 1
 
 
 def test_five_confused_pairs_are_listed_with_counts_and_shares() -> None:

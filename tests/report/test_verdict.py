@@ -1,5 +1,8 @@
 """The verdict agrees with the records of the run."""
 
+from dataclasses import replace
+
+from tests.evaluation.test_cells import two_classes
 from tests.report.conftest import Written
 from visionlib.report.contents import read_contents
 from visionlib.report.verdict import make_cards, write_verdict
@@ -45,3 +48,12 @@ def test_missing_parts_have_no_sentence(bare: Written) -> None:
     contents = read_contents(bare.run, dataset=bare.data)
     assert len(write_verdict(contents)) == 1
     assert len(make_cards(contents)) == 4
+
+
+def test_classes_of_different_size_have_their_balanced_accuracy_on_the_card(bare: Written) -> None:
+    contents = read_contents(bare.run, dataset=bare.data)
+    assert "balanced" not in make_cards(contents)[0].detail  # ten classes of one size
+    evaluation = two_classes((0, 8), (90, 10))  # 2 of 10 of the small class are right
+    detail = make_cards(replace(contents, evaluation=evaluation))[0].detail
+    low, high = evaluation.balanced_interval or (0, 0)
+    assert detail.endswith(f"of 100 test images; balanced 60.0 % ({100 * low:.1f} % to {100 * high:.1f} %)")

@@ -18,7 +18,9 @@ STRONG = TrainConfig(
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 200, 1000])
 def test_every_image_is_in_one_batch_and_batches_are_even(small_shapes: Dataset, batch_size: int) -> None:
     batches = epoch_batches(small_shapes.train, batch_size, seed=3, epoch=5)
-    assert sorted(torch.cat(batches).tolist()) == list(range(200))
+    positions, passes = torch.cat(batches).unbind(1)
+    assert sorted(positions.tolist()) == list(range(200))
+    assert set(passes.tolist()) == {5}
     sizes = [len(batch) for batch in batches]
     assert max(sizes) <= batch_size
     assert max(sizes) - min(sizes) <= 1
@@ -26,7 +28,7 @@ def test_every_image_is_in_one_batch_and_batches_are_even(small_shapes: Dataset,
 
 def test_order_is_a_function_of_seed_and_epoch(small_shapes: Dataset) -> None:
     def order(seed: int, epoch: int) -> list[int]:
-        return torch.cat(epoch_batches(small_shapes.train, 64, seed=seed, epoch=epoch)).tolist()
+        return torch.cat(epoch_batches(small_shapes.train, 64, seed=seed, epoch=epoch))[:, 0].tolist()
 
     torch.manual_seed(1)
     first = order(0, 0)
@@ -66,7 +68,7 @@ def mixed_batches(
     split: ImageSplit, config: TrainConfig, epoch: int, group: ProcessGroup = SINGLE_PROCESS
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
     batches = epoch_batches(split, config.batch_size, seed=config.seed, epoch=epoch)
-    return list(augmented_batches(split, batches, config, epoch, group))
+    return list(augmented_batches(split, batches, config, group))
 
 
 @pytest.mark.parametrize("mix", ["cutmix", "mixup", "both"])
@@ -78,7 +80,7 @@ def test_each_image_is_mixed_with_the_one_before_it_in_the_batch(small_shapes: D
     assert [len(batch) for batch in batches] == [len(images) for images, _ in mixed]
     for batch, (images, targets) in zip(batches[:3], mixed, strict=False):
         for at in range(len(batch)):
-            own, partner = batch[[at]], batch[[at - 1]]
+            own, partner = batch[[at], 0], batch[[at - 1], 0]
             alone, other = (augment_images(split.images[k], split.index[k], config, 2) for k in (own, partner))
             draw = {"alpha": 0.7, "fraction": 0.8}
             expected, weight = mix_images(alone, other, split.index[own], seed=3, epoch=2, mix=mix, **draw)
@@ -104,9 +106,9 @@ def test_mixing_many_batches_at_once_equals_mixing_one_by_one(small_shapes: Data
     """As a GPU does."""
     split = small_shapes.train
     batches = epoch_batches(split, 23, seed=3, epoch=1)
-    positions = torch.cat(batches)
+    positions = torch.cat(batches)[:, 0]
     augmented = augment_images(split.images[positions], split.index[positions], STRONG, 1)
-    images, targets = mix_batches(augmented, split, batches, STRONG, 1, SINGLE_PROCESS)
+    images, targets = mix_batches(augmented, split, batches, STRONG, SINGLE_PROCESS)
     assert torch.equal(images, torch.cat([part for part, _ in mixed_batches(split, STRONG, 1)]))
     assert torch.equal(targets, torch.cat([part for _, part in mixed_batches(split, STRONG, 1)]))
 
@@ -131,9 +133,10 @@ def test_mixing_ends_after_its_fraction_of_the_epochs(epochs: int, end: float, i
 def test_an_epoch_after_mixing_has_whole_images_and_soft_targets(small_shapes: Dataset) -> None:
     split = small_shapes.train
     batches = epoch_batches(split, 23, seed=3, epoch=1)
-    images, targets = next(augmented_batches(split, batches, STRONG, 1, is_mixing=False))
-    assert torch.equal(images, augment_images(split.images[batches[0]], split.index[batches[0]], STRONG, 1))
-    assert torch.equal(targets, torch.eye(10)[split.labels[batches[0]]])
+    images, targets = next(augmented_batches(split, batches, STRONG, is_mixing=False))
+    positions = batches[0][:, 0]
+    assert torch.equal(images, augment_images(split.images[positions], split.index[positions], STRONG, 1))
+    assert torch.equal(targets, torch.eye(10)[split.labels[positions]])
 
 
 def test_without_mixing_there_are_labels(small_shapes: Dataset) -> None:
@@ -141,8 +144,9 @@ def test_without_mixing_there_are_labels(small_shapes: Dataset) -> None:
     batches = epoch_batches(split, 23, seed=3, epoch=0)
     config = STRONG.replace(mix="none")
     for batch, (images, labels) in zip(batches, mixed_batches(split, config, 0), strict=True):
-        assert torch.equal(labels, split.labels[batch])
-        assert torch.equal(images, augment_images(split.images[batch], split.index[batch], config, 0))
+        positions = batch[:, 0]
+        assert torch.equal(labels, split.labels[positions])
+        assert torch.equal(images, augment_images(split.images[positions], split.index[positions], config, 0))
 
 
 @pytest.mark.parametrize("shape", [(3, 2, 2), (1, 2, 7), (1, 9, 4), (3, 1, 1)])
@@ -161,6 +165,19 @@ def test_small_images_and_batches_of_one_image_can_be_mixed(
             assert mixed.dtype == torch.uint8
             torch.testing.assert_close(targets.sum(1), torch.ones(len(mixed)))
         if batch_size == 1:  # each is its own partner
-            order = torch.cat(epoch_batches(split, 1, seed=3, epoch=epoch))
+            order = torch.cat(epoch_batches(split, 1, seed=3, epoch=epoch))[:, 0]
             alone = augment_images(split.images[order], split.index[order], config, epoch)
             assert torch.equal(torch.cat([mixed for mixed, _ in batches]), alone)
+
+
+def test_balanced_shards_mix_the_partners_of_the_same_passes(small_shapes: Dataset) -> None:
+    """An image that is drawn twice has two augmentations; a shard must mix with the right one."""
+    split = small_shapes.train.subset(torch.cat([torch.arange(0, 30), torch.arange(150, 153)]))
+    batches = epoch_batches(split, 11, seed=3, epoch=1, balance=True)
+    assert len({draw[1] for batch in batches for draw in batch.tolist()}) > 1
+    whole = list(augmented_batches(split, batches, STRONG))
+    for rank in range(2):
+        shards = augmented_batches(split, batches, STRONG, ProcessGroup(rank, 2))
+        for (images, targets), (part, part_targets) in zip(whole, shards, strict=True):
+            assert torch.equal(part, images[rank::2])
+            assert torch.equal(part_targets, targets[rank::2])

@@ -58,7 +58,7 @@ def test_every_step_is_that_of_plain_sgd(small_shapes: Dataset, plain_config: Tr
     split = small_shapes.train
     model = build_model("resnet20", classes=10, channels=3, seed=0).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9, weight_decay=5e-4, nesterov=True)
-    batches = [b for epoch in range(5) for b in epoch_batches(split, 16, seed=0, epoch=epoch)]
+    batches = [b[:, 0] for epoch in range(5) for b in epoch_batches(split, 16, seed=0, epoch=epoch)]
     expected = []
     for step, batch in enumerate(batches[:20]):
         optimizer.param_groups[0]["lr"] = 0.001 * 50 ** (step / 19)

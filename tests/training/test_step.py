@@ -120,7 +120,7 @@ def test_a_step_with_accumulated_gradients_equals_one_without(
     changes: dict[str, Any], is_sam: bool, mix: Mix, small_shapes: Dataset
 ) -> None:
     split = small_shapes.train
-    ((images, targets),) = augmented_batches(split, [torch.arange(50)], TrainConfig(mix=mix), 0)
+    ((images, targets),) = augmented_batches(split, [torch.tensor([[at, 0] for at in range(50)])], TrainConfig(mix=mix))
     results = []
     for parts in (changes.get("parts", 1), 1):
         torch.manual_seed(0)
@@ -217,9 +217,9 @@ def test_augmentation_on_a_gpu_equals_that_on_a_cpu(changes: dict[str, Any], sma
     batches = epoch_batches(split, 48, seed=1, epoch=2)
     on_gpu = epoch_batches(split.to("cuda"), 48, seed=1, epoch=2)
     assert [batch.tolist() for batch in batches] == [batch.tolist() for batch in on_gpu]
-    augmented = augmented_batches(split, batches, config, 2)
+    augmented = augmented_batches(split, batches, config)
     for (images, labels), (theirs, their_labels) in zip(
-        augmented, augmented_batches(split.to("cuda"), on_gpu, config, 2), strict=True
+        augmented, augmented_batches(split.to("cuda"), on_gpu, config), strict=True
     ):
         # Sines and products round differently there; a value between two pixel values may be rounded either way.
         assert (images.int() - theirs.cpu().int()).abs().max() <= 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from visionlib.cli.console import log, print_json
-from visionlib.cli.options import DebugOption, ImageSizeOption, JsonOption, SkipBrokenOption
+from visionlib.cli.options import DebugOption, ImageSizeOption, JsonOption, ResizeOption, SkipBrokenOption
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import check_file_place, open_run
@@ -28,6 +28,7 @@ def data(
         bool, typer.Option(help="Fetch what is absent, and verify it, or do without the network.")
     ] = True,
     image_size: ImageSizeOption = None,
+    resize: ResizeOption = None,
     skip_broken: SkipBrokenOption = False,
     picture: Annotated[
         Path | None,
@@ -76,7 +77,7 @@ def data(
     from visionlib.data import load_dataset
     from visionlib.inspection import inspect_dataset
 
-    source = load_dataset(dataset, image_size=image_size, download=download, skip_broken=skip_broken)
+    source = load_dataset(dataset, image_size=image_size, download=download, skip_broken=skip_broken, resize=resize)
     is_near = duplicates_picture is not None or duplicates_csv is not None or opened is not None
     inspection = inspect_dataset(
         source, per_class=per_class, seed=seed, duplicates=duplicates or ("near" if is_near else None), run=opened
@@ -138,12 +139,15 @@ def _describe(
     source: "Dataset", inspection: "DatasetInspection", picture: Path | None, *, is_odd_asked: bool
 ) -> dict[str, Any]:
     """Return the result as plain values for JSON; of odd images the counts only, unless the list was asked for."""
+    from visionlib.data.description import describe_sizes
+
     details = inspection.to_dict()
     result = {
         "dataset": source.name,
         "content_hash": source.content_hash,
         "classes": list(source.classes),
         "splits": {name: _describe_split(split) for name, split in source.splits.items()},
+        "sizes": describe_sizes(source),
         "warnings": list(source.warnings),
         "odd": details["odd"] if is_odd_asked else {"counts": details["odd"]["counts"]},
     }

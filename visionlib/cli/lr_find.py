@@ -16,6 +16,7 @@ from visionlib.cli.options import (
     ImageSizeOption,
     JsonOption,
     RecipeOption,
+    ResizeOption,
     SkipBrokenOption,
 )
 from visionlib.cli.picture_files import check_picture_path, save_picture
@@ -31,6 +32,7 @@ def lr_find(
     recipe: RecipeOption = DEFAULT_RECIPE,
     config: ConfigOption = None,
     image_size: ImageSizeOption = None,
+    resize: ResizeOption = None,
     skip_broken: SkipBrokenOption = False,
     lowest: Annotated[float, typer.Option(help="Learning rate of the first step.")] = 1e-3,
     highest: Annotated[
@@ -64,7 +66,7 @@ def lr_find(
     from visionlib.training.rate_finder import find_learning_rate
 
     finding = find_learning_rate(
-        load_dataset(dataset, image_size=image_size, skip_broken=skip_broken),
+        load_dataset(dataset, image_size=image_size, skip_broken=skip_broken, resize=resize),
         resolved,
         lowest=lowest,
         highest=highest,
@@ -77,8 +79,13 @@ def lr_find(
 
         save_picture(draw_rate_finding(finding), plot)
         log(f"drawn: {plot}")
-    options = {"recipe": recipe if recipe != DEFAULT_RECIPE else None, "config": config, "image_size": image_size}
-    options["skip_broken"] = skip_broken
+    options = {
+        "recipe": recipe if recipe != DEFAULT_RECIPE else None,
+        "config": config,
+        "image_size": image_size,
+        "resize": resize,
+        "skip_broken": skip_broken,
+    }
     if finding.suggestion is None:
         test = {"lowest": lowest, "highest": highest, **finding.next_test}
         following = _spell_command("lr-find", dataset, {**options, **settings, **test})

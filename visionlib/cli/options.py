@@ -1,7 +1,7 @@
 """Arguments and options that several commands share, each declared once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -40,6 +40,15 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file
 ImageSizeOption = Annotated[
     int | None,
     typer.Option("--image-size", help="Resize images to this many pixels. Default: as they are, if all are alike."),
+]
+
+ResizeOption = Annotated[
+    Literal["crop", "whole"] | None,
+    typer.Option(
+        "--resize",
+        help="How pictures of another size become squares: crop, the default, takes the largest centred square; "
+        "whole takes all of it and changes its aspect ratio.",
+    ),
 ]
 
 SkipBrokenOption = Annotated[

@@ -6,8 +6,9 @@ from rich.table import Table
 from rich.text import Text
 
 from visionlib.data import Dataset
+from visionlib.data.description import describe_sizes
 from visionlib.evaluation import Evaluation
-from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pairs, overall_measures, overall_row
+from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pairs, overall_measures, overall_rows
 from visionlib.evaluation.wording import percent
 from visionlib.inspection import DatasetInspection, Duplicates
 from visionlib.summary.effective import EffectiveField
@@ -37,7 +38,8 @@ def tabulate_evaluation(evaluation: Evaluation) -> tuple[RenderableType, ...]:
     for name, *cells in class_rows(evaluation):
         table.add_row(Text(name, no_wrap=True, overflow="ellipsis"), *cells)
     table.add_section()
-    table.add_row(*overall_row(evaluation), style="bold")
+    for row in overall_rows(evaluation):
+        table.add_row(*row, style="bold")
     measures = Table.grid(padding=(0, 2, 0, 0))
     measures.add_column(no_wrap=True)
     measures.add_column(justify="right", no_wrap=True)
@@ -66,7 +68,7 @@ def tabulate_dataset(dataset: Dataset) -> tuple[RenderableType, ...]:
     for position, label in enumerate(dataset.classes):
         counts = [list(split.per_class.values())[position] for split in dataset.splits.values()]
         classes.add_row(Text(label), *(f"{count:,}" for count in counts))
-    return splits, classes, Text(f"content hash {dataset.content_hash}", style="dim")
+    return splits, classes, Text(describe_sizes(dataset)), Text(f"content hash {dataset.content_hash}", style="dim")
 
 
 def tabulate_odd_images(inspection: DatasetInspection, count: int = 10) -> tuple[RenderableType, ...]:

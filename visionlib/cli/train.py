@@ -15,6 +15,7 @@ from visionlib.cli.options import (
     ImageSizeOption,
     JsonOption,
     RecipeOption,
+    ResizeOption,
     SkipBrokenOption,
 )
 from visionlib.cli.settings import resolve_config, with_setting_options
@@ -35,6 +36,7 @@ def train(
     config: ConfigOption = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to create. Default: runs/DATASET-MODEL-TIME.")] = None,
     image_size: ImageSizeOption = None,
+    resize: ResizeOption = None,
     skip_broken: SkipBrokenOption = False,
     resume: Annotated[
         Path | None, typer.Option(help="Continue this interrupted run bit-exactly, with its own data and settings.")
@@ -70,6 +72,7 @@ def train(
                 "config": config,
                 "out": out,
                 "image_size": image_size,
+                "resize": resize,
                 "skip_broken": skip_broken or None,
                 "max_seconds": max_seconds,
                 "pace": pace,
@@ -93,7 +96,7 @@ def train(
         run = train_run.resume(resume, dataset=dataset, log=log)
     else:
         assert dataset is not None
-        source = functools.partial(load_dataset, dataset, image_size=image_size, skip_broken=skip_broken)
+        source = functools.partial(load_dataset, dataset, image_size=image_size, skip_broken=skip_broken, resize=resize)
         given = None if pace is None else Pace.from_run(open_run(pace))
         run = train_run.train(source, resolved, out=out, max_seconds=max_seconds, pace=given, log=log)
     if not find_process_group().is_first:

@@ -6,7 +6,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from visionlib.data.dataset import Originals
-from visionlib.data.decode import Picture, decode_pictures
+from visionlib.data.decode import Picture, Resize, decode_pictures
 from visionlib.errors import BrokenPicturesError
 
 
@@ -17,6 +17,7 @@ def decode_whole_pictures(
     description: str,
     describe: Callable[[], str],
     skip_broken: bool,
+    resize: Resize = "crop",
 ) -> tuple[UInt8[Tensor, "k c h w"], Originals, list[str], list[int]]:
     """Decode pictures as `decode_pictures` does; on request without broken ones, which the last warning names.
 
@@ -27,7 +28,11 @@ def decode_whole_pictures(
     while True:
         try:
             images, originals, messages = decode_pictures(
-                [pictures[at] for at in kept], image_size=image_size, description=description, describe=describe
+                [pictures[at] for at in kept],
+                image_size=image_size,
+                description=description,
+                describe=describe,
+                resize=resize,
             )
         except BrokenPicturesError as error:
             if not skip_broken or len(error.positions) == len(kept):

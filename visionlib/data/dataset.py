@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -162,6 +162,55 @@ class Dataset:
     classes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        train_images: object,
+        train_labels: object,
+        test_images: object = None,
+        test_labels: object = None,
+        *,
+        classes: Sequence[str] | None = None,
+        name: str = "arrays",
+        channels_last: bool | None = None,
+        holdout_fraction: float = 0.1,
+        seed: int = 0,
+    ) -> "Dataset":
+        """Make a dataset of images and labels in memory; the pixels are copied.
+
+        Args:
+            train_images: an array or tensor of shape (n, h, w), (n, c, h, w) or (n, h, w, c) with one or three
+                channels, or a list of Pillow images of one size. Whole numbers are pixels from 0 to 255. Floats that
+                are all within 0 and 1 are multiplied by 255 and rounded; others must be whole, too. Truth values are
+                black and white. Anything else is refused, normalized images among it.
+            train_labels: for each image an integer, a name, a truth value or a one-hot row. The classes are the
+                different labels, sorted, and their names are the labels' text.
+            test_images: like `train_images`; without them images are held out.
+            test_labels: of the test images; they may not have a class that is absent from training.
+            classes: names for the labels 0, 1, 2 ...; for other labels, as many as there are, in sorted order; for
+                labels that are names, their order.
+            name: of the dataset, for the run folder and messages.
+            channels_last: whether the shape is (n, h, w, c), where it does not tell, as (n, 3, 32, 3).
+            holdout_fraction: fraction of each class that becomes the test split if none is given.
+            seed: decides which images.
+        Raises:
+            DataError: if images or labels cannot be read so; the message says why, and what to pass instead.
+            ConfigError: if one of `test_images` and `test_labels` is missing, or `holdout_fraction` is out of range.
+        """
+        from visionlib.data.load import load_arrays  # it makes a Dataset
+
+        return load_arrays(
+            train_images,
+            train_labels,
+            test_images,
+            test_labels,
+            classes=classes,
+            name=name,
+            channels_last=channels_last,
+            holdout_fraction=holdout_fraction,
+            seed=seed,
+        )
 
     @property
     def train(self) -> ImageSplit:

@@ -1,6 +1,7 @@
 """Decode pictures of mixed formats and sizes into one tensor of pixels, on all cores where that is faster."""
 
 import io
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ _SMALL_PX = 64
 """Up to this side one thread decodes faster than several, which then mostly wait for the GIL: measured in
 docs/experiments.md."""
 
-_GRAYSCALE_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B"})
+GRAYSCALE_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B"})
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -48,6 +49,9 @@ _TRANSPOSITIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what undoes it; from 5 on width and height are exchanged."""
+
+Resize = Literal["crop", "whole"]
+"""What of a picture is resized: its largest centred square, or all of it."""
 
 Result = TypeVar("Result")
 
@@ -76,21 +80,27 @@ class _Header:
 
 
 def decode_pictures(
-    pictures: Sequence[Picture], *, image_size: int | None, description: str, describe: Callable[[], str]
+    pictures: Sequence[Picture],
+    *,
+    image_size: int | None,
+    description: str,
+    describe: Callable[[], str],
+    resize: Resize = "crop",
 ) -> tuple[UInt8[Tensor, "n c h w"], Originals, list[str]]:
     """Decode pictures of any format and mode into one tensor.
 
     The rule: if all have one size of at most 128 px and no `image_size` is asked for, they are not resized.
-    Otherwise the largest centred square of each is resized to `image_size` (default 32), by Lanczos, which is
-    antialiased; JPEGs more than four times as large are decoded at a reduced scale of at least twice the size. EXIF
-    orientation is applied, transparent pixels are laid over white, 16 bits become 8. One channel if every picture is
-    grayscale by its format, else three.
+    Otherwise the largest centred square of each is resized to `image_size` (default 32) or, by `resize`, all of it,
+    whose aspect ratio then changes. It is done by Lanczos, which is antialiased; JPEGs more than four times as large
+    are decoded at a reduced scale of at least twice the size. EXIF orientation is applied first, transparent pixels
+    are laid over white, 16 bits become 8. One channel if every picture is grayscale by its format, else three.
 
     Args:
         pictures: what to decode.
         image_size: side of the result in pixels.
         description: for the progress bar.
-        describe: returns a text of what the pixels depend on besides size and channels; see `build_images`.
+        describe: returns a text of what the pixels depend on besides size, channels and `resize`; see `build_images`.
+        resize: `crop` for the largest centred square, `whole` for all of a picture.
     Returns:
         The images, the metadata of their files, and warnings for the user.
     Raises:
@@ -99,11 +109,15 @@ def decode_pictures(
     with warnings.catch_warnings():
         # Pillow warns of oddities inside files; the serious ones raise an error that names the picture.
         warnings.simplefilter("ignore")
-        return _decode_pictures(pictures, image_size, description, describe)
+        return _decode_pictures(pictures, image_size, description, describe, resize)
 
 
 def _decode_pictures(
-    pictures: Sequence[Picture], image_size: int | None, description: str, describe: Callable[[], str]
+    pictures: Sequence[Picture],
+    image_size: int | None,
+    description: str,
+    describe: Callable[[], str],
+    resize: Resize,
 ) -> tuple[UInt8[Tensor, "n c h w"], Originals, list[str]]:
     errors: dict[int, DataError] = {}
 
@@ -123,17 +137,18 @@ def _decode_pictures(
     side = image_size or DEFAULT_SIZE_PX
     height, width = next(iter(sizes)) if is_kept else (side, side)
     if not is_kept and sizes != {(side, side)}:
-        smallest, largest = min(sizes), max(sizes)
+        smallest, largest = min(sizes, key=math.prod), max(sizes, key=math.prod)
+        how = "resized whole" if resize == "whole" else "cut to their largest centred square and resized"
         messages.append(
-            f"images of {smallest[1]} x {smallest[0]} to {largest[1]} x {largest[0]} pixels were cut to their largest "
-            f"centred square and resized to {side} x {side}; --image-size chooses another size"
+            f"images of {smallest[1]} x {smallest[0]} to {largest[1]} x {largest[0]} pixels were {how} "
+            f"to {side} x {side}; --image-size chooses another size"
         )
     channels = 1 if all(header.is_grayscale for header in headers.values()) else 3
 
     def fill(images: Pixels) -> None:
         def decode(row: int) -> None:
             with _collecting(errors, positions[row]):
-                pixels = _decode(pictures[positions[row]], (height, width), channels)
+                pixels = _decode(pictures[positions[row]], (height, width), channels, resize)
                 images[row] = pixels if channels == 1 else pixels.transpose(2, 0, 1)
 
         is_small = max(max(size) for size in sizes) <= _SMALL_PX
@@ -142,7 +157,9 @@ def _decode_pictures(
             raise BrokenPicturesError(errors)
 
     shape = (len(positions), channels, height, width)
-    images = build_images(shape, fill, describe)
+    # Files that were cached before there was a choice are those of `crop`.
+    how_resized = "" if is_kept or resize == "crop" else f" resize={resize}"
+    images = build_images(shape, fill, lambda: describe() + how_resized)
     if errors:  # of headers, and the pixels of the others were in the cache
         raise BrokenPicturesError(errors)
     originals = Originals(
@@ -195,7 +212,7 @@ def _read_header(picture: Picture) -> _Header:
         with _open(picture) as image:
             width, height = image.size
             mode = f"{image.mode}+transparency" if "transparency" in image.info else image.mode
-            is_grayscale = image.mode in _GRAYSCALE_MODES
+            is_grayscale = image.mode in GRAYSCALE_MODES
             if _orientation(image, picture) >= 5:
                 width, height = height, width
             return _Header(width, height, is_grayscale, mode)
@@ -205,7 +222,7 @@ def _read_header(picture: Picture) -> _Header:
         raise _damaged(picture, error) from error
 
 
-def _decode(picture: Picture, size: tuple[int, int], channels: int) -> Pixels:
+def _decode(picture: Picture, size: tuple[int, int], channels: int, resize: Resize) -> Pixels:
     """Return pixels of shape (height, width) or (height, width, 3)."""
     height, width = size
     try:
@@ -213,10 +230,12 @@ def _decode(picture: Picture, size: tuple[int, int], channels: int) -> Pixels:
             if min(image.size) > 4 * max(size):
                 image.draft(None, (2 * width, 2 * height))
             transposition = _TRANSPOSITIONS.get(_orientation(image, picture))
-            flat = _flatten(whiten_transparent_value(image, picture.content), "L" if channels == 1 else "RGB")
+            flat = flatten(whiten_transparent_value(image, picture.content), "L" if channels == 1 else "RGB")
             if transposition is not None:
                 flat = flat.transpose(transposition)
-            if flat.size != (width, height):
+            if flat.size != (width, height) and resize == "whole":
+                flat = flat.resize((width, height), Image.Resampling.LANCZOS)
+            elif flat.size != (width, height):
                 flat = ImageOps.fit(flat, (width, height), Image.Resampling.LANCZOS)
             return np.asarray(flat)
     except DataError:
@@ -225,7 +244,7 @@ def _decode(picture: Picture, size: tuple[int, int], channels: int) -> Pixels:
         raise _damaged(picture, error) from error
 
 
-def _flatten(image: Image.Image, mode: str) -> Image.Image:
+def flatten(image: Image.Image, mode: str) -> Image.Image:
     """Return the image in mode L or RGB: transparency over white, 16 bits by their upper 8 bits."""
     if image.mode == mode and "transparency" not in image.info:
         return image

@@ -7,7 +7,7 @@ import torch
 
 from visionlib.data.broken import decode_whole_pictures
 from visionlib.data.dataset import ImageSplit
-from visionlib.data.decode import Picture
+from visionlib.data.decode import Picture, Resize
 from visionlib.data.folder_layout import SUFFIXES, find_layout, walk_files
 from visionlib.data.folder_layout import list_folders as _list_folders
 from visionlib.data.split_names import SPLIT_WORDS
@@ -21,7 +21,7 @@ def is_image_folder(folder: Path) -> bool:
 
 
 def load_folder(
-    folder: Path, image_size: int | None, *, skip_broken: bool = False
+    folder: Path, image_size: int | None, *, skip_broken: bool = False, resize: Resize = "crop"
 ) -> tuple[dict[str, ImageSplit], list[str]]:
     """Read every split of an image folder.
 
@@ -32,6 +32,7 @@ def load_folder(
             are those of `SPLIT_WORDS`, in any case.
         image_size: as in `decode_pictures`, over all splits together.
         skip_broken: leave out pictures that cannot be read, with a warning; the index of the others is kept.
+        resize: as in `decode_pictures`.
     Returns:
         The splits, and warnings: of an unusual layout, of files that are not pictures, of empty classes.
     Raises:
@@ -57,6 +58,7 @@ def load_folder(
         description=f"decoding {folder.name}",
         describe=describe,
         skip_broken=skip_broken,
+        resize=resize,
     )
     splits, start, offset = {}, 0, 0
     for split, members in pictures_of.items():

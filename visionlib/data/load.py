@@ -1,15 +1,19 @@
-"""`load_dataset`: load a `Dataset` by name or from a path, in any container."""
+"""`load_dataset`: load a `Dataset` by name or from a path, in any container, or from arrays in memory."""
 
 import dataclasses
 import difflib
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, get_args
 
+from visionlib.data.arrays import read_arrays
 from visionlib.data.cifar import is_cifar_folder, load_cifar
 from visionlib.data.dataset import Dataset, ImageSplit
+from visionlib.data.decode import Resize
+from visionlib.data.description import describe_imbalance
 from visionlib.data.download import OFFICIAL, find_official, search_folders
 from visionlib.data.folder import is_image_folder, load_folder
 from visionlib.data.holdout import hold_out
@@ -24,47 +28,83 @@ _DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 
 
 def load_dataset(
-    name_or_path: str | os.PathLike[str],
+    name_or_path: str | os.PathLike[str] | tuple[Any, ...],
     *,
     image_size: int | None = None,
     holdout_fraction: float = 0.1,
     seed: int = 0,
     download: bool = True,
     skip_broken: bool = False,
+    resize: Resize | None = None,
 ) -> Dataset:
     """Load a dataset by name or from a path.
 
     Args:
         name_or_path: `shapes`, `cifar10`, `cifar100` or `fashion-mnist`, as written here, or in another case or with
             other hyphens if that is no path; or a path (write `./cifar10` for a folder of that name): an image folder,
-            a parquet file or folder, an official CIFAR archive or its unpacked folder, a folder of IDX files.
+            a parquet file or folder, an official CIFAR archive or its unpacked folder, a folder of IDX files; or a
+            tuple of images and labels, or of both for training and both for testing, see `Dataset.from_arrays`.
         image_size: side to resize pictures to, in pixels; by default they keep a common size. Sets of fixed size refuse
             another.
         holdout_fraction: fraction of each class that becomes the test split of a source without one.
         seed: decides which images.
         download: fetch an official archive that is not on this machine.
         skip_broken: leave out pictures that cannot be read, and name them in the warnings, instead of an error.
+        resize: how pictures that must be resized become squares: `crop`, the default, takes the largest centred square;
+            `whole` takes all of a picture, and changes its aspect ratio. Sets of fixed size refuse it.
     Returns:
         Splits `train` and `test`, and `validation` if the source has one; warnings report how they were made.
     Raises:
         DataError: if there is no such dataset, or it is damaged, or it cannot be fetched.
         ConfigError: if `image_size` is below 1, or does not fit a set of fixed size, or `holdout_fraction` is not
-            between 0 and 1.
+            between 0 and 1, or there is no such `resize`.
     """
+    if resize is not None and resize not in get_args(Resize):
+        raise ConfigError("resize", f"{resize!r} is no way to resize", f"take one of: {', '.join(get_args(Resize))}")
     if image_size is not None and image_size < 1:
         raise ConfigError("image_size", f"{image_size} is out of range", "it must be at least 1 pixel")
-    if not 0 < holdout_fraction < 1:
-        raise ConfigError("holdout_fraction", f"{holdout_fraction} is out of range", "set it above 0 and below 1")
+    if isinstance(name_or_path, tuple):
+        if len(name_or_path) not in (2, 4):
+            problem = f"there are {len(name_or_path)} items"
+            raise ConfigError("arrays", problem, "pass (images, labels), or four for training and test")
+        if image_size is not None or resize is not None:
+            raise ConfigError("arrays", "they are not resized", "leave image_size and resize out, or resize them first")
+        return load_arrays(*name_or_path, holdout_fraction=holdout_fraction, seed=seed)
     name = os.fspath(name_or_path)
     known = None if isinstance(name_or_path, os.PathLike) else _find_name(name)
-    dataset = NAMES[known](image_size, download) if known else _load_path(name, image_size, skip_broken)
+    dataset = NAMES[known](image_size, download) if known else _load_path(name, image_size, skip_broken, resize)
     _check_classes(dataset)
     dataset = _with_test_split(dataset, holdout_fraction, seed)
     _check_size(dataset, image_size)
-    options = {"image_size": image_size, "holdout_fraction": holdout_fraction, "seed": seed}
+    if resize is not None and next(iter(dataset.splits.values())).originals is None:
+        raise ConfigError("resize", f"the images of {dataset.name} have one size", "leave --resize out")
+    options: dict[str, Any] = {"image_size": image_size, "holdout_fraction": holdout_fraction, "seed": seed}
     if skip_broken:
         options["skip_broken"] = True
-    return dataclasses.replace(dataset, options=options)
+    if resize == "whole":
+        options["resize"] = resize
+    return _with_imbalance(dataclasses.replace(dataset, options=options))
+
+
+def load_arrays(
+    train_images: object,
+    train_labels: object,
+    test_images: object = None,
+    test_labels: object = None,
+    *,
+    classes: Sequence[str] | None = None,
+    name: str = "arrays",
+    channels_last: bool | None = None,
+    holdout_fraction: float = 0.1,
+    seed: int = 0,
+) -> Dataset:
+    """Make a dataset of arrays in memory; `Dataset.from_arrays` describes the arguments."""
+    dataset = read_arrays(
+        train_images, train_labels, test_images, test_labels, classes=classes, name=name, channels_last=channels_last
+    )
+    _check_classes(dataset)
+    dataset = _with_test_split(dataset, holdout_fraction, seed)
+    return _with_imbalance(dataclasses.replace(dataset, options={"holdout_fraction": holdout_fraction, "seed": seed}))
 
 
 def _load_shapes(image_size: int | None, download: bool) -> Dataset:
@@ -111,33 +151,33 @@ def _without_hyphens(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
 
 
-def _load_path(name: str, image_size: int | None, skip_broken: bool) -> Dataset:
+def _load_path(name: str, image_size: int | None, skip_broken: bool, resize: Resize | None) -> Dataset:
     path = Path(name)
     if not name or not _exists(path):
         close = difflib.get_close_matches(name, NAMES, n=1)
         hint = f"{f'did you mean {close[0]!r}? ' if close else ''}known names are: {', '.join(NAMES)}"
         raise DataError(name or "''", f"is no dataset that is known by name, and there is no {path.absolute()}", hint)
     try:
-        return _read_path(path, name, image_size, skip_broken)
+        return _read_path(path, name, image_size, skip_broken, resize or "crop")
     except OSError as error:
         # Permissions, full disks, vanished files: reported here wherever they occur.
         where = error.filename or path
         raise DataError(where, f"cannot be read or written ({error.strerror})", "see to it, and try again") from error
 
 
-def _read_path(path: Path, name: str, image_size: int | None, skip_broken: bool) -> Dataset:
+def _read_path(path: Path, name: str, image_size: int | None, skip_broken: bool, resize: Resize) -> Dataset:
     """Detect the container by its files, and read it."""
     if path.is_file() and path.name.endswith(_ARCHIVE_SUFFIXES):
         return load_cifar(path, name)
     if is_parquet(path):
-        return _assemble(name, *load_parquet(path, image_size, skip_broken=skip_broken))
+        return _assemble(name, *load_parquet(path, image_size, skip_broken=skip_broken, resize=resize))
     if path.is_dir():
         if is_cifar_folder(path):
             return load_cifar(path, name)
         if is_idx_folder(path):
             return load_idx(path, name)
         if is_image_folder(path):
-            return _assemble(name, *load_folder(path, image_size, skip_broken=skip_broken))
+            return _assemble(name, *load_folder(path, image_size, skip_broken=skip_broken, resize=resize))
     raise DataError(
         path,
         "holds no dataset that visionlib can read",
@@ -167,6 +207,8 @@ def _check_classes(dataset: Dataset) -> None:
 
 def _with_test_split(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     """Hold a test split out of train where the source has none, with a warning."""
+    if not 0 < fraction < 1:
+        raise ConfigError("holdout_fraction", f"{fraction} is out of range", "set it above 0 and below 1")
     if "test" in dataset.splits:
         return dataset
     train, test = hold_out(dataset.train, fraction, seed)
@@ -176,6 +218,17 @@ def _with_test_split(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     )
     splits = {**dataset.splits, "train": train, "test": test}
     return dataclasses.replace(dataset, splits=splits, warnings=(*dataset.warnings, warning))
+
+
+def _with_imbalance(dataset: Dataset) -> Dataset:
+    """Add a warning where one training class has many times the images of another."""
+    imbalance = describe_imbalance(dataset.train) if "train" in dataset.splits else ""
+    return dataclasses.replace(dataset, warnings=(*dataset.warnings, imbalance)) if imbalance else dataset
+
+
+def is_known(name: str) -> bool:
+    """Whether a dataset of this name can be loaded, or a path of this name exists."""
+    return _find_name(name) is not None or _exists(Path(name))
 
 
 def _check_size(dataset: Dataset, image_size: int | None) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from visionlib.data.broken import decode_whole_pictures
 from visionlib.data.dataset import ImageSplit
-from visionlib.data.decode import Picture
+from visionlib.data.decode import Picture, Resize
 from visionlib.data.parquet_files import group_by_split, list_parquet_files
 from visionlib.errors import DataError
 
@@ -26,7 +26,7 @@ def is_parquet(source: Path) -> bool:
 
 
 def load_parquet(
-    source: Path, image_size: int | None, *, skip_broken: bool = False
+    source: Path, image_size: int | None, *, skip_broken: bool = False, resize: Resize = "crop"
 ) -> tuple[dict[str, ImageSplit], list[str]]:
     """Read every split of a parquet file or folder.
 
@@ -38,6 +38,7 @@ def load_parquet(
             a configuration, such as `plain_text`, or in one for each split.
         image_size: as in `decode_pictures`.
         skip_broken: leave out pictures that cannot be read, with a warning; the index of the others is kept.
+        resize: as in `decode_pictures`.
     Returns:
         The splits, and warnings.
     Raises:
@@ -48,7 +49,7 @@ def load_parquet(
     names = _read_class_names(files)
     splits = {}
     for split, paths in files.items():
-        splits[split], messages = _load_split(split, paths, names, image_size, skip_broken)
+        splits[split], messages = _load_split(split, paths, names, image_size, skip_broken, resize)
         warnings += messages
     # Arrow keeps freed memory for its next read; training needs it.
     pa.default_memory_pool().release_unused()
@@ -56,7 +57,12 @@ def load_parquet(
 
 
 def _load_split(
-    split: str, paths: list[Path], names: tuple[str, ...], image_size: int | None, skip_broken: bool
+    split: str,
+    paths: list[Path],
+    names: tuple[str, ...],
+    image_size: int | None,
+    skip_broken: bool,
+    resize: Resize,
 ) -> tuple[ImageSplit, list[str]]:
     pictures: list[Picture] = []
     labels: list[int] = []
@@ -76,6 +82,7 @@ def _load_split(
         description=f"decoding {split}",
         describe=describe,
         skip_broken=skip_broken,
+        resize=resize,
     )
     index = torch.tensor(kept)
     return ImageSplit(images, torch.tensor(labels)[index], names, index, originals=originals), warnings

@@ -46,6 +46,8 @@ class Stream(IntEnum):
     """Was 11, that of CROP_COLUMNS. A resumed run draws no initial weights, so old runs resume as before."""
     REPORT_SAMPLE = 24
     """Was 10, that of CROP_ROWS."""
+    BALANCED_DRAWS = 25
+    BALANCED_ORDER = 26
     ERASING_CHOICE = 30
     ERASING_AREA = 31
     ERASING_ASPECT = 32
@@ -78,29 +80,36 @@ def _mix(bits: Tensor) -> Tensor:
     return bits ^ _shift_right(bits, 31)
 
 
-def random_bits(seed: int, epoch: int, index: Int64[Tensor, "*shape"], stream: Stream) -> Int64[Tensor, "*shape"]:
+Epoch = int | Int64[Tensor, "*shape"]
+"""The epoch of all images, or of each."""
+
+
+def random_bits(seed: int, epoch: Epoch, index: Int64[Tensor, "*shape"], stream: Stream) -> Int64[Tensor, "*shape"]:
     """Return 64 random bits for every index.
 
     Args:
         seed: the run's seed.
-        epoch: the epoch; 0 for draws that do not change between epochs.
+        epoch: the epoch, of all images or of each; 0 for draws that do not change between epochs.
         index: stable id of each image.
         stream: what the numbers are used for.
     Source: the finaliser of SplitMix64, Steele, Lea and Flood 2014, doi 10.1145/2660193.2660195.
     """
     bits = _mix(torch.full_like(index, seed) + _GOLDEN)
-    for coordinate in (torch.full_like(index, epoch), torch.full_like(index, stream), index):
+    epochs = epoch if isinstance(epoch, Tensor) else torch.full_like(index, epoch)
+    for coordinate in (epochs, torch.full_like(index, stream), index):
         bits = _mix(bits + _GOLDEN * (coordinate + 1))
     return bits
 
 
-def random_uniform(seed: int, epoch: int, index: Int64[Tensor, "*shape"], stream: Stream) -> Float32[Tensor, "*shape"]:
+def random_uniform(
+    seed: int, epoch: Epoch, index: Int64[Tensor, "*shape"], stream: Stream
+) -> Float32[Tensor, "*shape"]:
     """Return a number of [0, 1) for every index; the arguments are those of `random_bits`."""
     return _shift_right(random_bits(seed, epoch, index, stream), 40).to(torch.float32) * 2.0**-24
 
 
 def random_integers(
-    seed: int, epoch: int, index: Int64[Tensor, "*shape"], stream: Stream, count: int
+    seed: int, epoch: Epoch, index: Int64[Tensor, "*shape"], stream: Stream, count: int
 ) -> Int64[Tensor, "*shape"]:
     """Return an integer of [0, count) for every index; the other arguments are those of `random_bits`."""
     return _shift_right(random_bits(seed, epoch, index, stream), 1) % count

@@ -11,7 +11,7 @@ from visionlib.evaluation.wording import UNKNOWN, interval, number, percent
 HEADERS = ("class", "n", "accuracy", "95 % interval", "precision", "F1")
 LEGEND = (
     "accuracy of a class is its recall; precision is the fraction of the images predicted as the class that belong to "
-    "it; intervals are Wilson's, of 95 %"
+    "it; intervals are Wilson's, of 95 %; that of the balanced accuracy combines those of the classes"
 )
 _PAIRS = 5
 _COVERAGE = 0.8
@@ -53,11 +53,23 @@ def overall_row(evaluation: Evaluation) -> tuple[str, ...]:
     return ("overall", f"{evaluation.n:,}", *accuracy, "", "")
 
 
+def overall_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    """Return the row of the whole split and, where classes differ in size, that of the mean over the classes."""
+    if evaluation.is_balanced:
+        return [overall_row(evaluation)]
+    balanced = (percent(evaluation.balanced_accuracy, 2), interval(evaluation.balanced_interval))
+    return [overall_row(evaluation), ("balanced", "", *balanced, "", number(evaluation.macro_f1, 3))]
+
+
 def overall_measures(evaluation: Evaluation) -> list[Measure]:
     """Return the measures below the table."""
     calibration, coverage = evaluation.calibration, evaluation.coverage
     measures = [
-        Measure("balanced accuracy", percent(evaluation.balanced_accuracy, 2), "mean over the classes with images"),
+        Measure(
+            "balanced accuracy",
+            percent(evaluation.balanced_accuracy, 2),
+            f"{_prefix(evaluation.balanced_interval)}mean over the classes with images",
+        ),
         Measure("macro F1", number(evaluation.macro_f1, 3), "mean of F1 over the classes with images"),
         Measure(
             "loss",

@@ -12,7 +12,7 @@ from visionlib.evaluation.calibration import Calibration, ReliabilityBin
 from visionlib.evaluation.class_scores import ClassScore, average_known
 from visionlib.evaluation.confusion import ConfusionMatrix
 from visionlib.evaluation.coverage import CoveragePoint, RiskCoverage
-from visionlib.evaluation.intervals import CONFIDENCE, Interval, as_list, wilson_interval
+from visionlib.evaluation.intervals import CONFIDENCE, Interval, as_list, mean_interval, wilson_interval
 from visionlib.evaluation.temperature import TemperatureScaling
 from visionlib.inference.predictions import load_predictions
 from visionlib.inference.trained_model import load_record
@@ -30,6 +30,8 @@ DEFINITIONS = {
     "measure is of the image alone",
     "top5_accuracy": "fraction of images whose class is among the five largest logits; null for fewer than 6 classes",
     "balanced_accuracy": "mean of the accuracies of the classes that have images",
+    "balanced_confidence_interval": "95 % interval of that mean: the Wilson intervals of the classes, as of "
+    "independent binomials, combined by the MOVER method",
     "macro_f1": "mean of the F1 of the classes that have images",
     "per_class.accuracy": "recall: fraction of the class's images that are predicted as it; null without images",
     "per_class.recall": "the same number as accuracy, by its other name",
@@ -130,6 +132,16 @@ class Evaluation:
         return average_known(entry.accuracy for entry in self.per_class)
 
     @property
+    def balanced_interval(self) -> Interval | None:
+        """95 % interval of the balanced accuracy, by `mean_interval`; None for no images."""
+        return mean_interval([(entry.correct, entry.n) for entry in self.per_class if entry.n])
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether all classes that have images have equally many: accuracy and balanced accuracy are then equal."""
+        return len({entry.n for entry in self.per_class if entry.n}) < 2
+
+    @property
     def macro_f1(self) -> float | None:
         """Mean F1 of the classes that have images; None for no images."""
         return average_known(entry.f1 for entry in self.per_class)
@@ -150,6 +162,7 @@ class Evaluation:
             "top5_accuracy": self.top5_accuracy,
             "top5_confidence_interval": as_list(self.top5_interval),
             "balanced_accuracy": self.balanced_accuracy,
+            "balanced_confidence_interval": as_list(self.balanced_interval),
             "macro_f1": self.macro_f1,
             "per_class": [entry.to_dict() for entry in self.per_class],
             "confusion": {

@@ -1,6 +1,7 @@
-"""Confidence intervals of proportions, such as an accuracy."""
+"""Confidence intervals of proportions, such as an accuracy, and of their mean."""
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 
 CONFIDENCE = 0.95
@@ -38,6 +39,36 @@ def wilson_interval(successes: int, n: int, confidence: float = CONFIDENCE) -> I
     low = 0.0 if successes == 0 else max(0.0, center - reach)
     high = 1.0 if successes == n else min(1.0, center + reach)
     return low, high
+
+
+def mean_interval(counts: Sequence[tuple[int, int]], confidence: float = CONFIDENCE) -> Interval | None:
+    """Interval of the unweighted mean of independent proportions, such as the balanced accuracy.
+
+    The method of variance estimates recovery (MOVER) adds the distances from each proportion to the bounds of its
+    Wilson interval in quadrature. So it does not shrink to a point where proportions are 0 or 1, unlike one by the
+    estimated variances of the binomials. Of one proportion it is the Wilson interval.
+
+    Args:
+        counts: successes and number of trials of each proportion.
+        confidence: nominal coverage of the interval.
+    Returns:
+        Lower and upper bound; None for no proportions.
+    Raises:
+        ValueError: unless 0 <= successes <= n, and n > 0.
+    Source: Zou and Donner 2008, doi 10.1002/sim.3095.
+    """
+    below, above, total = [], [], []
+    for successes, n in counts:
+        interval = wilson_interval(successes, n, confidence)
+        if interval is None:
+            raise ValueError("a proportion of no trials has no interval")
+        total.append(successes / n)
+        below.append(total[-1] - interval[0])
+        above.append(interval[1] - total[-1])
+    if not total:
+        return None
+    mean = math.fsum(total) / len(total)
+    return max(0.0, mean - math.hypot(*below) / len(total)), min(1.0, mean + math.hypot(*above) / len(total))
 
 
 def normal_quantile(confidence: float = CONFIDENCE) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from html import escape
 
 from visionlib.drawing.html_table import CELL_STYLE, NAME_STYLE, TABLE_STYLE, render_table
-from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pairs, overall_measures, overall_row
+from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pairs, overall_measures, overall_rows
 from visionlib.evaluation.evaluation import Evaluation
 
 
@@ -13,7 +13,7 @@ def to_html(evaluation: Evaluation) -> str:
     pairs = "".join(f"<li>{escape(line)}</li>" for line in confused_pairs(evaluation))
     parts = [
         '<div style="overflow-x: auto; color: inherit;">',
-        render_table(HEADERS, class_rows(evaluation), bold_rows=[overall_row(evaluation)]),
+        render_table(HEADERS, class_rows(evaluation), bold_rows=overall_rows(evaluation)),
         *_measures_table(evaluation),
         f"<p><strong>most confused</strong></p>\n<ul>{pairs}</ul>" if pairs else "",
         f'<p style="opacity: 0.75;">{escape(LEGEND)}</p>',

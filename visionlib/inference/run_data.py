@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from visionlib.data import Dataset, load_dataset
+from visionlib.data.load import is_known
 from visionlib.errors import RunError
 from visionlib.runs import Run, read_json
 
@@ -19,6 +20,12 @@ def load_run_data(run: Run, dataset: str | Path | Dataset | None = None) -> Data
     """
     trained_on = read_json(run.config)["dataset"]
     path = dataset if dataset is not None else trained_on["path"] or trained_on["name"]
+    if dataset is None and trained_on["path"] is None and not is_known(trained_on["name"]):
+        raise RunError(
+            run.path,
+            f"was trained on a dataset in memory, {trained_on['name']!r}",
+            "pass it again in Python with dataset=, or name a folder of the same pictures with --dataset",
+        )
     source = path if isinstance(path, Dataset) else load_dataset(path, **trained_on.get("options", {}))
     if source.content_hash != trained_on["content_hash"]:
         raise RunError(

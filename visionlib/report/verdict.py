@@ -51,6 +51,8 @@ def _show_accuracy(contents: Contents) -> Iterator[Card]:
     evaluation = contents.evaluation
     wrong = int(evaluation.confusion.counts.sum() - evaluation.confusion.counts.diagonal().sum())
     detail = f"{interval(evaluation.confidence_interval)} (95 % interval), of {evaluation.n:,} test images"
+    if not evaluation.is_balanced:
+        detail += f"; balanced {percent(evaluation.balanced_accuracy)} ({interval(evaluation.balanced_interval)})"
     link = f"{wrong:,} mistakes" if wrong else ""
     yield Card("accuracy", "Accuracy", percent(evaluation.accuracy, 2), detail, "kind=wrong" if wrong else "", link)
 

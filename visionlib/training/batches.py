@@ -1,6 +1,7 @@
 """The images of a training batch: their order, their augmentation, and their mixture with each other."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float32, Int64, UInt8
@@ -18,7 +19,8 @@ from visionlib.data.augmentation import (
     transform_images,
 )
 from visionlib.data.dataset import ImageSplit
-from visionlib.data.random import Stream, random_order
+from visionlib.data.random import Epoch, Stream, random_order
+from visionlib.training.balance import balanced_draws
 from visionlib.training.config import TrainConfig
 from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
 
@@ -29,23 +31,30 @@ _GPU_BLOCK = 65_536
 """Images that a GPU augments at a time: an epoch of CIFAR-10, 200 MB of pixels."""
 
 
-def epoch_batches(split: ImageSplit, batch_size: int, *, seed: int, epoch: int) -> tuple[Int64[Tensor, "_"], ...]:
-    """Split an epoch's random order into batches whose sizes differ by at most one.
+def epoch_batches(
+    split: ImageSplit, batch_size: int, *, seed: int, epoch: int, balance: bool = False
+) -> tuple[Int64[Tensor, "_ 2"], ...]:
+    """Split an epoch's draws, in random order, into batches whose sizes differ by at most one.
 
-    Every image is used exactly once, and there is no small last batch, whose images would weigh more than others.
+    Every image is drawn exactly once, or by `balanced_draws`. There is no small last batch, whose images would weigh
+    more than others.
 
     Returns:
-        Positions in `split`, one tensor per step.
+        One tensor per step: the position in `split` of each draw, and its pass, which is the number of draws of that
+        image before: the epoch, unless classes are balanced.
     """
-    order = random_order(seed, epoch, split.index, Stream.TRAINING_ORDER)
-    return torch.tensor_split(order, -(-len(split) // batch_size))
+    if balance:
+        draws = balanced_draws(split, seed=seed, epoch=epoch)
+    else:
+        order = random_order(seed, epoch, split.index, Stream.TRAINING_ORDER)
+        draws = torch.stack([order, torch.full_like(order, epoch)], dim=1)
+    return torch.tensor_split(draws, -(-len(split) // batch_size))
 
 
 def augmented_batches(
     split: ImageSplit,
-    batches: Sequence[Int64[Tensor, "_"]],
+    batches: Sequence[Int64[Tensor, "_ 2"]],
     config: TrainConfig,
-    epoch: int,
     group: ProcessGroup = SINGLE_PROCESS,
     *,
     is_mixing: bool = True,
@@ -57,9 +66,8 @@ def augmented_batches(
 
     Args:
         split: images to learn from.
-        batches: positions of the images of each step.
+        batches: of `epoch_batches`.
         config: every setting.
-        epoch: of the batches.
         group: the processes, among which a batch is divided.
         is_mixing: whether this epoch is one before `mix_end`; later ones have soft targets, too.
     """
@@ -68,20 +76,20 @@ def augmented_batches(
     for start in range(0, len(batches), block_size):
         block = batches[start : start + block_size]
         shards = [group.shard(batch) for batch in block]
-        positions, sizes = torch.cat(shards), [len(shard) for shard in shards]
-        images = augment_images(split.images[positions], split.index[positions], config, epoch)
+        sizes = [len(shard) for shard in shards]
+        positions, passes = torch.cat(shards).unbind(1)
+        images = augment_images(split.images[positions], split.index[positions], config, passes)
         targets: Targets = split.labels[positions]
         if config.mix != "none":
-            images, targets = mix_batches(images, split, block, config, epoch, group, is_mixing=is_mixing)
+            images, targets = mix_batches(images, split, block, config, group, is_mixing=is_mixing)
         yield from zip(torch.split(images, sizes), torch.split(targets, sizes), strict=True)
 
 
 def mix_batches(
     images: UInt8[Tensor, "n c h w"],
     split: ImageSplit,
-    batches: Sequence[Int64[Tensor, "_"]],
+    batches: Sequence[Int64[Tensor, "_ 2"]],
     config: TrainConfig,
-    epoch: int,
     group: ProcessGroup,
     *,
     is_mixing: bool = True,
@@ -92,20 +100,20 @@ def mix_batches(
     partner is, too, and each image is the partner of one. The partner of an image in a shard may lie in another shard;
     it is then augmented here as well, with the same result.
     """
-    positions = torch.cat([group.shard(batch) for batch in batches])
-    partners = torch.cat([group.shard(batch.roll(1)) for batch in batches])
+    positions, passes = torch.cat([group.shard(batch) for batch in batches]).unbind(1)
+    partners, partner_passes = torch.cat([group.shard(batch.roll(1, 0)) for batch in batches]).unbind(1)
     if not is_mixing:
         others = images
     elif group.size == 1:
         others = torch.cat([part.roll(1, 0) for part in torch.split(images, [len(batch) for batch in batches])])
     else:
-        others = augment_images(split.images[partners], split.index[partners], config, epoch)
+        others = augment_images(split.images[partners], split.index[partners], config, partner_passes)
     images, weights = mix_images(
         images,
         others,
         split.index[positions],
         seed=config.seed,
-        epoch=epoch,
+        epoch=passes,
         mix=config.mix,
         alpha=config.mix_alpha,
         fraction=config.mix_fraction if is_mixing else 0.0,
@@ -117,10 +125,10 @@ def mix_batches(
 
 
 def augment_images(
-    images: UInt8[Tensor, "n c h w"], index: Int64[Tensor, "n"], config: TrainConfig, epoch: int
+    images: UInt8[Tensor, "n c h w"], index: Int64[Tensor, "n"], config: TrainConfig, epoch: Epoch
 ) -> UInt8[Tensor, "n c h w"]:
-    """Apply the augmentations of a configuration; each is a pure function of (seed, epoch, index)."""
-    draw = {"seed": config.seed, "epoch": epoch}
+    """Apply the augmentations of a configuration; each is a pure function of (seed, epoch or pass, index)."""
+    draw: dict[str, Any] = {"seed": config.seed, "epoch": epoch}
     if config.rotate_degrees or config.translate_fraction or config.scale_fraction:
         images = transform_images(
             images,

@@ -113,11 +113,11 @@ def _time_kinds(take_step: TrainingStep, job: TrainingJob, max_s: float) -> dict
 
 
 def _time_step(
-    take_step: TrainingStep, job: TrainingJob, batch: Int64[Tensor, "n"], side_px: int, is_sam: bool
+    take_step: TrainingStep, job: TrainingJob, batch: Int64[Tensor, "n 2"], side_px: int, is_sam: bool
 ) -> float:
     """Take a step with images at these positions; return its seconds per image."""
     begun = time.perf_counter()
-    ((images, targets),) = augmented_batches(job.split, [batch], job.config, 0, job.group)
+    ((images, targets),) = augmented_batches(job.split, [batch], job.config, job.group)
     loss, _ = take_step(images, targets, side_px=side_px, learning_rate=0.0, batch_size=len(batch), is_sam=is_sam)
     loss.item()  # waits for a GPU
     return (time.perf_counter() - begun) / len(batch)

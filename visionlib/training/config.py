@@ -42,6 +42,9 @@ class TrainConfig:
     seed: int = _setting(0, "seed of weights, order and augmentation", low=0)
     epochs: int = _setting(6, "passes over the training images", low=1)
     batch_size: int = _setting(128, "images per step", low=1)
+    balance: bool = _setting(
+        False, "draw every class equally often, in epochs of the same number of images, see docs/training.md"
+    )
     parts: int = _setting(
         1, "gradient accumulation: parts of a step, to save memory; batch normalization sees one part at a time", low=1
     )

@@ -46,9 +46,9 @@ class ProcessGroup:
         """Whether this is the process that writes files and logs."""
         return self.rank == 0
 
-    def shard(self, positions: Int64[Tensor, "n"]) -> Int64[Tensor, "_"]:
+    def shard(self, draws: Int64[Tensor, "n ..."]) -> Int64[Tensor, "_ ..."]:
         """Return this process's images of a batch, strided by rank, so that shards differ by at most one image."""
-        return positions[self.rank :: self.size]
+        return draws[self.rank :: self.size]
 
     def distribute(self, model: nn.Module) -> nn.Module:
         """Wrap a model so that its gradients are averaged over all processes during the backward pass."""

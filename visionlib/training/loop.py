@@ -116,15 +116,15 @@ def _train_epoch(
     config, group, epoch = job.config, job.group, progress.epoch
     started = last_shown = time.perf_counter() - progress.seconds
     # Order and augmentation are pure functions of seed, epoch and image: a resumed epoch goes on with the same batches.
-    batches = epoch_batches(job.split, config.batch_size, seed=config.seed, epoch=epoch)
+    batches = epoch_batches(job.split, config.batch_size, seed=config.seed, epoch=epoch, balance=config.balance)
     done, remaining = sum(map(len, batches[: progress.steps])), batches[progress.steps :]
     start = (progress.pace or job.pace).position(job.count_steps(epoch, 0))
-    augmented = augmented_batches(job.split, remaining, config, epoch, group, is_mixing=is_mixing_epoch(start, config))
+    augmented = augmented_batches(job.split, remaining, config, group, is_mixing=is_mixing_epoch(start, config))
     side_px = progress.history[-1]["resolution_px"] if progress.history else 0
     model.train()
     epochs = format_epochs((progress.pace or job.pace).total_steps / job.steps_per_epoch)
     with progress_bar(f"epoch {epoch + 1}/{epochs}", len(job.split), "images") as show:
-        for positions, (images, targets) in zip(remaining, augmented, strict=True):
+        for draws, (images, targets) in zip(remaining, augmented, strict=True):
             step, pace = job.count_steps(epoch, progress.steps), progress.pace or job.pace
             position = pace.position(step)
             rate = learning_rate(position, pace.total_steps, config)
@@ -138,14 +138,14 @@ def _train_epoch(
                 targets,
                 side_px=side_px,
                 learning_rate=rate,
-                batch_size=len(positions),
+                batch_size=len(draws),
                 is_sam=is_sam,
             )
             average.update(step)
             progress.loss_sum += loss * len(targets)
             progress.correct += hits
             progress.steps += 1
-            done += len(positions)
+            done += len(draws)
             if (now := time.perf_counter()) - last_shown > _PROGRESS_INTERVAL_S:
                 last_shown = now
                 show(done, f"loss {_read_finite(progress.loss_sum, epoch, config) * group.size / done:.3f}")

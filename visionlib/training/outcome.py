@@ -7,6 +7,7 @@ from visionlib.data import Dataset, ImageSplit
 from visionlib.inference.predictions import predict_split, save_predictions
 from visionlib.inference.trained_model import ModelRecord, TrainedModel, save_model, save_summary
 from visionlib.runs import Run, read_json, write_json, write_json_lines
+from visionlib.training.baseline import compare_with_largest_class
 from visionlib.training.checkpoint import Progress
 from visionlib.training.job import TrainingJob
 from visionlib.training.loop import accuracy
@@ -38,7 +39,10 @@ def save_outcome(
         outcome["test_accuracy"] = accuracy(predictions.logits, source.test.labels)
         history[-1].update(test_accuracy=outcome["test_accuracy"], test_n=len(source.test))
         write_json_lines(run.history, history)
+    scored = validation if outcome["test_accuracy"] is None else source.test
+    scores = (outcome["test_accuracy"], outcome["validation_accuracy"])
     outcome |= {
+        **compare_with_largest_class(next((s for s in scores if s is not None), None), scored),
         **_describe_pace(job, progress),
         "seconds_loading": read_json(run.config).get("seconds_loading"),
         "seconds_startup": progress.seconds_startup,

@@ -188,5 +188,5 @@ def _rate(step: int, steps: int, lowest: float, highest: float, growth: Growth) 
 
 def _endless_batches(split: ImageSplit, config: TrainConfig) -> Iterator[tuple[UInt8[Tensor, "_n c h w"], Targets]]:
     for epoch in itertools.count():
-        batches = epoch_batches(split, config.batch_size, seed=config.seed, epoch=epoch)
-        yield from augmented_batches(split, batches, config, epoch, is_mixing=config.mix_end > 0)
+        batches = epoch_batches(split, config.batch_size, seed=config.seed, epoch=epoch, balance=config.balance)
+        yield from augmented_batches(split, batches, config, is_mixing=config.mix_end > 0)

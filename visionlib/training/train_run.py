@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from visionlib.data import Dataset, ImageSplit, load_dataset
+from visionlib.data.description import describe_imbalance, describe_sizes
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import Compute, compute_environment
 from visionlib.inference.run_data import load_run_data
@@ -20,6 +21,7 @@ from visionlib.inference.trained_model import TrainedModel
 from visionlib.models.registry import network_name
 from visionlib.models.user_model import refuse_code_within
 from visionlib.runs import Run, create_run, open_run, read_json, write_json
+from visionlib.training.baseline import describe_failure
 from visionlib.training.budget import fit_time_budget
 from visionlib.training.config import TrainConfig
 from visionlib.training.distributed import ProcessGroup, connected, find_process_group
@@ -41,7 +43,7 @@ Network = str | nn.Module | Callable[..., object]
 
 
 def train(
-    dataset: str | Path | Dataset | Callable[[], Dataset],
+    dataset: str | Path | tuple[Any, ...] | Dataset | Callable[[], Dataset],
     config: TrainConfig = RECIPES["quick"],
     *,
     model: Network | None = None,
@@ -55,7 +57,7 @@ def train(
     In a process that torchrun started, all of its processes train this network together, and the first one writes.
 
     Args:
-        dataset: a dataset, or what `load_dataset` takes, or a function that loads it.
+        dataset: a dataset, or what `load_dataset` takes, such as (images, labels), or a function that loads it.
         config: every setting; `RECIPES` holds the measured ones.
         model: a network instead of that of the settings: a name, a class or function, which is called with the data's
             numbers of classes and channels by the names that it has for them, or one that was built already. That one
@@ -82,7 +84,7 @@ def train(
     log = log if group.is_first else _stay_silent
     log(str(compute))
     started = time.perf_counter()
-    source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset() if callable(dataset) else dataset
+    source = _load(dataset)
     seconds_loading = time.perf_counter() - started
     job, validation = make_job(source, config, compute, group, network=None if isinstance(model, str) else model)
     network = job.build_model()
@@ -106,6 +108,9 @@ def train(
             log(f"these are {steps} steps, few to learn in: more {more} or a smaller --batch-size may help")
         for line in list_idle_settings(network, job):
             log(line)
+        log(describe_sizes(source))
+        if (imbalance := describe_imbalance(job.split)) and not config.balance:
+            log(imbalance)
         return _train_run(run, source, job, network, validation, log)
 
 
@@ -161,6 +166,12 @@ def resume(
     check_network(network, job)
     with connected(group, compute.device):
         return _train_run(run, source, job, network, validation, log)
+
+
+def _load(dataset: str | Path | tuple[Any, ...] | Dataset | Callable[[], Dataset]) -> Dataset:
+    if isinstance(dataset, Dataset):
+        return dataset
+    return load_dataset(dataset) if isinstance(dataset, str | Path | tuple) else dataset()
 
 
 def _choose_same_compute(run: Run, record: dict[str, Any], group: ProcessGroup) -> tuple[TrainConfig, Compute]:
@@ -222,6 +233,8 @@ def _train_run(
         outcome = save_outcome(run, model, job, source, validation, progress)
         if job.budget is not None:
             log(describe_times(outcome))
+        if outcome["is_better_than_largest_class"] is False:
+            log(describe_failure(outcome, job.config, job.split))
         from visionlib.training.history_picture import save_history_picture  # matplotlib takes a second to import
 
         save_history_picture(run)

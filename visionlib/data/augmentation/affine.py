@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
-from visionlib.data.random import Stream, random_uniform
+from visionlib.data.random import Epoch, Stream, random_uniform
 
 _CHUNK = 1024
 """Images resampled at a time: in float they take four times their size, and the grid eight bytes a pixel."""
@@ -16,7 +16,7 @@ def transform_images(
     index: Int64[Tensor, "n"],
     *,
     seed: int,
-    epoch: int,
+    epoch: Epoch,
     rotate_degrees: float = 10.0,
     translate_fraction: float = 0.1,
     scale_range: tuple[float, float] = (0.9, 1.1),
@@ -27,7 +27,7 @@ def transform_images(
         images: uint8 pixels; not modified.
         index: stable id of each image.
         seed: the run's seed.
-        epoch: the epoch.
+        epoch: the epoch, or how often each image was drawn before.
         rotate_degrees: largest rotation, either way.
         translate_fraction: largest shift along each axis, as a fraction of the side, either way.
         scale_range: smallest and largest scale; above 1 magnifies.

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
-from visionlib.data.random import Stream, random_uniform
+from visionlib.data.random import Epoch, Stream, random_uniform
 
 _CHUNK = 512
 """Images at a time, so that their dozen intermediate planes stay in the CPU's cache."""
@@ -18,7 +18,7 @@ def jitter_colours(
     index: Int64[Tensor, "n"],
     *,
     seed: int,
-    epoch: int,
+    epoch: Epoch,
     brightness: float = 0.1,
     contrast: float = 0.1,
     saturation: float = 0.1,
@@ -33,7 +33,7 @@ def jitter_colours(
         images: pixels, of one or three channels; they are left as they are.
         index: stable id of each image.
         seed: the run's seed.
-        epoch: the epoch.
+        epoch: the epoch, or how often each image was drawn before.
         brightness: the factor is drawn from [1 - brightness, 1 + brightness].
         contrast: likewise, about the mean of the grayscale image.
         saturation: likewise, about the gray of each pixel.

@@ -4,14 +4,14 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from visionlib.data.random import Stream, random_integers
+from visionlib.data.random import Epoch, Stream, random_integers
 
 _CHUNK = 4096
 """Images shifted at a time: the gather's index takes eight bytes a pixel."""
 
 
 def crop_images(
-    images: UInt8[Tensor, "n c h w"], index: Int64[Tensor, "n"], *, seed: int, epoch: int, max_shift_px: int = 4
+    images: UInt8[Tensor, "n c h w"], index: Int64[Tensor, "n"], *, seed: int, epoch: Epoch, max_shift_px: int = 4
 ) -> UInt8[Tensor, "n c h w"]:
     """Shift every image by its own random offset, the same for all its channels.
 
@@ -19,7 +19,7 @@ def crop_images(
         images: uint8 pixels; not modified.
         index: stable id of each image.
         seed: the run's seed.
-        epoch: the epoch.
+        epoch: the epoch, or how often each image was drawn before.
         max_shift_px: largest shift along either axis, either way; 0 returns `images` itself.
     Raises:
         ValueError: unless 0 <= max_shift_px < min(h, w), as reflection needs.

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
-from visionlib.data.random import Stream, random_integers, random_uniform
+from visionlib.data.random import Epoch, Stream, random_integers, random_uniform
 
 GRAY = 128
 """Value of hidden pixels: near 0 after normalization."""
@@ -19,7 +19,7 @@ def cut_out_images(
     index: Int64[Tensor, "n"],
     *,
     seed: int,
-    epoch: int,
+    epoch: Epoch,
     size_px: int,
     fill: int = GRAY,
 ) -> UInt8[Tensor, "n c h w"]:
@@ -29,7 +29,7 @@ def cut_out_images(
         images: uint8 pixels; not modified.
         index: stable id of each image.
         seed: the run's seed.
-        epoch: the epoch.
+        epoch: the epoch, or how often each image was drawn before.
         size_px: side of the square; an even one extends one pixel further up and left. 0 returns `images` itself.
         fill: the value of every hidden pixel and channel, 0 to 255.
     Raises:
@@ -52,7 +52,7 @@ def erase_images(
     index: Int64[Tensor, "n"],
     *,
     seed: int,
-    epoch: int,
+    epoch: Epoch,
     fraction: float = 0.5,
     largest_area: float = 0.4,
 ) -> UInt8[Tensor, "n c h w"]:
@@ -66,7 +66,7 @@ def erase_images(
         images: uint8 pixels; not modified.
         index: stable id of each image.
         seed: the run's seed.
-        epoch: the epoch.
+        epoch: the epoch, or how often each image was drawn before.
         fraction: probability that an image is changed; 0 returns `images` itself.
         largest_area: of the rectangle, as a fraction of the image.
     Raises:

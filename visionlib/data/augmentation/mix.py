@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float32, Int32, Int64, UInt8
 from torch import Tensor
 
 from visionlib.data.augmentation.cutout import rectangle_masks
-from visionlib.data.random import Stream, random_integers, random_uniform
+from visionlib.data.random import Epoch, Stream, random_integers, random_uniform
 
 Mix = Literal["none", "cutmix", "mixup", "both"]
 
@@ -24,7 +24,7 @@ def mix_images(
     index: Int64[Tensor, "n"],
     *,
     seed: int,
-    epoch: int,
+    epoch: Epoch,
     mix: Mix = "both",
     alpha: float = 1.0,
     fraction: float = 0.5,
@@ -43,7 +43,7 @@ def mix_images(
         partners: the image that each of them is mixed with.
         index: stable id of each of `images`; partners have no influence on the amounts.
         seed: the run's seed.
-        epoch: the epoch.
+        epoch: the epoch, or how often each image was drawn before.
         mix: "cutmix", "mixup", or "both" for either at random; "none" returns `images` itself.
         alpha: of the Beta distribution: 1 is uniform; less favours whole images, more favours halves.
         fraction: probability that an image is mixed; 0 returns `images` itself.
@@ -74,7 +74,7 @@ def mix_images(
     return torch.cat([pixels for pixels, _ in mixed]), torch.cat([weights for _, weights in mixed])
 
 
-def draw_beta(index: Int64[Tensor, "n"], alpha: float, *, seed: int, epoch: int) -> Float32[Tensor, "n"]:
+def draw_beta(index: Int64[Tensor, "n"], alpha: float, *, seed: int, epoch: Epoch) -> Float32[Tensor, "n"]:
     """Draw a number of Beta(alpha, alpha) for every index, from 65,536 quantiles of equal probability."""
     quantiles = _beta_quantiles(alpha, index.device)
     return quantiles[random_integers(seed, epoch, index, Stream.MIX_AMOUNT, len(quantiles))]

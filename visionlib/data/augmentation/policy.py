@@ -18,14 +18,14 @@ from visionlib.data.augmentation.tones import (
     solarize_images,
     stretch_contrast,
 )
-from visionlib.data.random import Stream, random_integers, random_uniform
+from visionlib.data.random import Epoch, Stream, random_integers, random_uniform
 
 _CHUNK = 1024
 """Images changed at a time: in float they take four times their size."""
 
 
 def augment_trivially(
-    images: UInt8[Tensor, "n c h w"], index: Int64[Tensor, "n"], *, seed: int, epoch: int, strength: float = 1.0
+    images: UInt8[Tensor, "n c h w"], index: Int64[Tensor, "n"], *, seed: int, epoch: Epoch, strength: float = 1.0
 ) -> UInt8[Tensor, "n c h w"]:
     """Change each image by one operation of `OPERATIONS`, all equally likely, by a uniformly drawn amount.
 
@@ -33,7 +33,7 @@ def augment_trivially(
         images: pixels, of one or three channels; not modified.
         index: stable id of each image.
         seed: the run's seed.
-        epoch: the epoch.
+        epoch: the epoch, or how often each image was drawn before.
         strength: factor of all amounts, from 0 to 1. Two operations have no amount: autocontrast and equalize.
     Raises:
         ValueError: if strength is not from 0 to 1.
