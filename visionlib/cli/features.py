@@ -133,7 +133,7 @@ def _extract_maps(
         figure = draw_feature_maps(maps, image, channels=channels, title=title)
         save_picture(figure, file, f"{title}: {describe_feature_maps(maps, channels=channels)}")
         log(f"drawn: {file}")
-    return {"split": split_name, "index": index, "class": name, **record}
+    return {"split": split_name, "index": index, "source": split.source(position), "class": name, **record}
 
 
 def _find_images(

@@ -16,6 +16,7 @@ from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import Compute, compute_environment
 from visionlib.inference.predictions import predict_split, save_predictions
 from visionlib.inference.run_data import load_run_data
+from visionlib.inference.run_sources import save_sources
 from visionlib.inference.trained_model import ModelRecord, TrainedModel, save_model, save_summary
 from visionlib.models.registry import network_name
 from visionlib.models.user_model import refuse_code_within
@@ -204,6 +205,7 @@ def _save_outcome(
         ModelRecord(job.config.model, model.classes, model.channels, job.final_input_size, model.mean, model.std),
     )
     save_summary(run, model.network, record)
+    save_sources(run, source)
     if len(validation):
         predictions = predict_split(model, validation, compute=job.compute)
         save_predictions(run, predictions, validation, record.weights_sha256, file=run.validation)
