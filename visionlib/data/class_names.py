@@ -7,6 +7,8 @@ _REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Marks that reorder the text around them, beyond their own name."""
 _LEFT_TO_RIGHT = "\N{LEFT-TO-RIGHT MARK}"
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Co", "Cn"})
+CAPTION_PATH_LENGTH = 20
+"""Characters of a path that fit below an image of a picture."""
 _LINE_BREAKS = frozenset({"Zl", "Zp"})
 
 
@@ -45,11 +47,16 @@ def tidy_path(path: str, longest: int = 120) -> str:
         path: of a file, or its row, as `Sources` names it.
         longest: most characters, 2 or more.
     """
-    tidy = "".join(map(_escape_unprintable, path))
+    tidy = escape_path(path)
     if len(tidy) > longest:
         head = longest // 3 if longest >= 30 else 0
         tidy = f"{tidy[:head]}\N{HORIZONTAL ELLIPSIS}{tidy[len(tidy) - (longest - 1 - head) :]}"
     return _keep_direction(tidy)
+
+
+def escape_path(path: str) -> str:
+    """Return a path on one line, with escapes for unprintable characters and marks that reorder text."""
+    return "".join(map(_escape_unprintable, path))
 
 
 def _escape_unprintable(character: str) -> str:

@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 
 from visionlib.data import Dataset
-from visionlib.data.class_names import embed_name, tidy_path
+from visionlib.data.class_names import CAPTION_PATH_LENGTH, embed_name, tidy_path
 from visionlib.drawing.image_grid import draw_images
 from visionlib.inspection.duplicates import DuplicatePair, Duplicates
 
@@ -31,7 +31,7 @@ def draw_duplicates(duplicates: Duplicates, dataset: Dataset, *, count: int = 12
             pair.splits, pair.positions, pair.index, pair.labels, pair.sources, strict=True
         ):
             images.append(dataset.splits[split].images[position].cpu())
-            file = "" if source is None else f"\n{tidy_path(source)}"
+            file = "" if source is None else f"\n{tidy_path(source, CAPTION_PATH_LENGTH)}"
             captions.append(f"{embed_name(split)} {index}\n{embed_name(label)}{file}")
         correlation = f"{pair.correlation:.2f}"
         special = {"exact": "exact", "embedding": correlation}

@@ -4,7 +4,7 @@ from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from visionlib.data.class_names import embed_name, tidy_path
+from visionlib.data.class_names import CAPTION_PATH_LENGTH, embed_name, tidy_path
 from visionlib.drawing.image_grid import image_pixels
 from visionlib.drawing.lettering import fit_text, set_plain
 from visionlib.drawing.palette import CONTRAST, MAIN
@@ -19,7 +19,7 @@ def fit_name(name: str, width: float) -> str:
 
 def fit_source(source: str | None, width: float) -> str:
     """Write a file as one more line of a caption, shortened to a width in points; nothing if it is not known."""
-    return "" if source is None else "\n" + fit_text(tidy_path(source), width, CAPTION_PT)
+    return "" if source is None else "\n" + fit_text(tidy_path(source, CAPTION_PATH_LENGTH), width, CAPTION_PT)
 
 
 def show_framed(axes: Axes, image: UInt8[Tensor, "c h w"], caption: str, *, is_right: bool | None = None) -> None:
