@@ -22,7 +22,8 @@ from visionlib.errors import DataError
 _SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32
 
-Batch = tuple[UInt8[Tensor, "n 3 32 32"], Int64[Tensor, "n"]]
+Batch = tuple[UInt8[Tensor, "_n 3 32 32"], Int64[Tensor, "_n"]]
+"""Each batch has its own number of images."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import Tensor
 _KEPT_APART = "surrogatepass"
 """Python holds the bytes of a file name that is not UTF-8 as lone surrogates, which survive this way."""
 
+_ARRAYS = ("file_ends", "text", "text_ends")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _LEADS_OUT = re.compile(r"[\\/~]|[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]+://|[\w.-]+@[\w.-]+:")
 """A path from a root, a home, a drive, a URL, or a folder of another machine."""
@@ -86,7 +87,7 @@ class Sources:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name; `files` is not among them."""
-        return {"file_ends": self.file_ends, "text": self.text, "text_ends": self.text_ends}
+        return {name: getattr(self, name) for name in _ARRAYS}
 
     @classmethod
     def from_arrays(cls, files: Iterable[str], arrays: Mapping[str, NDArray[Any]]) -> "Sources":
@@ -96,17 +97,13 @@ class Sources:
             KeyError: if an array is absent.
             ValueError: if they do not fit each other.
         """
-        sources = cls(tuple(map(str, files)), arrays["file_ends"], arrays["text"], arrays["text_ends"])
-        for ends in (sources.file_ends, sources.text_ends):
-            if ends.ndim != 1 or ends.dtype != np.int64 or (len(ends) and (ends[0] < 0 or (np.diff(ends) < 0).any())):
+        names, file_ends, text, text_ends = tuple(map(str, files)), *(arrays[name] for name in _ARRAYS)
+        for ends in (file_ends, text_ends):
+            if ends.ndim != 1 or ends.dtype != np.int64 or (np.diff(ends, prepend=0) < 0).any():
                 raise ValueError("the ends of its names are out of order")
-        if (
-            len(sources.files) != len(sources.file_ends)
-            or sources.text.dtype != np.uint8
-            or (sources.text_ends[-1:] != len(sources.text)).any()
-        ):
+        if len(names) != len(file_ends) or text.dtype != np.uint8 or text.shape != (text_ends[-1:].sum(),):
             raise ValueError("its names are cut")
-        return sources
+        return cls(names, file_ends, text, text_ends)
 
 
 def name_sources(sources: Sources | None, index: Tensor) -> list[str | None]:

@@ -52,8 +52,9 @@ def load_sources(run: Run, split: str) -> Sources | None:
         if split not in record["splits"]:
             return None
         number, files = record["splits"][split], dict(enumerate(record["files"]))
-        names = ("file_ends", "text", "text_ends")
-        return Sources.from_arrays(files[number], {name: arrays[f"{number}.{name}"] for name in names})
+        start = f"{number}."
+        own = {name.removeprefix(start): values for name, values in arrays.items() if name.startswith(start)}
+        return Sources.from_arrays(files[number], own)
 
     expected = {"dataset_hash": read_json(run.config)["dataset"]["content_hash"]}
     return load_result(run.sources, expected, build, remedy=_REMEDY)
