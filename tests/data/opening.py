@@ -70,16 +70,16 @@ def check_dataset(home: Path, data: Dataset) -> None:
     assert len(set(found)) == len(found)
 
 
-def write_odd_folder(home: Path, classes: tuple[str, ...] = ("cat", "dog"), n_train: int = 24) -> Path:
+def write_odd_folder(home: Path, classes: tuple[str, ...] = ("cat", "dog"), n: int = 24) -> Path:
     """Write `train` and `test` with two classes, nested folders, and names that are hard to write down."""
     generator = np.random.default_rng(0)
-    for split, n in (("train", n_train), ("test", n_train // 2)):
+    for split in ("train", "test"):
         for number in range(n):
             folder = home / split / classes[number % 2] / ("deep/er" if number % 5 == 0 else ".")
             folder.mkdir(parents=True, exist_ok=True)
             name = ODD_NAMES[number // 2] if number // 2 < len(ODD_NAMES) else f"img_{number}.png"
             shade = 160 * (number % 2)
             pixels = generator.integers(shade, shade + 90, (16, 16, 3), dtype=np.uint8)
-            with open(str(folder / name), "wb") as file:
+            with (folder / name).open("wb") as file:
                 Image.fromarray(pixels).save(file, "PNG")
     return home

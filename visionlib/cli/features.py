@@ -64,6 +64,7 @@ def features(
     has_maps = picture is not None or of is not None or (layer is not None and filters is None and exciting is None)
     _check_options(layer, channels, needs_layer=has_maps or exciting is not None)
 
+    from visionlib.cli.source_column import find_source_folder
     from visionlib.inference import TrainedModel, load_run_data
 
     opened = open_run(run)
@@ -83,7 +84,7 @@ def features(
     if len(result) == 1:
         result["layers"] = _list_layers(opened, model)
     if json:
-        print_json(result)
+        print_json({**result, "source_folder": find_source_folder(opened, dataset)})
         return
     from visionlib.cli.feature_tables import tabulate_features
     from visionlib.cli.tables import print_tables
