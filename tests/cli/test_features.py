@@ -53,7 +53,8 @@ def test_everything_at_once_equals_the_library(home: Path) -> None:
     position = int((test.index == 4).nonzero())
     maps = extract_feature_maps(model, test.images[position : position + 1], "layer2")
     name = test.classes[int(test.labels[position])]
-    assert record["feature_maps"] == {"split": "test", "index": 4, "class": name, **maps.to_dict(channels=(3, 1))}
+    named = {"split": "test", "index": 4, "source": test.source(position), "class": name}
+    assert record["feature_maps"] == {**named, **maps.to_dict(channels=(3, 1))}
     found = find_exciting_images(model, test, "layer2", (3, 1))
     assert record["exciting_images"] == {"split": "test", **found.to_dict()}
     with Image.open(home / "maps.png") as picture:

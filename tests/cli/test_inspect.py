@@ -14,7 +14,7 @@ from tests.inspection.conftest import EASY
 from tests.inspection.planted import striped_dataset
 from visionlib.data import Dataset, load_dataset
 from visionlib.inspection import load_map
-from visionlib.runs import Run
+from visionlib.runs import Run, read_json
 from visionlib.training import train
 
 pytest.importorskip("cleanlab")
@@ -55,6 +55,8 @@ def test_without_an_option_it_makes_the_map_and_says_what_else_there_is(run: Run
     assert told.stderr == ""
     again = visionlib("inspect", "run", "--json", cwd=tmp_path)
     record = json.loads(again.stdout)
+    folder = record.pop("source_folder")
+    assert folder == read_json(run.config)["dataset"]["path"]
     assert record == {"run": "run", "map": {**found.to_dict(), "kept": "run/inspection/map-test.npz"}}
 
 
@@ -64,7 +66,7 @@ def test_everything_at_once(run: Run, pictures: Dataset, tmp_path: Path) -> None
     assert told.returncode == 0, told.stderr
     assert told.stderr.splitlines() == ["drawn: map.svg", "drawn: near.png", "written: c.csv", "drawn: c.png"]
     record = json.loads(told.stdout)
-    assert set(record) == {"run", "map", "neighbours", "candidates"}
+    assert set(record) == {"run", "source_folder", "map", "neighbours", "candidates"}
     assert record["neighbours"]["k"] == 3
     assert record["neighbours"]["n"] == 70
     assert [len(image["neighbours"]) for image in record["neighbours"]["images"]] == [3] * 6

@@ -82,7 +82,14 @@ def test_a_case_solved_by_hand() -> None:
     # Thresholds: a (0.9 + 0.8 + 0.1) / 3 = 0.6, b (0.7 + 0.9) / 2 = 0.8. The third image is b with 0.9.
     scored = scored_of([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.3, 0.7], [0.1, 0.9]], [0, 0, 0, 1, 1])
     (row,) = find_candidates(scored).to_rows()
-    assert row == {"index": 15, "given": "a", "suggested": "b", "score": 0.1, "probabilities": [0.1, 0.9]}
+    assert row == {
+        "index": 15,
+        "source": None,
+        "given": "a",
+        "suggested": "b",
+        "score": 0.1,
+        "probabilities": [0.1, 0.9],
+    }
 
 
 def test_a_class_without_images_changes_nothing_for_the_others() -> None:
@@ -200,6 +207,7 @@ def test_the_table_is_safe_in_a_spreadsheet_and_says_what_was_found() -> None:
     assert header == [
         "rank",
         "index",
+        "source",
         "split",
         "given",
         "suggested",
@@ -208,9 +216,9 @@ def test_the_table_is_safe_in_a_spreadsheet_and_says_what_was_found() -> None:
     ]
     assert len(rows) == len(found) > 20
     for rank, (row, told) in enumerate(zip(rows, found.to_rows(), strict=True), 1):
-        assert row[:3] == [str(rank), str(told["index"]), "test"]
-        for cell, name in ((row[3], told["given"]), (row[4], told["suggested"])):
+        assert row[:4] == [str(rank), str(told["index"]), "", "test"]
+        for cell, name in ((row[4], told["given"]), (row[5], told["suggested"])):
             assert cell.removeprefix("'") == name.removeprefix("'")
             assert not cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t"))
-        assert [float(cell) for cell in row[5:]] == pytest.approx([told["score"], *told["probabilities"]], abs=1e-6)
-    assert {row[3] for row in rows} >= {"'=HYPERLINK(1)", "plain", "f'"}
+        assert [float(cell) for cell in row[6:]] == pytest.approx([told["score"], *told["probabilities"]], abs=1e-6)
+    assert {row[4] for row in rows} >= {"'=HYPERLINK(1)", "plain", "f'"}

@@ -40,7 +40,9 @@ def test_everything_is_there_and_train_comes_first() -> None:
     assert found.duplicates is not None
     assert [pair.kind for pair in found.duplicates.pairs] == ["exact"]
     record = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert record["examples"] == {"split": "train", "seed": 1, "positions": [*found.examples[:2].tolist(), []]}
+    positions = [*found.examples[:2].tolist(), []]
+    sources = [[None, None], [None, None], []]
+    assert record["examples"] == {"split": "train", "seed": 1, "positions": positions, "sources": sources}
     assert record["odd"]["counts"] == {"constant": 1}
     assert record["odd"]["images"][0]["index"] == 15
     assert record["duplicates"]["counts"][0]["splits"] == ["test", "test"]

@@ -172,8 +172,8 @@ def test_a_table_that_spreadsheets_can_be_trusted_with(planted: tuple[Duplicates
     write_duplicates(planted[0], tmp_path / "pairs.csv")
     with (tmp_path / "pairs.csv").open(newline="") as file:
         header, *rows = csv.reader(file)
-    assert header[:4] == ["kind", "split", "index", "label"]
-    assert rows[0][:7] == ["exact", "train", "100", "'=a", "test", "107", "b"]
+    assert header[:5] == ["kind", "split", "index", "source", "label"]
+    assert rows[0][:9] == ["exact", "train", "100", "", "'=a", "test", "107", "", "b"]
     assert len(rows) == 3
 
 
@@ -194,5 +194,11 @@ def test_a_picture_shows_what_matters_first(planted: tuple[Duplicates, Dataset])
 def test_the_record_tells_its_thresholds(planted: tuple[Duplicates, Dataset]) -> None:
     record = planted[0].to_dict()
     assert record["thresholds"]["thumbnails"] == MIN_THUMBNAIL_CORRELATION
-    assert record["pairs"][0]["first"] == {"split": "train", "position": 0, "index": 100, "label": "=a"}
+    assert record["pairs"][0]["first"] == {
+        "split": "train",
+        "position": 0,
+        "index": 100,
+        "source": None,
+        "label": "=a",
+    }
     assert record["pairs"][0]["has_two_labels"] is True

@@ -1,11 +1,12 @@
 """Output of the commands: results on stdout, messages and errors on stderr."""
 
-import json
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 import typer
+
+from visionlib.runs.files import encode_json
 
 
 def log(line: str) -> None:
@@ -24,5 +25,5 @@ def print_error(line: str) -> None:
 
 def print_json(record: Mapping[str, Any]) -> None:
     """Print a result as JSON on stdout."""
-    sys.stdout.write(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(encode_json(record, indent=2).decode() + "\n")
     sys.stdout.flush()

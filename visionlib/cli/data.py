@@ -139,12 +139,14 @@ def _describe(
     source: "Dataset", inspection: "DatasetInspection", picture: Path | None, *, is_odd_asked: bool
 ) -> dict[str, Any]:
     """Return the result as plain values for JSON; of odd images the counts only, unless the list was asked for."""
+    from visionlib.cli.source_column import locate_sources
     from visionlib.data.description import describe_sizes
 
     details = inspection.to_dict()
     result = {
         "dataset": source.name,
         "content_hash": source.content_hash,
+        "source_folder": locate_sources(source.name),
         "classes": list(source.classes),
         "splits": {name: _describe_split(split) for name, split in source.splits.items()},
         "sizes": describe_sizes(source),

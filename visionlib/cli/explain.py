@@ -60,6 +60,7 @@ def explain(
 
     Example: visionlib explain runs/first --picture maps.png --quality
     """
+    from visionlib.cli.source_column import find_source_folder
     from visionlib.explanation import DEFAULT_METHOD, METHODS, explain_run
     from visionlib.explanation.explain import TARGETS
 
@@ -87,6 +88,7 @@ def explain(
         device=device,
     )
     result: dict[str, Any] = {"run": str(run), "kept": str(opened.explanations)}
+    result["source_folder"] = find_source_folder(opened, dataset)
     result["explanations"] = [explanation.to_dict() for explanation in explanations]
     if picture is not None:
         _draw(explanations, picture, is_smooth=smooth)

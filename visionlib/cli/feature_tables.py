@@ -8,7 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from visionlib.data.class_names import embed_name
+from visionlib.cli.source_column import SourceCell
+from visionlib.data.class_names import embed_name, tidy_path
 
 _MOST_ROWS = 16
 _MOST_IMAGES = 4
@@ -53,6 +54,8 @@ def _tabulate_maps(maps: dict[str, Any]) -> Iterator[RenderableType]:
     rows, columns = maps["resolution"]
     name = embed_name(maps["class"], 24)
     yield Text(f"feature maps of {maps['layer']}, {rows} x {columns}: {maps['split']} image {maps['index']}, {name}")
+    if maps["source"]:
+        yield Text(f"file: {tidy_path(maps['source'])}", style="dim")
     table = Table(box=box.SIMPLE_HEAD)
     for header in ("channel", "max", "mean", "min"):
         table.add_column(header, justify="right")
@@ -71,6 +74,9 @@ def _tabulate_images(images: dict[str, Any]) -> Iterator[RenderableType]:
     table.add_column("mean", justify="right")
     table.add_column("stands out", justify="right")
     table.add_column("strongest images, with index and value")
+    has_sources = any(image["source"] for entry in images["exciting"] for image in entry["images"])
+    if has_sources:
+        table.add_column("file of the first")
     for entry in images["exciting"]:
         strongest = "; ".join(
             f"{embed_name(image['class'], 16)} {image['index']} ({image['value']:.3g})"
@@ -78,6 +84,7 @@ def _tabulate_images(images: dict[str, Any]) -> Iterator[RenderableType]:
         )
         distance = "constant" if entry["is_constant"] else f"{entry['stands_out']:.1f}"
         cells = (str(entry["channel"]), f"{entry['mean']:.3g}", distance, "none" if entry["is_constant"] else strongest)
-        table.add_row(*map(Text, cells))
+        first = None if entry["is_constant"] or not entry["images"] else entry["images"][0]["source"]
+        table.add_row(*map(Text, cells), *([SourceCell(first)] if has_sources else []))
     yield table
     yield Text("stands out: distance of the strongest image from the mean of all images, in stds", style="dim")

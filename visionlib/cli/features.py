@@ -64,6 +64,7 @@ def features(
     has_maps = picture is not None or of is not None or (layer is not None and filters is None and exciting is None)
     _check_options(layer, channels, needs_layer=has_maps or exciting is not None)
 
+    from visionlib.cli.source_column import find_source_folder
     from visionlib.inference import TrainedModel, load_run_data
 
     opened = open_run(run)
@@ -83,7 +84,7 @@ def features(
     if len(result) == 1:
         result["layers"] = _list_layers(opened, model)
     if json:
-        print_json(result)
+        print_json({**result, "source_folder": find_source_folder(opened, dataset)})
         return
     from visionlib.cli.feature_tables import tabulate_features
     from visionlib.cli.tables import print_tables
@@ -133,7 +134,7 @@ def _extract_maps(
         figure = draw_feature_maps(maps, image, channels=channels, title=title)
         save_picture(figure, file, f"{title}: {describe_feature_maps(maps, channels=channels)}")
         log(f"drawn: {file}")
-    return {"split": split_name, "index": index, "class": name, **record}
+    return {"split": split_name, "index": index, "source": split.source(position), "class": name, **record}
 
 
 def _find_images(

@@ -80,7 +80,9 @@ def inspect(
 
         check_cleanlab()
     source = _Source(opened, dataset)
-    result: dict[str, Any] = {"run": str(run)}
+    from visionlib.cli.source_column import find_source_folder
+
+    result: dict[str, Any] = {"run": str(run), "source_folder": find_source_folder(opened, dataset)}
     is_about_map = map_file is not None or split is not None or not (is_about_candidates or is_about_neighbours)
     if is_about_map:
         result["map"] = _make_map(source, split or "test", map_file, device)
@@ -164,7 +166,7 @@ def _make_candidates(
     candidates.save(source.run)
     for file in files:
         if file.suffix.lower() == ".csv":
-            write_bytes(file, tabulate_candidates(candidates).encode())
+            write_bytes(file, tabulate_candidates(candidates).encode("utf-8", "backslashreplace"))
             log(f"written: {file}")
         elif len(candidates):
             _draw_candidates(source.load(), candidates, file)

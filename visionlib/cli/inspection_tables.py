@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from visionlib.cli.source_column import SourceCell, describe_folder, stack_sources
 from visionlib.evaluation.wording import percent
 
 _MAX_ROWS = 10
@@ -19,9 +20,9 @@ def tabulate_inspection(result: Mapping[str, Any]) -> tuple[RenderableType, ...]
     if "map" in result:
         parts.append(_describe_map(result["map"]))
     if "neighbours" in result:
-        parts += _tabulate_neighbours(result["neighbours"])
+        parts += _tabulate_neighbours(result["neighbours"], result["source_folder"])
     if "candidates" in result:
-        parts += _tabulate_candidates(result["candidates"])
+        parts += _tabulate_candidates(result["candidates"], result["source_folder"])
     return tuple(parts)
 
 
@@ -36,24 +37,32 @@ def _describe_map(result: Mapping[str, Any]) -> Text:
     )
 
 
-def _tabulate_neighbours(result: Mapping[str, Any]) -> tuple[RenderableType, ...]:
+def _tabulate_neighbours(result: Mapping[str, Any], folder: str | None) -> tuple[RenderableType, ...]:
     title = f"nearest training images of {len(result['images'])} test images, with cosine distances"
+    sources = [one["source"] for row in result["images"] for one in (row, *row["neighbours"])]
+    has_sources = any(sources)
     table = Table(box=box.SIMPLE_HEAD)
     for header in ("index", "class", "predicted", "nearest training images"):
         table.add_column(header, justify="right" if header == "index" else "left")
+    if has_sources:
+        table.add_column("files: the image, then its neighbours")
     for row in result["images"]:
         near = "\n".join(f"{one['distance']:.3f} {one['class']} ({one['index']})" for one in row["neighbours"])
-        table.add_row(str(row["index"]), Text(row["class"]), Text(row["predicted"]), Text(near))
+        cells = [Text(str(row["index"])), Text(row["class"]), Text(row["predicted"]), Text(near)]
+        files = [stack_sources(one["source"] for one in (row, *row["neighbours"]))] if has_sources else []
+        if has_sources:
+            cells[-1] = Text("\n" + near)  # each neighbour beside its file
+        table.add_row(*cells, *files)
     fractions = [percent(result[name]) for name in ("agreement", "agreement_when_right", "agreement_when_wrong")]
     summary = (
         f"of all {result['n']:,} test images, {fractions[0]} of {result['k']} neighbours have the predicted class: "
         f"{fractions[1]} where the prediction is right, {fractions[2]} where it is wrong\n"
         f"a vote of the neighbours is right for {percent(result['vote_accuracy'])}"
     )
-    return Text(title), table, Text(summary)
+    return *describe_folder(folder, sources), Text(title), table, Text(summary)
 
 
-def _tabulate_candidates(result: Mapping[str, Any]) -> tuple[RenderableType, ...]:
+def _tabulate_candidates(result: Mapping[str, Any], folder: str | None) -> tuple[RenderableType, ...]:
     summary = (
         f"{result['candidates']:,} of {result['n']:,} images ({percent(result['share'], 2)}); "
         "score: probability of the given class\n"
@@ -63,8 +72,11 @@ def _tabulate_candidates(result: Mapping[str, Any]) -> tuple[RenderableType, ...
     if not result["images"]:
         return (Text(f"{title}\n{summary}"),)
     table = Table(box=box.SIMPLE_HEAD)
-    for header in ("index", "given", "suggested", "score"):
-        table.add_column(header, justify="left" if header in ("given", "suggested") else "right")
+    sources = [row["source"] for row in result["images"]]
+    headers = ("index", *(["file"] if any(sources) else []), "given", "suggested", "score")
+    for header in headers:
+        table.add_column(header, justify="right" if header in ("index", "score") else "left")
     for row in result["images"][:_MAX_ROWS]:
-        table.add_row(str(row["index"]), Text(row["given"]), Text(row["suggested"]), f"{row['score']:.4f}")
-    return Text(title), table, Text(summary)
+        files = [SourceCell(row["source"])] if any(sources) else []
+        table.add_row(str(row["index"]), *files, Text(row["given"]), Text(row["suggested"]), f"{row['score']:.4f}")
+    return *describe_folder(folder, sources), Text(title), table, Text(summary)

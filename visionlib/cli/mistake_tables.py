@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from visionlib.cli.source_column import SourceCell, describe_folder
 from visionlib.data.class_names import embed_name
 from visionlib.evaluation.mistakes import Mistakes
 from visionlib.evaluation.votes.opinions import Opinions
@@ -21,10 +22,20 @@ _DEFINITIONS = (
 _RANKED_BY = {"loss": "loss", "margin": "margin", "confidence": "probability of the prediction"}
 
 
-def tabulate_mistakes(mistakes: Mistakes, opinions: Opinions | None, count: int) -> tuple[RenderableType, ...]:
-    """Lay out the first confident mistakes, the first of the others, and the definitions."""
+def tabulate_mistakes(
+    mistakes: Mistakes, opinions: Opinions | None, count: int, folder: str | None = None
+) -> tuple[RenderableType, ...]:
+    """Lay out the first confident mistakes, the first of the others, and the definitions.
+
+    Args:
+        mistakes: ranked.
+        opinions: votes on them, if there are any.
+        count: most mistakes of either kind.
+        folder: that their files are in, if it is known.
+    """
     records = (mistakes if opinions is None else opinions).to_dict()["mistakes"]
-    parts: list[RenderableType] = []
+    has_sources = any(record["source"] for record in records)
+    parts: list[RenderableType] = [*describe_folder(folder, (record["source"] for record in records))]
     for is_confident, title in (
         (True, f"confident and wrong: probability of at least {mistakes.confident_from:g}"),
         (False, "the other mistakes"),
@@ -32,7 +43,9 @@ def tabulate_mistakes(mistakes: Mistakes, opinions: Opinions | None, count: int)
         chosen = [record for record in records if record["is_confident"] is is_confident]
         if chosen:
             shown = f"{min(count, len(chosen)):,} of {len(chosen):,}"
-            parts.append(_tabulate(f"{title}, {shown}", chosen[:count], has_votes=opinions is not None))
+            parts.append(
+                _tabulate(f"{title}, {shown}", chosen[:count], has_votes=opinions is not None, has_sources=has_sources)
+            )
     fraction = f" ({percent(len(mistakes) / mistakes.n, 2)})" if mistakes.n else ""
     ranking = f"by {mistakes.logits} logits; largest {_RANKED_BY[mistakes.ranked_by]} first"
     notes = [f"{len(mistakes):,} of {mistakes.n:,} test images are wrong{fraction}, {ranking}", _DEFINITIONS]
@@ -52,9 +65,11 @@ def _describe_opinions(opinions: Opinions) -> str:
     )
 
 
-def _tabulate(title: str, records: Sequence[dict[str, Any]], *, has_votes: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left")
+def _tabulate(title: str, records: Sequence[dict[str, Any]], *, has_votes: bool, has_sources: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=Text(title), title_justify="left", collapse_padding=has_sources)
     table.add_column("image", justify="right")
+    if has_sources:
+        table.add_column("file")
     table.add_column("truth")
     table.add_column("prob.", justify="right")
     table.add_column("predicted")
@@ -78,5 +93,6 @@ def _tabulate(title: str, records: Sequence[dict[str, Any]], *, has_votes: bool)
             if record["people"] is not None:
                 people = f"{embed_name(record['people'], _MAX_NAME_LENGTH)} {percent(record['people_share'], 0)}"
             cells += [people, record["kind"]]
-        table.add_row(*map(Text, cells))
+        texts: list[RenderableType] = [*map(Text, cells)]
+        table.add_row(*texts[:1], *([SourceCell(record["source"])] if has_sources else []), *texts[1:])
     return table

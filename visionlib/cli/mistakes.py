@@ -52,6 +52,7 @@ def mistakes(
     if picture is not None:
         check_picture_path(picture)
 
+    from visionlib.cli.source_column import find_source_folder
     from visionlib.evaluation.mistakes import find_mistakes, write_mistakes
     from visionlib.evaluation.votes.opinions import judge_mistakes
     from visionlib.evaluation.votes.votes import load_votes
@@ -65,6 +66,7 @@ def mistakes(
         stored.labels,
         stored.record.classes,
         index=stored.index,
+        sources=stored.sources,
         by=by,
         confident_from=confident,
         mirror=mirror,
@@ -81,13 +83,21 @@ def mistakes(
     if csv is not None:
         write_mistakes(ranked, csv, columns=() if opinions is None else opinions.records())
         log(f"all {len(ranked):,} mistakes: {csv}")
+    folder = find_source_folder(stored.run, dataset)
     if json:
-        print_json({"run": str(run), "split": "test", **_select(ranked if opinions is None else opinions, count)})
+        print_json(
+            {
+                "run": str(run),
+                "split": "test",
+                "source_folder": folder,
+                **_select(ranked if opinions is None else opinions, count),
+            }
+        )
     else:
         from visionlib.cli.mistake_tables import tabulate_mistakes
         from visionlib.cli.tables import print_tables
 
-        print_tables(*tabulate_mistakes(ranked, opinions, count))
+        print_tables(*tabulate_mistakes(ranked, opinions, count, folder))
 
 
 def _select(result: "Mistakes | Opinions", count: int) -> dict[str, Any]:

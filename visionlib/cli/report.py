@@ -21,6 +21,10 @@ def report(
     with_paths: Annotated[
         bool, typer.Option("--with-paths", help="Show paths and the platform, not only names; mind who gets the page.")
     ] = False,
+    files: Annotated[
+        bool,
+        typer.Option(help="Name the file of each image, by its path within the folder of the data, or leave it out."),
+    ] = True,
     make: Annotated[
         bool,
         typer.Option("--make", help="First compute the missing parts: maps, their quality, neighbours, duplicates ..."),
@@ -43,6 +47,7 @@ def report(
         dataset=dataset,
         is_full=full,
         with_paths=with_paths,
+        with_files=files,
         make=make,
         device=device,
         debug=debug,

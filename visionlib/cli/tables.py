@@ -5,6 +5,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from visionlib.cli.source_column import SourceCell, describe_folder, locate_sources
 from visionlib.data import Dataset
 from visionlib.data.description import describe_sizes
 from visionlib.evaluation import Evaluation
@@ -76,15 +77,18 @@ def tabulate_odd_images(inspection: DatasetInspection, count: int = 10) -> tuple
     if not inspection.odd:
         return (count_odd_images(inspection),)
     table = Table(box=box.SIMPLE_HEAD, title="images to look at", title_justify="left")
-    for header in ("kind", "split", "index", "class", "detail"):
+    sources = [odd.source for odd in inspection.odd]
+    headers = ("kind", "split", "index", *(["file"] if any(sources) else []), "class", "detail")
+    for header in headers:
         table.add_column(header, justify="right" if header == "index" else "left")
     for oddity, total in inspection.count_odd().items():
         for odd in [odd for odd in inspection.odd if odd.oddity == oddity][:count]:
-            table.add_row(oddity, Text(odd.split), str(odd.index), Text(odd.label), Text(odd.detail))
+            files = [SourceCell(odd.source)] if any(sources) else []
+            table.add_row(oddity, Text(odd.split), str(odd.index), *files, Text(odd.label), Text(odd.detail))
         if total > count:
-            table.add_row(oddity, "", "", "", f"and {total - count:,} more; --json lists all")
+            table.add_row(oddity, *([""] * (len(headers) - 2)), f"and {total - count:,} more; --json lists all")
         table.add_section()
-    return (table,)
+    return *describe_folder(locate_sources(inspection.dataset), sources), table
 
 
 def count_odd_images(inspection: DatasetInspection) -> Text:

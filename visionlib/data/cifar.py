@@ -16,12 +16,14 @@ from torch import Tensor
 from visionlib.data.archives import read_members
 from visionlib.data.dataset import Dataset, ImageSplit
 from visionlib.data.pickles import read_pickle
+from visionlib.data.sources import Sources
 from visionlib.errors import DataError
 
 _SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32
 
-Batch = tuple[UInt8[Tensor, "n 3 32 32"], Int64[Tensor, "n"]]
+Batch = tuple[UInt8[Tensor, "_n 3 32 32"], Int64[Tensor, "_n"]]
+"""Each batch has its own number of images."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def load_cifar(source: Path, name: str) -> Dataset:
         for file, (_, labels) in zip(files, batches, strict=True):
             if len(labels) and (largest := int(labels.max())) >= len(classes):
                 raise DataError(f"{source}: {file}", f"has label {largest} with {len(classes)} classes", "get it again")
-        splits[split] = _join(batches, classes)
+        sources = Sources.of_rows([(file, len(labels)) for file, (_, labels) in zip(files, batches, strict=True)])
+        splits[split] = _join(batches, classes, sources)
     return Dataset(name, splits, classes)
 
 
@@ -112,9 +115,9 @@ def _identifying_files(layout: CifarLayout) -> set[str]:
     return {layout.names_file, layout.batches["train"][0]}
 
 
-def _join(batches: list[Batch], classes: tuple[str, ...]) -> ImageSplit:
+def _join(batches: list[Batch], classes: tuple[str, ...], sources: Sources) -> ImageSplit:
     images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
-    return ImageSplit(images, labels, classes, torch.arange(len(labels)))
+    return ImageSplit(images, labels, classes, torch.arange(len(labels)), sources=sources)
 
 
 def _read_text_names(content: bytes, layout: CifarLayout, what: str) -> tuple[str, ...]:

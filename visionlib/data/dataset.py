@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
+from visionlib.data.sources import Sources
 from visionlib.errors import DataError
 
 
@@ -48,6 +49,7 @@ class ImageSplit:
         index: stable image id: its position in the source; subsets keep it.
         masks: pixels of the object, where the source has masks.
         originals: size and mode of the encoded pictures, where the source has encoded pictures.
+        sources: file, or file and row, of each image by its stable id; None for drawn images and arrays.
     """
 
     images: UInt8[Tensor, "n c h w"]
@@ -56,6 +58,7 @@ class ImageSplit:
     index: Int64[Tensor, "n"]
     masks: Bool[Tensor, "n h w"] | None = None
     originals: Originals | None = None
+    sources: Sources | None = None
 
     def __post_init__(self) -> None:
         if self.labels.numel() and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
@@ -67,6 +70,10 @@ class ImageSplit:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def source(self, position: int) -> str | None:
+        """The file, or file and row, of the image at a position, as `Sources` writes it; None if it is not known."""
+        return None if self.sources is None else self.sources.name(int(self.index[position]))
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -82,7 +89,7 @@ class ImageSplit:
     def content_hash(self) -> str:
         """SHA-256 over shape, labels and pixels in order: the same pictures have the same hash in every container.
 
-        Class names and masks are left out: not every container can hold them.
+        Class names, masks and sources are left out: not every container can hold them.
         """
         digest = hashlib.sha256(f"visionlib-split-1 {tuple(self.images.shape)}".encode())
         digest.update(self.labels.cpu().numpy().astype("<i8").tobytes())

@@ -10,6 +10,7 @@ from visionlib.data.dataset import ImageSplit
 from visionlib.data.decode import Picture, Resize
 from visionlib.data.folder_layout import SUFFIXES, find_layout, walk_files
 from visionlib.data.folder_layout import list_folders as _list_folders
+from visionlib.data.sources import Sources
 from visionlib.data.split_names import SPLIT_WORDS
 from visionlib.errors import DataError
 
@@ -70,6 +71,7 @@ def load_folder(
             classes,
             torch.tensor(index, dtype=torch.int64),
             originals=originals.subset(torch.arange(start, end)),
+            sources=Sources.of_files(path.relative_to(folder).as_posix() for path, _ in members),
         )
         start, offset = end, offset + len(members)
     return splits, warnings + messages

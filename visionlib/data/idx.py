@@ -16,9 +16,11 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from visionlib.data.dataset import Dataset, ImageSplit
+from visionlib.data.sources import Sources
 from visionlib.errors import DataError
 
 _PREFIXES = {"train": "train", "test": "t10k"}
+_IMAGES = "images-idx3-ubyte"
 _UNSIGNED_BYTE = 0x08
 _MAX_BYTES = 4 * 2**30
 """Limit for one file; MNIST has 47 MB."""
@@ -39,7 +41,7 @@ FASHION_MNIST_CLASSES = (
 
 def is_idx_folder(folder: Path) -> bool:
     """Return whether a folder holds the training images of an IDX set, with or without `.gz`."""
-    return _find(folder, "train", "images-idx3-ubyte") is not None
+    return _find(folder, "train", _IMAGES) is not None
 
 
 def load_idx(folder: Path, name: str, classes: tuple[str, ...] | None = None) -> Dataset:
@@ -53,9 +55,9 @@ def load_idx(folder: Path, name: str, classes: tuple[str, ...] | None = None) ->
         DataError: if a file is absent, damaged, or of another format than its name says.
     """
     arrays = {
-        split: (_read(folder, prefix, "images-idx3-ubyte", 3), _read(folder, prefix, "labels-idx1-ubyte", 1))
+        split: (_read(folder, prefix, _IMAGES, 3), _read(folder, prefix, "labels-idx1-ubyte", 1))
         for split, prefix in _PREFIXES.items()
-        if split == "train" or _find(folder, prefix, "images-idx3-ubyte") is not None
+        if split == "train" or _find(folder, prefix, _IMAGES) is not None
     }
     largest = max((int(labels.max()) for _, labels in arrays.values() if len(labels)), default=0)
     names = classes or tuple(str(label) for label in range(largest + 1))
@@ -67,8 +69,13 @@ def load_idx(folder: Path, name: str, classes: tuple[str, ...] | None = None) ->
             raise DataError(
                 folder, f"{split} has label {int(labels.max())} with {len(names)} classes", "get the files again"
             )
+        path = _find(folder, _PREFIXES[split], _IMAGES)
         splits[split] = ImageSplit(
-            images[:, None].contiguous(), labels.to(torch.int64), names, torch.arange(len(labels))
+            images[:, None].contiguous(),
+            labels.to(torch.int64),
+            names,
+            torch.arange(len(labels)),
+            sources=None if path is None else Sources.of_rows([(path.name, len(labels))]),
         )
     return Dataset(name, splits, names)
 

@@ -13,6 +13,7 @@ from visionlib.data.broken import decode_whole_pictures
 from visionlib.data.dataset import ImageSplit
 from visionlib.data.decode import Picture, Resize
 from visionlib.data.parquet_files import group_by_split, list_parquet_files
+from visionlib.data.sources import Sources
 from visionlib.errors import DataError
 
 _IMAGE_COLUMNS = ("img", "image")
@@ -49,7 +50,7 @@ def load_parquet(
     names = _read_class_names(files)
     splits = {}
     for split, paths in files.items():
-        splits[split], messages = _load_split(split, paths, names, image_size, skip_broken, resize)
+        splits[split], messages = _load_split(source, split, paths, names, image_size, skip_broken, resize)
         warnings += messages
     # Arrow keeps freed memory for its next read; training needs it.
     pa.default_memory_pool().release_unused()
@@ -57,6 +58,7 @@ def load_parquet(
 
 
 def _load_split(
+    source: Path,
     split: str,
     paths: list[Path],
     names: tuple[str, ...],
@@ -66,8 +68,12 @@ def _load_split(
 ) -> tuple[ImageSplit, list[str]]:
     pictures: list[Picture] = []
     labels: list[int] = []
+    files: list[tuple[str, int]] = []
+    own_names: list[str | None] = []
     for path in paths:
         table = _read_table(path)
+        files.append((path.name if path == source else path.relative_to(source).as_posix(), len(table)))
+        own_names += _read_picture_names(table)
         pictures += _read_pictures(table, path)
         labels += _read_labels(table, path, names)
     if not pictures:
@@ -85,7 +91,9 @@ def _load_split(
         resize=resize,
     )
     index = torch.tensor(kept)
-    return ImageSplit(images, torch.tensor(labels)[index], names, index, originals=originals), warnings
+    sources = Sources.of_rows(files, own_names)
+    split_of_files = ImageSplit(images, torch.tensor(labels)[index], names, index, originals=originals, sources=sources)
+    return split_of_files, warnings
 
 
 @contextmanager
@@ -129,6 +137,19 @@ def _read_pictures(table: pa.Table, path: Path) -> list[Picture]:
             f"{path}: row {contents.index(None)}", "names a picture and does not hold it", "embed the pictures"
         )
     return [Picture(f"{path}: row {row}", content) for row, content in enumerate(contents)]
+
+
+def _read_picture_names(table: pa.Table) -> list[str | None]:
+    """Take the file name of every row, from the field `path` of a column of structs; None where it is absent."""
+    column = table.column(0)
+    fields = [column.type.field(at) for at in range(column.type.num_fields)] if pa.types.is_struct(column.type) else []
+    kind = next((field.type for field in fields if field.name == "path"), None)
+    if kind is None or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return [None] * len(table)
+    try:
+        return [name for chunk in column.chunks for name in chunk.field("path").to_pylist()]
+    except UnicodeDecodeError:  # parquet does not check its strings
+        return [None] * len(table)
 
 
 def _read_labels(table: pa.Table, path: Path, names: tuple[str, ...]) -> list[int]:

@@ -12,6 +12,7 @@ from visionlib.evaluation.evaluation import Evaluation
 from visionlib.evaluation.scoring import NONE_HELD_OUT, HeldOut, score_logits
 from visionlib.inference.predictions import load_predictions, predict_split, save_predictions
 from visionlib.inference.run_data import load_run_data
+from visionlib.inference.run_sources import save_sources
 from visionlib.inference.trained_model import TrainedModel, load_record
 from visionlib.runs import Run, open_run, read_json
 
@@ -104,8 +105,8 @@ def evaluate_run(
     """Evaluate a run on the test split of its dataset, and write `evaluation.json`.
 
     Stored predictions are used if they belong to the run's weights. Without any, the network predicts in the precision
-    of its training, and the predictions are stored. A temperature is fitted on the held-out training images, if there
-    are any.
+    of its training, and the predictions are stored with the names of the images' files. A temperature is fitted on the
+    held-out training images, if there are any.
 
     Args:
         run: a run, or its folder.
@@ -171,6 +172,7 @@ def _predict_again(run: Run, dataset: str | Path | Dataset | None, *, batch_size
     source = load_run_data(run, dataset)
     model, weights_sha256 = TrainedModel.from_run(run, device=device), load_record(run).weights_sha256
     predictions = predict_split(model, source.test, batch_size=batch_size)
+    save_sources(run, source)
     save_predictions(run, predictions, source.test, weights_sha256)
     if fraction := _held_out_fraction(run):
         _, held_out = hold_out(source.train, fraction, read_json(run.config)["config"]["seed"])

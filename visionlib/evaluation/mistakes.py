@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
+from visionlib.data.sources import Sources, name_sources
 from visionlib.errors import ConfigError
 from visionlib.evaluation.spreadsheet import write_csv
 from visionlib.inference.predictions import LogitsKind, SplitPredictions, check_predictions
@@ -37,6 +38,7 @@ class Mistakes:
         confidence: probability of the predicted class.
         loss: cross-entropy in nats, the negative logarithm of `true_probability`.
         margin: `confidence` minus `true_probability`.
+        sources: files that the images were read from, by their stable ids; None if they are not known.
     """
 
     classes: tuple[str, ...]
@@ -52,6 +54,7 @@ class Mistakes:
     confidence: Float64[Tensor, "m"]
     loss: Float64[Tensor, "m"]
     margin: Float64[Tensor, "m"]
+    sources: Sources | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -113,6 +116,7 @@ class Mistakes:
         return {
             "position": self.positions.tolist(),
             "index": self.index.tolist(),
+            "source": name_sources(self.sources, self.index),
             "true": [self.classes[label] for label in self.labels.tolist()],
             "predicted": [self.classes[label] for label in self.predicted.tolist()],
             "true_probability": self.true_probability.tolist(),
@@ -129,6 +133,7 @@ def find_mistakes(
     classes: tuple[str, ...],
     *,
     index: Int64[Tensor, "n"] | None = None,
+    sources: Sources | None = None,
     by: Ranking = "loss",
     confident_from: float = CONFIDENT_FROM,
     mirror: bool = False,
@@ -140,6 +145,7 @@ def find_mistakes(
         labels: positions in `classes`.
         classes: a name for each column of the logits.
         index: stable image ids; by default the positions in the split.
+        sources: files that the images were read from, by these ids.
         by: the measure to rank by, largest first.
         confident_from: probability of the predicted class from which a mistake counts as confident; in ]0, 1].
         mirror: average the logits with those of the mirror images.
@@ -172,13 +178,14 @@ def find_mistakes(
         confidence=confidence,
         loss=loss,
         margin=confidence - true_probability,
+        sources=sources,
     ).rank(by)
 
 
 def write_mistakes(mistakes: Mistakes, path: Path, *, columns: Sequence[Mapping[str, Any]] = ()) -> None:
     """Write all mistakes as a CSV file atomically, one row each in their order.
 
-    Class names that a spreadsheet would evaluate get a leading apostrophe, see `spreadsheet.escape_formula`.
+    Names that a spreadsheet would evaluate get a leading apostrophe, see `spreadsheet.escape_formula`.
 
     Args:
         mistakes: ranked.

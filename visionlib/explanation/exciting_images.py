@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from visionlib.data import ImageSplit
+from visionlib.data.sources import Sources, name_sources
 from visionlib.errors import ConfigError, DataError, ModelError
 from visionlib.explanation.map_layers import MapLayer, check_channels, find_map_layer, visit_layer
 from visionlib.explanation.position_fields import Box, PositionFields
@@ -35,6 +36,7 @@ class ExcitingImages:
         means: of the values of all images, per channel.
         stds: of the same values.
         is_constant: whether a channel has the same value for all images.
+        sources: files that the images were read from, by their stable ids; None if they are not known.
     """
 
     layer: MapLayer
@@ -51,6 +53,7 @@ class ExcitingImages:
     means: Float64[Tensor, "c"]
     stds: Float64[Tensor, "c"]
     is_constant: Bool[Tensor, "c"]
+    sources: Sources | None = None
 
     @property
     def k(self) -> int:
@@ -86,6 +89,7 @@ class ExcitingImages:
         images = [
             {
                 "index": int(self.index[row, rank]),
+                "source": name_sources(self.sources, self.index[row, rank])[0],
                 "class": self.classes[int(self.labels[row, rank])],
                 "value": float(self.values[row, rank]),
                 "place": self.places[row, rank].tolist(),
@@ -172,4 +176,5 @@ def find_exciting_images(
         means=best.means,
         stds=best.stds,
         is_constant=best.is_constant,
+        sources=split.sources,
     )

@@ -99,15 +99,16 @@ def explain(
     else:
         model = TrainedModel.from_run(subject, device=device, precision=precision)
     if isinstance(images, Tensor):
-        pixels, labels, index = _check_pixels(images), None, None
+        pixels, labels, index, sources = _check_pixels(images), None, None, None
     else:
         split = images.test if isinstance(images, Dataset) else images
         if model.classes and split.classes != model.classes:
             raise ConfigError("images", "have other classes than the network", "give images of the network's classes")
-        pixels, labels, index = split.images, split.labels, split.index
-    return _explain_images(
+        pixels, labels, index, sources = split.images, split.labels, split.index, split.sources
+    explanation = _explain_images(
         model, pixels, labels, index, method=method, layers=layers, target=target, batch_size=batch_size
     )
+    return replace(explanation, sources=sources)
 
 
 def explain_run(
@@ -144,15 +145,18 @@ def explain_run(
     data = load_run_data(run, dataset)
     split, selection = select_images(run, data.test, index=index, n=n, seed=seed)
     explanations = [
-        _explain_images(
-            model,
-            split.images,
-            split.labels,
-            split.index,
-            method=method,
-            layers=layers,
-            target=target,
-            batch_size=batch_size,
+        replace(
+            _explain_images(
+                model,
+                split.images,
+                split.labels,
+                split.index,
+                method=method,
+                layers=layers,
+                target=target,
+                batch_size=batch_size,
+            ),
+            sources=split.sources,
         )
         for method, layers in methods
         for target in targets

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float32, Int64, UInt8
 from torch import Tensor
 
+from visionlib.data.sources import Sources, name_sources
 from visionlib.explanation.activation_maps import divide_by_peak
 from visionlib.explanation.input_maps import LARGEST_GAP
 
@@ -32,6 +33,7 @@ class Explanation:
         input_size: height and width of the network's inputs, in pixels.
         completeness_gaps: of integrated gradients: the difference between the sum of an image's attributions and that
             of the logits of image and mean colour, relative to the latter; None for other methods.
+        sources: files that the images were read from, by their stable ids; None if they are not known.
     """
 
     maps: Float32[Tensor, "n mh mw"]
@@ -47,6 +49,7 @@ class Explanation:
     class_names: tuple[str, ...]
     input_size: tuple[int, int]
     completeness_gaps: Float32[Tensor, "n"] | None = None
+    sources: Sources | None = None
 
     def __len__(self) -> int:
         return len(self.maps)
@@ -93,6 +96,7 @@ class Explanation:
         labels = [None] * len(self) if self.labels is None else self.labels.tolist()
         columns = zip(
             self.index.tolist(),
+            name_sources(self.sources, self.index),
             labels,
             self.predictions.tolist(),
             self.classes.tolist(),
@@ -113,6 +117,7 @@ class Explanation:
             "images": [
                 {
                     "index": index,
+                    "source": source,
                     "class": None if label is None else self.class_names[label],
                     "predicted": self.class_names[predicted],
                     "explained": self.class_names[explained],
@@ -120,7 +125,7 @@ class Explanation:
                     "is_constant": constant,
                     "maximum": None if constant else [cell // width, cell % width],
                 }
-                for index, label, predicted, explained, probability, constant, cell in columns
+                for index, source, label, predicted, explained, probability, constant, cell in columns
             ],
         }
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from matplotlib.figure import Figure
 
-from visionlib.data.class_names import embed_name
+from visionlib.data.class_names import CAPTION_PATH_LENGTH, embed_name, tidy_path
+from visionlib.data.sources import name_sources
 from visionlib.drawing.image_grid import draw_images
 from visionlib.drawing.lettering import format_probability
 from visionlib.errors import ConfigError
@@ -62,7 +63,9 @@ def _name_target(target: str) -> str:
 
 def _caption_image(one: Explanation, number: int) -> str:
     label = "" if one.labels is None else f"\nis {embed_name(one.class_names[int(one.labels[number])])}"
-    return f"image {int(one.index[number])}{label}"
+    (source,) = name_sources(one.sources, one.index[number])
+    file = "" if source is None else f"\n{tidy_path(source, CAPTION_PATH_LENGTH)}"
+    return f"image {int(one.index[number])}{label}{file}"
 
 
 def _caption_map(one: Explanation, number: int, is_named: bool) -> str:

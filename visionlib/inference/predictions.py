@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -12,9 +13,11 @@ from torch import Tensor
 
 from visionlib.data import Dataset, ImageSplit
 from visionlib.data.augmentation import mirror_images
+from visionlib.data.sources import Sources
 from visionlib.errors import RunError
 from visionlib.inference.device import Compute, choose_compute, compute_environment
 from visionlib.inference.run_data import load_run_data
+from visionlib.inference.run_sources import load_sources
 from visionlib.inference.trained_model import ModelRecord, TrainedModel, load_record
 from visionlib.runs import Run, open_run, replacing
 from visionlib.runs.results import read_arrays
@@ -56,6 +59,7 @@ class StoredPredictions:
         labels: classes of the images.
         index: stable image ids: positions in the source.
         content_hash: of the split.
+        split: name of the split that `index` counts in.
     """
 
     run: Run
@@ -64,6 +68,16 @@ class StoredPredictions:
     labels: Int64[Tensor, "n"]
     index: Int64[Tensor, "n"]
     content_hash: str
+    split: str = "test"
+
+    @cached_property
+    def sources(self) -> Sources | None:
+        """The files that the images were read from; None if the run does not know them.
+
+        Raises:
+            RunError: if their record is damaged.
+        """
+        return load_sources(self.run, self.split)
 
     def load_images(self, dataset: str | Path | Dataset | None = None) -> ImageSplit:
         """Load the test images that the predictions are of.
@@ -142,6 +156,7 @@ def load_predictions(run: Run | str | os.PathLike[str], *, file: Path | None = N
             torch.from_numpy(arrays["labels"]),
             torch.from_numpy(arrays["index"]),
             str(arrays["content_hash"]),
+            "train" if file == run.validation else "test",
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(file, f"is damaged ({error})", _REMEDY) from error

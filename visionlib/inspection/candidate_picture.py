@@ -8,11 +8,12 @@ from visionlib.data.class_names import embed_name
 from visionlib.drawing.lettering import write_title
 from visionlib.errors import RunError
 from visionlib.inspection.candidates import LabelCandidates
-from visionlib.inspection.framed_image import fit_name, show_framed
+from visionlib.inspection.framed_image import fit_name, fit_source, show_framed
 
 MOST_SHOWN = 25
 _COLUMNS = 5
 _NAME_WIDTH_PT = 59
+_FILE_WIDTH_PT = 98
 
 
 def draw_candidates(candidates: LabelCandidates, images: UInt8[Tensor, "m c h w"]) -> Figure:
@@ -30,7 +31,8 @@ def draw_candidates(candidates: LabelCandidates, images: UInt8[Tensor, "m c h w"
         )
     columns = min(_COLUMNS, len(images))
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(7.5, 2.05 * rows + 0.7), layout="constrained")
+    row_height = 2.05 if candidates.sources is None else 2.2
+    figure = Figure(figsize=(7.5, row_height * rows + 0.7), layout="constrained")
     panels = figure.subplots(rows, _COLUMNS, squeeze=False).flat
     for axes in panels:
         axes.set_axis_off()
@@ -39,6 +41,7 @@ def draw_candidates(candidates: LabelCandidates, images: UInt8[Tensor, "m c h w"
         axes.set_axis_on()
         given, suggested = (fit_name(row[part], _NAME_WIDTH_PT) for part in ("given", "suggested"))
         caption = f"image {row['index']}, score {row['score']:.3f}\ngiven: {given}\nsuggested: {suggested}"
+        caption += fit_source(row["source"], _FILE_WIDTH_PT)
         show_framed(axes, image, caption)
     write_title(figure, _title(candidates, len(images)), size=10)
     return figure

@@ -12,7 +12,9 @@ from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
+from visionlib.data.sources import Sources, name_sources
 from visionlib.errors import ConfigError, DataError
+from visionlib.inference.run_sources import load_sources
 from visionlib.inference.trained_model import load_record
 from visionlib.inspection.out_of_sample import OutOfSample
 from visionlib.inspection.split_embeddings import read_hashes, to_arrays, to_tensors
@@ -41,6 +43,7 @@ class LabelCandidates:
         probabilities: of every class, a row per candidate.
         classes: class names.
         content_hash: of the split.
+        sources: files that the images were read from, by their stable ids; None if they are not known.
     """
 
     split: str
@@ -53,6 +56,7 @@ class LabelCandidates:
     probabilities: Float64[Tensor, "m k"]
     classes: tuple[str, ...]
     content_hash: str
+    sources: Sources | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -77,16 +81,17 @@ class LabelCandidates:
     def to_rows(self) -> list[dict[str, Any]]:
         """Return each candidate as plain values for JSON."""
         fields = (self.index, self.given, self.suggested, self.scores, self.probabilities)
-        columns = zip(*(field.tolist() for field in fields), strict=True)
+        columns = zip(name_sources(self.sources, self.index), *(field.tolist() for field in fields), strict=True)
         return [
             {
                 "index": index,
+                "source": source,
                 "given": self.classes[given],
                 "suggested": self.classes[suggested],
                 "score": score,
                 "probabilities": probabilities,
             }
-            for index, given, suggested, score, probabilities in columns
+            for source, index, given, suggested, score, probabilities in columns
         ]
 
     def save(self, run: Run) -> None:
@@ -152,6 +157,7 @@ def find_candidates(scored: OutOfSample) -> LabelCandidates:
         probabilities=probabilities[order],
         classes=scored.classes,
         content_hash=scored.content_hash,
+        sources=scored.sources,
     )
 
 
@@ -167,31 +173,31 @@ def load_candidates(run: Run, split: str = "test") -> LabelCandidates:
     Raises:
         RunError: if they are absent or damaged, or belong to other weights or data.
     """
-    classes = load_record(run).classes
+    classes, sources = load_record(run).classes, load_sources(run, split)
 
     def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> LabelCandidates:
         fields = {name: record[name] for name in ("split", "source", "n", "content_hash")}
-        return LabelCandidates(**to_tensors(arrays), **fields, classes=classes)
+        return LabelCandidates(**to_tensors(arrays), **fields, classes=classes, sources=sources)
 
     path = run.inspection / f"candidates-{split}.json"
     return load_result(path, read_hashes(run, split), build, remedy="visionlib inspect")
 
 
 def tabulate_candidates(candidates: LabelCandidates) -> str:
-    """Return CSV with a line per candidate: rank, index, given and suggested class, score, and all probabilities.
+    """Return CSV, a line per candidate: rank, index, source, given and suggested class, score, all probabilities.
 
-    A class name that a spreadsheet would evaluate gets a leading apostrophe.
+    A name that a spreadsheet would evaluate gets a leading apostrophe.
 
     Source: OWASP, CSV injection.
     """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     names = [f"probability of {name}" for name in candidates.classes]
-    writer.writerow(["rank", "index", "split", "given", "suggested", "score", *names])
+    writer.writerow(["rank", "index", "source", "split", "given", "suggested", "score", *names])
     for rank, row in enumerate(candidates.to_rows(), 1):
         texts = [
             f"'{text}" if text.lstrip(" ").startswith(_FORMULA_STARTS) else text
-            for text in (candidates.split, row["given"], row["suggested"])
+            for text in (row["source"] or "", candidates.split, row["given"], row["suggested"])
         ]
         numbers = [f"{value:.6f}" for value in (row["score"], *row["probabilities"])]
         writer.writerow([rank, row["index"], *texts, *numbers])

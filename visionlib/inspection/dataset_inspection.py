@@ -31,6 +31,7 @@ class DatasetInspection:
         splits: statistics of each split, train first.
         shown: name of the split of the examples.
         examples: positions of examples in that split, a row per class; -1 where a class has fewer.
+        example_sources: files that these images were read from, without gaps; None where they are not known.
         seed: of the examples.
         odd: odd images, by oddity.
         duplicates: None if they were not searched.
@@ -45,6 +46,7 @@ class DatasetInspection:
     seed: int
     odd: tuple[OddImage, ...]
     duplicates: Duplicates | None = None
+    example_sources: tuple[tuple[str | None, ...], ...] = ()
 
     def count_odd(self) -> dict[str, int]:
         """Count the odd images by oddity, without zeros."""
@@ -54,12 +56,13 @@ class DatasetInspection:
     def to_dict(self) -> dict[str, Any]:
         """Return all values as plain types for JSON."""
         positions = [[position for position in row if position != NONE] for row in self.examples.tolist()]
+        sources = [list(row) for row in self.example_sources]
         return {
             "dataset": self.dataset,
             "content_hash": self.content_hash,
             "classes": list(self.classes),
             "splits": {name: statistics.to_dict() for name, statistics in self.splits.items()},
-            "examples": {"split": self.shown, "seed": self.seed, "positions": positions},
+            "examples": {"split": self.shown, "seed": self.seed, "positions": positions, "sources": sources},
             "odd": {"counts": self.count_odd(), "images": [odd.to_dict() for odd in self.odd]},
             "duplicates": None if self.duplicates is None else self.duplicates.to_dict(),
         }
@@ -123,6 +126,10 @@ def inspect_dataset(
         seed=seed,
         odd=find_odd_images(source),
         duplicates=pairs,
+        example_sources=tuple(
+            tuple(source.split(split).source(position) for position in row if position != NONE)
+            for row in examples.tolist()
+        ),
     )
 
 

@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 
 from visionlib.data import Dataset
-from visionlib.data.class_names import embed_name
+from visionlib.data.class_names import CAPTION_PATH_LENGTH, embed_name, tidy_path
 from visionlib.drawing.image_grid import draw_images
 from visionlib.inspection.duplicates import DuplicatePair, Duplicates
 
@@ -27,9 +27,12 @@ def draw_duplicates(duplicates: Duplicates, dataset: Dataset, *, count: int = 12
     by_embeddings = choose_pairs(duplicates.by_embeddings or (), count // 2)
     images, captions = [], []
     for pair in (*by_pixels, *by_embeddings):
-        for split, position, index, label in zip(pair.splits, pair.positions, pair.index, pair.labels, strict=True):
+        for split, position, index, label, source in zip(
+            pair.splits, pair.positions, pair.index, pair.labels, pair.sources, strict=True
+        ):
             images.append(dataset.splits[split].images[position].cpu())
-            captions.append(f"{embed_name(split)} {index}\n{embed_name(label)}")
+            file = "" if source is None else f"\n{tidy_path(source, CAPTION_PATH_LENGTH)}"
+            captions.append(f"{embed_name(split)} {index}\n{embed_name(label)}{file}")
         correlation = f"{pair.correlation:.2f}"
         special = {"exact": "exact", "embedding": correlation}
         captions[-1] += f"\n{special.get(pair.kind, f'{pair.kind}, {correlation}')}"

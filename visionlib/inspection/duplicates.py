@@ -28,7 +28,8 @@ EMBEDDING_LIMITS = {"nearness": 0.5, "pixels": 0.7, "detail": 0.3}
 smallest correlations of pixels and detail. See `embedding_duplicates`."""
 _FILE = "duplicates.json"
 _HEADER = (
-    *("kind", "split", "index", "label", "other_split", "other_index", "other_label"),
+    *("kind", "split", "index", "source", "label"),
+    *("other_split", "other_index", "other_source", "other_label"),
     *("correlation", "detail", "cosine"),
 )
 
@@ -47,6 +48,7 @@ class DuplicatePair:
         correlation: of their pixels, at the best small shift; 1 for equal pixels.
         detail_correlation: likewise, after subtraction of the local mean.
         cosine: of the angle between their embeddings; None without a run.
+        sources: files, or files and rows, that both were read from; None if they are not known.
     """
 
     kind: Kind
@@ -57,6 +59,7 @@ class DuplicatePair:
     correlation: float
     detail_correlation: float
     cosine: float | None = None
+    sources: tuple[str | None, str | None] = (None, None)
 
     @property
     def has_two_labels(self) -> bool:
@@ -66,8 +69,10 @@ class DuplicatePair:
     def to_dict(self) -> dict[str, Any]:
         """Return all values as plain types for JSON."""
         first, second = (
-            {"split": split, "position": position, "index": index, "label": label}
-            for split, position, index, label in zip(self.splits, self.positions, self.index, self.labels, strict=True)
+            {"split": split, "position": position, "index": index, "source": source, "label": label}
+            for split, position, index, source, label in zip(
+                self.splits, self.positions, self.index, self.sources, self.labels, strict=True
+            )
         )
         return {
             "kind": self.kind,
@@ -179,8 +184,8 @@ def write_duplicates(duplicates: Duplicates, path: Path) -> None:
     rows = [
         (
             pair.kind,
-            *(pair.splits[0], pair.index[0], pair.labels[0]),
-            *(pair.splits[1], pair.index[1], pair.labels[1]),
+            *(pair.splits[0], pair.index[0], pair.sources[0], pair.labels[0]),
+            *(pair.splits[1], pair.index[1], pair.sources[1], pair.labels[1]),
             *(pair.correlation, pair.detail_correlation, pair.cosine),
         )
         for pair in (*duplicates.pairs, *(duplicates.by_embeddings or ()))
@@ -209,6 +214,7 @@ def make_pair(
         correlation=correlation,
         detail_correlation=detail_correlation,
         cosine=cosine,
+        sources=(split.source(position), other.source(other_position)),
     )
 
 
@@ -231,4 +237,5 @@ def _parse_pair(record: dict[str, Any]) -> DuplicatePair:
         correlation=float(record["correlation"]),
         detail_correlation=float(record["detail_correlation"]),
         cosine=None if record["cosine"] is None else float(record["cosine"]),
+        sources=(first.get("source"), second.get("source")),  # absent from records of older versions
     )

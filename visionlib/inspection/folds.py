@@ -109,6 +109,7 @@ def cross_validate(
         probabilities=probabilities,
         classes=source.classes,
         content_hash=content_hash,
+        sources=source.train.sources,
     )
 
 

@@ -4,7 +4,7 @@ from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from visionlib.data.class_names import embed_name
+from visionlib.data.class_names import CAPTION_PATH_LENGTH, embed_name, tidy_path
 from visionlib.drawing.image_grid import image_pixels
 from visionlib.drawing.lettering import fit_text, set_plain
 from visionlib.drawing.palette import CONTRAST, MAIN
@@ -15,6 +15,11 @@ CAPTION_PT = 8
 def fit_name(name: str, width: float) -> str:
     """Shorten a class name to a width in points, in the size of captions."""
     return fit_text(embed_name(name), width, CAPTION_PT)
+
+
+def fit_source(source: str | None, width: float) -> str:
+    """Write a file as one more line of a caption, shortened to a width in points; nothing if it is not known."""
+    return "" if source is None else "\n" + fit_text(tidy_path(source, CAPTION_PATH_LENGTH), width, CAPTION_PT)
 
 
 def show_framed(axes: Axes, image: UInt8[Tensor, "c h w"], caption: str, *, is_right: bool | None = None) -> None:

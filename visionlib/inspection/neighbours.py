@@ -1,6 +1,6 @@
 """`find_neighbours`: for every test image the training images with the most similar embeddings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visionlib.data import Dataset
+from visionlib.data.sources import Sources, name_sources
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import choose_compute, compute_environment
+from visionlib.inference.run_sources import load_sources
 from visionlib.inference.trained_model import load_record
 from visionlib.inspection.nearest import find_nearest
 from visionlib.inspection.split_embeddings import SplitEmbeddings, embed_split, read_hashes, to_arrays, to_tensors
@@ -34,6 +36,8 @@ class Neighbours:
         neighbour_labels: positions in `classes`.
         distances: 1 minus the cosine, from 0 to 2.
         classes: class names.
+        sources: files that the test images were read from, by their stable ids; None if they are not known.
+        training_sources: likewise of the training images.
     """
 
     index: Int64[Tensor, "n"]
@@ -44,6 +48,8 @@ class Neighbours:
     neighbour_labels: Int64[Tensor, "n k"]
     distances: Float32[Tensor, "n k"]
     classes: tuple[str, ...]
+    sources: Sources | None = None
+    training_sources: Sources | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -90,8 +96,10 @@ class Neighbours:
             remedy = f"its indices go from {int(self.index.min())} to {int(self.index.max())}"
             raise ConfigError(f"image {absent[0]}", problem, remedy)
         selected = torch.tensor([rows[image_id] for image_id in index], dtype=torch.int64)
-        tensors = {name: value[selected] for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return Neighbours(**tensors, classes=self.classes)
+        tensors: dict[str, Any] = {
+            name: value[selected] for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **tensors)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the images as plain values for JSON."""
@@ -110,12 +118,17 @@ class Neighbours:
         return [
             {
                 "index": int(self.index[row]),
+                "source": name_sources(self.sources, self.index[row])[0],
                 "class": self.classes[self.labels[row]],
                 "predicted": self.classes[self.predictions[row]],
                 "neighbours": [
-                    {"index": int(index), "class": self.classes[label], "distance": float(distance)}
-                    for index, label, distance in zip(
-                        self.neighbour_index[row], self.neighbour_labels[row], self.distances[row], strict=True
+                    {"index": int(index), "source": source, "class": self.classes[label], "distance": float(distance)}
+                    for index, source, label, distance in zip(
+                        self.neighbour_index[row],
+                        name_sources(self.training_sources, self.neighbour_index[row]),
+                        self.neighbour_labels[row],
+                        self.distances[row],
+                        strict=True,
                     )
                 ],
             }
@@ -183,6 +196,8 @@ def match_neighbours(test: SplitEmbeddings, train: SplitEmbeddings, k: int) -> N
         neighbour_labels=train.labels[positions],
         distances=distances,
         classes=test.classes,
+        sources=test.sources,
+        training_sources=train.sources,
     )
 
 
@@ -195,11 +210,15 @@ def load_neighbours(run: Run, k: int | None = None) -> Neighbours:
     Raises:
         RunError: if they are absent or damaged, or belong to other weights, data or another k.
     """
-    classes = load_record(run).classes
+    names: dict[str, Any] = {
+        "classes": load_record(run).classes,
+        "sources": load_sources(run, "test"),
+        "training_sources": load_sources(run, "train"),
+    }
     expected = _expected_fields(run) if k is None else {**_expected_fields(run), "k": k}
 
     def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Neighbours:
-        return Neighbours(**to_tensors(arrays), classes=classes)
+        return Neighbours(**to_tensors(arrays), **names)
 
     return load_result(run.inspection / _FILE, expected, build, remedy="visionlib inspect")
 

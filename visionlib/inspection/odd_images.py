@@ -37,6 +37,7 @@ class OddImage:
         index: stable image id.
         label: class name.
         detail: the finding, in words.
+        source: file, or file and row, that it was read from; None if it is not known.
     """
 
     oddity: Oddity
@@ -45,6 +46,7 @@ class OddImage:
     index: int
     label: str
     detail: str
+    source: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values as plain types for JSON."""
@@ -127,4 +129,4 @@ def _find_common_mode(dataset: Dataset) -> str:
 
 def _make_odd(oddity: Oddity, name: str, split: ImageSplit, position: int, detail: str) -> OddImage:
     label = split.classes[int(split.labels[position])]
-    return OddImage(oddity, name, position, int(split.index[position]), label, detail)
+    return OddImage(oddity, name, position, int(split.index[position]), label, detail, split.source(position))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from visionlib.data.sources import Sources
 from visionlib.errors import DataError
 from visionlib.inference.predictions import load_predictions
 from visionlib.runs import Run
@@ -22,6 +23,7 @@ class OutOfSample:
         probabilities: a row per image, which sums to 1.
         classes: class names.
         content_hash: of the split.
+        sources: files that the images were read from, by their stable ids; None if they are not known.
     Raises:
         DataError: if shapes disagree, a label is out of range, or a row is not a distribution.
     """
@@ -33,6 +35,7 @@ class OutOfSample:
     probabilities: Float64[Tensor, "n k"]
     classes: tuple[str, ...]
     content_hash: str
+    sources: Sources | None = None
 
     def __post_init__(self) -> None:
         n, k = self.probabilities.shape
@@ -72,4 +75,5 @@ def score_test(run: Run) -> OutOfSample:
         probabilities=logits.softmax(1),
         classes=stored.record.classes,
         content_hash=stored.content_hash,
+        sources=stored.sources,
     )

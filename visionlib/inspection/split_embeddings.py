@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visionlib.data import Dataset
+from visionlib.data.sources import Sources
 from visionlib.errors import RunError
 from visionlib.inference.device import choose_compute, compute_environment
 from visionlib.inference.predictions import load_predictions
 from visionlib.inference.run_data import load_run_data
+from visionlib.inference.run_sources import load_sources
 from visionlib.inference.trained_model import TrainedModel, load_record
 from visionlib.runs import Run, read_json
 from visionlib.runs.results import load_result, save_result
@@ -34,6 +36,7 @@ class SplitEmbeddings:
         classes: class names.
         weights_sha256: of the network's weights.
         content_hash: of the split.
+        sources: files that the images were read from, by their stable ids; None if they are not known.
     """
 
     split: str
@@ -44,6 +47,7 @@ class SplitEmbeddings:
     classes: tuple[str, ...]
     weights_sha256: str
     content_hash: str
+    sources: Sources | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -98,6 +102,7 @@ def embed_split(
         predictions=outputs.logits.argmax(1).cpu(),
         embeddings=_check_embeddings(run, outputs.embeddings).cpu(),
         classes=model.classes,
+        sources=images.sources,
         **hashes,
     )
     result.save(run)
@@ -111,9 +116,10 @@ def load_embeddings(run: Run, split: str) -> SplitEmbeddings:
         RunError: if they are absent or damaged, or belong to other weights or data.
     """
     classes, hashes = load_record(run).classes, read_hashes(run, split)
+    sources = load_sources(run, split)
 
     def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> SplitEmbeddings:
-        return SplitEmbeddings(split=split, classes=classes, **to_tensors(arrays), **hashes)
+        return SplitEmbeddings(split=split, classes=classes, sources=sources, **to_tensors(arrays), **hashes)
 
     return load_result(run.inspection / f"{split}.json", hashes, build, remedy="visionlib inspect")
 
@@ -151,6 +157,7 @@ def _load_test(run: Run) -> SplitEmbeddings:
         stored.record.classes,
         stored.record.weights_sha256,
         stored.content_hash,
+        stored.sources,
     )
 
 

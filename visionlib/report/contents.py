@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar, cast
 
 from visionlib.data import Dataset
+from visionlib.data.sources import Sources
 from visionlib.errors import RunError, VisionlibError
 from visionlib.evaluation import (
     Comparison,
@@ -84,6 +85,7 @@ class Contents:
         duplicates: pairs of duplicate images.
         summary: the layer table.
         comparison: with another run; None without one.
+        sources: files of the test images; None if they are not known.
     """
 
     run: Run
@@ -102,6 +104,7 @@ class Contents:
     duplicates: Duplicates | Missing
     summary: ModelSummary | Missing
     comparison: Comparison | None = None
+    sources: Sources | Missing | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -147,6 +150,7 @@ def read_contents(run: Run, *, dataset: str | Path | Dataset | None = None, agai
         duplicates=_try(lambda: load_duplicates(run), f"visionlib data {data_path} --duplicates near --run {path}"),
         summary=_try(lambda: load_summary(run), f"visionlib summary {path}"),
         comparison=None if against is None else compare_runs([run, against]),
+        sources=_try(lambda: stored.sources, f"visionlib test {path} --predict"),
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visionlib.data.class_names import tidy_name
+from visionlib.data.sources import Sources
 from visionlib.drawing.palette import CATEGORIES
 from visionlib.evaluation.mistakes import CONFIDENT_FROM
 from visionlib.inspection import Duplicates
@@ -27,7 +28,9 @@ from visionlib.report.payload import (
     Payload,
     Records,
     Sheet,
+    SourceNames,
 )
+from visionlib.report.source_names import pack_sources, write_source
 from visionlib.report.sprites import make_sheet, make_thumbnails, shrink_images
 
 _TOP = 5
@@ -48,10 +51,12 @@ class ImageData:
         contents: the results of the run.
         names: shorten the paths in commands.
         is_full: include a picture of every image.
+        with_files: include the file of every image.
     """
 
-    def __init__(self, contents: Contents, names: PathNames, *, is_full: bool) -> None:
+    def __init__(self, contents: Contents, names: PathNames, *, is_full: bool, with_files: bool = True) -> None:
         self._contents, self._names, self._is_full = contents, names, is_full
+        self._with_files = with_files
         stored = contents.stored
         self._logits: Float64[Tensor, "n k"] = stored.predictions.logits.double()
         self._losses = F.cross_entropy(self._logits, stored.labels, reduction="none")
@@ -86,6 +91,7 @@ class ImageData:
             "confident_from": CONFIDENT_FROM,
             "missing": {name: self._names.shorten_sentence(part.command) for name, part in contents.missing.items()},
             "records": self._list_records(),
+            "sources": self._pack_sources(contents.sources, contents.stored.index[self.choice.listed]),
             "neighbours": neighbours,
             "candidates": self._list_candidates(),
             "duplicates": duplicates,
@@ -114,16 +120,17 @@ class ImageData:
         positions = [self._positions[index] for index in indices if index in self._positions]
         return torch.tensor(positions, dtype=torch.int64)
 
-    def _find_leaks(self) -> list[tuple[int, int, str, str, float]]:
-        """List test images with a duplicate in training: index, index and label there, kind, correlation."""
+    def _find_leaks(self) -> list[tuple[int, int, str | None, str, str, float]]:
+        """List test images with a duplicate in training: index; index, file and label there; kind, correlation."""
         duplicates = self._contents.duplicates
         if not isinstance(duplicates, Duplicates):
             return []
-        leaks: list[tuple[int, int, str, str, float]] = []
+        leaks: list[tuple[int, int, str | None, str, str, float]] = []
         for pair in (*duplicates.pairs, *(duplicates.by_embeddings or ())):
             if sorted(pair.splits) == ["test", "train"]:
                 test, train = (0, 1) if pair.splits[0] == "test" else (1, 0)
-                leaks.append((pair.index[test], pair.index[train], pair.labels[train], pair.kind, pair.correlation))
+                there = (pair.index[train], pair.sources[train], pair.labels[train])
+                leaks.append((pair.index[test], *there, pair.kind, pair.correlation))
         return leaks
 
     def _list_records(self) -> Records:
@@ -185,7 +192,11 @@ class ImageData:
             "tile": pack(
                 np.array([self._find_training_tile(index) for index in neighbour_index.flatten().tolist()]), "i4"
             ),
+            "source": self._pack_sources(neighbours.training_sources, neighbour_index.flatten()),
         }
+
+    def _pack_sources(self, sources: Sources | Missing | None, index: Int64[Tensor, "m"]) -> SourceNames | None:
+        return None if isinstance(sources, Missing) or not self._with_files else pack_sources(sources, index)
 
     def _list_candidates(self) -> list[CandidateEntry]:
         candidates = self._contents.candidates
@@ -207,10 +218,11 @@ class ImageData:
                 "kind": kind,
                 "correlation": round(correlation, 3),
                 "index": training_index,
+                "source": write_source(source) if self._with_files else None,
                 "label": tidy_name(label),
                 "tile": self._find_training_tile(training_index),
             }
-            for index, training_index, label, kind, correlation in self._find_leaks()
+            for index, training_index, source, label, kind, correlation in self._find_leaks()
             if (record := self._find_record(index)) >= 0
         ]
 

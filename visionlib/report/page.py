@@ -48,15 +48,19 @@ _SCRIPTS = (
 _HUES = {"main": MAIN, "contrast": CONTRAST, "reference": REFERENCE, "true-class": TRUE_CLASS, "neutral": NEUTRAL}
 
 
-def render_page(contents: Contents, names: PathNames, *, is_full: bool = False) -> tuple[str, Choice]:
+def render_page(
+    contents: Contents, names: PathNames, *, is_full: bool = False, with_files: bool = True
+) -> tuple[str, Choice]:
     """Render the page of a run; return its HTML and the choice of images.
 
     Args:
         contents: the results of the run.
         names: shorten the paths that the page shows.
         is_full: include a picture of every test image.
+        with_files: name the file of every image, as its path within the data's folder.
     """
-    images = ImageData(contents, names, is_full=is_full)
+    images = ImageData(contents, names, is_full=is_full, with_files=with_files)
+    payload = images.to_dict()
     style, script = _join_styles(), _join_scripts()
     sentence = names.shorten_sentence
     page = (
@@ -69,13 +73,14 @@ def render_page(contents: Contents, names: PathNames, *, is_full: bool = False) 
             style=Markup(style),  # noqa: S704  our own file
             script=Markup(script),  # noqa: S704  our own files
             policy=_write_policy(style, script),
-            data=embed_json(images.to_dict()),
+            data=embed_json(payload),
             evaluation_json=embed_json(_shorten_notes(read_json(contents.run.evaluation), names)),
             config_json=embed_json(names.shorten_config(contents.config)),
             config=names.shorten_config(contents.config),
             model=names.shorten_value(contents.stored.record.model),
             sentence=sentence,
             with_paths=names.with_paths,
+            has_files=payload["sources"] is not None,
             choice=images.choice,
             cards=make_cards(contents),
             verdict=write_verdict(contents),

@@ -21,6 +21,14 @@ class Records(TypedDict):
     loss: PackedArray
 
 
+class SourceNames(TypedDict):
+    """The file of each record: the number of its folder in `folders`, and its name in it."""
+
+    folders: list[str]
+    folder: PackedArray
+    names: list[str]
+
+
 class Sheet(TypedDict):
     """A sprite sheet; height and width are those of a tile."""
 
@@ -32,7 +40,7 @@ class Sheet(TypedDict):
 
 
 class NeighbourRows(TypedDict):
-    """A row per record with its `k` nearest training images; their tiles are on the training sheet."""
+    """A row per record with its `k` nearest training images, their files and their tiles on the training sheet."""
 
     k: int
     record: PackedArray
@@ -40,6 +48,7 @@ class NeighbourRows(TypedDict):
     label: PackedArray
     distance: PackedArray
     tile: PackedArray
+    source: SourceNames | None
 
 
 class CandidateEntry(TypedDict):
@@ -57,6 +66,7 @@ class DuplicateEntry(TypedDict):
     kind: str
     correlation: float
     index: int
+    source: str | None
     label: str
     tile: int
 
@@ -109,6 +119,7 @@ class Payload(TypedDict):
     confident_from: float
     missing: dict[str, str]
     records: Records
+    sources: SourceNames | None
     neighbours: NeighbourRows | None
     candidates: list[CandidateEntry]
     duplicates: list[DuplicateEntry]

@@ -57,6 +57,7 @@ def write_report(
     dataset: str | Path | Dataset | None = None,
     is_full: bool = False,
     with_paths: bool = False,
+    with_files: bool = True,
     make: bool = False,
     device: str = "auto",
     debug: bool = False,
@@ -75,6 +76,7 @@ def write_report(
         is_full: include a picture of every test image, not only of mistakes and a sample.
         with_paths: show the paths of the run, the data and the command, and the operating system; by default the page
             has only names, so that it can be passed on.
+        with_files: name the file of each image by its path within the data's folder, never above it.
         make: first compute the parts that the run lacks; see `visionlib.report.parts`.
         device: device to compute them on, as in `TrainConfig.device`.
         debug: log the traceback of a part that cannot be computed, too.
@@ -102,7 +104,7 @@ def write_report(
         None if isinstance(dataset, Dataset) else dataset,
     )
     names = PathNames.of_run(contents.config, known, with_paths=with_paths)
-    page, choice = render_page(contents, names, is_full=is_full)
+    page, choice = render_page(contents, names, is_full=is_full, with_files=with_files)
     content = page.encode("utf-8", "replace")  # a path need not be valid Unicode
     try:
         write_bytes(path, content)

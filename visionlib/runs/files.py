@@ -52,14 +52,23 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write a record with its schema version, whole or not at all; NaN is refused."""
-    text = json.dumps({"schema_version": SCHEMA_VERSION, **record}, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    write_bytes(path, encode_json({"schema_version": SCHEMA_VERSION, **record}, indent=2) + b"\n")
 
 
 def write_json_lines(path: Path, records: list[dict[str, Any]]) -> None:
     """Write records, one per line, whole or not at all."""
-    lines = [json.dumps({"schema_version": SCHEMA_VERSION, **r}, ensure_ascii=False, allow_nan=False) for r in records]
-    write_bytes(path, "".join(line + "\n" for line in lines).encode())
+    lines = [encode_json({"schema_version": SCHEMA_VERSION, **record}) for record in records]
+    write_bytes(path, b"".join(line + b"\n" for line in lines))
+
+
+def encode_json(record: Mapping[str, Any], *, indent: int | None = None) -> bytes:
+    r"""Write JSON in UTF-8; NaN is refused.
+
+    The bytes of a file name that is not UTF-8, which Python holds as lone surrogates, become escapes like `\udce9`.
+    Python reads them back as they were, so that the file can be opened.
+    """
+    text = json.dumps(record, indent=indent, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -70,6 +70,11 @@ class Run:
         return self.path / "validation.npz"
 
     @property
+    def sources(self) -> Path:
+        """Files that the images were read from, with `sources.npz` beside it; exists if the dataset has files."""
+        return self.path / "sources.json"
+
+    @property
     def summary(self) -> Path:
         """The layer table of `visionlib summary RUN`, at the run's own input size."""
         return self.path / "summary.json"

@@ -5,6 +5,7 @@ from typing import Any
 
 from visionlib.data import Dataset, ImageSplit
 from visionlib.inference.predictions import predict_split, save_predictions
+from visionlib.inference.run_sources import save_sources
 from visionlib.inference.trained_model import ModelRecord, TrainedModel, save_model, save_summary
 from visionlib.runs import Run, read_json, write_json, write_json_lines
 from visionlib.training.baseline import compare_with_largest_class
@@ -29,6 +30,7 @@ def save_outcome(
         ModelRecord(job.config.model, model.classes, model.channels, job.final_input_size, model.mean, model.std),
     )
     save_summary(run, model.network, record)
+    save_sources(run, source)
     if len(validation):
         predictions = predict_split(model, validation, compute=job.compute)
         save_predictions(run, predictions, validation, record.weights_sha256, file=run.validation)

@@ -96,6 +96,7 @@ def compare_runs(
         predicted=predicted,
         confidence=confidence,
         true_probability=true_probability,
+        sources=stored[0].sources,
     )
 
 

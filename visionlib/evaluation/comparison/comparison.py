@@ -8,6 +8,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from visionlib.data.class_names import embed_name
+from visionlib.data.sources import Sources, name_sources
 from visionlib.evaluation.comparison.paired import PairedCounts, score_interval
 from visionlib.evaluation.comparison.run_metrics import RunMetrics
 from visionlib.evaluation.intervals import CONFIDENCE, Interval, as_list
@@ -100,6 +101,7 @@ class Comparison:
         predicted: predicted classes, a row per run.
         confidence: probability of the predicted class, a row per run.
         true_probability: of the true class, a row per run.
+        sources: files that the images were read from, by their stable ids; None if they are not known.
     """
 
     classes: tuple[str, ...]
@@ -115,6 +117,7 @@ class Comparison:
     predicted: Int64[Tensor, "r n"]
     confidence: Float64[Tensor, "r n"]
     true_probability: Float64[Tensor, "r n"]
+    sources: Sources | None = None
 
     def describe(self, pair: PairComparison) -> str:
         """Describe the difference of a pair in sentences."""
@@ -167,6 +170,8 @@ class Comparison:
                     "meaning": self.describe(pair),
                     "only_first_index": self.index[pair.only_first].tolist(),
                     "only_second_index": self.index[pair.only_second].tolist(),
+                    "only_first_source": name_sources(self.sources, self.index[pair.only_first]),
+                    "only_second_source": name_sources(self.sources, self.index[pair.only_second]),
                     "per_class": [entry.to_dict() for entry in pair.per_class],
                 }
                 for pair in self.pairs
@@ -185,7 +190,7 @@ def write_differing(comparison: Comparison, path: Path) -> None:
         ConfigError: if the file cannot be written.
     """
     header = [
-        *("first", "second", "right", "position", "index", "true"),
+        *("first", "second", "right", "position", "index", "source", "true"),
         *("first_predicted", "first_confidence", "second_predicted", "second_confidence"),
     ]
     rows: list[list[Cell]] = []
@@ -193,7 +198,14 @@ def write_differing(comparison: Comparison, path: Path) -> None:
         names = [comparison.runs[run].name for run in (pair.first, pair.second)]
         correct = dict.fromkeys(pair.only_first.tolist(), names[0]) | dict.fromkeys(pair.only_second.tolist(), names[1])
         for position in sorted(correct):
-            row: list[Cell] = [*names, correct[position], position, int(comparison.index[position])]
+            index = comparison.index[position]
+            row: list[Cell] = [
+                *names,
+                correct[position],
+                position,
+                int(index),
+                *name_sources(comparison.sources, index),
+            ]
             row.append(comparison.classes[int(comparison.labels[position])])
             for run in (pair.first, pair.second):
                 row.append(comparison.classes[int(comparison.predicted[run, position])])

@@ -5,7 +5,8 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from visionlib.data.class_names import embed_name
+from visionlib.data.class_names import CAPTION_PATH_LENGTH, embed_name, tidy_path
+from visionlib.data.sources import name_sources
 from visionlib.drawing.image_grid import draw_images
 from visionlib.drawing.lettering import format_probability
 from visionlib.errors import RunError
@@ -82,4 +83,7 @@ def _caption(shown: Mistakes, votes: Opinions | None, rank: int) -> str:
     ]
     if votes is not None:
         lines.append(votes.describe(rank))
+    (source,) = name_sources(shown.sources, shown.index[rank])
+    if source is not None:
+        lines.append(tidy_path(source, CAPTION_PATH_LENGTH))
     return "\n".join(lines)

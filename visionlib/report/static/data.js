@@ -38,6 +38,14 @@ if (data.thumbnails && data.thumbnails.n) {
   let tile = 0;
   for (let record = 0; record < data.records.n; record++) if (records.picture[record] < 0) records.thumbnail[record] = tile++;
 }
+// The file of each image: folders once, then names; "" where it is not known.
+function unpackSources(packed) {
+  if (!packed) return () => "";
+  const folder = unpack(packed.folder);
+  return (at) => packed.folders[folder[at]] + packed.names[at];
+}
+const sourceOf = unpackSources(data.sources);
+
 const otherPredicted = data.against && unpack(data.against.predicted);
 
 const recordOfIndex = new Map();
@@ -54,6 +62,7 @@ const neighbours = data.neighbours && {
   label: unpack(data.neighbours.label),
   distance: unpack(data.neighbours.distance),
   tile: unpack(data.neighbours.tile),
+  sourceOf: unpackSources(data.neighbours.source),
 };
 const maps = data.maps && {
   row: new Map(Array.from(unpack(data.maps.record), (record, row) => [record, row])),
@@ -87,4 +96,9 @@ function make(tag, properties = {}, ...children) {
 // A class name keeps its own text direction, and is shortened to the room it has.
 function nameOf(label) {
   return make("bdi", { className: "class-name", title: classes[label] }, classes[label]);
+}
+
+// A file, as text that keeps its own direction; a click selects it as a whole. The short form lacks the folder.
+function fileOf(source, isShort = false) {
+  return make("bdi", { className: "file", title: source }, isShort ? source.slice(source.lastIndexOf("/") + 1) : source);
 }

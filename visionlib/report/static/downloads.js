@@ -15,11 +15,11 @@ function csvCell(value) {
 const toCsv = (rows) => rows.map((row) => `${row.map(csvCell).join(",")}\r\n`).join("");
 
 function imagesCsv() {
-  const header = ["index", "true", "predicted", "confidence", "true_probability", "margin", "loss"];
+  const header = ["index", "source", "true", "predicted", "confidence", "true_probability", "margin", "loss"];
   const rows = [];
   for (let record = 0; record < records.n; record++) {
     const figures = [confidence(record), trueProbability(record), margin(record)].map((value) => Number(value.toFixed(5)));
-    rows.push([records.index[record], classes[records.label[record]], classes[predicted(record)], ...figures,
+    rows.push([records.index[record], sourceOf(record) || null, classes[records.label[record]], classes[predicted(record)], ...figures,
       Number(records.loss[record].toFixed(6))]);
   }
   return toCsv([header, ...rows]);

@@ -25,6 +25,7 @@ function makeFacts(record) {
     ["loss", `${records.loss[record].toFixed(3)} nats`],
     ["margin", margin(record).toFixed(3)],
   ];
+  if (sourceOf(record)) facts.unshift(["file", fileOf(sourceOf(record))]);
   if (otherPredicted) facts.push([`prediction of ${data.against.name}`, nameOf(otherPredicted[record])]);
   const candidate = candidateOf.get(record);
   if (candidate) facts.push(["label candidate", make("span", {}, "suggested: ", nameOf(candidate.suggested))]);

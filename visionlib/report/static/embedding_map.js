@@ -81,7 +81,7 @@ function showHint(record, x, y) {
   const hint = document.getElementById("map-hint");
   hint.hidden = record === null;
   if (record === null) return;
-  hint.replaceChildren(makeTile(pictureOf(record), describe(record)), make("span", {}, describe(record)));
+  hint.replaceChildren(makeTile(pictureOf(record), describe(record)), make("span", {}, describe(record), make("br"), fileOf(sourceOf(record))));
   const frame = hint.parentElement;
   hint.style.left = `${Math.max(0, Math.min(x + 14, frame.clientWidth - hint.offsetWidth - 4))}px`;
   hint.style.top = `${y + 14 + hint.offsetHeight > frame.clientHeight ? y - hint.offsetHeight - 10 : y + 14}px`;

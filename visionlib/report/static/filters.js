@@ -29,11 +29,13 @@ const SORTS = {
 function selectRecords() {
   const kind = KINDS[state.kind];
   const polygon = readLasso(state.lasso);
+  const wanted = state.file.toLowerCase();
   const selected = [];
   for (let record = 0; record < records.n; record++) {
     if (state.true !== "" && records.label[record] !== Number(state.true)) continue;
     if (state.predicted !== "" && predicted(record) !== Number(state.predicted)) continue;
     if (!kind.has(record)) continue;
+    if (wanted && !sourceOf(record).toLowerCase().includes(wanted)) continue;
     if (polygon && !isInside(polygon, record)) continue;
     selected.push(record);
   }
@@ -60,6 +62,13 @@ function startFilters() {
     select.addEventListener("change", () => setState({ [name]: select.value }));
     listeners.push(() => {
       select.value = state[name];
+    });
+  }
+  const file = document.getElementById("filter-file");
+  if (file) {
+    file.addEventListener("input", () => setState({ file: file.value }));
+    listeners.push(() => {
+      if (file.value !== state.file) file.value = state.file;
     });
   }
   document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());

@@ -29,7 +29,7 @@ function makeThumb(record) {
   const own = BADGES.filter(([, , has]) => has(record)).map(([letter, title]) => makeBadge(letter, title));
   const button = make(
     "button",
-    { type: "button", className: "thumb", title: words, dataset: { index: records.index[record] } },
+    { type: "button", className: "thumb", title: sourceOf(record) ? `${words}\n${sourceOf(record)}` : words, dataset: { index: records.index[record] } },
     makeTile(pictureOf(record), words),
     label,
     make("span", { className: "figure" }, writePercent(confidence(record))),
@@ -51,6 +51,7 @@ function describeFilter() {
   const parts = [KINDS[state.kind].words];
   if (state.true !== "") parts.push(`of class ${classes[Number(state.true)]}`);
   if (state.predicted !== "") parts.push(`taken for ${classes[Number(state.predicted)]}`);
+  if (state.file) parts.push(`with ${state.file} in the name of the file`);
   if (state.lasso) parts.push("circled on the map");
   return parts.join(", ");
 }
@@ -86,7 +87,7 @@ function startGallery() {
   legend.append(...BADGES.map(([letter, words]) => make("span", {}, makeBadge(letter, words), ` ${words}`)));
   legend.hidden = !BADGES.length;
   showWorst();
-  const fields = ["true", "predicted", "kind", "sort", "lasso"];
+  const fields = ["true", "predicted", "kind", "sort", "file", "lasso"];
   listeners.push((now, before) => {
     if (!before || fields.some((name) => now[name] !== before[name])) showGallery();
   });

@@ -3,7 +3,7 @@
 const MOST_LISTED = 24;
 
 function openButton(record, ...children) {
-  const button = make("button", { type: "button", className: "pair", title: describe(record) }, ...children);
+  const button = make("button", { type: "button", className: "pair", title: sourceOf(record) ? `${describe(record)}\n${sourceOf(record)}` : describe(record) }, ...children);
   button.addEventListener("click", () => openImage(record));
   return button;
 }

@@ -56,12 +56,13 @@ function makeMaps(record) {
   return make("div", { className: "methods" }, ...Array.from(methods.values(), (entries) => makeMethod(record, row, entries)));
 }
 
-function makeTrainingTile(tile, index, label, words) {
+function makeTrainingTile(tile, index, label, words, source) {
   return make(
     "figure",
     { className: "neighbour" },
     makeTile(["training_pictures", tile], `training image ${index}, ${label}`),
-    make("figcaption", {}, make("bdi", { className: "class-name", title: label }, label), make("br"), words),
+    make("figcaption", {}, make("bdi", { className: "class-name", title: label }, label), make("br"), words,
+      ...(source ? [make("br"), fileOf(source, true)] : [])),
   );
 }
 
@@ -74,7 +75,7 @@ function makeNeighbours(record) {
   const tiles = [];
   for (let at = row * neighbours.k; at < (row + 1) * neighbours.k; at++) {
     const words = `#${neighbours.index[at]}, distance ${neighbours.distance[at].toFixed(3)}`;
-    tiles.push(makeTrainingTile(neighbours.tile[at], neighbours.index[at], classes[neighbours.label[at]], words));
+    tiles.push(makeTrainingTile(neighbours.tile[at], neighbours.index[at], classes[neighbours.label[at]], words, neighbours.sourceOf(at)));
   }
   return make("div", { className: "neighbours" }, ...tiles);
 }
@@ -83,5 +84,5 @@ function makeDuplicates(record) {
   const entry = duplicateOf.get(record);
   if (!entry) return [];
   const words = `#${entry.index}, ${entry.kind}, correlation ${entry.correlation.toFixed(3)}`;
-  return [make("h3", {}, "Duplicate in training"), makeTrainingTile(entry.tile, entry.index, entry.label, words)];
+  return [make("h3", {}, "Duplicate in training"), makeTrainingTile(entry.tile, entry.index, entry.label, words, entry.source)];
 }

@@ -1,6 +1,6 @@
 // The state of the view, in one object that is stored in the URL. What was opened is an entry of the history.
 
-const START = { true: "", predicted: "", kind: "wrong", sort: "loss", image: "", lasso: "" };
+const START = { true: "", predicted: "", kind: "wrong", sort: "loss", image: "", file: "", lasso: "" };
 let state = { ...START };
 const listeners = [];
 
@@ -15,6 +15,7 @@ function parseState(fragment) {
   if (!Object.hasOwn(KINDS, read.kind)) read.kind = START.kind;
   if (!Object.hasOwn(SORTS, read.sort)) read.sort = START.sort;
   if (read.image !== "" && !recordOfIndex.has(Number(read.image))) read.image = "";
+  if (!data.sources) read.file = START.file;
   return read;
 }
 
