@@ -2,8 +2,8 @@
 
 .venv/bin/python bench/prediction.py [ROUNDS] [THREADS]
 
-Wall-clock time counts, and CPU time beside it: with one thread the latter bears other work on the machine. The difference is the
-largest of all logits, over the largest logit.
+Wall-clock time counts, and CPU time beside it: with one thread the latter bears other work on the machine. The
+difference is the largest of all logits, over the largest logit.
 """
 
 import statistics
