@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from visionlib.data import Dataset, hold_out
 from visionlib.data.shapes import load_shapes
 from visionlib.errors import ConfigError, DataError, RunError
 from visionlib.evaluation import evaluate, fit_temperature, load_evaluation
+from visionlib.evaluation.selective import choose_threshold
 from visionlib.inference.prediction import predict_logits
 from visionlib.inference.predictions import load_predictions, save_predictions
 from visionlib.inference.trained_model import load_model, save_model
@@ -162,3 +164,29 @@ def test_what_is_said_of_the_images_held_out_belongs_to_the_weights(parted: Run,
 def test_a_run_is_scored_on_its_own_split(copied_run: Run, small_shapes: Dataset) -> None:
     with pytest.raises(ConfigError, match="split: a run is scored on its own test split"):
         evaluate(copied_run, small_shapes)  # type: ignore[call-overload]
+
+
+def test_selective_views_take_their_threshold_from_held_out_images(parted: Run, small_shapes: Dataset) -> None:
+    plain, evaluation = evaluate(parted), evaluate(parted, dataset=small_shapes, selective=True)
+    assert plain.selective is None
+    views = evaluation.selective
+    assert views is not None
+    assert views.threshold == choose_threshold(
+        (
+            load_predictions(parted, file=parted.validation).predictions.logits,
+            hold_out(small_shapes.train, 0.2, 3)[1].labels,
+        )
+    )
+    assert views.threshold.n == 40
+    assert views.n == 70
+    assert 0 < views.selected <= 70
+    assert dataclasses.replace(evaluation, selective=None) == plain
+    assert load_evaluation(parted) == evaluation
+    assert read_json(parted.evaluation)["selective"] == views.to_dict()
+
+
+def test_selective_views_without_held_out_images_say_so(copied_run: Run, small_shapes: Dataset) -> None:
+    views = evaluate(copied_run, dataset=small_shapes, selective=True).selective
+    assert views is not None
+    assert (views.threshold.confidence, views.threshold.n) == (0.9, 0)
+    assert "no training images were held out" in views.threshold.source

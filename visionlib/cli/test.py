@@ -16,6 +16,10 @@ def test(
     predict: Annotated[
         bool, typer.Option("--predict", help="Predict again instead of using the stored predictions.")
     ] = False,
+    selective: Annotated[
+        bool,
+        typer.Option("--selective", help="Also average six views of the images that the network is unsure of."),
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass when predicting.")] = 250,
     device: DeviceOption = "auto",
     pictures: Annotated[
@@ -34,7 +38,9 @@ def test(
 
     if pictures is not None:
         make_picture_folder(pictures)
-    evaluation = evaluate(run, dataset=dataset, predict=predict, batch_size=batch_size, device=device)
+    evaluation = evaluate(
+        run, dataset=dataset, predict=predict, batch_size=batch_size, device=device, selective=selective
+    )
     if pictures is not None:
         from visionlib.evaluation.pictures.overview import save_evaluation_pictures
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from visionlib.data.class_names import embed_name, tidy_name
 from visionlib.evaluation.evaluation import Evaluation
 from visionlib.evaluation.intervals import Interval
+from visionlib.evaluation.selective import SelectiveAveraging
 from visionlib.evaluation.temperature import TemperatureScaling
 from visionlib.evaluation.wording import UNKNOWN, interval, number, percent
 
@@ -81,6 +82,8 @@ def overall_measures(evaluation: Evaluation) -> list[Measure]:
         Measure("risk-coverage area", number(coverage.area, 4), _describe_coverage(evaluation)),
         _temperature_measure(evaluation.temperature, evaluation.temperature_note),
     ]
+    if (views := evaluation.selective) is not None:
+        measures.insert(0, _selective_measure(views))
     if evaluation.mirror_correct is not None:
         meaning = f"{_prefix(evaluation.mirror_interval)}logits of image and mirror image; all else is without"
         measures.insert(0, Measure("with mirror averaging", percent(evaluation.mirror_accuracy, 2), meaning))
@@ -131,6 +134,16 @@ def _temperature_measure(scaling: TemperatureScaling | None, note: str) -> Measu
     ]
     meaning = f"fitted on {scaling.n:,} held-out training images; dividing the logits by it takes {', '.join(changes)}"
     return Measure("temperature", number(scaling.temperature, 3), meaning)
+
+
+def _selective_measure(views: SelectiveAveraging) -> Measure:
+    threshold = views.threshold
+    origin = f"{threshold.source} (n = {threshold.n:,})" if threshold.n else threshold.source
+    meaning = (
+        f"{_prefix(views.interval)}six views of the {views.selected:,} images of a confidence of at most "
+        f"{threshold.confidence:.3f}, {number(views.passes_per_image, 2)} passes an image; threshold: {origin}"
+    )
+    return Measure("with selective views", percent(views.accuracy, 2), meaning)
 
 
 def _prefix(bounds: Interval | None) -> str:

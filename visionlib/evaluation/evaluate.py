@@ -1,6 +1,7 @@
 """`evaluate`: the `Evaluation` of a run, from its stored predictions or new ones, or of a network in memory."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -9,8 +10,10 @@ from torch import nn
 from visionlib.data import Dataset, ImageSplit, hold_out
 from visionlib.errors import ConfigError
 from visionlib.evaluation.evaluation import Evaluation
-from visionlib.evaluation.scoring import NONE_HELD_OUT, HeldOut, score_logits
-from visionlib.inference.predictions import load_predictions, predict_split, save_predictions
+from visionlib.evaluation.scoring import NONE_HELD_OUT, score_logits
+from visionlib.evaluation.selective import SelectiveAveraging, choose_threshold, score_selectively
+from visionlib.evaluation.temperature import HeldOut
+from visionlib.inference.predictions import StoredPredictions, load_predictions, predict_split, save_predictions
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.run_sources import save_sources
 from visionlib.inference.trained_model import TrainedModel, load_record
@@ -44,6 +47,7 @@ def evaluate(
     predict: bool = False,
     batch_size: int = 250,
     device: str = "auto",
+    selective: bool = False,
 ) -> Evaluation: ...
 
 
@@ -101,6 +105,7 @@ def evaluate_run(
     predict: bool = False,
     batch_size: int = 250,
     device: str = "auto",
+    selective: bool = False,
 ) -> Evaluation:
     """Evaluate a run on the test split of its dataset, and write `evaluation.json`.
 
@@ -114,6 +119,8 @@ def evaluate_run(
         predict: predict again even where predictions are stored.
         batch_size: images per forward pass.
         device: to predict on, as in `TrainConfig.device`.
+        selective: also score six views of the images that the network is unsure of, see `score_selectively`. The
+            threshold comes from the held-out training images; it is a fixed 0.9 without any.
     Raises:
         RunError: if the run is unfinished or damaged, or its data differs from the training data.
         DataError: if the data must be read and cannot be.
@@ -134,8 +141,26 @@ def evaluate_run(
         held_out=held_out,
         note=note,
     )
+    if selective:
+        averaging = _average_unsure(stored, held_out, dataset, batch_size=batch_size, device=device)
+        evaluation = replace(evaluation, selective=averaging)
     evaluation.save(run)
     return evaluation
+
+
+def _average_unsure(
+    stored: StoredPredictions,
+    held_out: HeldOut | None,
+    dataset: str | Path | Dataset | None,
+    *,
+    batch_size: int,
+    device: str,
+) -> SelectiveAveraging:
+    """Predict more views of the unsure test images."""
+    images = stored.load_images(dataset).images
+    model = TrainedModel.from_run(stored.run, device=device)
+    threshold = choose_threshold(held_out)
+    return score_selectively(model, images, stored.labels, stored.predictions.logits, threshold, batch_size=batch_size)
 
 
 def _evaluate_network(

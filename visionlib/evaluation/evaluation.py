@@ -13,6 +13,7 @@ from visionlib.evaluation.class_scores import ClassScore, average_known
 from visionlib.evaluation.confusion import ConfusionMatrix
 from visionlib.evaluation.coverage import CoveragePoint, RiskCoverage
 from visionlib.evaluation.intervals import CONFIDENCE, Interval, as_list, mean_interval, wilson_interval
+from visionlib.evaluation.selective import SelectiveAveraging
 from visionlib.evaluation.temperature import TemperatureScaling
 from visionlib.inference.predictions import load_predictions
 from visionlib.inference.trained_model import load_record
@@ -28,6 +29,10 @@ DEFINITIONS = {
     "loss": "cross-entropy in nats without label smoothing, the mean over images; it is the negative log-likelihood",
     "mirror_accuracy": "accuracy with the logits of each image and of its mirror image averaged; every other "
     "measure is of the image alone",
+    "selective": "accuracy with the logits of six views averaged where the confidence of the image alone is at most "
+    "the threshold: the image, it shifted by a pixel up left and down right, which count half, and their mirror images",
+    "selective.threshold": "the lowest confidence that nine tenths of the wrong predictions on threshold_n held-out "
+    "training images do not exceed; 0.9 without such images",
     "top5_accuracy": "fraction of images whose class is among the five largest logits; null for fewer than 6 classes",
     "balanced_accuracy": "mean of the accuracies of the classes that have images",
     "balanced_confidence_interval": "95 % interval of that mean: the Wilson intervals of the classes, as of "
@@ -64,6 +69,7 @@ class Evaluation:
         mirror_correct: correct predictions with the logits of image and mirror image averaged; None if not measured.
         temperature: calibration with a temperature; None if none could be fitted.
         temperature_note: the reason for a missing temperature, and how to get one; empty if there is one.
+        selective: accuracy with more views of the unsure images; None if not asked for.
     """
 
     confusion: ConfusionMatrix
@@ -73,6 +79,7 @@ class Evaluation:
     mirror_correct: int | None = None
     temperature: TemperatureScaling | None = None
     temperature_note: str = ""
+    selective: SelectiveAveraging | None = None
 
     @cached_property
     def per_class(self) -> tuple[ClassScore, ...]:
@@ -159,6 +166,7 @@ class Evaluation:
             "loss": self.loss,
             "mirror_accuracy": self.mirror_accuracy,
             "mirror_confidence_interval": as_list(self.mirror_interval),
+            "selective": None if self.selective is None else self.selective.to_dict(),
             "top5_accuracy": self.top5_accuracy,
             "top5_confidence_interval": as_list(self.top5_interval),
             "balanced_accuracy": self.balanced_accuracy,
@@ -249,6 +257,7 @@ def _parse(fields: Mapping[str, Any]) -> Evaluation:
         mirror_correct=_parse_count(fields["mirror_accuracy"], n),
         temperature=temperature,
         temperature_note=str(fields["temperature_note"]),
+        selective=None if (views := fields.get("selective")) is None else SelectiveAveraging.from_dict(views),
     )
 
 

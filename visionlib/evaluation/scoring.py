@@ -8,14 +8,12 @@ from visionlib.evaluation.calibration import Calibration, find_confidences, meas
 from visionlib.evaluation.confusion import count_confusions
 from visionlib.evaluation.coverage import measure_risk_coverage
 from visionlib.evaluation.evaluation import Evaluation
-from visionlib.evaluation.temperature import TemperatureScaling, fit_temperature
+from visionlib.evaluation.temperature import HeldOut, TemperatureScaling, fit_temperature
 from visionlib.inference.predictions import check_predictions
 
 NONE_HELD_OUT = (
     "no images were held out of the training images to fit one on; train with --validation-fraction 0.1 to get it"
 )
-HeldOut = tuple[Float32[Tensor, "_ m"], Int64[Tensor, "_"]]
-"""Logits and labels of held-out training images."""
 _TOP = 5
 
 

@@ -7,11 +7,13 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
 from visionlib.evaluation.calibration import Calibration
 
+HeldOut = tuple[Float32[Tensor, "_ m"], Int64[Tensor, "_"]]
+"""Logits and labels of held-out training images."""
 _MAX_INVERSE = 2.0**40
 
 

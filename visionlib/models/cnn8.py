@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 
 
 @fx.wrap
-def _halve(inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h_out w_out"]:
+def halve(inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h_out w_out"]:
     """Take the maximum over 2x2 pixels; a tracer calls it whole, since it reads the shape."""
     return F.max_pool2d(inputs, [min(2, side) for side in inputs.shape[-2:]])
 
@@ -21,7 +21,7 @@ class HalvingMaxPool(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h_out w_out"]:
         """Halve the height and width, rounding down, to one at least."""
-        return _halve(inputs)
+        return halve(inputs)
 
 
 class ConvGroup(nn.Module):
