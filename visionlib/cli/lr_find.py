@@ -14,6 +14,7 @@ from visionlib.cli.options import (
     DatasetArgument,
     DebugOption,
     ImageSizeOption,
+    InitOption,
     JsonOption,
     RecipeOption,
     SkipBrokenOption,
@@ -30,6 +31,7 @@ def lr_find(
     dataset: DatasetArgument,
     recipe: RecipeOption = DEFAULT_RECIPE,
     config: ConfigOption = None,
+    init: InitOption = None,
     image_size: ImageSizeOption = None,
     skip_broken: SkipBrokenOption = False,
     lowest: Annotated[float, typer.Option(help="Learning rate of the first step.")] = 1e-3,
@@ -66,6 +68,7 @@ def lr_find(
     finding = find_learning_rate(
         load_dataset(dataset, image_size=image_size, skip_broken=skip_broken),
         resolved,
+        init=init,
         lowest=lowest,
         highest=highest,
         steps=steps,
@@ -77,7 +80,12 @@ def lr_find(
 
         save_picture(draw_rate_finding(finding), plot)
         log(f"drawn: {plot}")
-    options = {"recipe": recipe if recipe != DEFAULT_RECIPE else None, "config": config, "image_size": image_size}
+    options = {
+        "recipe": recipe if recipe != DEFAULT_RECIPE else None,
+        "config": config,
+        "init": init,
+        "image_size": image_size,
+    }
     options["skip_broken"] = skip_broken
     if finding.suggestion is None:
         test = {"lowest": lowest, "highest": highest, **finding.next_test}

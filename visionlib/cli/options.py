@@ -42,6 +42,14 @@ ImageSizeOption = Annotated[
     typer.Option("--image-size", help="Resize images to this many pixels. Default: as they are, if all are alike."),
 ]
 
+InitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--init",
+        help="Weights to begin with: a run, a checkpoint file, a hub folder, or the name of pretrained weights.",
+        show_default=False,
+    ),
+]
 SkipBrokenOption = Annotated[
     bool, typer.Option("--skip-broken", help="Leave out pictures that cannot be read, and name them in a warning.")
 ]

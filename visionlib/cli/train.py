@@ -12,6 +12,7 @@ from visionlib.cli.options import (
     ConfigOption,
     DebugOption,
     ImageSizeOption,
+    InitOption,
     JsonOption,
     RecipeOption,
     SkipBrokenOption,
@@ -32,6 +33,7 @@ def train(
     ] = None,
     recipe: RecipeOption = DEFAULT_RECIPE,
     config: ConfigOption = None,
+    init: InitOption = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to create. Default: runs/DATASET-MODEL-TIME.")] = None,
     image_size: ImageSizeOption = None,
     skip_broken: SkipBrokenOption = False,
@@ -62,6 +64,7 @@ def train(
             recipe,
             {
                 "config": config,
+                "init": init,
                 "out": out,
                 "image_size": image_size,
                 "skip_broken": skip_broken or None,
@@ -86,7 +89,7 @@ def train(
     else:
         assert dataset is not None
         source = load_dataset(dataset, image_size=image_size, skip_broken=skip_broken)
-        run = train_run.train(source, resolved, out=out, max_seconds=max_seconds, log=log)
+        run = train_run.train(source, resolved, init=init, out=out, max_seconds=max_seconds, log=log)
     if not find_process_group().is_first:
         return
     result = {"run": str(run.path), **read_json(run.training)}

@@ -51,8 +51,8 @@ def measure_seconds_per_image(job: TrainingJob, model: nn.Module) -> dict[tuple[
     Returns:
         The lowest seconds per image, data included, for each resolution in pixels and whether the step is one of SAM.
     """
-    twin = copy_network(model).train()
-    optimizer = make_optimizer(twin, job.config, job.compute.dtype)
+    twin = job.set_training_mode(copy_network(model))
+    optimizer = make_optimizer(twin, job.config, job.compute.dtype, head=job.find_head(twin))
     batches = epoch_batches(job.split, job.config.batch_size, seed=job.config.seed, epoch=0)
     kinds = sorted(step_fractions(job.config, job.split.image_size[0]))
     take_step = TrainingStep(twin, optimizer, job)

@@ -17,6 +17,7 @@ from torch import nn
 from visionlib.data import Dataset
 from visionlib.inference.device import Compute
 from visionlib.models import MODELS
+from visionlib.models.initial_weights import Transfer
 from visionlib.models.user_model import import_builder
 from visionlib.runs import Run
 from visionlib.runs.files import write_bytes
@@ -27,8 +28,10 @@ from visionlib.version import __version__
 _PACKAGES = ("torch", "numpy", "pillow", "pyarrow", "safetensors")
 
 
-def describe_run(dataset: Dataset, config: TrainConfig, compute: Compute) -> dict[str, Any]:
-    """Return everything that is needed to repeat a run."""
+def describe_run(
+    dataset: Dataset, config: TrainConfig, compute: Compute, init: Transfer | None = None
+) -> dict[str, Any]:
+    """Return everything that is needed to repeat a run; `init` tells the weights that it began with."""
     path = Path(dataset.name)
     return {
         "config": config.to_dict(),
@@ -41,6 +44,7 @@ def describe_run(dataset: Dataset, config: TrainConfig, compute: Compute) -> dic
                 name: {"n": len(split), "content_hash": split.content_hash} for name, split in dataset.splits.items()
             },
         },
+        "init": None if init is None else init.to_dict(),
         "compute": asdict(compute),
         "versions": describe_versions(),
         "command": sys.argv,
