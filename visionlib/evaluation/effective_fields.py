@@ -72,6 +72,8 @@ def measure_effective_fields(
     stored = read_json(run.config)
     config = TrainConfig.from_dict(stored["config"])
     config = config.replace(device="cpu", precision="fp32", kernels="off", compile=False)
+    if stored.get("imported"):
+        raise RunError(run.path, "was imported: its weights before the training are not known", "measure a trained run")
     init = _open_first_weights(run, stored.get("init"))
     job, _ = make_job(source, config, choose_training_compute(config), init=init)
     untrained = job.build_model()

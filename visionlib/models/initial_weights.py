@@ -228,7 +228,7 @@ def _check_channels(
     """Refuse weights of images with another number of channels: their preprocessing has no meaning for these images."""
     stem = next((name for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)), None)
     bare = {name: bare for bare, name in strip_prefixes(network.state_dict()).items()}.get(f"{stem}.weight", "")
-    ours, theirs = getattr(own.get(bare), "shape", ()), getattr(stored.get(bare), "shape", ())
+    ours, theirs = (tuple[int, ...](getattr(side.get(bare), "shape", ())) for side in (own, stored))
     is_stem_alike = len(ours) == len(theirs) == 4 and ours[2:] == theirs[2:]
     if is_stem_alike and ours[1] != theirs[1]:
         problem = f"is of a network for images of {theirs[1]} channels, and these have {ours[1]}"

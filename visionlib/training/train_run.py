@@ -137,6 +137,8 @@ def resume(
     if run.training.is_file():
         raise RunError(run.path, "is finished", f"test it with: visionlib test {run.path}")
     record = read_json(run.config)
+    if record.get("imported"):
+        raise RunError(run.path, "was imported, and has no training", f"begin one with --init {run.path}")
     init = record.get("init")
     if init and not run.resume.is_file():
         raise RunError(run.path, "has no checkpoint yet", f"train again with --init {init['source']}")
