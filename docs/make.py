@@ -39,7 +39,7 @@ def commands_page() -> str:
         "# Commands",
         "",
         "This page is made from the commands' own help by `make docs`.",
-        "`DATASET` is a name or a path, see [data.md](data.md); `RUN` is a folder that `visionlib train` has made,",
+        "`DATASET` is a name or a path, see [data.md](data.md); `RUN` is a folder that `visionlib train` or `visionlib import` has made,",
         "see [runs.md](runs.md).",
         "",
         "Every command takes `--json` (the result alone on stdout, messages on stderr) and `--debug` (the traceback of",
