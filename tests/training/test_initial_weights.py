@@ -16,6 +16,7 @@ from tests.training.test_distributed import folder, settings, train_as  # noqa: 
 from visionlib.data import Dataset
 from visionlib.data.shapes import load_shapes
 from visionlib.errors import ModelError, RunError
+from visionlib.evaluation import measure_effective_fields
 from visionlib.inference.trained_model import load_model, load_record
 from visionlib.models import build_model
 from visionlib.runs import Run, read_json
@@ -322,3 +323,19 @@ def test_the_rate_finder_begins_with_weights(finished_run: Run, three: Dataset, 
     fresh = find_learning_rate(load_shapes(n_train=200, n_test=70, image_size=16), config, steps=20)
     tuned = find_learning_rate(load_shapes(n_train=200, n_test=70, image_size=16), config, init=finished_run, steps=20)
     assert tuned.losses[0] < fresh.losses[0]
+
+
+def test_the_effective_field_before_training_is_that_of_the_weights_it_began_with(
+    finished_run: Run, three: Dataset, small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
+) -> None:
+    """A frozen body sees the same before and after its training; a run of the seed alone does not."""
+    config = small_config.replace(freeze=True, epochs=1)
+    (tmp_path / "weights.safetensors").write_bytes(finished_run.weights.read_bytes())
+    run = train(three, config, init=tmp_path / "weights.safetensors", out=tmp_path / "run")
+    fields = measure_effective_fields(run, n=4, dataset=three)
+    assert fields.before.to_dict() == fields.after.to_dict()
+    plain = measure_effective_fields(finished_run, n=4, dataset=small_shapes)
+    assert plain.before.to_dict() != plain.after.to_dict()
+    save_file(build_model("resnet20", seed=5).state_dict(), tmp_path / "weights.safetensors")
+    with pytest.raises(RunError, match=r"began with other weights than .* holds now; restore those of SHA-256"):
+        measure_effective_fields(run, n=4, dataset=three)
