@@ -20,6 +20,7 @@ from .summary import ModelSummary as ModelSummary
 from .summary import summarize as summarize
 from .training import TrainConfig as TrainConfig
 from .training import find_learning_rate as find_learning_rate
+from .training import import_checkpoint as import_checkpoint
 from .training import recipe_config as recipe_config
 from .training import resume as resume
 from .training import train as train

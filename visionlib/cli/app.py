@@ -17,6 +17,7 @@ from visionlib.cli.data import data
 from visionlib.cli.demo import demo
 from visionlib.cli.explain import explain
 from visionlib.cli.features import features
+from visionlib.cli.import_weights import import_weights
 from visionlib.cli.inspect import inspect
 from visionlib.cli.lr_find import lr_find
 from visionlib.cli.mistakes import mistakes
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 for command in (demo, data, summary, lr_find, train, test, mistakes, compare, inspect, explain, features, report):
     app.command()(command)
+app.command("import")(import_weights)
 
 
 def _show_version(has_version: bool) -> None:

@@ -14,6 +14,7 @@ from visionlib.cli.options import (
     DatasetArgument,
     DebugOption,
     ImageSizeOption,
+    InitOption,
     JsonOption,
     RecipeOption,
     ResizeOption,
@@ -31,6 +32,7 @@ def lr_find(
     dataset: DatasetArgument,
     recipe: RecipeOption = DEFAULT_RECIPE,
     config: ConfigOption = None,
+    init: InitOption = None,
     image_size: ImageSizeOption = None,
     resize: ResizeOption = None,
     skip_broken: SkipBrokenOption = False,
@@ -68,6 +70,7 @@ def lr_find(
     finding = find_learning_rate(
         load_dataset(dataset, image_size=image_size, skip_broken=skip_broken, resize=resize),
         resolved,
+        init=init,
         lowest=lowest,
         highest=highest,
         steps=steps,
@@ -82,6 +85,7 @@ def lr_find(
     options = {
         "recipe": recipe if recipe != DEFAULT_RECIPE else None,
         "config": config,
+        "init": init,
         "image_size": image_size,
         "resize": resize,
         "skip_broken": skip_broken,

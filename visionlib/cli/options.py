@@ -51,6 +51,14 @@ ResizeOption = Annotated[
     ),
 ]
 
+InitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--init",
+        help="Weights to begin with: a run, a checkpoint file, a hub folder, or the name of pretrained weights.",
+        show_default=False,
+    ),
+]
 SkipBrokenOption = Annotated[
     bool, typer.Option("--skip-broken", help="Leave out pictures that cannot be read, and name them in a warning.")
 ]

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -13,6 +13,7 @@ from visionlib.cli.options import DebugOption, JsonOption
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.models.names import MODEL_NAMES
+from visionlib.models.pretrained import find_pretrained, list_pretrained
 from visionlib.runs import Run, open_run, write_json
 from visionlib.summary.record import Method, ModelSummary
 
@@ -35,7 +36,7 @@ def summary(
         typer.Argument(
             help=f"A built-in network ({', '.join(MODEL_NAMES)}), "
             "a user-defined one as package.module:NAME or file.py:NAME, "
-            "or a run folder."
+            "a run folder, or the name of pretrained weights."
         ),
     ],
     input_size: Annotated[
@@ -151,7 +152,10 @@ def _build_subject(model: str, size: tuple[int, ...] | None, classes: int | None
     from visionlib.models import build_model
 
     if _is_run(model):
-        return _build_from_run(Path(model), size, classes)
+        return _build_from_run(open_run(Path(model)), size, classes)
+    if model in list_pretrained():
+        subject = _build_from_run(Run(find_pretrained(model)), size, classes)
+        return replace(subject, run=None)  # nothing is written into the package
     size = _complete(size, channels=_DEFAULT_SIZE[0]) if size else _DEFAULT_SIZE
     return _Subject(model, build_model(model, classes=classes or 10, channels=size[0]), size)
 
@@ -171,12 +175,11 @@ def _draw(table: ModelSummary, fields: "EffectiveFields | None") -> "Figure":
     return draw_growth(table, draw_shapes(1, image_size=sides[0]).images[0] if is_square else None)
 
 
-def _build_from_run(folder: Path, size: tuple[int, ...] | None, classes: int | None) -> _Subject:
+def _build_from_run(run: Run, size: tuple[int, ...] | None, classes: int | None) -> _Subject:
     from visionlib.inference.trained_model import load_record
     from visionlib.models import build_model
     from visionlib.models.user_model import refuse_code_within
 
-    run = open_run(folder)
     record = load_record(run)
     if classes not in (None, len(record.classes)):
         problem = f"{classes} contradicts the run, which has {len(record.classes)} classes"

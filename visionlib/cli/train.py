@@ -13,6 +13,7 @@ from visionlib.cli.options import (
     ConfigOption,
     DebugOption,
     ImageSizeOption,
+    InitOption,
     JsonOption,
     RecipeOption,
     ResizeOption,
@@ -34,6 +35,7 @@ def train(
     ] = None,
     recipe: RecipeOption = DEFAULT_RECIPE,
     config: ConfigOption = None,
+    init: InitOption = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to create. Default: runs/DATASET-MODEL-TIME.")] = None,
     image_size: ImageSizeOption = None,
     resize: ResizeOption = None,
@@ -70,6 +72,7 @@ def train(
             recipe,
             {
                 "config": config,
+                "init": init,
                 "out": out,
                 "image_size": image_size,
                 "resize": resize,
@@ -98,7 +101,7 @@ def train(
         assert dataset is not None
         source = functools.partial(load_dataset, dataset, image_size=image_size, skip_broken=skip_broken, resize=resize)
         given = None if pace is None else Pace.from_run(open_run(pace))
-        run = train_run.train(source, resolved, out=out, max_seconds=max_seconds, pace=given, log=log)
+        run = train_run.train(source, resolved, init=init, out=out, max_seconds=max_seconds, pace=given, log=log)
     if not find_process_group().is_first:
         return
     result = {"run": str(run.path), **read_json(run.training)}

@@ -10,10 +10,11 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from visionlib.data import Dataset
-from visionlib.errors import ConfigError
+from visionlib.errors import ConfigError, RunError
 from visionlib.inference.preprocessing import prepare_inputs
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import load_model
+from visionlib.models.initial_weights import InitialWeights, open_weights
 from visionlib.runs import Run, open_run, read_json
 from visionlib.summary.effective import EffectiveField, effective_field
 from visionlib.training import TrainConfig
@@ -68,12 +69,28 @@ def measure_effective_fields(
     images = source.test.images[:n]
     inputs = prepare_inputs(images, record.mean, record.std, record.input_size[0])
     # Hardware and acceleration of the training do not matter for the initial weights, and may be absent here.
-    config = TrainConfig.from_dict(read_json(run.config)["config"])
+    stored = read_json(run.config)
+    config = TrainConfig.from_dict(stored["config"])
     config = config.replace(device="cpu", precision="fp32", kernels="off", compile=False)
-    job, _ = make_job(source, config, choose_training_compute(config))
+    if stored.get("imported"):
+        raise RunError(run.path, "was imported: its weights before the training are not known", "measure a trained run")
+    init = _open_first_weights(run, stored.get("init"))
+    job, _ = make_job(source, config, choose_training_compute(config), init=init)
     untrained = job.build_model()
     initialize_model(untrained, job)
     after = effective_field(trained, inputs, layer)
     plain = prepare_inputs(images[:1], (0.0,) * record.channels, (1.0,) * record.channels, record.input_size[0])
     image = (plain[0] * 255).round().to(torch.uint8)
     return EffectiveFields(effective_field(untrained, inputs, after.layer), after, image)
+
+
+def _open_first_weights(run: Run, init: dict[str, Any] | None) -> InitialWeights | None:
+    """Read the weights again that a run began with; None for those of its seed."""
+    if init is None:
+        return None
+    place = Path(init["path"])
+    weights = open_weights(place)
+    if weights.sha256 != init["sha256"]:
+        problem = f"began with other weights than {place} holds now"
+        raise RunError(run.path, problem, f"restore those of SHA-256 {init['sha256'][:12]}")
+    return weights

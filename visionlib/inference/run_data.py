@@ -5,6 +5,7 @@ from pathlib import Path
 from visionlib.data import Dataset, load_dataset
 from visionlib.data.load import is_known
 from visionlib.errors import RunError
+from visionlib.inference.trained_model import load_record
 from visionlib.runs import Run, read_json
 
 
@@ -15,10 +16,13 @@ def load_run_data(run: Run, dataset: str | Path | Dataset | None = None) -> Data
         run: that was trained with it.
         dataset: where the data is now, if it has moved since.
     Raises:
-        RunError: if the data is not what the run was trained with.
+        RunError: if the data is not what the run was trained with; for a run that was imported without data, if none
+            is named, or its classes are others.
         DataError: if it cannot be read.
     """
     trained_on = read_json(run.config)["dataset"]
+    if not trained_on["content_hash"]:
+        return _load_unrecorded(run, dataset)
     path = dataset if dataset is not None else trained_on["path"] or trained_on["name"]
     if dataset is None and trained_on["path"] is None and not is_known(trained_on["name"]):
         raise RunError(
@@ -34,4 +38,17 @@ def load_run_data(run: Run, dataset: str | Path | Dataset | None = None) -> Data
             f"(content hash {trained_on['content_hash'][:12]}, now {source.content_hash[:12]})",
             "name the data it was trained on with --dataset",
         )
+    return source
+
+
+def _load_unrecorded(run: Run, dataset: str | Path | Dataset | None) -> Dataset:
+    """Load the data for a run that was imported without."""
+    if dataset is None:
+        raise RunError(run.path, "was imported without data", "name it with --dataset")
+    source = dataset if isinstance(dataset, Dataset) else load_dataset(dataset)
+    if source.classes != (classes := load_record(run).classes):
+        problem = (
+            f"is of the classes {', '.join(classes[:3])}..., and {source.name} has {', '.join(source.classes[:3])}..."
+        )
+        raise RunError(run.path, problem, "name data of the same classes in the same order")
     return source

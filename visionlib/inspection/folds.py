@@ -85,6 +85,9 @@ def cross_validate(
         validation_fraction=0.0,
         test_every=0,
         tensorboard=False,
+        # A fold begins with random weights: those that the run began with may have been trained on its images.
+        freeze=False,
+        body_rate_factor=1.0,
     )
     source = load_run_data(run, dataset)
     assigned = assign_folds(source.train, folds, config.seed)

@@ -86,8 +86,8 @@ def _list_kinds(job: TrainingJob) -> list[Kind]:
 
 def _prepare_twin(job: TrainingJob, model: nn.Module) -> TrainingStep:
     """Return the step of a copy of a model, recorded or compiled where that of the model will be."""
-    twin = copy_network(model).train()
-    take_step = TrainingStep(twin, make_optimizer(twin, job.config, job.compute.dtype), job)
+    twin = job.set_training_mode(copy_network(model))
+    take_step = TrainingStep(twin, make_optimizer(twin, job.config, job.compute.dtype, head=job.find_head(twin)), job)
     n = -(-len(job.split) // job.steps_per_epoch)
     take_step.record([StepKind(n, *kind) for kind in _list_kinds(job)])
     return take_step

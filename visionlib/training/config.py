@@ -75,6 +75,12 @@ class TrainConfig:
         "learning-rate factor of batch normalization biases; their weight decay is divided by it",
         low=0.01,
     )
+    body_rate_factor: float = _setting(
+        1.0, "learning-rate factor of all layers but the head, the last linear layer, for fine-tuning", low=0
+    )
+    freeze: bool = _setting(
+        False, "train the head alone, the last linear layer; all others stay as they are, with their statistics"
+    )
     averaging: Averaging = _setting("none", "ema: the run keeps the exponential moving average of the weights")
     averaging_decay: float = _setting(0.99, "decay of the average per step", low=0, high=0.99999)
     sam_radius: float = _setting(

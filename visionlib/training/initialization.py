@@ -14,8 +14,11 @@ _SMALLEST_VARIANCE = 1e-2
 
 
 def initialize_model(model: nn.Module, job: TrainingJob) -> None:
-    """Whiten the stem of a fresh network, if the settings ask for it; a pure function of data and seed."""
-    if job.config.whiten:
+    """Whiten the stem of a fresh network, if the settings ask for it; a pure function of data and seed.
+
+    Weights to begin with have a stem that was learned or whitened already.
+    """
+    if job.config.whiten and job.init is None:
         split = job.split
         chosen = random_order(job.config.seed, 0, split.index, Stream.WHITENING_IMAGES)[:_IMAGES]
         whiten_stem(model, prepare_inputs(split.images[chosen], job.mean, job.std, split.image_size[0]))

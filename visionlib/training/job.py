@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from visionlib.eval_mode import unwrap_model
 from visionlib.inference.device import Compute, choose_compute
 from visionlib.inference.preprocessing import scale_width
 from visionlib.models import build_model
+from visionlib.models.initial_weights import InitialWeights, find_head, take_weights
 from visionlib.models.layout import initialize_lazy, prepare_layout
 from visionlib.training.config import TrainConfig
 from visionlib.training.cpu import choose_kernels
@@ -35,6 +37,7 @@ class TrainingJob:
         network: to train instead of that which the settings name: built already, or its class or function.
         planned: number of steps, and the fraction of the schedules that each covers; None for whole epochs.
         budget: time for the steps, by which that plan is changed while they go.
+        init: weights to begin with; None for those of the seed, and in a resumed run, whose checkpoint holds all.
     """
 
     split: ImageSplit
@@ -51,6 +54,8 @@ class TrainingJob:
     def pace(self) -> Pace:
         """The pace that the training begins with."""
         return self.planned or Pace.of_steps(self.config.epochs * self.steps_per_epoch)
+
+    init: InitialWeights | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -79,12 +84,13 @@ class TrainingJob:
         return side_px, scale_width(height, width, side_px)
 
     def build_model(self) -> nn.Module:
-        """Build the network with the weights that its seed draws, channels-last on the device.
+        """Build the network with the weights to begin with, or those that its seed draws, channels-last on the device.
 
         A network that was built already is returned itself, with its weights.
 
         Raises:
-            ModelError: if it cannot be built, or its lazy layers cannot be initialized.
+            ModelError: if it cannot be built, its lazy layers cannot be initialized, or the weights to begin with do
+                not fit.
         """
         if isinstance(self.network, nn.Module):
             model = unwrap_model(self.network)
@@ -100,7 +106,35 @@ class TrainingJob:
             raise ModelError(
                 self.config.model, "has tensors on the meta device, without numbers", "build it on the CPU"
             )
-        return prepare_layout(model.to(self.compute.device))
+        prepare_layout(model.to(self.compute.device))
+        if self.init is not None:
+            take_weights(model, self.init, self.split.classes)
+        return model
+
+    def find_head(self, model: nn.Module) -> nn.Linear | None:
+        """Find the last linear layer with an output for each class; None without one."""
+        name = find_head(model, len(self.split.classes))
+        return None if name is None else cast("nn.Linear", model.get_submodule(name))
+
+    def set_training_mode(self, model: nn.Module) -> nn.Module:
+        """Put a network into training mode; with `freeze` its head alone, and all else learns nothing in eval mode."""
+        if not self.config.freeze:
+            return model.train()
+        self.check_head(model)
+        model.eval().requires_grad_(False)
+        if (head := self.find_head(model)) is not None:
+            head.train().requires_grad_(True)
+        return model
+
+    def check_head(self, model: nn.Module) -> None:
+        """Check that there is a head if it is to be trained alone.
+
+        Raises:
+            ModelError: if there is none.
+        """
+        if self.config.freeze and self.find_head(model) is None:
+            problem = f"has no linear layer with {len(self.split.classes)} outputs, which freeze trains alone"
+            raise ModelError(self.config.model, problem, "leave --freeze out, or end the network in an nn.Linear")
 
 
 def choose_training_compute(config: TrainConfig, group: ProcessGroup = SINGLE_PROCESS) -> Compute:
@@ -123,9 +157,20 @@ def make_job(
     group: ProcessGroup = SINGLE_PROCESS,
     *,
     network: nn.Module | Callable[..., object] | None = None,
+    init: InitialWeights | None = None,
+    normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
 ) -> tuple[TrainingJob, ImageSplit]:
     """Return the job, and the images that are held out of it for validation, of which there may be none.
 
+    Args:
+        dataset: its training split is learned from.
+        config: every setting.
+        compute: device, precision, threads and kernels.
+        group: the processes that train together.
+        network: as in `TrainingJob`.
+        init: as in `TrainingJob`. Its mean and std, where they are known, belong to the network, and replace those of
+            the data.
+        normalization: mean and std of the weights that a resumed run began with.
     Raises:
         ConfigError: if no images are left to learn from, or too few for the parts of a step or for the processes, or
             the device cannot do what is asked for.
@@ -137,8 +182,14 @@ def make_job(
             "parts", f"{config.parts} are more than the {group.size} processes that part a step", "take fewer"
         )
     split, validation = _hold_out_validation(dataset.train, config)
-    mean, std = _choose_normalization(split, config)
-    job = TrainingJob(split.to(compute.device), config, compute, mean, std, group, network)
+    if init is not None and init.mean is not None and init.std is not None:
+        normalization = init.mean, init.std
+    mean, std = normalization or _choose_normalization(split, config)
+    if len(mean) != split.channels:
+        problem = f"are of a network for images of {len(mean)} channels, and these have {split.channels}"
+        remedy = f"take weights for {split.channels} channels, or convert the images"
+        raise ModelError("weights to begin with" if init is None else init.source, problem, remedy)
+    job = TrainingJob(split.to(compute.device), config, compute, mean, std, group, network, init=init)
     smallest_batch = len(split) // job.steps_per_epoch
     if config.parts > 1 and smallest_batch < 2 * config.parts:
         raise ConfigError("parts", f"of {config.parts} each has less than two images of a step", "take fewer")

@@ -45,20 +45,20 @@ def train_epochs(
     The model ends with the weights to keep. `test` is scored every `test_every` epochs, but not after the last one.
     """
     config, group = job.config, job.group
-    optimizer = make_optimizer(model, config, job.compute.dtype)
+    optimizer = make_optimizer(model, config, job.compute.dtype, head=job.find_head(model))
     average = WeightAverage(model, config)
     progress = load_checkpoint(run, model, optimizer, average, job.compute.device, group)
     has_begun = bool(progress.epoch or progress.steps)
     if has_begun:
         log(f"going on after epoch {progress.epoch} and {progress.steps} steps")
-    take_step = TrainingStep(model.train(), optimizer, job)
+    take_step = TrainingStep(job.set_training_mode(model), optimizer, job)
     started = time.perf_counter()
     if failure := take_step.record(_step_kinds(job)):
         log(f"training steps are launched kernel by kernel: they cannot be recorded as a CUDA graph ({failure})")
     progress.seconds_startup += time.perf_counter() - started
     checkpointer = Checkpointer(run, config.checkpoint_s, group)
     replanner = Replanner(job, progress) if job.budget is not None else None
-    if isinstance(job.network, nn.Module) and not has_begun:
+    if (isinstance(job.network, nn.Module) or job.init is not None) and not has_begun:
         checkpointer.save(model, optimizer, average, progress)  # its first weights cannot be drawn again
     with (
         deferred_signals(is_one_of_several=group.size > 1) as interruption,
@@ -121,7 +121,7 @@ def _train_epoch(
     start = (progress.pace or job.pace).position(job.count_steps(epoch, 0))
     augmented = augmented_batches(job.split, remaining, config, group, is_mixing=is_mixing_epoch(start, config))
     side_px = progress.history[-1]["resolution_px"] if progress.history else 0
-    model.train()
+    job.set_training_mode(model)
     epochs = format_epochs((progress.pace or job.pace).total_steps / job.steps_per_epoch)
     with progress_bar(f"epoch {epoch + 1}/{epochs}", len(job.split), "images") as show:
         for draws, (images, targets) in zip(remaining, augmented, strict=True):

@@ -106,7 +106,9 @@ def _find_file(cls: type) -> str:
 def list_idle_settings(network: nn.Module, job: TrainingJob) -> list[str]:
     """List the settings that find nothing to act on in a network, each as a line that says why."""
     config = job.config
-    trained = [p for p in network.parameters() if p.requires_grad]
+    head = job.find_head(network)
+    learning = head if config.freeze and head is not None else network
+    trained = [p for p in learning.parameters() if p.requires_grad or config.freeze]
     images = job.split.images[:1].float()
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.bias is not None]
     idle = {
@@ -114,6 +116,10 @@ def list_idle_settings(network: nn.Module, job: TrainingJob) -> list[str]:
         "sam_radius": (config.sam_radius > 0 and not any(p.ndim > 1 for p in trained), "weights of two dimensions"),
         "optimizer muon": (config.optimizer == "muon" and not any(p.ndim > 2 for p in trained), "convolution filters"),
         "norm_bias_factor": (config.norm_bias_factor != 1 and not norms, "batch normalization with biases"),
+        "body_rate_factor": (
+            config.body_rate_factor != 1 and head is None,
+            "linear layer with an output for each class",
+        ),
     }
     return [f"{name} has no effect: the network has no {what}" for name, (is_idle, what) in idle.items() if is_idle]
 

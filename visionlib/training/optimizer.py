@@ -9,15 +9,21 @@ from visionlib.training.config import TrainConfig
 from visionlib.training.muon import Muon
 
 
-def make_optimizer(model: nn.Module, config: TrainConfig, dtype: torch.dtype = torch.float32) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: nn.Module, config: TrainConfig, dtype: torch.dtype = torch.float32, *, head: nn.Module | None = None
+) -> torch.optim.Optimizer:
     """Make the optimizer of the settings.
 
     Args:
         model: its parameters are trained.
         config: the settings; `set_rates` sets the rates before each step.
         dtype: of Muon's matrix products.
+        head: the layer to which `body_rate_factor` does not apply; None for a network without one, where it has no
+            effect.
     """
     groups = _group_parameters(model, config)
+    if head is not None and config.body_rate_factor != 1:
+        groups = _split_body(groups, head, config.body_rate_factor)
     if config.optimizer == "muon":
         return Muon(groups, momentum=config.muon_momentum, sgd_momentum=config.momentum, dtype=dtype)
     return torch.optim.SGD(
@@ -47,6 +53,17 @@ def _group_parameters(model: nn.Module, config: TrainConfig) -> list[dict[str, A
     ]
     defaults = {"is_orthogonalized": False, "rate_factor": 1.0}
     return [{**defaults, **group} for group in groups if group["params"]]
+
+
+def _split_body(groups: list[dict[str, Any]], head: nn.Module, factor: float) -> list[dict[str, Any]]:
+    """Give the body's parameters their own groups, with a smaller rate; the decay per step shrinks with it."""
+    head_ids = {id(parameter) for parameter in head.parameters()}
+    split = []
+    for group in groups:
+        body = [p for p in group["params"] if id(p) not in head_ids]
+        own = [p for p in group["params"] if id(p) in head_ids]
+        split += [{**group, "params": body, "rate_factor": group["rate_factor"] * factor}, {**group, "params": own}]
+    return [group for group in split if group["params"]]
 
 
 def set_rates(optimizer: torch.optim.Optimizer, config: TrainConfig, learning_rate: float) -> None:

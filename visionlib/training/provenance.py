@@ -8,6 +8,7 @@ import inspect
 import platform
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch import nn
 from visionlib.data import Dataset
 from visionlib.inference.device import Compute
 from visionlib.models import MODELS
+from visionlib.models.initial_weights import Transfer
 from visionlib.models.user_model import import_builder
 from visionlib.runs import Run
 from visionlib.runs.files import write_bytes
@@ -27,20 +29,59 @@ from visionlib.version import __version__
 _PACKAGES = ("torch", "numpy", "pillow", "pyarrow", "safetensors")
 
 
-def describe_run(dataset: Dataset, config: TrainConfig, compute: Compute) -> dict[str, Any]:
-    """Return everything that is needed to repeat a run."""
-    path = Path(dataset.name)
+def describe_run(
+    dataset: Dataset, config: TrainConfig, compute: Compute, init: Transfer | None = None
+) -> dict[str, Any]:
+    """Return everything that is needed to repeat a run; `init` tells the weights that it began with."""
     return {
         "config": config.to_dict(),
-        "dataset": {
-            "name": dataset.name,
-            "path": str(path.resolve()) if path.exists() else None,
-            "options": dict(dataset.options),
-            "content_hash": dataset.content_hash,
-            "splits": {
-                name: {"n": len(split), "content_hash": split.content_hash} for name, split in dataset.splits.items()
-            },
+        "dataset": _describe_data(dataset),
+        "init": None if init is None else init.to_dict(),
+        **_describe_circumstances(compute),
+    }
+
+
+def describe_import(
+    dataset: Dataset | None, model: str, compute: Compute, imported: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the same of a run that was imported, whose settings are not known.
+
+    Args:
+        dataset: that the network is for; None leaves the content hash empty, and `load_run_data` asks for the data.
+        model: name of the network.
+        compute: of the predictions.
+        imported: source, path and SHA-256 of the weights.
+    """
+    unknown: dict[str, Any] = {
+        "name": "data not recorded",
+        "path": None,
+        "options": {},
+        "content_hash": "",
+        "splits": {},
+    }
+    return {
+        "config": {"model": model},
+        "dataset": unknown if dataset is None else _describe_data(dataset),
+        "imported": dict(imported),
+        **_describe_circumstances(compute),
+    }
+
+
+def _describe_data(dataset: Dataset) -> dict[str, Any]:
+    path = Path(dataset.name)
+    return {
+        "name": dataset.name,
+        "path": str(path.resolve()) if path.exists() else None,
+        "options": dict(dataset.options),
+        "content_hash": dataset.content_hash,
+        "splits": {
+            name: {"n": len(split), "content_hash": split.content_hash} for name, split in dataset.splits.items()
         },
+    }
+
+
+def _describe_circumstances(compute: Compute) -> dict[str, Any]:
+    return {
         "compute": asdict(compute),
         "versions": describe_versions(),
         "command": sys.argv,

@@ -5,6 +5,7 @@ Source: Smith 2015, arXiv:1506.01186, section 3.3.
 
 import itertools
 import math
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,10 @@ from torch import Tensor, nn
 from visionlib.data import Dataset, ImageSplit, load_dataset
 from visionlib.errors import ConfigError, ModelError
 from visionlib.inference.device import compute_environment
+from visionlib.models.initial_weights import open_weights
 from visionlib.models.registry import network_name
 from visionlib.progress import progress_bar
+from visionlib.runs import Run
 from visionlib.training.batches import Targets, augmented_batches, epoch_batches
 from visionlib.training.config import TrainConfig
 from visionlib.training.initialization import initialize_model
@@ -82,6 +85,7 @@ def find_learning_rate(
     config: TrainConfig = RECIPES["quick"],
     *,
     model: nn.Module | None = None,
+    init: str | os.PathLike[str] | Run | None = None,
     lowest: float = 1e-3,
     highest: float = 10.0,
     steps: int = 100,
@@ -97,6 +101,7 @@ def find_learning_rate(
         dataset: a dataset, or what `load_dataset` takes; only its training split is read.
         config: the settings that the rate is for.
         model: a network to begin from; by default that of the settings, initialized by their seed.
+        init: weights to begin with, as in `train`.
         lowest: rate of the first step.
         highest: rate of the last step, if the loss does not diverge before.
         steps: maximum number of steps.
@@ -105,7 +110,7 @@ def find_learning_rate(
     Raises:
         ConfigError: if the rates or steps are out of range, or the settings do not fit the dataset or the machine.
         DataError: if the dataset cannot be loaded.
-        ModelError: if the network cannot be built or copied, or its first loss is not finite.
+        ModelError: if the network cannot be built or copied, its first loss is not finite, or `init` does not fit it.
     """
     _check_range(lowest, highest, steps)
     compute = choose_training_compute(config)
@@ -113,7 +118,7 @@ def find_learning_rate(
     source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
     if model is not None:
         config, model = config.replace(model=network_name(model)), copy_network(model)
-    job, _ = make_job(source, config, compute, network=model)
+    job, _ = make_job(source, config, compute, network=model, init=None if init is None else open_weights(init))
     rates = [_rate(step, steps, lowest, highest, growth) for step in range(steps)]
     with seeded_generators(compute, config.seed), compute_environment(compute):
         learner = job.build_model()
@@ -159,11 +164,11 @@ def _test_range(model: nn.Module, job: TrainingJob, rates: list[float]) -> tuple
     """Take a step with each rate; return the losses, the last one perhaps not finite, and whether they diverged."""
     config = job.config
     side_px = scale_side(config.resolutions[0], job.split.image_size[0])
-    optimizer = make_optimizer(model, config, job.compute.dtype)
+    optimizer = make_optimizer(model, config, job.compute.dtype, head=job.find_head(model))
     batches = _endless_batches(job.split, config)
     losses: list[float] = []
     mean, lowest = math.nan, math.inf
-    take_step = TrainingStep(model.train(), optimizer, job)
+    take_step = TrainingStep(job.set_training_mode(model), optimizer, job)
     with progress_bar("range test", len(rates), "steps") as show:
         for rate in rates:
             images, targets = next(batches)

@@ -18,6 +18,7 @@ from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import Compute, compute_environment
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import TrainedModel
+from visionlib.models.initial_weights import Transfer, open_weights, plan_transfer
 from visionlib.models.registry import network_name
 from visionlib.models.user_model import refuse_code_within
 from visionlib.runs import Run, create_run, open_run, read_json, write_json
@@ -47,6 +48,7 @@ def train(
     config: TrainConfig = RECIPES["quick"],
     *,
     model: Network | None = None,
+    init: str | os.PathLike[str] | Run | None = None,
     out: str | Path | None = None,
     max_seconds: float | None = None,
     pace: Pace | None = None,
@@ -63,6 +65,9 @@ def train(
             numbers of classes and channels by the names that it has for them, or one that was built already. That one
             is trained itself, and ends with the run's weights. The run keeps no code: where no name leads to the
             network, `TrainedModel.from_run(run, network=...)` loads it.
+        init: weights to begin with: a run, a checkpoint file, a hub folder, or the name of pretrained weights, see
+            `visionlib.models.open_weights`. The head is new where their classes are others. Their mean and std, where
+            they are known, stay the network's. `config.json` tells what was taken.
         out: the run folder to make; by default `runs/DATASET-MODEL-TIME`.
         max_seconds: time for the steps; as many are taken as fit into it here, instead of `config.epochs`. Their number
             is planned again while they go; the last epoch may be cut short.
@@ -71,8 +76,8 @@ def train(
     Raises:
         ConfigError: if the settings do not fit the dataset or the machine.
         DataError: if the dataset cannot be loaded, or has no image to learn from.
-        ModelError: if the network cannot be built, trained or kept; nothing is written then.
-        RunError: if `out` exists already.
+        ModelError: if the network cannot be built, trained or kept, or none of `init` fits it; nothing is written then.
+        RunError: if `out` exists already, or `init` is an unfinished or damaged run.
         TrainingError: if the loss is not a number any more, or another process died.
     """
     if model is not None:
@@ -86,9 +91,17 @@ def train(
     started = time.perf_counter()
     source = _load(dataset)
     seconds_loading = time.perf_counter() - started
-    job, validation = make_job(source, config, compute, group, network=None if isinstance(model, str) else model)
-    network = job.build_model()
+    weights = None if init is None else open_weights(init)
+    job, validation = make_job(
+        source, config, compute, group, network=None if isinstance(model, str) else model, init=weights
+    )
+    network, transfer = job.build_model(), None
+    if weights is not None:
+        transfer = plan_transfer(network, weights, source.classes)
+    for line in _describe_beginning(job, transfer):
+        log(line)
     check_network(network, job)
+    job.check_head(network)
     if pace is not None:
         job = _follow_pace(job, pace, max_seconds)
     with connected(group, compute.device):
@@ -97,7 +110,7 @@ def train(
             log(_describe_plan(job))
         run = Run(group.broadcast(Path(out) if out is not None else name_run(source.name, config.model)))
         if group.is_first:
-            record = describe_run(source, job.config, compute)
+            record = describe_run(source, job.config, compute, transfer)
             write_json(
                 create_run(run.path).config, {**record, **_describe_pace(job), "seconds_loading": seconds_loading}
             )
@@ -141,6 +154,11 @@ def resume(
     if run.training.is_file():
         raise RunError(run.path, "is finished", f"test it with: visionlib test {run.path}")
     record = read_json(run.config)
+    if record.get("imported"):
+        raise RunError(run.path, "was imported, and has no training", f"begin one with --init {run.path}")
+    init = record.get("init")
+    if init and not run.resume.is_file():
+        raise RunError(run.path, "has no checkpoint yet", f"train again with --init {init['source']}")
     group = find_process_group()
     if (processes := record["compute"].get("processes", 1)) != group.size:
         raise ConfigError(
@@ -156,7 +174,8 @@ def resume(
         config, model = config.replace(model=model), None
     elif model is None:
         refuse_code_within(run.path, config.model)
-    job, validation = make_job(source, config, compute, group, network=model)
+    normalization = (tuple(init["mean"]), tuple(init["std"])) if init and init["mean"] else None
+    job, validation = make_job(source, config, compute, group, network=model, normalization=normalization)
     job = dataclasses.replace(
         job,
         planned=Pace.from_list(record["pace"]) if "pace" in record else None,
@@ -172,6 +191,20 @@ def _load(dataset: str | Path | tuple[Any, ...] | Dataset | Callable[[], Dataset
     if isinstance(dataset, Dataset):
         return dataset
     return load_dataset(dataset) if isinstance(dataset, str | Path | tuple) else dataset()
+
+
+def _describe_beginning(job: TrainingJob, transfer: Transfer | None) -> list[str]:
+    """Describe the weights that a training begins with, and the settings that they overrule."""
+    if transfer is None:
+        is_random = job.config.freeze and not isinstance(job.network, nn.Module)
+        return ["warning: freeze without weights to begin with: all layers but the head stay random"] * is_random
+    lines = transfer.describe()
+    if transfer.mean is None:
+        lines.append("these weights tell no mean and std: images are normalized by the settings")
+    else:
+        values = (" ".join(f"{value:.4f}" for value in numbers) for numbers in (job.mean, job.std))
+        lines.append("normalized as in the training of these weights: mean {}, std {}".format(*values))
+    return [*lines, "whiten is skipped: the stem begins with these weights"] if job.config.whiten else lines
 
 
 def _choose_same_compute(run: Run, record: dict[str, Any], group: ProcessGroup) -> tuple[TrainConfig, Compute]:
@@ -217,9 +250,12 @@ def _train_run(
     """Train from the run's last checkpoint, or from the start, to the end."""
     if isinstance(job.network, nn.Module):
         job.group.broadcast_state(network)  # its weights are of no seed
+    is_learning = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     with compute_environment(job.compute), blamed_errors(network, job):
         initialize_model(network, job)
         progress = train_epochs(network, job, validation, run, log, source.splits.get("test"))
+    for parameter, was_learning in is_learning:
+        parameter.requires_grad_(was_learning)
     if job.group.is_first:
         model = TrainedModel(
             network,

@@ -162,6 +162,6 @@ def _note(stored: Sequence[StoredPredictions], *, pairs: int) -> tuple[str, ...]
 def _training_hash(run: Run) -> Any:
     record = read_json(run.config)
     try:
-        return record["dataset"]["splits"]["train"]["content_hash"]
-    except (KeyError, TypeError) as error:
+        return record["dataset"]["splits"].get("train", {}).get("content_hash")
+    except (AttributeError, KeyError, TypeError) as error:
         raise RunError(run.config, f"is damaged ({error!r})", "restore it, or train again") from error
