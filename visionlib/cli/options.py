@@ -35,7 +35,13 @@ MovedDatasetOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="Device to compute on: auto, cpu, cuda, cuda:1 or mps.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
-RecipeOption = Annotated[str, typer.Option("--recipe", help=f"Measured settings to start from: {', '.join(RECIPES)}.")]
+RecipeOption = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        help=f"Measured settings to start from: auto fits them to the data and the time; or {', '.join(RECIPES)}.",
+    ),
+]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file of settings, over the recipe's.")]
 ImageSizeOption = Annotated[
     int | None,

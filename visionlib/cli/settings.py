@@ -38,14 +38,22 @@ def with_setting_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
-def resolve_config(recipe: str, config_file: Path | None, settings: Mapping[str, Any]) -> TrainConfig:
+def resolve_config(recipe: str, config_file: Path | None, settings: Mapping[str, Any]) -> TrainConfig | dict[str, Any]:
     """Merge settings: those of a TOML file override the recipe's, and those of the command line override both.
+
+    Returns:
+        Every setting; with the recipe `auto` the given ones alone, to which `train` chooses the others.
 
     Raises:
         ConfigError: if the file cannot be read, or a setting is unknown, of the wrong type or out of range.
     """
     from_file = {} if config_file is None else _read_toml(config_file)
-    return recipe_config(str(from_file.pop("recipe", recipe)), **{**from_file, **settings})
+    name = str(from_file.pop("recipe", recipe))
+    given = {**from_file, **settings}
+    if name != "auto":
+        return recipe_config(name, **given)
+    TrainConfig(**given)  # refuses values out of range before the data is loaded
+    return given
 
 
 def _option_for(field: dataclasses.Field[Any]) -> inspect.Parameter:

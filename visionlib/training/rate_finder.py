@@ -6,9 +6,10 @@ Source: Smith 2015, arXiv:1506.01186, section 3.3.
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from jaxtyping import UInt8
@@ -23,13 +24,14 @@ from visionlib.progress import progress_bar
 from visionlib.runs import Run
 from visionlib.training.batches import Targets, augmented_batches, epoch_batches
 from visionlib.training.config import TrainConfig
+from visionlib.training.defaults import choose_for_machine
+from visionlib.training.distributed import SINGLE_PROCESS
 from visionlib.training.initialization import initialize_model
 from visionlib.training.job import TrainingJob, choose_training_compute, make_job
 from visionlib.training.network_check import check_network
 from visionlib.training.optimizer import make_optimizer
 from visionlib.training.preserved_state import copy_network, seeded_generators
 from visionlib.training.rate_rule import cap_losses, plan_next_test, smooth_losses, suggest_rate
-from visionlib.training.recipes import RECIPES
 from visionlib.training.schedule import scale_side
 from visionlib.training.step import TrainingStep
 
@@ -82,7 +84,7 @@ class RateFinding:
 
 def find_learning_rate(
     dataset: str | Path | Dataset,
-    config: TrainConfig = RECIPES["quick"],
+    config: TrainConfig | Mapping[str, Any] = MappingProxyType({}),
     *,
     model: nn.Module | None = None,
     init: str | os.PathLike[str] | Run | None = None,
@@ -99,7 +101,7 @@ def find_learning_rate(
 
     Args:
         dataset: a dataset, or what `load_dataset` takes; only its training split is read.
-        config: the settings that the rate is for.
+        config: the settings that the rate is for, all or some, as in `train`.
         model: a network to begin from; by default that of the settings, initialized by their seed.
         init: weights to begin with, as in `train`.
         lowest: rate of the first step.
@@ -113,11 +115,15 @@ def find_learning_rate(
         ModelError: if the network cannot be built or copied, its first loss is not finite, or `init` does not fit it.
     """
     _check_range(lowest, highest, steps)
-    compute = choose_training_compute(config)
+    compute = choose_training_compute(config if isinstance(config, TrainConfig) else TrainConfig.from_dict(config))
     log(str(compute))
     source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
-    if model is not None:
-        config, model = config.replace(model=network_name(model)), copy_network(model)
+    named = {} if model is None else {"model": network_name(model)}
+    if isinstance(config, TrainConfig):
+        config = config.replace(**named)
+    else:
+        config = choose_for_machine(source.train, {**config, **named}, compute, SINGLE_PROCESS, None).config
+    model = None if model is None else copy_network(model)
     job, _ = make_job(source, config, compute, network=model, init=None if init is None else open_weights(init))
     rates = [_rate(step, steps, lowest, highest, growth) for step in range(steps)]
     with seeded_generators(compute, config.seed), compute_environment(compute):

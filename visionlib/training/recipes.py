@@ -27,6 +27,14 @@ RECIPES: Mapping[str, TrainConfig] = MappingProxyType(
         "quick": _QUICK,
         # Minutes without a GPU: the settings of `quick` for a smaller network and larger images.
         "fast": _QUICK.replace(model="cnn8", epochs=4, resolutions=(0.75, 0.75, 1.0, 1.0)),
+        # A quarter of an hour without a GPU.
+        "medium": _QUICK.replace(
+            model="cnn8",
+            epochs=11,
+            resolutions=(*[0.5] * 3, *[0.75] * 4, *[1.0] * 4),
+            muon_learning_rate=0.1,
+            crop_px=2,
+        ),
         # Accuracy in about an hour.
         "standard": TrainConfig(
             epochs=39,
@@ -80,5 +88,5 @@ def recipe_config(recipe: str, **changes: Any) -> TrainConfig:
         ConfigError: if there is no such recipe, or a change is out of range.
     """
     if recipe not in RECIPES:
-        raise ConfigError(recipe, "there is no such recipe", f"known are: {', '.join(RECIPES)}")
+        raise ConfigError(recipe, "there is no such recipe", f"known are: auto, {', '.join(RECIPES)}")
     return dataclasses.replace(RECIPES[recipe], **changes)

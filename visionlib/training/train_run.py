@@ -6,37 +6,36 @@ Both build a `TrainingJob`, then train it (`loop`), then write what the run keep
 import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
 
 from visionlib.data import Dataset, ImageSplit, load_dataset
-from visionlib.data.description import describe_imbalance, describe_sizes
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import Compute, compute_environment
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import TrainedModel
-from visionlib.models.initial_weights import Transfer, open_weights, plan_transfer
+from visionlib.models.initial_weights import open_weights, plan_transfer
 from visionlib.models.registry import network_name
 from visionlib.models.user_model import refuse_code_within
 from visionlib.runs import Run, create_run, open_run, read_json, write_json
 from visionlib.training.baseline import describe_failure
 from visionlib.training.budget import fit_time_budget
 from visionlib.training.config import TrainConfig
+from visionlib.training.defaults import ChosenSettings, choose_for_machine
 from visionlib.training.distributed import ProcessGroup, connected, find_process_group
 from visionlib.training.initialization import initialize_model
 from visionlib.training.job import TrainingJob, choose_training_compute, make_job
-from visionlib.training.loop import format_epochs, train_epochs
-from visionlib.training.network_check import blamed_errors, check_network, list_idle_settings
+from visionlib.training.loop import train_epochs
+from visionlib.training.network_check import blamed_errors, check_network
 from visionlib.training.outcome import describe_times, save_outcome
 from visionlib.training.pace import Pace, TimeBudget
 from visionlib.training.provenance import describe_run, keep_source, name_run
-from visionlib.training.recipes import RECIPES
+from visionlib.training.start_messages import describe_cost, describe_start
 from visionlib.training.tensorboard import check_tensorboard
-
-_FEW_STEPS = 200
 
 Log = Callable[[str], None]
 Network = str | nn.Module | Callable[..., object]
@@ -45,7 +44,7 @@ Network = str | nn.Module | Callable[..., object]
 
 def train(
     dataset: str | Path | tuple[Any, ...] | Dataset | Callable[[], Dataset],
-    config: TrainConfig = RECIPES["quick"],
+    config: TrainConfig | Mapping[str, Any] = MappingProxyType({}),
     *,
     model: Network | None = None,
     init: str | os.PathLike[str] | Run | None = None,
@@ -60,7 +59,8 @@ def train(
 
     Args:
         dataset: a dataset, or what `load_dataset` takes, such as (images, labels), or a function that loads it.
-        config: every setting; `RECIPES` holds the measured ones.
+        config: every setting, or some by name: the others are chosen for the data, see `choose_settings`. `RECIPES`
+            holds complete ones.
         model: a network instead of that of the settings: a name, a class or function, which is called with the data's
             numbers of classes and channels by the names that it has for them, or one that was built already. That one
             is trained itself, and ends with the run's weights. The run keeps no code: where no name leads to the
@@ -80,26 +80,26 @@ def train(
         RunError: if `out` exists already, or `init` is an unfinished or damaged run.
         TrainingError: if the loss is not a number any more, or another process died.
     """
-    if model is not None:
-        config = config.replace(model=network_name(model))
-    if config.tensorboard:
+    asked = config if isinstance(config, TrainConfig) else TrainConfig.from_dict(config)
+    if asked.tensorboard:
         check_tensorboard()
     group = find_process_group()
-    compute = choose_training_compute(config, group)
+    compute = choose_training_compute(asked, group)
     log = log if group.is_first else _stay_silent
     log(str(compute))
     started = time.perf_counter()
     source = _load(dataset)
     seconds_loading = time.perf_counter() - started
+    named = {} if model is None else {"model": network_name(model)}
+    if isinstance(config, TrainConfig):
+        chosen = ChosenSettings(config.replace(**named))
+    else:
+        chosen = choose_for_machine(source.train, {**config, **named}, compute, group, max_seconds)
     weights = None if init is None else open_weights(init)
-    job, validation = make_job(
-        source, config, compute, group, network=None if isinstance(model, str) else model, init=weights
-    )
-    network, transfer = job.build_model(), None
-    if weights is not None:
-        transfer = plan_transfer(network, weights, source.classes)
-    for line in _describe_beginning(job, transfer):
-        log(line)
+    in_memory = None if isinstance(model, str) else model
+    job, validation = make_job(source, chosen.config, compute, group, network=in_memory, init=weights)
+    network = job.build_model()
+    transfer = None if weights is None else plan_transfer(network, weights, source.classes)
     check_network(network, job)
     job.check_head(network)
     if pace is not None:
@@ -107,23 +107,16 @@ def train(
     with connected(group, compute.device):
         if max_seconds is not None:
             job = fit_time_budget(job, max_seconds)
-            log(_describe_plan(job))
-        run = Run(group.broadcast(Path(out) if out is not None else name_run(source.name, config.model)))
+        run = Run(group.broadcast(Path(out) if out is not None else name_run(source.name, job.config.model)))
         if group.is_first:
             record = describe_run(source, job.config, compute, transfer)
-            write_json(
-                create_run(run.path).config, {**record, **_describe_pace(job), "seconds_loading": seconds_loading}
-            )
+            begun = {"chosen": list(chosen.reasons), **_describe_pace(job), "seconds_loading": seconds_loading}
+            write_json(create_run(run.path).config, {**record, **begun})
             keep_source(run, network, job)
-        log(f"{source.name}: {len(job.split):,} images to learn from, {config.model} -> {run.path}")
-        if (steps := job.pace.total_steps) < _FEW_STEPS:
-            more = "--epochs" if max_seconds is None else "--max-seconds"
-            log(f"these are {steps} steps, few to learn in: more {more} or a smaller --batch-size may help")
-        for line in list_idle_settings(network, job):
+        for line in (*chosen.reasons, *describe_start(source, job, network, transfer, run)):
             log(line)
-        log(describe_sizes(source))
-        if (imbalance := describe_imbalance(job.split)) and not config.balance:
-            log(imbalance)
+        if chosen.reasons and max_seconds is None and group.size == 1:
+            log(describe_cost(job, network))
         return _train_run(run, source, job, network, validation, log)
 
 
@@ -193,20 +186,6 @@ def _load(dataset: str | Path | tuple[Any, ...] | Dataset | Callable[[], Dataset
     return load_dataset(dataset) if isinstance(dataset, str | Path | tuple) else dataset()
 
 
-def _describe_beginning(job: TrainingJob, transfer: Transfer | None) -> list[str]:
-    """Describe the weights that a training begins with, and the settings that they overrule."""
-    if transfer is None:
-        is_random = job.config.freeze and not isinstance(job.network, nn.Module)
-        return ["warning: freeze without weights to begin with: all layers but the head stay random"] * is_random
-    lines = transfer.describe()
-    if transfer.mean is None:
-        lines.append("these weights tell no mean and std: images are normalized by the settings")
-    else:
-        values = (" ".join(f"{value:.4f}" for value in numbers) for numbers in (job.mean, job.std))
-        lines.append("normalized as in the training of these weights: mean {}, std {}".format(*values))
-    return [*lines, "whiten is skipped: the stem begins with these weights"] if job.config.whiten else lines
-
-
 def _choose_same_compute(run: Run, record: dict[str, Any], group: ProcessGroup) -> tuple[TrainConfig, Compute]:
     """Choose the device, precision, threads and kernels that a run began with: others would round differently."""
     used = record["compute"]
@@ -234,14 +213,6 @@ def _describe_pace(job: TrainingJob) -> dict[str, Any]:
     """Return what `resume` needs, besides the settings, to go on at a pace that is not that of whole epochs."""
     pace = {} if job.planned is None else {"pace": job.planned.to_list()}
     return pace if job.budget is None else {**pace, "time_budget": job.budget.to_dict()}
-
-
-def _describe_plan(job: TrainingJob) -> str:
-    assert job.budget is not None
-    steps = job.pace.total_steps
-    epochs = format_epochs(steps / job.steps_per_epoch)
-    measured = f"{job.budget.seconds_measuring:.1f} s of them to measure"
-    return f"about {epochs} epochs ({steps:,} steps) fit into {job.budget.max_s:g} s, {measured}"
 
 
 def _train_run(

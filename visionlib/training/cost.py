@@ -1,0 +1,48 @@
+"""The arithmetic of a training: floating-point operations, counted before it begins."""
+
+from visionlib.data import ImageSplit
+from visionlib.inference.device import Compute, compute_environment
+from visionlib.models import build_model
+from visionlib.summary import summarize
+from visionlib.training.budget import measure_seconds_per_image
+from visionlib.training.config import TrainConfig
+from visionlib.training.job import TrainingJob
+from visionlib.training.recipes import RECIPES
+from visionlib.training.schedule import step_fractions
+
+_SAMPLE = RECIPES["fast"].replace(batch_size=128, epochs=1, resolutions=(0.75,))
+"""Settings with which a machine is measured."""
+_MEASURING_S = 3.0
+_PASSES = 3
+"""A backward pass is two products for each one of the forward pass: by the inputs, and by the weights."""
+
+
+def count_training_flop(config: TrainConfig, n: int, image_size: tuple[int, int, int], classes: int) -> float:
+    """Count the floating-point operations of a training, forward and backward.
+
+    They are two for each multiply-accumulate of convolutions, linear layers and matrix products.
+    Normalizations, activations, augmentation and the optimizer are not counted: they take time, but few operations.
+
+    Args:
+        config: every setting; `model` names a built-in network.
+        n: images of an epoch.
+        image_size: channels, height and width of the stored images.
+        classes: number of logits.
+    """
+    channels, height, width = image_size
+    model = build_model(config.model, classes=classes, channels=channels)
+    flop = 0.0
+    for (side_px, is_sam), fraction in step_fractions(config, height).items():
+        size = (channels, side_px, round(width * side_px / height))
+        macs = summarize(model, size).macs
+        flop += fraction * _PASSES * 2 * macs * (1 + config.sam_fraction * is_sam)
+    return config.epochs * n * flop
+
+
+def measure_flop_rate(split: ImageSplit, compute: Compute) -> float:
+    """Measure the operations that `count_training_flop` counts, per second, in a few steps of a small network."""
+    job = TrainingJob(split.to(compute.device), _SAMPLE, compute, split.mean, split.std)
+    with compute_environment(compute):
+        ((_, seconds_per_image),) = measure_seconds_per_image(job, job.build_model(), _MEASURING_S).items()
+    flop = count_training_flop(_SAMPLE, len(split), (split.channels, *split.image_size), len(split.classes))
+    return flop / (len(split) * seconds_per_image)

@@ -1,0 +1,181 @@
+"""Settings that fit the data and the machine: the default of `visionlib train`, where no recipe is named.
+
+Requirements:
+- A pure function of facts about the data, of the settings that the user gave, and of the operations that the time
+  allows. Measuring the machine is the caller's part. So a run can tell why it trained as it did.
+- A setting that the user gave is kept.
+- Few images get small batches and many epochs: a network learns in steps, and 380 images in batches of 512 are one step
+  per epoch.
+- Many images get the most accurate recipe whose operations fit into the time.
+
+The constants were chosen on held-out images: docs/experiments.md, "Defaults for few images".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from visionlib.data import ImageSplit
+from visionlib.inference.device import Compute
+from visionlib.models.names import MODEL_NAMES
+from visionlib.training.config import TrainConfig
+from visionlib.training.cost import count_training_flop, measure_flop_rate
+from visionlib.training.distributed import ProcessGroup
+from visionlib.training.recipes import RECIPES
+
+MANY_IMAGES = 20_000
+"""From this number on the recipes apply, which were measured on 50,000 images."""
+_RECIPES = ("fast", "medium", "standard")
+"""For many images, in the order of their operations and of their accuracy."""
+_BATCH_SIZES = ((2_000, 32), (5_000, 64), (MANY_IMAGES, 128))
+"""Numbers of images up to which a batch size applies."""
+_SEEN_OF_1000, _SEEN_POWER = 40_000, 0.4
+"""Images that pass through the network where there are 1,000 different ones, and the power by which it grows."""
+_LARGEST_PX = 64
+"""Larger images are shrunk to this height for training."""
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """The facts on which the choice depends.
+
+    Attributes:
+        n: images to learn from.
+        classes: number of classes.
+        image_size: channels, height and width of the stored images.
+    """
+
+    n: int
+    classes: int
+    image_size: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, split: ImageSplit) -> "DataFacts":
+        """Read the facts off a training split."""
+        return cls(len(split), len(split.classes), (split.channels, *split.image_size))
+
+
+@dataclass(frozen=True)
+class ChosenSettings:
+    """Settings, and the reasons for them in a line each."""
+
+    config: TrainConfig
+    reasons: tuple[str, ...] = ()
+
+
+def choose_for_machine(
+    split: ImageSplit, given: Mapping[str, Any], compute: Compute, group: ProcessGroup, max_seconds: float | None
+) -> ChosenSettings:
+    """Choose every setting that the user has not given, for the machine at hand; see `choose_settings`.
+
+    Where a recipe is to be chosen by time, a few steps are measured; several processes take the one for no limit.
+
+    Args:
+        split: images to learn from.
+        given: settings that the user gave, by name.
+        compute: of the training.
+        group: the processes that train.
+        max_seconds: time for the steps, if there is a limit.
+    Raises:
+        ConfigError: if a given setting is unknown, of the wrong type or out of range.
+    """
+    asked = TrainConfig.from_dict(given)
+    budget_flop = None
+    if max_seconds is not None and len(split) >= MANY_IMAGES and group.size == 1:
+        budget_flop = max_seconds * measure_flop_rate(split, compute)
+    return choose_settings(
+        DataFacts.of(split),
+        {name: getattr(asked, name) for name in given},
+        is_gpu=compute.device.startswith("cuda"),
+        budget_flop=budget_flop,
+    )
+
+
+def choose_settings(
+    facts: DataFacts,
+    given: Mapping[str, Any] | None = None,
+    *,
+    is_gpu: bool = False,
+    budget_flop: float | None = None,
+) -> ChosenSettings:
+    """Choose every setting that the user has not given.
+
+    Args:
+        facts: about the images to learn from.
+        given: settings that the user gave, by name.
+        is_gpu: the training runs on a GPU.
+        budget_flop: floating-point operations that the time allows, if there is a limit.
+    Raises:
+        ConfigError: if a given setting is out of range.
+    """
+    given = dict(given or {})
+    if facts.n < MANY_IMAGES:
+        chosen = _for_few_images(facts)
+    else:
+        chosen = _for_many_images(facts, given, is_gpu=is_gpu, budget_flop=budget_flop)
+    if given.get("model", chosen.config.model) not in MODEL_NAMES:
+        chosen = _for_own_network(chosen)
+    config = chosen.config.replace(**given)
+    kept = f" (as given: {', '.join(name.replace('_', '-') for name in given)})" if given else ""
+    return ChosenSettings(config, (_describe(config, facts) + kept, *chosen.reasons))
+
+
+def _for_few_images(facts: DataFacts) -> ChosenSettings:
+    """Small batches, many epochs, and strong augmentation."""
+    _, height, _ = facts.image_size
+    batch_size = next(size for most, size in _BATCH_SIZES if facts.n < most)
+    seen = _SEEN_OF_1000 * (facts.n / 1000) ** _SEEN_POWER
+    config = RECIPES["fast"].replace(
+        batch_size=batch_size,
+        epochs=max(1, round(seen / facts.n)),
+        crop_px=max(1, height // 8),
+        resolutions=_resolutions(height),
+    )
+    reason = f"few images are learned in small batches and many epochs: {batch_size} per step, {seen:,.0f} in all"
+    return ChosenSettings(config, (reason,))
+
+
+def _resolutions(height: int) -> tuple[float, ...]:
+    """Keep small images as they are; shrink larger ones, in the first half of the steps by more."""
+    if height <= _LARGEST_PX // 2:
+        return (1.0,)
+    final = min(1.0, _LARGEST_PX / height)
+    return (final / 2, final)
+
+
+def _for_many_images(
+    facts: DataFacts, given: Mapping[str, Any], *, is_gpu: bool, budget_flop: float | None
+) -> ChosenSettings:
+    """Take the most accurate recipe that the time allows; without a limit the fastest, or on a GPU `best`."""
+    if budget_flop is None or given.get("model", "cnn8") not in MODEL_NAMES:
+        name = "best" if is_gpu else _RECIPES[0]
+        where = "a GPU trains it in minutes" if is_gpu else "minutes without a GPU; --max-seconds allows more or less"
+        return ChosenSettings(RECIPES[name], (f"recipe {name}: {where}",))
+    affordable = [name for name in _RECIPES if _count_flop(name, facts, given) <= budget_flop]
+    time = f"{budget_flop / 1e15:.2g} PFLOP fit into the time"
+    if not affordable:
+        return ChosenSettings(RECIPES[_RECIPES[0]], (f"recipe {_RECIPES[0]}, shortened: {time}",))
+    reason = f"recipe {affordable[-1]}, as long as the time allows: the most accurate that was measured; {time}"
+    return ChosenSettings(RECIPES[affordable[-1]], (reason,))
+
+
+def _count_flop(recipe: str, facts: DataFacts, given: Mapping[str, Any]) -> float:
+    config = RECIPES[recipe].replace(**{name: value for name, value in given.items() if name != "epochs"})
+    return count_training_flop(config, facts.n, facts.image_size, facts.classes)
+
+
+def _for_own_network(chosen: ChosenSettings) -> ChosenSettings:
+    """Take settings that any network learns with: one image size, SGD, no initialization by the data."""
+    config = chosen.config.replace(
+        resolutions=(1.0,), optimizer="sgd", peak_learning_rate=0.05, whiten=False, norm_bias_factor=1.0
+    )
+    return ChosenSettings(config, (*chosen.reasons, "a network of one's own: SGD, and one image size"))
+
+
+def _describe(config: TrainConfig, facts: DataFacts) -> str:
+    steps = config.epochs * -(-facts.n // config.batch_size)
+    _, height, width = facts.image_size
+    return (
+        f"settings chosen for {facts.n:,} images of {width} x {height} px in {facts.classes} classes: {config.model}, "
+        f"{config.epochs} epochs of {config.batch_size} images a step, {steps:,} steps"
+    )
