@@ -17,7 +17,11 @@ from tests.cli.processes import visionlib
 from visionlib.cli.app import app
 from visionlib.runs import Run
 
-COMMANDS = [command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback]
+COMMANDS = [
+    command.name or command.callback.__name__.replace("_", "-")
+    for command in app.registered_commands
+    if command.callback
+]
 
 
 def test_help_loads_no_torch_and_takes_less_than_half_a_second() -> None:
@@ -88,7 +92,11 @@ def test_the_version_is_printed() -> None:
         (["train", "--resume", "no-such-run"], 1, "no-such-run: there is no such run folder"),
         (["train", "--resume", "run", "--epochs", "3", "--out", "b"], 2, "--out, --epochs: a resumed run keeps"),
         (["trian"], 2, "No such command 'trian'"),
-        (["train", "shapes", "--recipe", "slow"], 2, "slow: there is no such recipe; known are: quick, fast, standard"),
+        (
+            ["train", "shapes", "--recipe", "slow"],
+            2,
+            "slow: there is no such recipe; known are: auto, quick, fast, standard",
+        ),
         (["train", "shapes", "--epochs", "0"], 2, "epochs: 0 is out of range"),
         (["train", "shapes", "--resolutions", "half"], 2, "--resolutions: 'half' is no list of numbers"),
         (["train", "shapes", "--config", "absent.toml"], 2, "absent.toml: cannot be read"),
@@ -207,7 +215,18 @@ def test_a_signal_ends_training_with_its_code_and_no_half_files(
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 def test_an_interrupted_training_says_how_to_go_on_and_does(tmp_path: Path) -> None:
     write_image_folder(tmp_path / "pictures")
-    settings = ["--model", "resnet20", "--epochs", "150", "--batch-size", "4", "--precision", "fp32"]
+    settings = [
+        "--recipe",
+        "quick",
+        "--model",
+        "resnet20",
+        "--epochs",
+        "150",
+        "--batch-size",
+        "4",
+        "--precision",
+        "fp32",
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "visionlib", "train", "pictures", *settings, "--out", "run"],
         cwd=tmp_path,
