@@ -15,7 +15,7 @@ from visionlib.inference.trained_model import load_model
 from visionlib.inspection import cross_validate, find_candidates
 from visionlib.inspection.folds import assign_folds
 from visionlib.runs import Run, read_json, write_json
-from visionlib.training import TrainConfig, train_run
+from visionlib.training import TrainConfig, outcome
 from visionlib.training.train_run import train
 
 Train = Callable[..., Run]
@@ -137,7 +137,7 @@ def test_an_interrupted_fold_of_the_previous_version_goes_on(
     copied_run: Run, stripes: Dataset, trained_parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(train_run, "save_model", _interrupt)
+        patch.setattr(outcome, "save_model", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             cross_validate(copied_run, 2, epochs=1, dataset=stripes)
     path = copied_run.inspection / "folds" / "2-folds-1-epochs" / "fold-1.run" / "config.json"
@@ -154,7 +154,7 @@ def test_an_interrupted_fold_goes_on_where_it_was(
     kept = copied_run.inspection / "folds" / "2-folds-2-epochs"
     (kept / "fold-2.npz").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(train_run, "save_model", _interrupt)
+        patch.setattr(outcome, "save_model", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             cross_validate(copied_run, 2, epochs=2, dataset=stripes)
     assert (kept / "fold-2.run" / "resume.pt").is_file()
