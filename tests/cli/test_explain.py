@@ -51,12 +51,12 @@ def test_as_json_with_quality(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_tables_show_completeness_and_the_same_measures_as_the_json(run: Run, tmp_path: Path) -> None:
-    arguments = ("explain", "run", "--of", "3,1", "--method", "integrated-gradients", "--quality", "--quality-n", "6")
+    arguments = ("explain", "run", "--of", "3,1", "--method", "integrated-gradients", "--quality", "--quality-n", "2")
     text = " ".join(visionlib(*arguments, cwd=tmp_path).stdout.split())
     result = json.loads(visionlib(*arguments, "--json", cwd=tmp_path).stdout)
     (entry,) = result["quality"]["methods"]
     for name in ("sensitivity", "sparseness", "complexity"):
-        assert entry[name]["n"] == 6
+        assert entry[name]["n"] == 2
         assert f"{entry[name]['value']:.2f}" in text
     assert f"{entry['completeness_gap']['value']:.4f}" in text
     predicted = result["explanations"][0]["completeness"]

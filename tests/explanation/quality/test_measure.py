@@ -83,9 +83,9 @@ def test_a_run_is_measured_kept_and_left_as_it_was(finished_run: Run, small_shap
     run = Run(tmp_path / "run")
     weights = run.weights.read_bytes()
     methods = ["layercam-fused", "gradient", "occlusion"]
-    found = measure_run_quality(run, methods=methods, n=24, dataset=small_shapes)
+    found = measure_run_quality(run, methods=methods, n=8, dataset=small_shapes)
     assert sorted(one.method for one in found.methods) == sorted(methods)
-    assert found.n == 24
+    assert found.n == 8
     for one in found.methods:
         assert one.sanity is not None
         assert one.pointing_game is not None
@@ -95,14 +95,14 @@ def test_a_run_is_measured_kept_and_left_as_it_was(finished_run: Run, small_shap
         assert one.insertion is not None
         assert 0 <= one.deletion.value <= 1
     record = read_json(run.explanations / "quality.json")
-    assert record["n"] == 24
+    assert record["n"] == 8
     assert [one["rank"] for one in record["methods"]] == [1, 2, 3]
-    assert record["methods"][0]["mask_share"]["n"] == 24
+    assert record["methods"][0]["mask_share"]["n"] == 8
     assert record["split"] == "test"
     assert record["content_hash"] == small_shapes.test.content_hash
     assert load_quality(run) == found
     assert run.weights.read_bytes() == weights
-    again = measure_run_quality(run, methods=methods, n=24, dataset=small_shapes)
+    again = measure_run_quality(run, methods=methods, n=8, dataset=small_shapes)
     assert again.to_dict() == found.to_dict()
     for entry in record["methods"]:
         assert {"value", "interval", "n"} == set(entry["sensitivity"]) == set(entry["sparseness"])
