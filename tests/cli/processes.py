@@ -4,6 +4,7 @@ A server imports what visionlib depends on, nothing of visionlib itself, and com
 from it and runs as `python -m visionlib` does: own arguments, folder, environment and streams, and an exit code.
 """
 
+import atexit
 import functools
 import gc
 import importlib
@@ -95,6 +96,7 @@ def start_server() -> "subprocess.Popen[str]":
 
 def serve() -> None:
     """Read requests, a list per line, fork for each, and answer with the exit codes; return only in a fork."""
+    atexit.register(skip_teardown)  # the first to be registered is the last to be called
     for module in DEPENDENCIES:
         importlib.import_module(module)
     gc.freeze()  # else each process spends a second at its end on looking through what it never touched
@@ -130,6 +132,22 @@ def become(request: dict[str, Any]) -> None:
     sys.path[0:1] = [request["cwd"], str(ROOT)]
 
 
+exit_codes: list[int] = []
+"""Of this process, once its command has ended."""
+
+
+def skip_teardown() -> None:
+    """End before the interpreter frees, in a third of a second, all that the server imported."""
+    if exit_codes:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_codes[0])
+
+
 if __name__ == "__main__":
     serve()
-    runpy.run_module("visionlib", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("visionlib", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        exit_codes.append(end.code if isinstance(end.code, int) else int(end.code is not None))
+        raise

@@ -39,7 +39,14 @@ def interrupts_arrive() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("steps", range(1, 2 * STEPS_PER_EPOCH + 1))
+@pytest.mark.parametrize(
+    "steps",
+    [
+        # Within the first epoch, at its end, within the second, and at the end of all; the others in `make slow`.
+        pytest.param(steps, marks=[] if steps in (1, 4, 6, 8) else [pytest.mark.slow])
+        for steps in range(1, 2 * STEPS_PER_EPOCH + 1)
+    ],
+)
 def test_an_interrupt_after_any_step_changes_nothing(
     steps: int,
     finished_run: Run,
