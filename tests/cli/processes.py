@@ -63,7 +63,7 @@ def run_forked(
     """Run a command in one process for each of the environments, at the same time."""
     words = ["visionlib", *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
-        requests = [
+        requests: list[dict[str, Any]] = [
             {
                 "argv": words,
                 "cwd": str(cwd or Path.cwd()),

@@ -35,6 +35,8 @@ def measured(model: torch.nn.Module, *methods: str) -> MapQuality:
 
 def test_a_network_that_looks_at_one_corner() -> None:
     (one,) = measured(Corner(), "gradient-x-input").methods
+    (masked,) = measured(Corner(), "occlusion").methods
+    assert masked.pointing_game == one.pointing_game
     assert one.pointing_game == Estimate(1.0, wilson_interval(30, 30), 30)
     assert one.energy_in_mask is not None
     assert one.energy_in_mask.value == pytest.approx(1.0)
@@ -82,7 +84,7 @@ def test_a_run_is_measured_kept_and_left_as_it_was(finished_run: Run, small_shap
     shutil.copytree(finished_run.path, tmp_path / "run")
     run = Run(tmp_path / "run")
     weights = run.weights.read_bytes()
-    methods = ["layercam-fused", "gradient", "occlusion"]
+    methods = ["layercam-fused", "gradient", "gradient-x-input"]
     found = measure_run_quality(run, methods=methods, n=8, dataset=small_shapes)
     assert sorted(one.method for one in found.methods) == sorted(methods)
     assert found.n == 8
