@@ -165,8 +165,8 @@ def test_a_map_without_evidence_stays_zero() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_batch_of_1_2_and_5_gives_the_same_maps(method: str) -> None:
     model = build_model("resnet20", classes=4, channels=1).eval()
-    inputs, classes = torch.randn(5, 1, 16, 16), torch.arange(5) % 4
-    maker = make_map_maker(method, model, (1, 16, 16))
+    inputs, classes = torch.randn(5, 1, 8, 8), torch.arange(5) % 4
+    maker = make_map_maker(method, model, (1, 8, 8))
     whole = maker(model, inputs, classes)
     assert bool((whole >= 0).all())
     for size in (1, 2):
