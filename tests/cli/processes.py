@@ -4,6 +4,7 @@ A server imports what visionlib depends on, nothing of visionlib itself, and com
 from it and runs as `python -m visionlib` does: own arguments, folder, environment and streams, and an exit code.
 """
 
+import atexit
 import functools
 import gc
 import importlib
@@ -11,9 +12,11 @@ import json
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,34 +26,65 @@ DEPENDENCIES = (
     "jinja2",
     "matplotlib.figure",
     "pyarrow.parquet",
+    "pydantic.main",  # which typer imports to parse a command line
+    "pydantic.types",
+    "rich.markdown",
     "rich.table",
     "safetensors.torch",
     "scipy.stats",
     "sklearn.neighbors",
     "torch",
+    "torch._dynamo",  # which the first step of an optimizer imports
     "typer",
+    "typer.rich_utils",
 )
 
 
 def visionlib(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run one command to its end; give its exit code and what it wrote. SIGALRM ends one that takes too long."""
+    (completed,) = run_forked(arguments, cwd, [environment])
+    return completed
+
+
+def visionlib_processes(
+    count: int, *arguments: object, cwd: Path | None = None, **environment: str
+) -> list[subprocess.CompletedProcess[str]]:
+    """Run one command in several processes that find each other, as a launcher would start them."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        meeting = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(probe.getsockname()[1]), "WORLD_SIZE": str(count)}
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(count)} for rank in range(count)]
+    return run_forked(arguments, cwd, [{**environment, **meeting, **rank} for rank in ranks])
+
+
+def run_forked(
+    arguments: Sequence[object], cwd: Path | None, environments: Sequence[dict[str, str]]
+) -> list[subprocess.CompletedProcess[str]]:
+    """Run a command in one process for each of the environments, at the same time."""
     words = ["visionlib", *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
-        request = {
-            "argv": words,
-            "cwd": str(cwd or Path.cwd()),
-            "environment": {**os.environ, "COLUMNS": "100", **environment},
-            "stdout": f"{folder}/stdout",
-            "stderr": f"{folder}/stderr",
-        }
+        requests: list[dict[str, Any]] = [
+            {
+                "argv": words,
+                "cwd": str(cwd or Path.cwd()),
+                "environment": {**os.environ, "COLUMNS": "100", **environment},
+                "stdout": f"{folder}/stdout{number}",
+                "stderr": f"{folder}/stderr{number}",
+            }
+            for number, environment in enumerate(environments)
+        ]
         server = start_server()
         assert server.stdin is not None
         assert server.stdout is not None
-        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.write(json.dumps(requests) + "\n")
         server.stdin.flush()
-        code = int(server.stdout.readline())
-        texts = [Path(folder, name).read_bytes().decode() for name in ("stdout", "stderr")]
-    return subprocess.CompletedProcess(words, code, *texts)
+        codes = json.loads(server.stdout.readline())
+        return [
+            subprocess.CompletedProcess(
+                words, code, *(Path(request[name]).read_bytes().decode() for name in ("stdout", "stderr"))
+            )
+            for code, request in zip(codes, requests, strict=True)
+        ]
 
 
 @functools.cache
@@ -61,17 +95,21 @@ def start_server() -> "subprocess.Popen[str]":
 
 
 def serve() -> None:
-    """Read a request per line, fork, and answer with the exit code; return only in the forked process."""
+    """Read requests, a list per line, fork for each, and answer with the exit codes; return only in a fork."""
+    atexit.register(skip_teardown)  # the first to be registered is the last to be called
     for module in DEPENDENCIES:
         importlib.import_module(module)
     gc.freeze()  # else each process spends a second at its end on looking through what it never touched
     for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            become(json.loads(line))
-            return
-        _, status = os.waitpid(child, 0)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        children = []
+        for request in json.loads(line):
+            child = os.fork()
+            if child == 0:
+                become(request)
+                return
+            children.append(child)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        sys.stdout.write(f"{json.dumps(codes)}\n")
         sys.stdout.flush()
     os._exit(0)
 
@@ -94,6 +132,22 @@ def become(request: dict[str, Any]) -> None:
     sys.path[0:1] = [request["cwd"], str(ROOT)]
 
 
+exit_codes: list[int] = []
+"""Of this process, once its command has ended."""
+
+
+def skip_teardown() -> None:
+    """End before the interpreter frees, in a third of a second, all that the server imported."""
+    if exit_codes:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_codes[0])
+
+
 if __name__ == "__main__":
     serve()
-    runpy.run_module("visionlib", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("visionlib", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        exit_codes.append(end.code if isinstance(end.code, int) else int(end.code is not None))
+        raise

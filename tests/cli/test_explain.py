@@ -46,19 +46,24 @@ def test_as_json_with_quality(run: Run, tmp_path: Path) -> None:
     assert {one["explained"] for one in result["explanations"][0]["images"]} == {"rows"}
     assert {one["method"] for one in result["quality"]["methods"]} == {"gradient", "layercam"}
     assert result["quality"]["words"]
-    assert read_json(run.explanations / "quality.json")["n"] == 12
+    kept = read_json(run.explanations / "quality.json")
+    assert kept["n"] == 12
+    assert kept["methods"] == result["quality"]["methods"]
+    assert [one["layers"] for one in read_json(run.explanations / "manifest.json")["maps"]] == [
+        one["layers"] for one in result["explanations"]
+    ]
     ElementTree.parse(tmp_path / "maps.svg")
 
 
-def test_the_tables_show_completeness_and_the_same_measures_as_the_json(run: Run, tmp_path: Path) -> None:
-    arguments = ("explain", "run", "--of", "3,1", "--method", "integrated-gradients", "--quality", "--quality-n", "6")
-    text = " ".join(visionlib(*arguments, cwd=tmp_path).stdout.split())
-    result = json.loads(visionlib(*arguments, "--json", cwd=tmp_path).stdout)
-    (entry,) = result["quality"]["methods"]
+def test_the_tables_show_completeness_and_the_measures_that_are_kept(run: Run, tmp_path: Path) -> None:
+    arguments = ("explain", "run", "--of", "3,1", "--method", "integrated-gradients")
+    text = " ".join(visionlib(*arguments, "--quality", "--quality-n", "2", cwd=tmp_path).stdout.split())
+    (entry,) = read_json(run.explanations / "quality.json")["methods"]
     for name in ("sensitivity", "sparseness", "complexity"):
-        assert entry[name]["n"] == 6
+        assert entry[name]["n"] == 2
         assert f"{entry[name]['value']:.2f}" in text
     assert f"{entry['completeness_gap']['value']:.4f}" in text
+    result = json.loads(visionlib(*arguments, "--json", cwd=tmp_path).stdout)
     predicted = result["explanations"][0]["completeness"]
     assert predicted["n"] == 2
     assert f"within 1% for {predicted['within']} of 2 images; largest gap {predicted['largest_gap']:.1%}" in text

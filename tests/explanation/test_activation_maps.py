@@ -163,13 +163,13 @@ def test_a_map_without_evidence_stays_zero() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_batch_of_1_7_and_20_gives_the_same_maps(method: str) -> None:
+def test_a_batch_of_1_2_and_5_gives_the_same_maps(method: str) -> None:
     model = build_model("resnet20", classes=4, channels=1).eval()
-    inputs, classes = torch.randn(20, 1, 16, 16), torch.arange(20) % 4
-    maker = make_map_maker(method, model, (1, 16, 16))
+    inputs, classes = torch.randn(5, 1, 8, 8), torch.arange(5) % 4
+    maker = make_map_maker(method, model, (1, 8, 8))
     whole = maker(model, inputs, classes)
     assert bool((whole >= 0).all())
-    for size in (1, 7):
+    for size in (1, 2):
         parts = [
             maker(model, *part) for part in zip(torch.split(inputs, size), torch.split(classes, size), strict=True)
         ]

@@ -1,8 +1,9 @@
 """Every field agrees with the gradient, for every layer of every network, and published values are reproduced."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,30 @@ WINDOWED = {"windows", "shifted_windows"}
 """Nor are the layers within blocks that cut images into windows."""
 
 
-@pytest.mark.parametrize("name", SMALL)
+VARIANTS = {
+    "gridding": "dilated_1_2_4_8",
+    "depthwise_separable": "grouped_pointwise",
+    "padding_zeros": "plain",
+    "transposed_4_kernel": "transposed_2",
+    "unet_transposed": "unet_transposed_to_odd_size",
+    "unet_nearest": "unet_nearest_to_odd_size",
+    "unet_nearest_to_size": "unet_nearest_to_odd_size",
+    "unet_bilinear": "bilinear_to_given_size",
+    "unet_bilinear_to_odd_size": "bilinear_to_given_size",
+    "unet_aligned_to_odd_size": "unet_bilinear_aligned",
+    "inception": "dense",
+    "bottlenecks": "residual",
+    "windows": "shifted_windows",
+    "vision_transformer": "token_attention",
+}
+"""Networks of the zoo, and others that have their operations too; the first are measured by `make slow`."""
+
+
+def sample(names: Iterable[str]) -> list[Any]:
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in VARIANTS else []) for name in names]
+
+
+@pytest.mark.parametrize("name", sample(SMALL))
 def test_every_layer_agrees_with_its_gradient(name: str) -> None:
     build, input_size, _ = SMALL[name]
     torch.manual_seed(0)
@@ -32,7 +56,7 @@ def test_every_layer_agrees_with_its_gradient(name: str) -> None:
     assert verification.positions > 0
 
 
-@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("name", sample(LOCAL))
 def test_the_field_is_that_of_a_larger_image(name: str) -> None:
     """Computed on a small image, where it extends beyond the border, and measured on one where it does not."""
     build, (channels, *sides), _ = SMALL[name]
@@ -53,12 +77,19 @@ def test_the_field_is_that_of_a_larger_image(name: str) -> None:
         assert ours == large
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+DEEP = {"slim_resnet_v1_101", "slim_resnet_v1_152", "resnet101"}
+"""More of the blocks of their shallower relatives."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in DEEP else []) for name in PUBLISHED]
+)
 def test_published_figures(name: str) -> None:
     build, receptive_field, jump = PUBLISHED[name]
-    torch.manual_seed(0)
+    with torch.device("meta"):  # without the seconds that drawing the weights takes
+        model = build()
     for input_size in ((3, 224, 224), (3, 128, 150)):
-        last = summarize(build(), input_size).layers[0]
+        last = summarize(model, input_size).layers[0]
         assert last.receptive_field == (receptive_field, receptive_field)
         assert last.smallest_receptive_field == last.receptive_field
         assert last.jump == (Fraction(jump), Fraction(jump))
@@ -66,14 +97,16 @@ def test_published_figures(name: str) -> None:
 
 def test_the_pools_of_vgg16() -> None:
     build, _, _ = PUBLISHED["vgg16"]
-    pools = [row for row in summarize(build(), (3, 64, 64)).layers if row.type == "MaxPool2d"]
+    with torch.device("meta"):
+        model = build()
+    pools = [row for row in summarize(model, (3, 64, 64)).layers if row.type == "MaxPool2d"]
     assert [row.receptive_field for row in pools] == [(6, 6), (16, 16), (44, 44), (100, 100), (212, 212)]
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        name if name in {"resnet9", "resnet18", "resnet20", "cnn8"} else pytest.param(name, marks=pytest.mark.slow)
+        name if name == "cnn8" else pytest.param(name, marks=pytest.mark.slow)
         for name in MODELS
         if name not in {"resnet152", "resnet1202"}
     ],
@@ -132,9 +165,13 @@ def _join(tensors: Sequence[Tensor], join: str) -> Tensor:
     return joined
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 2**20), height=st.integers(9, 21), width=st.integers(9, 21))
-def test_random_graphs(seed: int, height: int, width: int) -> None:
+@pytest.mark.parametrize("examples", [25, pytest.param(200, marks=pytest.mark.slow)])
+def test_random_graphs(examples: int) -> None:
+    drawn = given(seed=st.integers(0, 2**20), height=st.integers(9, 21), width=st.integers(9, 21))
+    settings(max_examples=examples, deadline=None, derandomize=True)(drawn(verify_random_graph))()
+
+
+def verify_random_graph(seed: int, height: int, width: int) -> None:
     torch.manual_seed(seed)
     model = RandomGraph(seed)
     try:

@@ -176,7 +176,7 @@ def test_the_record_is_plain_json(small_shapes: Dataset, config: TrainConfig) ->
     assert record["next_test"] == {}
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
+@pytest.mark.parametrize("optimizer", ["sgd", pytest.param("muon", marks=pytest.mark.slow)])
 def test_without_a_suggestion_the_next_test_has_one(
     optimizer: Literal["sgd", "muon"], small_shapes: Dataset, config: TrainConfig
 ) -> None:

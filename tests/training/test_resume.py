@@ -39,7 +39,14 @@ def interrupts_arrive() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("steps", range(1, 2 * STEPS_PER_EPOCH + 1))
+@pytest.mark.parametrize(
+    "steps",
+    [
+        # Within the first epoch, at its end, within the second, and at the end of all; the others in `make slow`.
+        pytest.param(steps, marks=[] if steps in (1, 4, 6, 8) else [pytest.mark.slow])
+        for steps in range(1, 2 * STEPS_PER_EPOCH + 1)
+    ],
+)
 def test_an_interrupt_after_any_step_changes_nothing(
     steps: int,
     finished_run: Run,
@@ -67,12 +74,15 @@ def test_an_interrupt_after_any_step_changes_nothing(
 @pytest.mark.parametrize(
     "settings",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow, id="plain"),  # interrupted once in the test before
         {"averaging": "ema", "averaging_decay": 0.8, "whiten": True},
-        {"norm_bias_factor": 8.0},
+        pytest.param({"norm_bias_factor": 8.0}, marks=pytest.mark.slow, id="norm-bias"),  # the next has it, too
         {"averaging": "ema", "optimizer": "muon", "norm_bias_factor": 8.0},
-        {"precision": "bf16", "optimizer": "muon"},
-        {"sam_radius": 0.05, "sam_start": 0.4, "optimizer": "muon", "parts": 2},
+        # Both are parts of those below.
+        pytest.param({"precision": "bf16", "optimizer": "muon"}, marks=pytest.mark.slow, id="bf16-muon"),
+        pytest.param(
+            {"sam_radius": 0.05, "sam_start": 0.4, "optimizer": "muon", "parts": 2}, marks=pytest.mark.slow, id="sam"
+        ),
         {"mix": "both", "mix_end": 0.6, "policy": "trivial", "erase_fraction": 0.5, "averaging": "ema"},
         {"mix": "cutmix", "sam_radius": 0.05, "sam_start": 0.4, "parts": 2, "precision": "bf16"},
         {

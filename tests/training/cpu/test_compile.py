@@ -38,13 +38,18 @@ def write_compiler(folder: Path, body: str) -> str:
 
 
 @needs_kernels
-def test_kernels_are_compiled_once(fresh_cache: Path) -> None:
+def test_kernels_are_compiled_once_and_chosen_where_possible(fresh_cache: Path) -> None:
     first = load_kernels()
     (library,) = fresh_cache.iterdir()
     compiled = library.stat().st_mtime_ns
     load_kernels.cache_clear()
     assert load_kernels() is not first
     assert [path.stat().st_mtime_ns for path in fresh_cache.iterdir()] == [compiled]
+    compute = choose_compute("cpu", "bf16")
+    assert choose_kernels(compute, "auto").kernels == choose_kernels(compute, "on").kernels == "own"
+    feature = "amx_bf16" if device.has_cpu_feature("amx_bf16") else "avx512_bf16"
+    assert f"bf16 with own kernels: the CPU has {feature}" in str(choose_kernels(choose_compute("cpu"), "auto"))
+    assert choose_kernels(compute, "off").kernels == choose_compute("cpu", "fp32").kernels == "torch"
 
 
 def test_a_missing_compiler_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -107,12 +112,3 @@ def test_kernels_need_avx512_bf16_and_bf16(case: str, fix: str, monkeypatch: pyt
     assert choose_kernels(compute, "auto").kernels == "torch"
     with pytest.raises(ConfigError, match=f"they are for CPUs with AVX512-BF16, in bf16; {fix}"):
         choose_kernels(compute, "on")
-
-
-@needs_kernels
-def test_own_kernels_are_chosen_where_possible() -> None:
-    compute = choose_compute("cpu", "bf16")
-    assert choose_kernels(compute, "auto").kernels == choose_kernels(compute, "on").kernels == "own"
-    feature = "amx_bf16" if device.has_cpu_feature("amx_bf16") else "avx512_bf16"
-    assert f"bf16 with own kernels: the CPU has {feature}" in str(choose_kernels(choose_compute("cpu"), "auto"))
-    assert choose_kernels(compute, "off").kernels == choose_compute("cpu", "fp32").kernels == "torch"
