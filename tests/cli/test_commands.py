@@ -219,7 +219,7 @@ def test_a_signal_ends_training_with_its_code_and_no_half_files(
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 def test_an_interrupted_training_says_how_to_go_on_and_does(tmp_path: Path) -> None:
     write_image_folder(tmp_path / "pictures")
-    settings = ["--recipe", "quick", "--model", "resnet20", "--epochs", "40", "--batch-size", "4", "--precision", "fp32"]
+    settings = ["--recipe=quick", "--model=resnet20", "--epochs=40", "--batch-size=4", "--precision=fp32"]
     process = subprocess.Popen(
         [sys.executable, "-m", "visionlib", "train", "pictures", *settings, "--out", "run"],
         cwd=tmp_path,
