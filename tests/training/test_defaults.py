@@ -1,0 +1,90 @@
+"""The settings that are chosen where no recipe is named."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from visionlib.data import Dataset
+from visionlib.errors import ConfigError
+from visionlib.runs import read_json
+from visionlib.training import RECIPES, TrainConfig, train
+from visionlib.training.cost import count_training_flop
+from visionlib.training.defaults import MANY_IMAGES, DataFacts, choose_settings
+
+PHOTOGRAPHS = DataFacts(380, 5, (3, 32, 32))
+CIFAR = DataFacts(50_000, 10, (3, 32, 32))
+
+
+@pytest.mark.parametrize("n", [2, 10, 50, 200, 380, 1_000, 1_999, 2_000, 4_999, 5_000, MANY_IMAGES - 1])
+def test_few_images_are_learned_in_enough_steps(n: int) -> None:
+    config = choose_settings(replace(PHOTOGRAPHS, n=n)).config
+    steps = config.epochs * -(-n // config.batch_size)
+    assert 400 <= steps <= 30_000
+    # A training of more images sees more, but each of them less often.
+    more = choose_settings(replace(PHOTOGRAPHS, n=n + n // 2)).config
+    assert more.epochs <= config.epochs
+
+
+def test_the_recipe_of_cifar_would_be_five_steps() -> None:
+    """The defect: 380 photographs, five steps, one answer for everything."""
+    assert RECIPES["quick"].epochs * -(-380 // RECIPES["quick"].batch_size) == 5
+    chosen = choose_settings(PHOTOGRAPHS)
+    assert chosen.config.batch_size == 32
+    assert "380 images of 32 x 32 px in 5 classes: cnn8" in chosen.reasons[0]
+
+
+@pytest.mark.parametrize("height", [2, 7, 8, 20, 32, 33, 64, 65, 96, 128, 500])
+def test_images_of_any_size_are_trained_at_64_px_at_most(height: int) -> None:
+    config = choose_settings(DataFacts(380, 5, (3, height, height))).config
+    assert max(config.resolutions) * height <= max(64, height if height <= 64 else 0) + 1e-6
+    assert config.resolutions[-1] == max(config.resolutions)
+    assert 1 <= config.crop_px < height
+
+
+def test_what_was_given_is_kept() -> None:
+    given: dict[str, Any] = {"model": "resnet20", "epochs": 3, "batch_size": 7, "flip": "none", "resolutions": (0.5,)}
+    chosen = choose_settings(PHOTOGRAPHS, given)
+    assert {name: getattr(chosen.config, name) for name in given} == given
+    assert "as given: model, epochs, batch-size, flip, resolutions" in chosen.reasons[0]
+    with pytest.raises(ConfigError, match="epochs: 0 is out of range"):
+        choose_settings(PHOTOGRAPHS, {"epochs": 0})
+
+
+@pytest.mark.parametrize("facts", [PHOTOGRAPHS, CIFAR])
+def test_a_network_of_ones_own_gets_settings_that_any_network_learns_with(facts: DataFacts) -> None:
+    config = choose_settings(facts, {"model": "mynet.py:MyNet"}, budget_flop=1e14).config
+    assert (config.optimizer, config.resolutions, config.whiten) == ("sgd", (1.0,), False)
+
+
+def test_many_images_get_the_most_accurate_recipe_that_the_time_allows() -> None:
+    needed = {
+        name: count_training_flop(RECIPES[name], CIFAR.n, CIFAR.image_size, CIFAR.classes)
+        for name in ("fast", "medium", "standard")
+    }
+    assert list(needed.values()) == sorted(needed.values())
+    for name, flop in needed.items():
+        assert choose_settings(CIFAR, budget_flop=flop).config == RECIPES[name]
+    assert choose_settings(CIFAR, budget_flop=needed["standard"] * 0.99).config == RECIPES["medium"]
+    small = choose_settings(CIFAR, budget_flop=needed["fast"] / 10)
+    assert small.config == RECIPES["fast"]
+    assert "shortened" in small.reasons[1]
+    # Twice as many images need twice the time.
+    assert choose_settings(replace(CIFAR, n=100_000), budget_flop=needed["medium"]).config == RECIPES["fast"]
+
+
+def test_without_a_limit_of_time_the_machine_decides() -> None:
+    assert choose_settings(CIFAR).config == RECIPES["fast"]
+    assert choose_settings(CIFAR, is_gpu=True).config == RECIPES["best"]
+
+
+def test_a_run_records_the_choice_as_if_it_had_been_given(small_shapes: Dataset, tmp_path: Any) -> None:
+    lines: list[str] = []
+    given = {"epochs": 1, "device": "cpu", "precision": "fp32", "threads": 1}
+    run = train(small_shapes, given, out=tmp_path / "run", log=lines.append)
+    record = read_json(run.config)
+    expected = choose_settings(DataFacts.of(small_shapes.train), given)
+    assert TrainConfig.from_dict(record["config"]) == expected.config
+    assert record["chosen"] == list(expected.reasons)
+    assert all(reason in lines for reason in expected.reasons)
+    assert any(line.startswith("about ") and "of training here" in line for line in lines)
