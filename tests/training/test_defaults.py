@@ -57,6 +57,20 @@ def test_a_network_of_ones_own_gets_settings_that_any_network_learns_with(facts:
     assert (config.optimizer, config.resolutions, config.whiten) == ("sgd", (1.0,), False)
 
 
+def test_earlier_weights_are_changed_slowly() -> None:
+    config = choose_settings(PHOTOGRAPHS, is_fine_tuning=True).config
+    assert (config.optimizer, config.peak_learning_rate, config.whiten) == ("sgd", 0.05, False)
+    assert config.epochs == choose_settings(PHOTOGRAPHS).config.epochs
+
+
+def test_the_network_of_earlier_weights_is_trained(small_shapes: Dataset, tmp_path: Any) -> None:
+    quick = {"epochs": 1, "device": "cpu", "precision": "fp32", "threads": 1, "resolutions": (0.5,)}
+    first = train(small_shapes, {**quick, "model": "resnet20"}, out=tmp_path / "first")
+    second = train(small_shapes, quick, init=first, out=tmp_path / "second")
+    assert read_json(second.config)["config"]["model"] == "resnet20"
+    assert len(read_json(second.config)["init"]["taken"]) > 50
+
+
 def test_many_images_get_the_most_accurate_recipe_that_the_time_allows() -> None:
     needed = {
         name: count_training_flop(RECIPES[name], CIFAR.n, CIFAR.image_size, CIFAR.classes)

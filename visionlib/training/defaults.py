@@ -17,10 +17,11 @@ from typing import Any
 
 from visionlib.data import ImageSplit
 from visionlib.inference.device import Compute
+from visionlib.models.initial_weights import InitialWeights
 from visionlib.models.names import MODEL_NAMES
 from visionlib.training.config import TrainConfig
 from visionlib.training.cost import count_training_flop, measure_flop_rate
-from visionlib.training.distributed import ProcessGroup
+from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
 from visionlib.training.recipes import RECIPES
 
 MANY_IMAGES = 20_000
@@ -64,7 +65,13 @@ class ChosenSettings:
 
 
 def choose_for_machine(
-    split: ImageSplit, given: Mapping[str, Any], compute: Compute, group: ProcessGroup, max_seconds: float | None
+    split: ImageSplit,
+    given: Mapping[str, Any],
+    compute: Compute,
+    *,
+    group: ProcessGroup = SINGLE_PROCESS,
+    max_seconds: float | None = None,
+    weights: InitialWeights | None = None,
 ) -> ChosenSettings:
     """Choose every setting that the user has not given, for the machine at hand; see `choose_settings`.
 
@@ -76,9 +83,12 @@ def choose_for_machine(
         compute: of the training.
         group: the processes that train.
         max_seconds: time for the steps, if there is a limit.
+        weights: to begin with; where they name a built-in network, that one is trained.
     Raises:
         ConfigError: if a given setting is unknown, of the wrong type or out of range.
     """
+    if weights is not None and weights.model in MODEL_NAMES:
+        given = {"model": weights.model, **given}
     asked = TrainConfig.from_dict(given)
     budget_flop = None
     if max_seconds is not None and len(split) >= MANY_IMAGES and group.size == 1:
@@ -88,6 +98,7 @@ def choose_for_machine(
         {name: getattr(asked, name) for name in given},
         is_gpu=compute.device.startswith("cuda"),
         budget_flop=budget_flop,
+        is_fine_tuning=weights is not None,
     )
 
 
@@ -97,6 +108,7 @@ def choose_settings(
     *,
     is_gpu: bool = False,
     budget_flop: float | None = None,
+    is_fine_tuning: bool = False,
 ) -> ChosenSettings:
     """Choose every setting that the user has not given.
 
@@ -105,6 +117,7 @@ def choose_settings(
         given: settings that the user gave, by name.
         is_gpu: the training runs on a GPU.
         budget_flop: floating-point operations that the time allows, if there is a limit.
+        is_fine_tuning: the training begins with earlier weights.
     Raises:
         ConfigError: if a given setting is out of range.
     """
@@ -114,7 +127,9 @@ def choose_settings(
     else:
         chosen = _for_many_images(facts, given, is_gpu=is_gpu, budget_flop=budget_flop)
     if given.get("model", chosen.config.model) not in MODEL_NAMES:
-        chosen = _for_own_network(chosen)
+        chosen = _with_sgd(chosen, "a network of one's own: SGD, and one image size", resolutions=(1.0,))
+    elif is_fine_tuning:
+        chosen = _with_sgd(chosen, "earlier weights: SGD, at a rate that changes them slowly")
     config = chosen.config.replace(**given)
     kept = f" (as given: {', '.join(name.replace('_', '-') for name in given)})" if given else ""
     return ChosenSettings(config, (_describe(config, facts) + kept, *chosen.reasons))
@@ -164,12 +179,12 @@ def _count_flop(recipe: str, facts: DataFacts, given: Mapping[str, Any]) -> floa
     return count_training_flop(config, facts.n, facts.image_size, facts.classes)
 
 
-def _for_own_network(chosen: ChosenSettings) -> ChosenSettings:
-    """Take settings that any network learns with: one image size, SGD, no initialization by the data."""
+def _with_sgd(chosen: ChosenSettings, reason: str, **changes: Any) -> ChosenSettings:
+    """Take an optimizer that any network learns with, and leave its first weights as they are."""
     config = chosen.config.replace(
-        resolutions=(1.0,), optimizer="sgd", peak_learning_rate=0.05, whiten=False, norm_bias_factor=1.0
+        optimizer="sgd", peak_learning_rate=0.05, whiten=False, norm_bias_factor=1.0, **changes
     )
-    return ChosenSettings(config, (*chosen.reasons, "a network of one's own: SGD, and one image size"))
+    return ChosenSettings(config, (*chosen.reasons, reason))
 
 
 def _describe(config: TrainConfig, facts: DataFacts) -> str:

@@ -25,7 +25,6 @@ from visionlib.runs import Run
 from visionlib.training.batches import Targets, augmented_batches, epoch_batches
 from visionlib.training.config import TrainConfig
 from visionlib.training.defaults import choose_for_machine
-from visionlib.training.distributed import SINGLE_PROCESS
 from visionlib.training.initialization import initialize_model
 from visionlib.training.job import TrainingJob, choose_training_compute, make_job
 from visionlib.training.network_check import check_network
@@ -118,13 +117,14 @@ def find_learning_rate(
     compute = choose_training_compute(config if isinstance(config, TrainConfig) else TrainConfig.from_dict(config))
     log(str(compute))
     source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
+    weights = None if init is None else open_weights(init)
     named = {} if model is None else {"model": network_name(model)}
     if isinstance(config, TrainConfig):
         config = config.replace(**named)
     else:
-        config = choose_for_machine(source.train, {**config, **named}, compute, SINGLE_PROCESS, None).config
+        config = choose_for_machine(source.train, {**config, **named}, compute, weights=weights).config
     model = None if model is None else copy_network(model)
-    job, _ = make_job(source, config, compute, network=model, init=None if init is None else open_weights(init))
+    job, _ = make_job(source, config, compute, network=model, init=weights)
     rates = [_rate(step, steps, lowest, highest, growth) for step in range(steps)]
     with seeded_generators(compute, config.seed), compute_environment(compute):
         learner = job.build_model()

@@ -91,11 +91,12 @@ def train(
     source = _load(dataset)
     seconds_loading = time.perf_counter() - started
     named = {} if model is None else {"model": network_name(model)}
+    weights = None if init is None else open_weights(init)
     if isinstance(config, TrainConfig):
         chosen = ChosenSettings(config.replace(**named))
     else:
-        chosen = choose_for_machine(source.train, {**config, **named}, compute, group, max_seconds)
-    weights = None if init is None else open_weights(init)
+        given = {**config, **named}
+        chosen = choose_for_machine(source.train, given, compute, group=group, max_seconds=max_seconds, weights=weights)
     in_memory = None if isinstance(model, str) else model
     job, validation = make_job(source, chosen.config, compute, group, network=in_memory, init=weights)
     network = job.build_model()
