@@ -105,7 +105,7 @@ def test_a_comparison_is_printed_drawn_and_written(runs_folder: Path, tmp_path: 
     assert drawn.startswith("<?xml")
     assert f"Of 4 images {comparison.pairs[0].counts.only_first} are right by run0 alone" in drawn
     assert (tmp_path / "g.png").read_bytes().startswith(PNG)
-    assert (tmp_path / "d.csv").read_text().startswith("first,second,right,position,index,true,")
+    assert (tmp_path / "d.csv").read_text().startswith("first,second,right,position,index,source,true,")
     record = json.loads(visionlib("compare", "run0", "run1", "--json", cwd=runs_folder).stdout)
     assert record == json.loads(json.dumps(comparison.to_dict())) | {
         "runs": [

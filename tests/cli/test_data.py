@@ -70,7 +70,16 @@ def test_json_keeps_its_contract_and_gains_what_was_found(pictures: Path, loaded
     assert told.returncode == 0, told.stderr
     assert told.stderr == ""
     record = json.loads(told.stdout)
-    assert list(record) == ["dataset", "content_hash", "classes", "splits", "sizes", "warnings", "odd"]
+    assert list(record) == [
+        "dataset",
+        "content_hash",
+        "source_folder",
+        "classes",
+        "splits",
+        "sizes",
+        "warnings",
+        "odd",
+    ]
     assert record["content_hash"] == loaded.content_hash
     train_split = record["splits"]["train"]
     assert train_split["n"] == 80

@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score, log_loss, recall_score
 from visionlib.errors import RunError
 from visionlib.evaluation import score_logits, wilson_interval
 from visionlib.evaluation.evaluation import Evaluation
+from visionlib.evaluation.selective import SelectiveAveraging, Threshold
 
 CLASSES = ("cat", "dog", "ship")
 
@@ -103,7 +104,8 @@ def test_top_5_is_told_from_six_classes_on() -> None:
 
 
 def test_every_figure_is_defined_or_named_by_what_it_belongs_to() -> None:
-    fields = _evaluate_by_hand().to_dict()
+    averaging = SelectiveAveraging(Threshold(0.9, 0, "a fixed one"), 4, 2, 3)
+    fields = {**_evaluate_by_hand().to_dict(), "selective": averaging.to_dict()}
     for path in fields["definitions"]:
         value: Any = fields
         for name in path.split("."):
