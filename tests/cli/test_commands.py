@@ -95,7 +95,7 @@ def test_the_version_is_printed() -> None:
         (
             ["train", "shapes", "--recipe", "slow"],
             2,
-            "slow: there is no such recipe; known are: auto, quick, fast",
+            "slow: there is no such recipe; known are: auto, quick",
         ),
         (["train", "shapes", "--epochs", "0"], 2, "epochs: 0 is out of range"),
         (["train", "shapes", "--resolutions", "half"], 2, "--resolutions: 'half' is no list of numbers"),

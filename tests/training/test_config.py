@@ -81,7 +81,7 @@ def test_integers_are_accepted_for_fractions_and_rates() -> None:
 def test_recipes_take_changes_and_refuse_unknown_names() -> None:
     assert recipe_config("quick", seed=3) == dataclasses.replace(RECIPES["quick"], seed=3)
     with pytest.raises(
-        ConfigError, match="slow: there is no such recipe; known are: auto, quick, fast, medium, standard,"
+        ConfigError, match="slow: there is no such recipe; known are: auto, quick, sprint, fast, medium,"
     ):
         recipe_config("slow")
 

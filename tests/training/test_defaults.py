@@ -74,14 +74,14 @@ def test_the_network_of_earlier_weights_is_trained(small_shapes: Dataset, tmp_pa
 def test_many_images_get_the_most_accurate_recipe_that_the_time_allows() -> None:
     needed = {
         name: count_training_flop(RECIPES[name], CIFAR.n, CIFAR.image_size, CIFAR.classes)
-        for name in ("fast", "medium", "standard")
+        for name in ("sprint", "fast", "medium", "standard")
     }
     assert list(needed.values()) == sorted(needed.values())
     for name, flop in needed.items():
         assert choose_settings(CIFAR, budget_flop=flop).config == RECIPES[name]
     assert choose_settings(CIFAR, budget_flop=needed["standard"] * 0.99).config == RECIPES["medium"]
-    small = choose_settings(CIFAR, budget_flop=needed["fast"] / 10)
-    assert small.config == RECIPES["fast"]
+    small = choose_settings(CIFAR, budget_flop=needed["sprint"] / 10)
+    assert small.config == RECIPES["sprint"]
     assert "shortened" in small.reasons[1]
     # Twice as many images need twice the time.
     assert choose_settings(replace(CIFAR, n=100_000), budget_flop=needed["medium"]).config == RECIPES["fast"]

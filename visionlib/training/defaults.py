@@ -26,8 +26,10 @@ from visionlib.training.recipes import RECIPES
 
 MANY_IMAGES = 20_000
 """From this number on the recipes apply, which were measured on 50,000 images."""
-_RECIPES = ("fast", "medium", "standard")
+_RECIPES = ("sprint", "fast", "medium", "standard")
 """For many images, in the order of their operations and of their accuracy."""
+_DEFAULT_RECIPE, _GPU_RECIPE = "fast", "best"
+"""For many images without a limit of time."""
 _BATCH_SIZES = ((2_000, 32), (5_000, 64), (MANY_IMAGES, 128))
 """Numbers of images up to which a batch size applies."""
 _SEEN_OF_1000, _SEEN_POWER = 40_000, 0.4
@@ -163,7 +165,7 @@ def _for_many_images(
 ) -> ChosenSettings:
     """Take the most accurate recipe that the time allows; without a limit the fastest, or on a GPU `best`."""
     if budget_flop is None or given.get("model", "cnn8") not in MODEL_NAMES:
-        name = "best" if is_gpu else _RECIPES[0]
+        name = _GPU_RECIPE if is_gpu else _DEFAULT_RECIPE
         where = "a GPU trains it in minutes" if is_gpu else "minutes without a GPU; --max-seconds allows more or less"
         return ChosenSettings(RECIPES[name], (f"recipe {name}: {where}",))
     affordable = [name for name in _RECIPES if _count_flop(name, facts, given) <= budget_flop]
