@@ -216,6 +216,18 @@ def test_a_signal_ends_training_with_its_code_and_no_half_files(
     assert left <= {"config.json", "history.jsonl", "resume.pt"}
 
 
+def test_without_a_recipe_few_pictures_get_settings_that_fit(tmp_path: Path) -> None:
+    """The recipe of CIFAR-10 would be 5 steps of 12 images."""
+    write_image_folder(tmp_path / "pictures")
+    told = visionlib("train", "pictures", "--epochs", "2", "--out", "run", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "settings chosen for 12 images of 16 x 16 px in 2 classes: cnn8, 2 epochs of 32 images a step" in told.stderr
+    assert "few images are learned in small batches" in told.stderr
+    assert "of training here" in told.stderr
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
+    assert (stored["model"], stored["batch_size"], stored["epochs"]) == ("cnn8", 32, 2)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 def test_an_interrupted_training_says_how_to_go_on_and_does(tmp_path: Path) -> None:
     write_image_folder(tmp_path / "pictures")

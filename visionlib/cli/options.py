@@ -8,7 +8,7 @@ import typer
 from visionlib.errors import ConfigError
 from visionlib.training.recipes import RECIPES
 
-DEFAULT_RECIPE = "quick"
+DEFAULT_RECIPE = "auto"
 
 _debugging = False
 
