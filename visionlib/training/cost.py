@@ -10,9 +10,8 @@ from visionlib.training.job import TrainingJob
 from visionlib.training.recipes import RECIPES
 from visionlib.training.schedule import step_fractions
 
-_SAMPLE = RECIPES["fast"].replace(batch_size=128, epochs=1, resolutions=(0.75,))
+_SAMPLE = RECIPES["fast"].replace(batch_size=256, epochs=1, resolutions=(0.75,))
 """Settings with which a machine is measured."""
-_MEASURING_S = 3.0
 _PASSES = 3
 """A backward pass is two products for each one of the forward pass: by the inputs, and by the weights."""
 
@@ -43,6 +42,6 @@ def measure_flop_rate(split: ImageSplit, compute: Compute) -> float:
     """Measure the operations that `count_training_flop` counts, per second, in a few steps of a small network."""
     job = TrainingJob(split.to(compute.device), _SAMPLE, compute, split.mean, split.std)
     with compute_environment(compute):
-        ((_, seconds_per_image),) = measure_seconds_per_image(job, job.build_model(), _MEASURING_S).items()
+        ((_, seconds_per_image),) = measure_seconds_per_image(job, job.build_model()).items()
     flop = count_training_flop(_SAMPLE, len(split), (split.channels, *split.image_size), len(split.classes))
     return flop / (len(split) * seconds_per_image)

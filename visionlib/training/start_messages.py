@@ -1,5 +1,7 @@
 """The lines that a training says before its first step."""
 
+import dataclasses
+
 from torch import nn
 
 from visionlib.data import Dataset
@@ -14,8 +16,8 @@ from visionlib.training.network_check import list_idle_settings
 from visionlib.training.replanning import mean_step_seconds
 
 _FEW_STEPS = 200
-_MEASURING_S = 3.0
-"""Time after which only a part of a batch is measured."""
+_MEASURED_IMAGES = 128
+"""Most images in a measured step: enough to be about as fast per image as a whole batch."""
 
 
 def describe_start(
@@ -36,8 +38,11 @@ def describe_start(
 
 def describe_cost(job: TrainingJob, network: nn.Module) -> str:
     """Measure a few steps of a copy of the network, and tell how long all of them will take."""
+    sample = dataclasses.replace(
+        job, config=job.config.replace(batch_size=min(job.config.batch_size, max(_MEASURED_IMAGES, 2 * job.parts)))
+    )
     with compute_environment(job.compute):
-        seconds_per_image = measure_seconds_per_image(job, network, _MEASURING_S)
+        seconds_per_image = measure_seconds_per_image(sample, network)
     seconds = job.pace.total_steps * mean_step_seconds(job, seconds_per_image)
     shown = f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
     return f"about {shown} of training here, by a few steps measured; --max-seconds sets the time"
