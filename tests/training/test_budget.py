@@ -238,3 +238,13 @@ def test_a_pace_is_refused_with_a_time_and_where_there_is_none(
         train(small_shapes, out=tmp_path / "run", pace=Pace.of_steps(3), max_seconds=1.0)
     with pytest.raises(ConfigError, match="has none; take a finished run with --max-seconds"):
         Pace.from_run(finished_run)
+
+
+def test_time_used_before_is_taken_off(small_shapes: Dataset) -> None:
+    config = TrainConfig(model="resnet20", batch_size=50, device="cpu", precision="fp32", resolutions=(0.5,))
+    job, _ = make_job(small_shapes, config, choose_compute("cpu", "fp32"))
+    fitted = fit_time_budget(job, 100.0, seconds_before=60.0)
+    assert fitted.budget is not None
+    assert 60 < fitted.budget.seconds_measuring < 80
+    with pytest.raises(ConfigError, match="max_seconds: 5 are too few"):
+        fit_time_budget(job, 5.0, seconds_before=6.0)

@@ -34,6 +34,18 @@ def test_the_recipe_of_cifar_would_be_five_steps() -> None:
     assert "380 images of 32 x 32 px in 5 classes: cnn8" in chosen.reasons[0]
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (64, 3), (3, 64), (2, 2), (128, 20)])
+def test_shifts_fit_the_shorter_side(size: tuple[int, int]) -> None:
+    assert 0 <= choose_settings(DataFacts(380, 5, (3, *size))).config.crop_px < min(size)
+
+
+@pytest.mark.parametrize("budget_flop", [None, 1e18])
+def test_many_large_images_are_shrunk_on_a_cpu(budget_flop: float | None) -> None:
+    large = DataFacts(50_000, 10, (3, 128, 128))
+    assert max(choose_settings(large, budget_flop=budget_flop).config.resolutions) == 0.5
+    assert choose_settings(large, is_gpu=True).config == RECIPES["best"]
+
+
 @pytest.mark.parametrize("height", [2, 7, 8, 20, 32, 33, 64, 65, 96, 128, 500])
 def test_images_of_any_size_are_trained_at_64_px_at_most(height: int) -> None:
     config = choose_settings(DataFacts(380, 5, (3, height, height))).config

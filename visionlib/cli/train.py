@@ -21,7 +21,9 @@ from visionlib.cli.options import (
 )
 from visionlib.cli.settings import resolve_config, with_setting_options
 from visionlib.errors import ConfigError
-from visionlib.runs import open_run, read_json
+from visionlib.models.names import MODEL_NAMES
+from visionlib.runs import Run, open_run, read_json
+from visionlib.training.config import TrainConfig
 
 
 @with_setting_options
@@ -101,6 +103,8 @@ def train(
         assert dataset is not None
         source = functools.partial(load_dataset, dataset, image_size=image_size, skip_broken=skip_broken, resize=resize)
         given = None if pace is None else Pace.from_run(open_run(pace))
+        if pace is not None and not isinstance(resolved, TrainConfig):
+            resolved = _settings_of(open_run(pace), resolved)
         run = train_run.train(source, resolved, init=init, out=out, max_seconds=max_seconds, pace=given, log=log)
     if not find_process_group().is_first:
         return
@@ -115,6 +119,14 @@ def train(
         f"({result['images_per_second']:,.0f} images/s){reached}\n"
         f"next: visionlib test {run.path}"
     )
+
+
+def _settings_of(run: Run, given: dict[str, Any]) -> TrainConfig:
+    """Read the settings of a run, under the given ones; only the user may name a network that is not built in."""
+    settings = read_json(run.config)["config"]
+    if settings["model"] not in MODEL_NAMES and "model" not in given:
+        raise ConfigError("pace", f"{run.path} trained the network {settings['model']}", "name it with --model")
+    return TrainConfig.from_dict(settings).replace(**given)
 
 
 def _refuse_with_resume(recipe: str, given: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args
@@ -92,16 +92,12 @@ def load_arrays(
     test_images: object = None,
     test_labels: object = None,
     *,
-    classes: Sequence[str] | None = None,
-    name: str = "arrays",
-    channels_last: bool | None = None,
     holdout_fraction: float = 0.1,
     seed: int = 0,
+    **reading: Any,
 ) -> Dataset:
     """Make a dataset of arrays in memory; `Dataset.from_arrays` describes the arguments."""
-    dataset = read_arrays(
-        train_images, train_labels, test_images, test_labels, classes=classes, name=name, channels_last=channels_last
-    )
+    dataset = read_arrays(train_images, train_labels, test_images, test_labels, **reading)
     _check_classes(dataset)
     dataset = _with_test_split(dataset, holdout_fraction, seed)
     return _with_imbalance(dataclasses.replace(dataset, options={"holdout_fraction": holdout_fraction, "seed": seed}))

@@ -31,7 +31,7 @@ Kind = tuple[int, bool]
 """Resolution in pixels, and whether the step is one of SAM."""
 
 
-def fit_time_budget(job: TrainingJob, max_s: float) -> TrainingJob:
+def fit_time_budget(job: TrainingJob, max_s: float, seconds_before: float = 0.0) -> TrainingJob:
     """Return a job with as many steps as fit into a time on this machine; a `Replanner` changes them as they go.
 
     Several processes, which must be connected, measure together; the first one decides.
@@ -39,6 +39,7 @@ def fit_time_budget(job: TrainingJob, max_s: float) -> TrainingJob:
     Args:
         job: data, settings and device.
         max_s: the time in seconds, with the measurement here, but without compiling.
+        seconds_before: of that time, used already.
     Raises:
         ConfigError: if not even one step fits.
     """
@@ -49,7 +50,7 @@ def fit_time_budget(job: TrainingJob, max_s: float) -> TrainingJob:
         take_step = _prepare_twin(job, model)
         started = time.perf_counter()
         seconds_per_image = _time_kinds(take_step, job, _MEASURING_FRACTION * max_s)
-    seconds_measuring = job.group.broadcast(time.perf_counter() - started)
+    seconds_measuring = job.group.broadcast(seconds_before + time.perf_counter() - started)
     step_s = mean_step_seconds(job, seconds_per_image)
     if max_s - seconds_measuring < step_s:
         problem = (

@@ -1,7 +1,10 @@
 """The arithmetic of a training: floating-point operations, counted before it begins."""
 
+import math
+
 from visionlib.data import ImageSplit
 from visionlib.inference.device import Compute, compute_environment
+from visionlib.inference.preprocessing import scale_width
 from visionlib.models import build_model
 from visionlib.summary import summarize
 from visionlib.training.budget import measure_seconds_per_image
@@ -19,8 +22,8 @@ _PASSES = 3
 def count_training_flop(config: TrainConfig, n: int, image_size: tuple[int, int, int], classes: int) -> float:
     """Count the floating-point operations of a training, forward and backward.
 
-    They are two for each multiply-accumulate of convolutions, linear layers and matrix products.
-    Normalizations, activations, augmentation and the optimizer are not counted: they take time, but few operations.
+    They are two for each multiply-accumulate of convolutions, linear layers and matrix products. Normalizations,
+    activations, augmentation and the optimizer are not counted: they take time, but few operations.
 
     Args:
         config: every setting; `model` names a built-in network.
@@ -32,16 +35,22 @@ def count_training_flop(config: TrainConfig, n: int, image_size: tuple[int, int,
     model = build_model(config.model, classes=classes, channels=channels)
     flop = 0.0
     for (side_px, is_sam), fraction in step_fractions(config, height).items():
-        size = (channels, side_px, round(width * side_px / height))
+        size = (channels, side_px, scale_width(height, width, side_px))
         macs = summarize(model, size).macs
         flop += fraction * _PASSES * 2 * macs * (1 + config.sam_fraction * is_sam)
     return config.epochs * n * flop
 
 
-def measure_flop_rate(split: ImageSplit, compute: Compute) -> float:
-    """Measure the operations that `count_training_flop` counts, per second, in a few steps of a small network."""
+def measure_flop_rate(split: ImageSplit, compute: Compute, max_s: float = math.inf) -> float:
+    """Measure the operations that `count_training_flop` counts, per second, in a few steps of a small network.
+
+    Args:
+        split: images to learn from.
+        compute: of the training.
+        max_s: time in seconds, after which parts of a batch are measured, which are slower for each image.
+    """
     job = TrainingJob(split.to(compute.device), _SAMPLE, compute, split.mean, split.std)
     with compute_environment(compute):
-        ((_, seconds_per_image),) = measure_seconds_per_image(job, job.build_model()).items()
+        ((_, seconds_per_image),) = measure_seconds_per_image(job, job.build_model(), max_s).items()
     flop = count_training_flop(_SAMPLE, len(split), (split.channels, *split.image_size), len(split.classes))
     return flop / (len(split) * seconds_per_image)

@@ -8,7 +8,8 @@ Requirements:
   per epoch.
 - Many images get the most accurate recipe whose operations fit into the time.
 
-The constants were chosen on held-out images: docs/experiments.md, "Defaults for few images".
+Where few images were tried: docs/experiments.md, "Defaults for few images". Rate and shifts were chosen on held-out
+images; the power and the larger batch sizes are guesses.
 """
 
 from collections.abc import Mapping
@@ -35,7 +36,11 @@ _BATCH_SIZES = ((2_000, 32), (5_000, 64), (MANY_IMAGES, 128))
 _SEEN_OF_1000, _SEEN_POWER = 40_000, 0.4
 """Images that pass through the network where there are 1,000 different ones, and the power by which it grows."""
 _LARGEST_PX = 64
-"""Larger images are shrunk to this height for training."""
+"""Larger images are shrunk to this height for training, except on a GPU."""
+
+
+_MEASURING_FRACTION = 0.02
+"""Fraction of the time after which the machine is measured by parts of a batch alone."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def choose_for_machine(
     asked = TrainConfig.from_dict(given)
     budget_flop = None
     if max_seconds is not None and len(split) >= MANY_IMAGES and group.size == 1:
-        budget_flop = max_seconds * measure_flop_rate(split, compute)
+        budget_flop = max_seconds * measure_flop_rate(split, compute, _MEASURING_FRACTION * max_seconds)
     return choose_settings(
         DataFacts.of(split),
         {name: getattr(asked, name) for name in given},
@@ -138,14 +143,15 @@ def choose_settings(
 
 
 def _for_few_images(facts: DataFacts) -> ChosenSettings:
-    """Small batches, many epochs, and strong augmentation."""
-    _, height, _ = facts.image_size
+    """Small batches, many epochs, and larger shifts."""
+    _, height, width = facts.image_size
+    shorter = min(height, width)
     batch_size = next(size for most, size in _BATCH_SIZES if facts.n < most)
     seen = _SEEN_OF_1000 * (facts.n / 1000) ** _SEEN_POWER
     config = RECIPES["fast"].replace(
         batch_size=batch_size,
         epochs=max(1, round(seen / facts.n)),
-        crop_px=max(1, height // 8),
+        crop_px=min(max(1, shorter // 8), shorter - 1),
         resolutions=_resolutions(height),
     )
     reason = f"few images are learned in small batches and many epochs: {batch_size} per step, {seen:,.0f} in all"
@@ -163,21 +169,29 @@ def _resolutions(height: int) -> tuple[float, ...]:
 def _for_many_images(
     facts: DataFacts, given: Mapping[str, Any], *, is_gpu: bool, budget_flop: float | None
 ) -> ChosenSettings:
-    """Take the most accurate recipe that the time allows; without a limit the fastest, or on a GPU `best`."""
+    """Take the most accurate recipe that the time allows; without a limit `fast`, or on a GPU `best`."""
     if budget_flop is None or given.get("model", "cnn8") not in MODEL_NAMES:
         name = _GPU_RECIPE if is_gpu else _DEFAULT_RECIPE
         where = "a GPU trains it in minutes" if is_gpu else "minutes without a GPU; --max-seconds allows more or less"
-        return ChosenSettings(RECIPES[name], (f"recipe {name}: {where}",))
-    affordable = [name for name in _RECIPES if _count_flop(name, facts, given) <= budget_flop]
+        config = RECIPES[name] if is_gpu else _shrink(RECIPES[name], facts)
+        return ChosenSettings(config, (f"recipe {name}: {where}",))
+    configs = {name: RECIPES[name] if is_gpu else _shrink(RECIPES[name], facts) for name in _RECIPES}
+    affordable = [name for name, config in configs.items() if _count_flop(config, facts, given) <= budget_flop]
     time = f"{budget_flop / 1e15:.2g} PFLOP fit into the time"
     if not affordable:
-        return ChosenSettings(RECIPES[_RECIPES[0]], (f"recipe {_RECIPES[0]}, shortened: {time}",))
+        return ChosenSettings(configs[_RECIPES[0]], (f"recipe {_RECIPES[0]}, shortened: {time}",))
     reason = f"recipe {affordable[-1]}, as long as the time allows: the most accurate that was measured; {time}"
-    return ChosenSettings(RECIPES[affordable[-1]], (reason,))
+    return ChosenSettings(configs[affordable[-1]], (reason,))
 
 
-def _count_flop(recipe: str, facts: DataFacts, given: Mapping[str, Any]) -> float:
-    config = RECIPES[recipe].replace(**{name: value for name, value in given.items() if name != "epochs"})
+def _shrink(config: TrainConfig, facts: DataFacts) -> TrainConfig:
+    """Shrink a recipe's resolutions, so that the largest one has no more than `_LARGEST_PX`."""
+    scale = min(1.0, _LARGEST_PX / facts.image_size[1])
+    return config.replace(resolutions=tuple(scale * fraction for fraction in config.resolutions))
+
+
+def _count_flop(config: TrainConfig, facts: DataFacts, given: Mapping[str, Any]) -> float:
+    config = config.replace(**{name: value for name, value in given.items() if name != "epochs"})
     return count_training_flop(config, facts.n, facts.image_size, facts.classes)
 
 

@@ -90,6 +90,7 @@ def train(
     started = time.perf_counter()
     source = _load(dataset)
     seconds_loading = time.perf_counter() - started
+    started = time.perf_counter()
     named = {} if model is None else {"model": network_name(model)}
     weights = None if init is None else open_weights(init)
     if isinstance(config, TrainConfig):
@@ -97,6 +98,7 @@ def train(
     else:
         given = {**config, **named}
         chosen = choose_for_machine(source.train, given, compute, group=group, max_seconds=max_seconds, weights=weights)
+    seconds_choosing = time.perf_counter() - started
     in_memory = None if isinstance(model, str) else model
     job, validation = make_job(source, chosen.config, compute, group, network=in_memory, init=weights)
     network = job.build_model()
@@ -107,7 +109,7 @@ def train(
         job = _follow_pace(job, pace, max_seconds)
     with connected(group, compute.device):
         if max_seconds is not None:
-            job = fit_time_budget(job, max_seconds)
+            job = fit_time_budget(job, max_seconds, seconds_choosing)
         run = Run(group.broadcast(Path(out) if out is not None else name_run(source.name, job.config.model)))
         if group.is_first:
             record = describe_run(source, job.config, compute, transfer)
@@ -116,7 +118,7 @@ def train(
             keep_source(run, network, job)
         for line in (*chosen.reasons, *describe_start(source, job, network, transfer, run)):
             log(line)
-        if chosen.reasons and max_seconds is None and group.size == 1:
+        if chosen.reasons and max_seconds is None and group.size == 1 and not job.config.compile:
             log(describe_cost(job, network))
         return _train_run(run, source, job, network, validation, log)
 
