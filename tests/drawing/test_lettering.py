@@ -44,6 +44,14 @@ def fresh_fonts() -> Iterator[None]:
     forget()
 
 
+def test_a_path_without_its_folders_keeps_its_end() -> None:
+    text = "\N{HORIZONTAL ELLIPSIS}t/horse/IMG_012.jpg"
+    fitted = fit_text(text, measure_text(text, 8.0) - 12, 8.0)
+    assert fitted.count("\N{HORIZONTAL ELLIPSIS}") == 1
+    assert fitted.endswith("/IMG_012.jpg")
+    assert len(fitted) < len(text)
+
+
 @pytest.mark.usefixtures("fresh_fonts")
 def test_a_letter_that_no_font_has_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fontManager, "get_font_names", lambda: ["DejaVu Sans", "Last Resort High-Efficiency"])

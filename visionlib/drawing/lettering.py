@@ -59,6 +59,8 @@ def measure_text(text: str, size: float, *, weight: str = "normal") -> float:
 def fit_text(text: str, width: float, size: float, *, weight: str = "normal") -> str:
     """Shorten a line to a width by removing its middle; a number at its end stays readable.
 
+    A line that begins with an ellipsis, as a path without its folders, loses more of its beginning instead.
+
     Args:
         text: one line.
         width: in points.
@@ -68,6 +70,8 @@ def fit_text(text: str, width: float, size: float, *, weight: str = "normal") ->
     text = replace_missing_glyphs(text)
 
     def shorten(length: int) -> str:
+        if text.startswith(_ELLIPSIS):
+            return _ELLIPSIS + text[len(text) - length :]
         return text[: (length + 1) // 2] + _ELLIPSIS + text[len(text) - length // 2 :]
 
     if measure_text(text, size, weight=weight) <= width:

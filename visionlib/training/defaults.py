@@ -136,7 +136,7 @@ def choose_settings(
     if given.get("model", chosen.config.model) not in MODEL_NAMES:
         chosen = _with_sgd(chosen, "a network of one's own: SGD, and one image size", resolutions=(1.0,))
     elif is_fine_tuning:
-        chosen = _with_sgd(chosen, "earlier weights: SGD, at a rate that changes them slowly")
+        chosen = _with_sgd(chosen, "earlier weights: their network, and SGD at a rate that changes them slowly")
     config = chosen.config.replace(**given)
     kept = f" (as given: {', '.join(name.replace('_', '-') for name in given)})" if given else ""
     return ChosenSettings(config, (_describe(config, facts) + kept, *chosen.reasons))
@@ -154,8 +154,7 @@ def _for_few_images(facts: DataFacts) -> ChosenSettings:
         crop_px=min(max(1, shorter // 8), shorter - 1),
         resolutions=_resolutions(height),
     )
-    reason = f"few images are learned in small batches and many epochs: {batch_size} per step, {seen:,.0f} in all"
-    return ChosenSettings(config, (reason,))
+    return ChosenSettings(config, ("few images are learned in small batches and many epochs",))
 
 
 def _resolutions(height: int) -> tuple[float, ...]:
