@@ -3,12 +3,13 @@
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
+from visionlib.data.decode import Resize
 from visionlib.errors import ConfigError, ModelError, RunError
 from visionlib.eval_mode import Precision, input_format, unwrap_model
 from visionlib.inference.device import choose_compute
@@ -35,6 +36,9 @@ class TrainedModel:
         classes: names, in the order of the logits; empty where they are not known.
         precision: of convolutions and products.
         provenance: where the weights come from, in words.
+        image_size: height and width that pictures are decoded to; None where it is not known.
+        resize: how pictures of another size become that size.
+        temperature: divisor of the logits that calibrates the probabilities; None where none was fitted.
     """
 
     network: nn.Module
@@ -44,6 +48,9 @@ class TrainedModel:
     classes: tuple[str, ...] = ()
     precision: Precision = "fp32"
     provenance: str = "a network in memory"
+    image_size: tuple[int, int] | None = None
+    resize: Resize = "crop"
+    temperature: float | None = None
 
     @classmethod
     def from_run(
@@ -78,6 +85,9 @@ class TrainedModel:
             record.classes,
             compute.precision,
             f"run {run.path}",
+            record.image_size,
+            record.resize,
+            record.temperature,
         )
 
     @classmethod
@@ -195,6 +205,9 @@ class ModelRecord:
         mean: per channel, as fractions of 255.
         std: per channel, as fractions of 255.
         weights_sha256: of `model.safetensors`.
+        image_size: height and width in pixels that pictures are decoded to; the input size is at most that.
+        resize: how pictures of another size become that size.
+        temperature: divisor of the logits, fitted on held-out training images; None where none was fitted.
     """
 
     model: str
@@ -204,6 +217,9 @@ class ModelRecord:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     weights_sha256: str = ""
+    image_size: tuple[int, int] | None = None
+    resize: Resize = "crop"
+    temperature: float | None = None
 
 
 def save_model(run: Run, network: nn.Module, record: ModelRecord) -> ModelRecord:
@@ -279,6 +295,9 @@ def load_summary(run: Run) -> ModelSummary:
 
 def _parse_record(fields: dict[str, Any]) -> ModelRecord:
     height, width = fields["input_size"]
+    size, resize, temperature = fields.get("image_size"), fields.get("resize", "crop"), fields.get("temperature")
+    if resize not in get_args(Resize):
+        raise ValueError(f"resize {resize!r}")
     return ModelRecord(
         model=str(fields["model"]),
         classes=tuple(str(name) for name in fields["classes"]),
@@ -287,4 +306,7 @@ def _parse_record(fields: dict[str, Any]) -> ModelRecord:
         mean=tuple(float(value) for value in fields["mean"]),
         std=tuple(float(value) for value in fields["std"]),
         weights_sha256=str(fields["weights_sha256"]),
+        image_size=None if size is None else (int(size[0]), int(size[1])),
+        resize=resize,
+        temperature=None if temperature is None else float(temperature),
     )

@@ -71,9 +71,11 @@ def import_checkpoint(
     has_images = source is not None and "test" in source.splits and len(source.test) > 0
     predictions = predict_split(trained, source.test, compute=compute) if source is not None and has_images else None
     run = create_run(Path(out))
-    record = {"source": weights.source, "path": str(weights.path.resolve()), "sha256": weights.sha256}
-    write_json(run.config, describe_import(source, name, compute, record))
-    kept = save_model(run, network, ModelRecord(name, classes, channels, input_size, mean, std))
+    origin = {"source": weights.source, "path": str(weights.path.resolve()), "sha256": weights.sha256}
+    write_json(run.config, describe_import(source, name, compute, origin))
+    pictures_size = input_size if source is None else source.train.image_size
+    record = ModelRecord(name, classes, channels, input_size, mean, std, image_size=pictures_size)
+    kept = save_model(run, network, record)
     save_summary(run, network, kept)
     if source is not None and predictions is not None:
         save_predictions(run, predictions, source.test, kept.weights_sha256)

@@ -24,11 +24,17 @@ def save_outcome(
 ) -> dict[str, Any]:
     """Write weights, layer table, predictions and `training.json`; return the content of that."""
     started, history = time.perf_counter(), progress.history
-    record = save_model(
-        run,
-        model.network,
-        ModelRecord(job.config.model, model.classes, model.channels, job.final_input_size, model.mean, model.std),
+    record = ModelRecord(
+        job.config.model,
+        model.classes,
+        model.channels,
+        job.final_input_size,
+        model.mean,
+        model.std,
+        image_size=source.train.image_size,
+        resize=source.options.get("resize") or "crop",
     )
+    record = save_model(run, model.network, record)
     save_summary(run, model.network, record)
     save_sources(run, source)
     if len(validation):
