@@ -13,7 +13,7 @@ from visionlib.cli.options import DebugOption, JsonOption
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.models.names import MODEL_NAMES
-from visionlib.models.pretrained import find_pretrained, list_pretrained
+from visionlib.models.pretrained import find_pretrained, is_pretrained
 from visionlib.runs import Run, open_run, write_json
 from visionlib.summary.record import Method, ModelSummary
 
@@ -153,7 +153,7 @@ def _build_subject(model: str, size: tuple[int, ...] | None, classes: int | None
 
     if _is_run(model):
         return _build_from_run(open_run(Path(model)), size, classes)
-    if model in list_pretrained():
+    if is_pretrained(model):
         subject = _build_from_run(Run(find_pretrained(model)), size, classes)
         return replace(subject, run=None)  # nothing is written into the package
     size = _complete(size, channels=_DEFAULT_SIZE[0]) if size else _DEFAULT_SIZE

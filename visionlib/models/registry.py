@@ -76,8 +76,9 @@ def build_model(
     """
     network = _build(name, classes=classes, channels=channels, seed=seed)
     if pretrained is not None:
-        weights = open_weights(pretrained)
-        if weights.model not in (None, own := network_name(name)):
+        own = network_name(name)
+        weights = open_weights(pretrained, own)
+        if weights.model not in (None, own):
             raise ModelError(pretrained, f"are weights of {weights.model}, and not of {own}", "build that network")
         take_weights(prepare_layout(network), weights, classes)
     return network

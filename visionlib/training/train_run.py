@@ -92,11 +92,11 @@ def train(
     seconds_loading = time.perf_counter() - started
     started = time.perf_counter()
     named = {} if model is None else {"model": network_name(model)}
-    weights = None if init is None else open_weights(init)
+    given = {**(config.to_dict() if isinstance(config, TrainConfig) else config), **named}
+    weights = None if init is None else open_weights(init, given.get("model"))
     if isinstance(config, TrainConfig):
         chosen = ChosenSettings(config.replace(**named))
     else:
-        given = {**config, **named}
         chosen = choose_for_machine(source.train, given, compute, group=group, max_seconds=max_seconds, weights=weights)
     seconds_choosing = time.perf_counter() - started
     in_memory = None if isinstance(model, str) else model
