@@ -20,6 +20,7 @@ from tests.training.interrupting import interrupt_after, same_weights, without_t
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.runs import Run, read_json
+from visionlib.runs.lock import writing
 from visionlib.training import TrainConfig, resume, train
 from visionlib.training.averaging import WeightAverage
 from visionlib.training.checkpoint import Checkpointer, Progress
@@ -231,6 +232,41 @@ def test_runs_that_cannot_be_resumed_are_errors(finished_run: Run, small_shapes:
         (tmp_path / "run" / "resume.pt").write_bytes(damage)
         with pytest.raises(RunError, match=r"resume\.pt: cannot be resumed from \(.*\); remove it, and train again"):
             resume(tmp_path / "run", dataset=small_shapes)
+
+
+@pytest.fixture
+def interrupted(
+    small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """A run that was interrupted after two steps."""
+    with monkeypatch.context() as patched:
+        interrupt_after(2, patched, lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            train(small_shapes, small_config, out=tmp_path / "run")
+    return Run(tmp_path / "run")
+
+
+def test_a_flipped_bit_of_a_checkpoint_is_noticed(interrupted: Run, small_shapes: Dataset) -> None:
+    content = interrupted.resume.read_bytes()
+    draw = random.Random(0)
+    for _ in range(100):
+        changed = bytearray(content)
+        changed[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        interrupted.resume.write_bytes(changed)
+        with pytest.raises(RunError, match=r"resume\.pt: (is damaged|cannot be resumed from)"):
+            resume(interrupted, dataset=small_shapes)
+
+
+def test_a_run_that_is_being_written_is_not_resumed(
+    interrupted: Run, finished_run: Run, small_shapes: Dataset, small_config: TrainConfig
+) -> None:
+    with writing(interrupted):
+        with pytest.raises(RunError, match=f"is being written by process {os.getpid()} on"):
+            resume(interrupted, dataset=small_shapes)
+        with pytest.raises(RunError, match="exists and is not empty"):
+            train(small_shapes, small_config, out=interrupted.path)
+    assert same_weights(resume(interrupted, dataset=small_shapes), finished_run)
+    assert not (interrupted.path / ".writer.lock").exists()
 
 
 def test_a_run_without_a_checkpoint_begins_again(finished_run: Run, small_shapes: Dataset, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from visionlib.cli.console import log, print_json
-from visionlib.cli.options import DebugOption, JsonOption
+from visionlib.cli.options import DebugOption, JsonOption, TrustOption
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.models.names import MODEL_NAMES
@@ -89,6 +89,7 @@ def summary(
         ),
     ] = None,
     json: JsonOption = False,
+    trust: TrustOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Show the layers of a network: shapes, parameters, MACs and receptive fields.
@@ -178,7 +179,7 @@ def _draw(table: ModelSummary, fields: "EffectiveFields | None") -> "Figure":
 def _build_from_run(run: Run, size: tuple[int, ...] | None, classes: int | None) -> _Subject:
     from visionlib.inference.trained_model import load_record
     from visionlib.models import build_model
-    from visionlib.models.user_model import refuse_code_within
+    from visionlib.models.user_model import refuse_strange_code
 
     record = load_record(run)
     if classes not in (None, len(record.classes)):
@@ -188,7 +189,7 @@ def _build_from_run(run: Run, size: tuple[int, ...] | None, classes: int | None)
     if size[0] != record.channels:
         problem = f"{size[0]} channels contradict the run, whose images have {record.channels}"
         raise ConfigError("--input-size", problem, "give the run's channels, or name the network instead of the run")
-    refuse_code_within(run.path, record.model)
+    refuse_strange_code(run, record.model)
     network = build_model(record.model, classes=len(record.classes), channels=record.channels)
     return _Subject(record.model, network, size, run)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from visionlib.errors import ConfigError
 from visionlib.runs import replacing
+from visionlib.runs.files import has_broken_seal, seal_file
 
 _DEFAULT_FRACTION = 0.25
 _FALLBACK_MEMORY = 8 * 2**30
@@ -63,6 +64,7 @@ def build_images(
             fill(mapped)
             mapped.flush()
             del mapped
+            seal_file(temporary)
     # Copy-on-write: torch needs writable memory, and the file must not change.
     return torch.from_numpy(np.load(path, mmap_mode="c"))
 
@@ -73,7 +75,7 @@ def _is_whole(path: Path, shape: tuple[int, int, int, int]) -> bool:
         images = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return False
-    return bool(images.shape == shape and images.dtype == np.uint8)
+    return bool(images.shape == shape and images.dtype == np.uint8) and not has_broken_seal(path)
 
 
 def memory_limit() -> int:

@@ -20,6 +20,8 @@ from typing import Any
 from torch import nn
 
 from visionlib.errors import ModelError
+from visionlib.runs import Run
+from visionlib.runs.trust import refuse_untrusted
 
 _IN_MEMORY = "in-memory:"  # no module can have this name
 _CLASSES = ("numclasses", "nclasses", "nbclasses", "numclass", "nclass", "numlabels", "nlabels", "classes")
@@ -92,15 +94,18 @@ def import_builder(name: str) -> Callable[..., object]:
     return builder
 
 
-def refuse_code_within(folder: Path, name: str) -> None:
-    """Refuse a name that leads into a run folder, which may come from a stranger.
+def refuse_strange_code(run: Run, name: str) -> None:
+    """Refuse to import what a run names, unless this user trained it, or trusts it; and ever what lies within it.
 
     Raises:
-        ModelError: if the module or file lies there.
+        RunError: if the run is not trusted.
+        ModelError: if the module or file lies in the run folder.
     """
     module_name = name.rpartition(":")[0]
     if not module_name or is_in_memory(name):
         return
+    refuse_untrusted(run, "model", name, what=f"code to import: {name}", remedy="read that code")
+    folder = run.path
     if module_name.endswith(".py"):
         files = [Path(module_name)]
     else:

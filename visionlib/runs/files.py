@@ -12,6 +12,10 @@ from typing import Any
 from visionlib.errors import ConfigError, RunError
 
 SCHEMA_VERSION = 1
+_SEAL = b"visionlib-sha256"
+"""Before the digest at the end of a sealed file. Readers of zip archives and of .npy files ignore what follows."""
+_DIGEST_BYTES = 32
+_BLOCK_BYTES = 2**20
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -114,6 +118,29 @@ def hash_file(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal_file(path: Path) -> None:
+    """Append the SHA-256 of a file to it."""
+    with path.open("rb+") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+        file.write(_SEAL + digest)
+
+
+def has_broken_seal(path: Path) -> bool:
+    """Return whether a file is not as it was sealed; one without a seal, as by an older version, is taken as it is.
+
+    A seal that is damaged so that it is none leaves content that is not.
+    """
+    length = path.stat().st_size - len(_SEAL) - _DIGEST_BYTES
+    if length < 0:
+        return False
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for start in range(0, length, _BLOCK_BYTES):
+            digest.update(file.read(min(_BLOCK_BYTES, length - start)))
+        seal = file.read()
+    return seal.startswith(_SEAL) and seal != _SEAL + digest.digest()
 
 
 def _umask() -> int:

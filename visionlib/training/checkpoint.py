@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from visionlib.errors import RunError
 from visionlib.runs import Run, replacing
+from visionlib.runs.files import has_broken_seal, seal_file
 from visionlib.training.averaging import WeightAverage
 from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
 from visionlib.training.pace import Pace
@@ -125,6 +126,7 @@ class Checkpointer:
             }
             with replacing(self._run.resume) as temporary:
                 torch.save(state, temporary)
+                seal_file(temporary)
         self._last = time.perf_counter()
         self._cost_s = self._last - started
 
@@ -145,6 +147,9 @@ def load_checkpoint(
     fresh = Progress(torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device))
     if not run.resume.is_file():
         return fresh
+    if has_broken_seal(run.resume):
+        problem = "is damaged: its content does not have the SHA-256 at its end"
+        raise RunError(run.resume, problem, "restore it, or remove it and train again")
     try:
         state = torch.load(run.resume, map_location=device, weights_only=True)
         own = state["processes"][group.rank]
