@@ -26,7 +26,7 @@ from visionlib.cli.report import report
 from visionlib.cli.summary import summary
 from visionlib.cli.test import test
 from visionlib.cli.train import train
-from visionlib.errors import ConfigError, VisionlibError
+from visionlib.errors import VisionlibError
 from visionlib.training.launch import claim_error_report, is_launched
 from visionlib.version import __version__
 
@@ -99,7 +99,7 @@ def _run(arguments: list[str] | None) -> int:
         if is_debugging():
             traceback.print_exc()
         _report_error(str(error))
-        return 2 if isinstance(error, ConfigError) else 1
+        return error.exit_code
     except BrokenPipeError:
         # Keeps the interpreter from flushing into the closed pipe at its end.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  closed with the process

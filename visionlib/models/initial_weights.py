@@ -110,7 +110,7 @@ def open_weights(weights: str | os.PathLike[str] | Run, model: str | None = None
     path = Path(source)
     if not path.exists():
         if path.suffix or path.name != source:
-            raise ModelError(source, "there is no such weight file or folder", "check the path")
+            raise ModelError(source, "there is no such weight file or folder", "check the path", is_usage=True)
         path = find_pretrained(source, model)
     file = _find_file(path) if path.is_dir() else path
     sha256, record = hash_file(file), file.parent / "model.json"

@@ -43,6 +43,5 @@ def find_pretrained(name: str, model: str | None = None) -> Path:
             return FOLDER / str(candidate)
     close = difflib.get_close_matches(name.lower(), names) or names
     remedy = f"choose from {', '.join(close)}, or name" if close else "this installation has none; name"
-    raise ModelError(
-        name, "there are no pretrained weights of this name, and no such path", f"{remedy} a run or a weight file"
-    )
+    problem = "there are no pretrained weights of this name, and no such path"
+    raise ModelError(name, problem, f"{remedy} a run or a weight file", is_usage=True)
