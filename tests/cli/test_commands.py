@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 import pytest
 
-from tests.cli.processes import visionlib
+from tests.cli.processes import ROOT, visionlib
 from visionlib.cli.app import app
 from visionlib.runs import Run
 
@@ -279,3 +279,20 @@ def write_image_folder(folder: Path) -> None:
         home = folder / part / ("a" if position % 2 else "b")
         home.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(home / f"{position:02}.png")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m visionlib"
+    for words in ("--help", "train --help", "summary resnet20"):
+        script = f"set -o pipefail; {command} {words} | head -1 > /dev/null"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), words
+
+
+def test_a_training_goes_on_without_a_reader_of_its_messages(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = f"train shapes --model resnet20 --epochs 1 --resolutions 0.25 --device cpu --out {run}"
+    script = f"set -o pipefail; {sys.executable} -m visionlib {words} 2>&1 | head -1 > /dev/null"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (run / "training.json").is_file()

@@ -104,3 +104,11 @@ def test_of_many_writers_that_hand_over_one_at_a_time_is_inside(run: Run) -> Non
     assert most == 1
     assert entered + refused == 800
     assert entered > 0
+
+
+def test_a_new_writer_removes_what_a_killed_one_was_writing(run: Run) -> None:
+    for name in (".resume.pt.abc.tmp", ".model.safetensors.x.tmp", ".evaluation.json.y.tmp", "resume.pt"):
+        (run.path / name).touch()
+    with writing(run):
+        left = {file.name for file in run.path.iterdir()} - {".writer.lock"}
+    assert left == {".evaluation.json.y.tmp", "resume.pt"}  # the writer of an evaluation may be at work

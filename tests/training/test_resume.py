@@ -3,6 +3,7 @@
 import importlib
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -312,3 +313,21 @@ def test_checkpoints_are_rarer_where_they_take_long(tmp_path: Path, monkeypatch:
     now[0] += 1
     assert checkpointer.is_due()
     assert not Checkpointer(Run(tmp_path), 0).is_due()
+
+
+@pytest.mark.parametrize("limit_bytes", [0, 2_000, 200_000, 400_000])
+def test_a_limit_on_the_size_of_files_is_told_and_the_run_goes_on_without_it(
+    limit_bytes: int, finished_run: Run, small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
+) -> None:
+    """As on a full disk: config, history, checkpoint and weights fail in turn."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, before[1]))
+    try:
+        with pytest.raises(RunError, match=r"cannot be written \(File too large\); raise the limit") as caught:
+            train(small_shapes, small_config.replace(checkpoint_s=0.001), out=tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((tmp_path / "run").glob(".*"))
+    if limit_bytes > 2_000:
+        assert str(caught.value).endswith(f"then: visionlib train --resume {tmp_path / 'run'}")
+        assert same_weights(resume(tmp_path / "run", dataset=small_shapes), finished_run)

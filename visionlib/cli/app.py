@@ -1,6 +1,7 @@
 """`visionlib`: all commands, and their exit codes."""
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -64,10 +65,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 failed, 2 wrong usage, 130 or 143 on a signal."""
     # As an exception, so that half-written files are removed on the way out.
     signal.signal(signal.SIGTERM, _exit_on_sigterm)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home folder that cannot be written
     try:
         code = _run(arguments)
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
+        if isinstance(error.__context__, BrokenPipeError):  # how rich and click end: the reader has seen enough
+            code = 0
     if code == _INTERRUPTED or is_launched():
         _exit_without_finalizing(code)
     sys.exit(code)

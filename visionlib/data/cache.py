@@ -1,5 +1,6 @@
 """Storage of decoded images: in memory, or, if too large, in a memory-mapped file that all processes share."""
 
+import errno
 import hashlib
 import os
 import warnings
@@ -61,12 +62,24 @@ def build_images(
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             mapped = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+            _reserve(temporary)
             fill(mapped)
             mapped.flush()
             del mapped
             seal_file(temporary)
     # Copy-on-write: torch needs writable memory, and the file must not change.
     return torch.from_numpy(np.load(path, mmap_mode="c"))
+
+
+def _reserve(path: Path) -> None:
+    """Take the disk space of a sparse file now: on a full disk, a write to mapped memory would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                    raise
 
 
 def _is_whole(path: Path, shape: tuple[int, int, int, int]) -> bool:

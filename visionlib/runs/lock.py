@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from visionlib.errors import RunError
+from visionlib.runs.files import remove_leftovers
 from visionlib.runs.run import Run
 
 try:
@@ -41,8 +42,11 @@ def writing(run: Run) -> Iterator[None]:
         raise RunError(run.path, f"cannot be written ({error.strerror})", "make the folder writable") from error
     try:
         owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.datetime.now():%F %T}"}
-        os.truncate(handle, 0)
-        os.pwrite(handle, json.dumps(owner).encode(), 0)
+        for file in (run.config, run.history, run.resume, run.weights, run.model, run.predictions, run.training):
+            remove_leftovers(file)
+        with contextlib.suppress(OSError):  # a full disk has no room for the name; the lock holds without
+            os.truncate(handle, 0)
+            os.pwrite(handle, json.dumps(owner).encode(), 0)
         yield
     finally:
         # Before the lock ends: afterwards it may be another process's file. The folder may have been removed, or moved.

@@ -1,5 +1,6 @@
 """Checkpoints: everything that an exact resume needs, in `resume.pt`."""
 
+import io
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,8 +125,10 @@ class Checkpointer:
                 "average": average.state(),
                 "processes": processes,
             }
+            content = io.BytesIO()  # torch's own writer to files reports a full disk as a defect of its own
+            torch.save(state, content)
             with replacing(self._run.resume) as temporary:
-                torch.save(state, temporary)
+                temporary.write_bytes(content.getbuffer())
                 seal_file(temporary)
         self._last = time.perf_counter()
         self._cost_s = self._last - started

@@ -3,11 +3,11 @@
 Both build a `TrainingJob`, then train it (`loop`), then write what the run keeps.
 """
 
+import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -113,7 +113,7 @@ def train(
         if max_seconds is not None:
             job = fit_time_budget(job, max_seconds, seconds_choosing)
         run = Run(group.broadcast(Path(out) if out is not None else name_run(source.name, job.config.model)))
-        with writing(create_run(run.path)) if group.is_first else nullcontext():
+        with writing(create_run(run.path)) if group.is_first else contextlib.nullcontext():
             if group.is_first:
                 record = describe_run(source, job.config, compute, transfer)
                 begun = {"chosen": list(chosen.reasons), **_describe_pace(job), "seconds_loading": seconds_loading}
@@ -183,7 +183,7 @@ def resume(
     )
     network = job.build_model()
     check_network(network, job)
-    with connected(group, compute.device), writing(run) if group.is_first else nullcontext():
+    with connected(group, compute.device), writing(run) if group.is_first else contextlib.nullcontext():
         if group.is_first and run.training.is_file():  # by a process that had the lock until now
             raise RunError(run.path, "is finished", f"test it with: visionlib test {run.path}")
         return _train_run(run, source, job, network, validation, log)
@@ -230,6 +230,26 @@ def _train_run(
     """Train from the run's last checkpoint, or from the start, to the end."""
     if isinstance(job.network, nn.Module):
         job.group.broadcast_state(network)  # its weights are of no seed
+    with _resumable(run):
+        return _train_to_end(run, source, job, network, validation, log)
+
+
+@contextlib.contextmanager
+def _resumable(run: Run) -> Iterator[None]:
+    """Add to an error of the disk how the run goes on."""
+    try:
+        yield
+    except RunError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        raise RunError(
+            error.what, error.problem, f"{error.remedy}, then: visionlib train --resume {run.path}"
+        ) from error
+
+
+def _train_to_end(
+    run: Run, source: Dataset, job: TrainingJob, network: nn.Module, validation: ImageSplit, log: Log
+) -> Run:
     is_learning = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     with compute_environment(job.compute), blamed_errors(network, job):
         initialize_model(network, job)
