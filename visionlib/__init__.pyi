@@ -10,6 +10,7 @@ from .evaluation import evaluate as evaluate
 from .explanation import Explanation as Explanation
 from .explanation import explain as explain
 from .inference import TrainedModel as TrainedModel
+from .inference import load as load
 from .inference import predict_logits as predict_logits
 from .inspection import inspect_dataset as inspect_dataset
 from .models import build_model as build_model

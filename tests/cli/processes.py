@@ -58,16 +58,18 @@ def visionlib_processes(
 
 
 def run_forked(
-    arguments: Sequence[object], cwd: Path | None, environments: Sequence[dict[str, str]]
+    arguments: Sequence[object], cwd: Path | None, environments: Sequence[dict[str, str]], *, stdin: str = ""
 ) -> list[subprocess.CompletedProcess[str]]:
     """Run a command in one process for each of the environments, at the same time."""
     words = ["visionlib", *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "stdin").write_text(stdin, encoding="utf-8", newline="")
         requests: list[dict[str, Any]] = [
             {
                 "argv": words,
                 "cwd": str(cwd or Path.cwd()),
                 "environment": {**os.environ, "COLUMNS": "100", **environment},
+                "stdin": f"{folder}/stdin",
                 "stdout": f"{folder}/stdout{number}",
                 "stderr": f"{folder}/stderr{number}",
             }
@@ -118,13 +120,14 @@ def become(request: dict[str, Any]) -> None:
     """Turn this process into one that a shell would have started."""
     signal.alarm(TIMEOUT_S)
     for descriptor, path, flags in (
-        (0, os.devnull, os.O_RDONLY),
+        (0, request["stdin"], os.O_RDONLY),
         (1, request["stdout"], os.O_WRONLY | os.O_CREAT),
         (2, request["stderr"], os.O_WRONLY | os.O_CREAT),
     ):
         opened = os.open(path, flags)
         os.dup2(opened, descriptor)
         os.close(opened)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  without what the server's own has read ahead
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["cwd"])

@@ -23,6 +23,7 @@ from visionlib.cli.inspect import inspect
 from visionlib.cli.lr_find import lr_find
 from visionlib.cli.mistakes import mistakes
 from visionlib.cli.options import is_debugging
+from visionlib.cli.predict import predict
 from visionlib.cli.report import report
 from visionlib.cli.summary import summary
 from visionlib.cli.test import test
@@ -41,7 +42,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, data, summary, lr_find, train, test, mistakes, compare, inspect, explain, features, report):
+for command in (
+    *(demo, data, summary, lr_find, train, test, mistakes, compare),
+    *(inspect, explain, features, report, predict),
+):
     app.command()(command)
 app.command("import")(import_weights)
 

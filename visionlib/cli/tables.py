@@ -1,5 +1,7 @@
 """Results as tables for the terminal."""
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -11,6 +13,7 @@ from visionlib.data.description import describe_sizes
 from visionlib.evaluation import Evaluation
 from visionlib.evaluation.cells import HEADERS, LEGEND, class_rows, confused_pairs, overall_measures, overall_rows
 from visionlib.evaluation.wording import percent
+from visionlib.inference import PicturePrediction
 from visionlib.inspection import DatasetInspection, Duplicates
 from visionlib.summary.effective import EffectiveField
 
@@ -51,6 +54,24 @@ def tabulate_evaluation(evaluation: Evaluation) -> tuple[RenderableType, ...]:
     for rank, line in enumerate(confused_pairs(evaluation)):
         pairs.add_row("" if rank else "most confused", Text(line))
     return table, measures, Text(), pairs, Text(), Text(LEGEND, style="dim")
+
+
+def tabulate_answers(answers: Sequence[PicturePrediction], *, has_header: bool) -> RenderableType:
+    """A row for each file with its likeliest class, and the next ones with their percentages."""
+    table = Table(box=box.SIMPLE_HEAD if has_header else None, show_header=has_header, expand=True, pad_edge=False)
+    table.add_column("file", ratio=5)
+    table.add_column("class", ratio=3)
+    table.add_column("probability", justify="right", width=11, no_wrap=True)
+    table.add_column("next", ratio=5)
+    table.add_column("", width=7, no_wrap=True)
+    for answer in answers:
+        (name, probability), *others = answer.top
+        following = ", ".join(f"{other} {percent(value)}" for other, value in others)
+        mark = Text("unusual" if answer.is_unusual else "", style="yellow")
+        class_cell = Text(name, style="bold", no_wrap=True, overflow="ellipsis")
+        next_cell = Text(following, style="dim", no_wrap=True, overflow="ellipsis")
+        table.add_row(SourceCell(answer.file), class_cell, percent(probability), next_cell, mark)
+    return table
 
 
 def tabulate_dataset(dataset: Dataset) -> tuple[RenderableType, ...]:

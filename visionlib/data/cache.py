@@ -56,7 +56,7 @@ def build_images(
         images = np.empty(shape, dtype=np.uint8)
         fill(images)
         return torch.from_numpy(images)
-    key = hashlib.sha256(f"visionlib-decoded-1 {shape} {describe()}".encode("utf-8", "surrogatepass")).hexdigest()
+    key = hashlib.sha256(f"visionlib-decoded-2 {shape} {describe()}".encode("utf-8", "surrogatepass")).hexdigest()
     path = cache_folder() / "decoded" / f"{key[:32]}.npy"
     if not _is_whole(path, shape):
         path.parent.mkdir(parents=True, exist_ok=True)

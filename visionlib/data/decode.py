@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin
 from torch import Tensor
 
@@ -91,9 +92,10 @@ def decode_pictures(
 
     The rule: if all have one size of at most 128 px and no `image_size` is asked for, they are not resized.
     Otherwise the largest centred square of each is resized to `image_size` (default 32) or, by `resize`, all of it,
-    whose aspect ratio then changes. It is done by Lanczos, which is antialiased; JPEGs more than four times as large
-    are decoded at a reduced scale of at least twice the size. EXIF orientation is applied first, transparent pixels
-    are laid over white, 16 bits become 8. One channel if every picture is grayscale by its format, else three.
+    whose aspect ratio then changes. It is done by Lanczos, which is antialiased, from all pixels of the picture: a
+    JPEG decoded at a reduced scale would be faster, and no exported network could repeat it. EXIF orientation is
+    applied first, transparent pixels are laid over white, 16 bits become 8. One channel if every picture is grayscale
+    by its format, else three.
 
     Args:
         pictures: what to decode.
@@ -224,24 +226,65 @@ def _read_header(picture: Picture) -> _Header:
 
 def _decode(picture: Picture, size: tuple[int, int], channels: int, resize: Resize) -> Pixels:
     """Return pixels of shape (height, width) or (height, width, 3)."""
-    height, width = size
     try:
         with _open(picture) as image:
-            if min(image.size) > 4 * max(size):
-                image.draft(None, (2 * width, 2 * height))
-            transposition = _TRANSPOSITIONS.get(_orientation(image, picture))
-            flat = flatten(whiten_transparent_value(image, picture.content), "L" if channels == 1 else "RGB")
-            if transposition is not None:
-                flat = flat.transpose(transposition)
-            if flat.size != (width, height) and resize == "whole":
-                flat = flat.resize((width, height), Image.Resampling.LANCZOS)
-            elif flat.size != (width, height):
-                flat = ImageOps.fit(flat, (width, height), Image.Resampling.LANCZOS)
-            return np.asarray(flat)
+            orientation = _orientation(image, picture)
+            return _fit(whiten_transparent_value(image, picture.content), orientation, size, channels, resize)
     except DataError:
         raise
     except Exception as error:  # decoders raise a dozen exception types on damaged bytes, with no common base
         raise _damaged(picture, error) from error
+
+
+def fit_picture(
+    picture: Path | Image.Image | NDArray[Any], size: tuple[int, int], channels: int, resize: Resize = "crop"
+) -> UInt8[Tensor, "c h w"]:
+    """Bring one picture to the size and channels of a network's images, exactly as `decode_pictures` does.
+
+    Args:
+        picture: a file; a picture of Pillow's, turned by its EXIF orientation; or pixels as (h, w), (h, w, 1) or
+            (h, w, 3).
+        size: height and width in pixels.
+        channels: 1 or 3.
+        resize: as in `decode_pictures`.
+    Raises:
+        DataError: if the file is absent, damaged or of another format, or the array is none of pixels.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of oddities inside files, as above
+        if isinstance(picture, Path):
+            if not picture.is_file():  # a pipe would be waited for
+                problem = "is no file" if picture.exists() else "there is no such file"
+                raise DataError(picture, problem, "check the path")
+            pixels = _decode(Picture(str(picture), picture), size, channels, resize)
+        elif isinstance(picture, Image.Image):
+            orientation = int(picture.getexif().get(_ORIENTATION_TAG, 1))
+            pixels = _fit(picture, orientation, size, channels, resize)
+        else:
+            pixels = _fit(_from_array(picture), 1, size, channels, resize)
+    return torch.from_numpy(np.array(pixels if channels == 3 else pixels[..., None]).transpose(2, 0, 1))
+
+
+def _from_array(pixels: NDArray[Any]) -> Image.Image:
+    shape = pixels.shape[:2] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels.shape
+    if pixels.dtype != np.uint8 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)) or 0 in shape:
+        problem = f"are {pixels.dtype} of shape {pixels.shape}"
+        remedy = "give uint8 of shape (height, width, 3), or (height, width) for gray, with values from 0 to 255"
+        raise DataError("pixels", problem, remedy)
+    return Image.fromarray(pixels.reshape(shape))
+
+
+def _fit(image: Image.Image, orientation: int, size: tuple[int, int], channels: int, resize: Resize) -> Pixels:
+    """Flatten, turn upright, and resize what has another size."""
+    height, width = size
+    flat = flatten(image, "L" if channels == 1 else "RGB")
+    if (transposition := _TRANSPOSITIONS.get(orientation)) is not None:
+        flat = flat.transpose(transposition)
+    if flat.size != (width, height) and resize == "whole":
+        flat = flat.resize((width, height), Image.Resampling.LANCZOS)
+    elif flat.size != (width, height):
+        flat = ImageOps.fit(flat, (width, height), Image.Resampling.LANCZOS)
+    return np.asarray(flat)
 
 
 def flatten(image: Image.Image, mode: str) -> Image.Image:

@@ -19,10 +19,10 @@ from visionlib.evaluation.mistakes import Mistakes as Mistakes
 from visionlib.evaluation.mistakes import find_mistakes as find_mistakes
 from visionlib.evaluation.scoring import score_logits as score_logits
 from visionlib.evaluation.temperature import TemperatureScaling as TemperatureScaling
-from visionlib.evaluation.temperature import fit_temperature as fit_temperature
 from visionlib.evaluation.votes.opinions import Opinions as Opinions
 from visionlib.evaluation.votes.opinions import judge_mistakes as judge_mistakes
 from visionlib.evaluation.votes.votes import Votes as Votes
 from visionlib.evaluation.votes.votes import load_votes as load_votes
 from visionlib.inference.predictions import StoredPredictions as StoredPredictions
 from visionlib.inference.predictions import load_predictions as load_predictions
+from visionlib.inference.temperature import fit_temperature as fit_temperature

@@ -8,8 +8,9 @@ from visionlib.evaluation.calibration import Calibration, find_confidences, meas
 from visionlib.evaluation.confusion import count_confusions
 from visionlib.evaluation.coverage import measure_risk_coverage
 from visionlib.evaluation.evaluation import Evaluation
-from visionlib.evaluation.temperature import HeldOut, TemperatureScaling, fit_temperature
+from visionlib.evaluation.temperature import HeldOut, TemperatureScaling
 from visionlib.inference.predictions import check_predictions
+from visionlib.inference.temperature import fit_temperature
 
 NONE_HELD_OUT = (
     "no images were held out of the training images to fit one on; train with --validation-fraction 0.1 to get it"

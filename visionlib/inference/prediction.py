@@ -30,10 +30,32 @@ class Predictions:
         logits: one per class.
         embeddings: inputs of the last linear layer that runs; None for a network without one, or one whose last linear
             layer takes anything but a row per image. Values beyond 65504 become infinite.
+        classes: names, in the order of the logits; empty where they are not known.
+        temperature: divisor of the logits that calibrates the probabilities; None for none.
+        is_unusual: for each image, whether it is unlike anything in training; None where that cannot be told.
     """
 
     logits: Float32[Tensor, "n k"]
     embeddings: Float16[Tensor, "n d"] | None
+    classes: tuple[str, ...] = ()
+    temperature: float | None = None
+    is_unusual: tuple[bool, ...] | None = None
+
+    @property
+    def probabilities(self) -> Float32[Tensor, "n k"]:
+        """Softmax of the logits, divided by the temperature where there is one."""
+        return (self.logits.double() / (self.temperature or 1.0)).softmax(1).float()
+
+    def top(self, k: int = 5) -> list[tuple[tuple[str, float], ...]]:
+        """Return the k likeliest classes of each image with their probabilities, the likeliest first.
+
+        Classes without known names have their number as name; of equal probabilities the first class comes first.
+        """
+        names = self.classes or tuple(map(str, range(self.logits.shape[1])))
+        values, order = self.probabilities.cpu().sort(dim=1, descending=True, stable=True)
+        k = max(1, min(k, len(names)))
+        rows = zip(values[:, :k].tolist(), order[:, :k].tolist(), strict=True)
+        return [tuple((names[at], value) for value, at in zip(*row, strict=True)) for row in rows]
 
 
 def predict(

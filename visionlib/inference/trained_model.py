@@ -1,18 +1,21 @@
 """`TrainedModel`: a network with all that it takes to use it; and how a run keeps one."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float16, Float32, UInt8
 from torch import Tensor, nn
 
 from visionlib.data.decode import Resize
 from visionlib.errors import ConfigError, ModelError, RunError
 from visionlib.eval_mode import Precision, input_format, unwrap_model
 from visionlib.inference.device import choose_compute
+from visionlib.inference.novelty import Novelty, load_novelty
+from visionlib.inference.pictures import PictureSource, read_images
 from visionlib.inference.prediction import Predictions, predict
 from visionlib.inference.preprocessing import prepare_inputs, scale_width
 from visionlib.models import build_model, load_weights
@@ -39,6 +42,7 @@ class TrainedModel:
         image_size: height and width that pictures are decoded to; None where it is not known.
         resize: how pictures of another size become that size.
         temperature: divisor of the logits that calibrates the probabilities; None where none was fitted.
+        novelty: tells images that are unlike anything in training; None where it is not known.
     """
 
     network: nn.Module
@@ -51,6 +55,7 @@ class TrainedModel:
     image_size: tuple[int, int] | None = None
     resize: Resize = "crop"
     temperature: float | None = None
+    novelty: Novelty | None = None
 
     @classmethod
     def from_run(
@@ -75,7 +80,8 @@ class TrainedModel:
         """
         run = run if isinstance(run, Run) else open_run(run)
         network, record = load_model(run, network)
-        trained: Precision = "bf16" if read_json(run.config)["compute"]["precision"] == "bf16" else "fp32"
+        config = read_json(run.config) if run.training.is_file() else {}  # pretrained weights and hub folders have none
+        trained: Precision = "bf16" if config.get("compute", {}).get("precision") == "bf16" else "fp32"
         compute = choose_compute(device, precision or trained)
         return cls(
             network.to(compute.device),
@@ -85,9 +91,10 @@ class TrainedModel:
             record.classes,
             compute.precision,
             f"run {run.path}",
-            record.image_size,
+            record.image_size or _size_before_shrinking(record, config),
             record.resize,
             record.temperature,
+            load_novelty(run, record.weights_sha256),
         )
 
     @classmethod
@@ -171,12 +178,28 @@ class TrainedModel:
         """Move images to the device, normalize them, and shrink them to the network's input size."""
         return prepare_inputs(images.to(self.device), self.mean, self.std, self.side_px)
 
-    def predict(self, images: UInt8[Tensor, "n c h w"], *, batch_size: int = 250, mirror: bool = False) -> Predictions:
-        """Predict images; see `visionlib.inference.predict`, whose errors these are.
+    def predict(
+        self,
+        images: UInt8[Tensor, "n c h w"] | PictureSource | Sequence[PictureSource],
+        *,
+        batch_size: int = 250,
+        mirror: bool = False,
+    ) -> Predictions:
+        """Predict images, or pictures of any kind and size, which are decoded and resized as in training.
 
+        Args:
+            images: pixels as stored, in a tensor; or a file, a folder, a picture of Pillow's, an array of one picture
+                (h, w), (h, w, 3) or of several (n, h, w, 3), or a sequence of those. For more files than memory holds
+                see `classify_files`.
+            batch_size: images per forward pass.
+            mirror: average the logits of every image and of its mirror image.
         Raises:
             ModelError: if the number of logits is not that of the classes, where these are known.
+            DataError: if a picture cannot be read, or an array is none of pixels.
+            ConfigError: if the size of the network's images is not known, and pictures have to be resized to it.
         """
+        if not isinstance(images, Tensor):
+            images = read_images(self, images)
         predictions = predict(
             self.network,
             images,
@@ -190,7 +213,18 @@ class TrainedModel:
         if self.classes and predictions.logits.shape[1] != len(self.classes):
             problem = f"gives {predictions.logits.shape[1]} logits and the images are of {len(self.classes)} classes"
             raise ModelError(type(self.network).__name__, problem, "evaluate it on the classes that it was made for")
-        return predictions
+        return replace(
+            predictions,
+            classes=self.classes,
+            temperature=self.temperature,
+            is_unusual=self._find_unusual(predictions.embeddings),
+        )
+
+    def _find_unusual(self, embeddings: Float16[Tensor, "n d"] | None) -> tuple[bool, ...] | None:
+        novelty = self.novelty
+        if novelty is None or embeddings is None or embeddings.shape[1] != novelty.embeddings.shape[1]:
+            return None
+        return tuple((novelty.distances(embeddings.cpu()) > novelty.threshold).tolist())
 
 
 @dataclass(frozen=True)
@@ -291,6 +325,13 @@ def load_summary(run: Run) -> ModelSummary:
         remedy=f"visionlib summary {run.path}",
         has_arrays=False,
     )
+
+
+def _size_before_shrinking(record: ModelRecord, config: dict[str, Any]) -> tuple[int, int]:
+    """Return the size of the images of a run by an older version, whose training ended with a fraction of it."""
+    fractions = config.get("config", {}).get("resolutions") or [1.0]
+    height, width = (round(side / fractions[-1]) for side in record.input_size)
+    return height, width
 
 
 def _parse_record(fields: dict[str, Any]) -> ModelRecord:

@@ -35,6 +35,8 @@ _BATCH_SIZES = ((2_000, 32), (5_000, 64), (MANY_IMAGES, 128))
 """Numbers of images up to which a batch size applies."""
 _SEEN_OF_1000, _SEEN_POWER = 40_000, 0.4
 """Images that pass through the network where there are 1,000 different ones, and the power by which it grows."""
+_HELD_OUT = ((MANY_IMAGES, 0.02), (2_000, 0.1))
+"""Numbers of images from which a fraction is held out: some hundreds, for the temperature and for what is unusual."""
 _LARGEST_PX = 64
 """Larger images are shrunk to this height for training, except on a GPU."""
 
@@ -137,6 +139,9 @@ def choose_settings(
         chosen = _with_sgd(chosen, "a network of one's own: SGD, and one image size", resolutions=(1.0,))
     elif is_fine_tuning:
         chosen = _with_sgd(chosen, "earlier weights: their network, and SGD at a rate that changes them slowly")
+    fraction = next((fraction for least, fraction in _HELD_OUT if facts.n >= least), 0.0)
+    if fraction:
+        chosen = ChosenSettings(chosen.config.replace(validation_fraction=fraction), chosen.reasons)
     config = chosen.config.replace(**given)
     kept = f" (as given: {', '.join(name.replace('_', '-') for name in given)})" if given else ""
     return ChosenSettings(config, (_describe(config, facts) + kept, *chosen.reasons))
@@ -203,9 +208,11 @@ def _with_sgd(chosen: ChosenSettings, reason: str, **changes: Any) -> ChosenSett
 
 
 def _describe(config: TrainConfig, facts: DataFacts) -> str:
-    steps = config.epochs * -(-facts.n // config.batch_size)
+    held_out = round(config.validation_fraction * facts.n)
+    steps = config.epochs * -(-(facts.n - held_out) // config.batch_size)
     _, height, width = facts.image_size
+    kept = f"; {held_out:,} of the images are held out, to calibrate the probabilities" if held_out else ""
     return (
         f"settings chosen for {facts.n:,} images of {width} x {height} px in {facts.classes} classes: {config.model}, "
-        f"{config.epochs} epochs of {config.batch_size} images a step, {steps:,} steps"
+        f"{config.epochs} epochs of {config.batch_size} images a step, {steps:,} steps{kept}"
     )

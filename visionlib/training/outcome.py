@@ -4,8 +4,11 @@ import time
 from typing import Any
 
 from visionlib.data import Dataset, ImageSplit
-from visionlib.inference.predictions import predict_split, save_predictions
+from visionlib.inference.device import compute_environment
+from visionlib.inference.novelty import draw_sample, fit_novelty
+from visionlib.inference.predictions import SplitPredictions, predict_split, save_predictions
 from visionlib.inference.run_sources import save_sources
+from visionlib.inference.temperature import fit_temperature
 from visionlib.inference.trained_model import ModelRecord, TrainedModel, save_model, save_summary
 from visionlib.runs import Run, read_json, write_json, write_json_lines
 from visionlib.training.baseline import compare_with_largest_class
@@ -24,6 +27,7 @@ def save_outcome(
 ) -> dict[str, Any]:
     """Write weights, layer table, predictions and `training.json`; return the content of that."""
     started, history = time.perf_counter(), progress.history
+    held_out = predict_split(model, validation, compute=job.compute) if len(validation) else None
     record = ModelRecord(
         job.config.model,
         model.classes,
@@ -33,13 +37,14 @@ def save_outcome(
         model.std,
         image_size=source.train.image_size,
         resize=source.options.get("resize") or "crop",
+        temperature=None if held_out is None else fit_temperature(held_out.logits.double(), validation.labels.cpu()),
     )
     record = save_model(run, model.network, record)
     save_summary(run, model.network, record)
     save_sources(run, source)
-    if len(validation):
-        predictions = predict_split(model, validation, compute=job.compute)
-        save_predictions(run, predictions, validation, record.weights_sha256, file=run.validation)
+    if held_out is not None:
+        save_predictions(run, held_out, validation, record.weights_sha256, file=run.validation)
+    _save_novelty(run, model, job, held_out, record.weights_sha256)
     outcome = _summarize_history(job, history)
     if "test" in source.splits and len(source.test):
         predictions = predict_split(model, source.test, compute=job.compute)
@@ -59,6 +64,19 @@ def save_outcome(
     }
     write_json(run.training, outcome)
     return outcome
+
+
+def _save_novelty(
+    run: Run, model: TrainedModel, job: TrainingJob, held_out: SplitPredictions | None, weights_sha256: str
+) -> None:
+    """Keep what tells a picture unlike all training images; nothing for a network without embeddings."""
+    positions = draw_sample(len(job.split), job.config.seed).to(job.split.images.device)
+    with compute_environment(job.compute):
+        embeddings = model.predict(job.split.images[positions]).embeddings
+    if embeddings is not None:
+        novelty = fit_novelty(embeddings.cpu(), None if held_out is None else held_out.embeddings)
+        if novelty is not None:
+            novelty.save(run, weights_sha256)
 
 
 def _summarize_history(job: TrainingJob, history: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,196 @@
+"""Pictures of any kind get the answers of the training's own decoding, in their order."""
+
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from visionlib import load
+from visionlib.data import Dataset, load_dataset
+from visionlib.data.decode import fit_picture
+from visionlib.errors import ConfigError, DataError, ModelError
+from visionlib.inference import Predictions, TrainedModel, classify_files, load_predictions
+from visionlib.inference import pictures as module
+from visionlib.runs import Run
+
+
+@pytest.fixture(scope="module")
+def model(finished_run: Run) -> TrainedModel:
+    return load(finished_run, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def files(small_shapes: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The test images as PNG."""
+    folder = tmp_path_factory.mktemp("test")
+    paths = [folder / f"{at:03}.png" for at in range(len(small_shapes.test))]
+    for path, image in zip(paths, small_shapes.test.images, strict=True):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
+    return paths
+
+
+def test_files_get_the_logits_that_the_training_stored(
+    model: TrainedModel, files: list[Path], finished_run: Run
+) -> None:
+    stored = load_predictions(finished_run)
+    predictions = model.predict(files)
+    assert torch.equal(predictions.logits, stored.predictions.logits)
+    assert torch.equal(model.predict(files[0].parent).logits, stored.predictions.logits)
+    answers = list(classify_files(model, files, k=2, batch_size=16))
+    assert [answer.file for answer in answers] == list(map(str, files))
+    assert [answer.top for answer in answers] == predictions.top(2)
+    assert [answer.top[0][0] for answer in answers] == [
+        model.classes[at] for at in stored.predictions.logits.argmax(1).tolist()
+    ]
+
+
+def test_every_kind_of_picture_is_the_same_picture(model: TrainedModel, files: list[Path]) -> None:
+    expected = model.predict(files[:3]).logits
+    opened = [Image.open(file) for file in files[:3]]
+    arrays = [np.asarray(picture) for picture in opened]
+    for kind in (list(map(str, files[:3])), opened, arrays, np.stack(arrays), (files[0], opened[1], arrays[2])):
+        assert torch.equal(model.predict(kind).logits, expected)
+    assert torch.equal(model.predict(arrays[0]).logits, expected[:1])
+    assert torch.equal(model.predict(opened[0]).logits, expected[:1])
+
+
+def test_any_picture_is_decoded_as_a_dataset_of_it_would_be(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    place = tmp_path / "data" / "train" / "a"
+    place.mkdir(parents=True)
+    rotated = Image.Exif()
+    rotated[0x0112] = 6
+    pixels = draw.integers(0, 256, (90, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(place / "0 turned.jpg", exif=rotated)
+    Image.fromarray(pixels[..., 0]).save(place / "1 gray.png")
+    Image.fromarray(draw.integers(0, 2**16, (40, 50), dtype=np.uint16)).save(place / "2 deep.png")
+    Image.fromarray(np.dstack([pixels, pixels[..., :1]])).save(place / "3 clear.png")
+    Image.fromarray(pixels).quantize(8).save(place / "4 palette.png")
+    Image.fromarray(pixels).resize((700, 500)).save(place / "5 large.jpg")  # large enough for a reduced scale
+    for resize in ("crop", "whole"):
+        split = load_dataset(tmp_path / "data", image_size=24, resize=resize, holdout_fraction=0.2).splits
+        images = {split[name].source(at): image for name in split for at, image in enumerate(split[name].images)}
+        for file in sorted(place.iterdir()):
+            expected = images[f"train/a/{file.name}"]
+            assert torch.equal(fit_picture(file, (24, 24), 3, resize), expected), file
+            if "clear" not in file.name and "palette" not in file.name:
+                with Image.open(file) as opened:
+                    assert torch.equal(fit_picture(opened, (24, 24), 3, resize), expected), file
+
+
+def test_a_colour_picture_is_gray_for_a_gray_network() -> None:
+    colour = np.full((8, 8, 3), (200, 100, 50), dtype=np.uint8)
+    gray = round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
+    assert fit_picture(colour, (8, 8), 1).flatten().tolist() == [gray] * 64
+    assert fit_picture(np.full((8, 8), 7, dtype=np.uint8), (4, 4), 3).flatten().tolist() == [7] * 48
+    assert fit_picture(np.full((8, 8, 1), 7, dtype=np.uint8), (4, 4), 3).shape == (3, 4, 4)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((8, 8, 4), dtype=np.uint8),
+        np.zeros((8, 8, 3), dtype=np.float32),
+        np.zeros((3, 8, 8), dtype=np.uint8),
+        np.zeros((0, 8, 3), dtype=np.uint8),
+        np.zeros(8, dtype=np.uint8),
+        np.zeros((8, 8), dtype=np.int64),
+    ],
+    ids=lambda pixels: f"{pixels.dtype} {pixels.shape}",
+)
+def test_arrays_that_are_no_pixels_are_refused(pixels: Any, model: TrainedModel) -> None:
+    with pytest.raises(DataError, match=f"pixels: are {pixels.dtype} of shape .*; give uint8 of shape"):
+        model.predict(pixels)
+
+
+def test_a_broken_file_does_not_stop_the_others(model: TrainedModel, files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(files[0].read_bytes()[:60])
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "folder.png" / "a.png").write_bytes(files[1].read_bytes())
+    sources = [files[0], tmp_path / "broken.jpg", tmp_path / "empty.png", tmp_path / "absent.png", files[2]]
+    answers = list(classify_files(model, [*sources, tmp_path / "folder.png"], batch_size=2))
+    assert [answer.error is None for answer in answers] == [True, False, False, False, True, True]
+    assert "broken.jpg: is no whole PNG" in str(answers[1].error)
+    assert "absent.png: there is no such file; check the path" in str(answers[3].error)
+    assert answers[4].top == model.predict(files[2]).top(5)[0]
+    assert answers[5].file == str(tmp_path / "folder.png" / "a.png")
+    assert answers[1].to_dict() == {"file": str(sources[1]), "error": str(answers[1].error)}
+    with pytest.raises(DataError, match=r"broken\.jpg"):
+        model.predict(sources)
+
+
+def test_files_are_read_as_they_are_needed(
+    model: TrainedModel, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    decoded, counting = [0], threading.Lock()
+    real = fit_picture
+
+    def count(*arguments: Any) -> Any:
+        with counting:
+            decoded[0] += 1
+        return real(*arguments)
+
+    def ask() -> Iterator[Path]:
+        for at in range(10_000):
+            asked.append(at)
+            yield files[at % len(files)]
+
+    monkeypatch.setattr(module, "fit_picture", count)
+    answers = classify_files(model, ask(), batch_size=10)
+    for _ in range(25):
+        next(answers)
+    assert len(asked) <= 60
+    assert decoded[0] <= 60
+    del answers
+
+
+def test_probabilities_are_those_of_the_temperature() -> None:
+    logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 4.0]])
+    predictions = Predictions(logits, None, ("a", "b", "c"), temperature=2.0)
+    e = np.e
+    assert predictions.probabilities[0].tolist() == pytest.approx([e / (e + 2), 1 / (e + 2), 1 / (e + 2)])
+    assert [[name for name, _ in top] for top in predictions.top(2)] == [["a", "b"], ["c", "a"]]
+    names, values = zip(*predictions.top(9)[1], strict=True)
+    assert names == ("c", "a", "b")
+    assert values == pytest.approx([e**2 / (e**2 + 2), 1 / (e**2 + 2), 1 / (e**2 + 2)])
+    plain = Predictions(logits, None)
+    assert [[name for name, _ in top] for top in plain.top(1)] == [["0"], ["2"]]
+    assert plain.top(1)[1][0][1] == pytest.approx(e**4 / (e**4 + 2))
+
+
+def test_what_cannot_be_classified_is_told(model: TrainedModel, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="pictures: there are none"):
+        model.predict([])
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="none: holds no pictures; name a folder with"):
+        model.predict(tmp_path / "none")
+    unknown = TrainedModel.from_network(torch.nn.Linear(1, 1), (0.5,) * 3, (0.5,) * 3)
+    with pytest.raises(ConfigError, match="image_size: is not known of a network in memory; set it in TrainedModel"):
+        unknown.predict(tmp_path)
+    with pytest.raises(ModelError, match="there are no pretrained weights of this name"):
+        load("nothing")
+
+
+def test_a_run_of_an_older_version_has_the_size_before_shrinking(copied_run: Run) -> None:
+    from visionlib.runs import read_json, write_json
+
+    record, config = read_json(copied_run.model), read_json(copied_run.config)
+    for name in ("image_size", "resize", "temperature"):
+        del record[name]
+    write_json(copied_run.model, {**record, "input_size": [12, 12]})
+    write_json(copied_run.config, {**config, "config": {**config["config"], "resolutions": [0.5, 0.75]}})
+    old = load(copied_run.path)
+    assert (old.image_size, old.side_px, old.resize, old.temperature) == ((16, 16), 12, "crop", None)
+
+
+def test_a_picture_in_memory_may_come_from_bytes(model: TrainedModel, files: list[Path]) -> None:
+    with Image.open(io.BytesIO(files[0].read_bytes())) as picture:
+        assert torch.equal(model.predict(picture).logits, model.predict(files[0]).logits)

@@ -1,0 +1,182 @@
+"""Predict pictures as people have them: files, folders, Pillow's images and arrays, of any size.
+
+Decoding, orientation and resizing are those of the training (`visionlib.data.decode`). Threads decode files while the
+network computes, a few batches ahead: memory does not grow with the number of files.
+"""
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from visionlib.data.decode import fit_picture
+from visionlib.data.folder_layout import SUFFIXES, walk_files
+from visionlib.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from visionlib.inference.trained_model import TrainedModel
+
+PictureSource = str | os.PathLike[str] | Image.Image | NDArray[Any]
+"""A file, or a folder that is searched at any depth; a picture of Pillow's; pixels of one picture, or of several."""
+_AHEAD = 2
+"""Batches that are decoded before they are needed."""
+
+
+@dataclass(frozen=True)
+class PicturePrediction:
+    """The answer for one file.
+
+    Attributes:
+        file: its path, as given or found.
+        top: the likeliest classes with their probabilities, the likeliest first; empty if it could not be read.
+        is_unusual: whether it is unlike anything in training; None where that cannot be told.
+        error: why it could not be read, or None.
+        image: its pixels as the network's images have them, or None.
+    """
+
+    file: str
+    top: tuple[tuple[str, float], ...]
+    is_unusual: bool | None = None
+    error: DataError | None = None
+    image: UInt8[Tensor, "c h w"] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the file with its classes, or with its error, as plain types for JSON."""
+        if self.error is not None:
+            return {"file": self.file, "error": str(self.error)}
+        classes = [{"class": name, "probability": probability} for name, probability in self.top]
+        return {"file": self.file, "top": classes, "unusual": self.is_unusual}
+
+
+def list_files(sources: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
+    """List files in the given order; of a folder the pictures at any depth, by name.
+
+    Raises:
+        DataError: if a folder holds no picture.
+    """
+    for source in map(Path, sources):
+        if not source.is_dir():
+            yield source
+            continue
+        found = sorted(path for path in walk_files(source) if path.suffix.lower() in SUFFIXES)
+        if not found:
+            suffixes = ", ".join(sorted(SUFFIXES))
+            raise DataError(source, "holds no pictures", f"name a folder with {suffixes}", is_usage=True)
+        yield from found
+
+
+def classify_files(
+    model: "TrainedModel",
+    sources: Iterable[str | os.PathLike[str]],
+    *,
+    k: int = 5,
+    batch_size: int = 64,
+    has_images: bool = False,
+) -> Iterator[PicturePrediction]:
+    """Yield the answer for each file, in the order of the sources; one that cannot be read has an error instead.
+
+    Args:
+        model: with classes and image size.
+        sources: files, and folders as in `list_files`; they are asked for as they are needed.
+        k: classes of each file.
+        batch_size: files per forward pass.
+        has_images: keep the pixels of each file.
+    Raises:
+        ConfigError: if the model's image size is not known.
+        DataError: if a folder holds no picture.
+    """
+    size = find_image_size(model)
+    files = list_files(sources)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting: deque[tuple[list[Path], list[Future[Tensor]]]] = deque()
+
+        def submit() -> None:
+            if chunk := list(itertools.islice(files, batch_size)):
+                decoding = [pool.submit(fit_picture, path, size, model.channels, model.resize) for path in chunk]
+                waiting.append((chunk, decoding))
+
+        try:
+            for _ in range(_AHEAD):
+                submit()
+            while waiting:
+                chunk, decoding = waiting.popleft()
+                decoded = [_result(one) for one in decoding]
+                submit()
+                yield from _classify(model, chunk, decoded, k, has_images=has_images)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _result(decoding: "Future[Tensor]") -> Tensor | DataError:
+    try:
+        return decoding.result()
+    except DataError as error:
+        return error
+
+
+def _classify(
+    model: "TrainedModel", files: list[Path], decoded: list[Tensor | DataError], k: int, *, has_images: bool
+) -> Iterator[PicturePrediction]:
+    images = [image for image in decoded if isinstance(image, Tensor)]
+    answers: Iterator[tuple[Any, bool | None]] = iter([])
+    if images:
+        predictions = model.predict(torch.stack(images))
+        answers = zip(predictions.top(k), predictions.is_unusual or [None] * len(images), strict=True)
+    for file, image in zip(files, decoded, strict=True):
+        if isinstance(image, DataError):
+            yield PicturePrediction(str(file), (), error=image)
+        else:
+            top, is_unusual = next(answers)
+            yield PicturePrediction(str(file), top, is_unusual, image=image if has_images else None)
+
+
+def read_images(model: "TrainedModel", pictures: PictureSource | Sequence[PictureSource]) -> UInt8[Tensor, "n c h w"]:
+    """Bring pictures of any kind to the model's images.
+
+    Raises:
+        ConfigError: if the model's image size is not known, or there are no pictures.
+        DataError: if a picture cannot be read, or an array is none of pixels.
+    """
+    size = find_image_size(model)
+    flat = [one for source in _as_list(pictures) for one in _spread(source)]
+    if not flat:
+        raise ConfigError("pictures", "there are none", "give files, folders, arrays or Pillow's images")
+    return torch.stack([fit_picture(one, size, model.channels, model.resize) for one in flat])
+
+
+def find_image_size(model: "TrainedModel") -> tuple[int, int]:
+    """Return the height and width that the model's images have.
+
+    Raises:
+        ConfigError: if it is not known.
+    """
+    if model.image_size is not None:
+        return model.image_size
+    if model.side_px is not None:
+        return model.side_px, model.side_px
+    problem = f"is not known of {model.provenance}"
+    raise ConfigError("image_size", problem, "set it in TrainedModel, or give a tensor of images of that size")
+
+
+def _as_list(pictures: PictureSource | Sequence[PictureSource]) -> Sequence[PictureSource]:
+    one = isinstance(pictures, str | os.PathLike | Image.Image | np.ndarray)
+    return [pictures] if one else pictures  # type: ignore[list-item, return-value]
+
+
+def _spread(source: PictureSource) -> Iterable[Path | Image.Image | NDArray[Any]]:
+    if isinstance(source, Image.Image):
+        return [source]
+    if isinstance(source, np.ndarray):
+        return list(source) if source.ndim == 4 else [source]
+    return list_files([source])
