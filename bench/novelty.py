@@ -1,4 +1,4 @@
-"""Measure the marks of unusual pictures: train on seven classes of CIFAR-10, show the other three, noise and shapes.
+"""Measure the marks of unusual pictures: train on seven classes of CIFAR-10, show the other three and noise.
 
 .venv/bin/python bench/novelty.py [DATASET] [SEED] [RECIPE]
 

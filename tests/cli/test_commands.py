@@ -105,7 +105,7 @@ def test_the_version_is_printed() -> None:
         (["train", "shapes", "--model", "resnet17"], 2, "resnet17: there is no built-in model of this name"),
         (["train", "shapes", "--model", "absent.py:Net"], 2, "absent.py:Net: there is no file absent.py"),
         (["train", "shapes", "--init", "./absent.pt"], 2, "absent.pt: there is no such weight file or folder"),
-        (["train", "shapes", "--peak-learning-rate", "inf"], 2, "inf is out of range; it must be at most 1e+09"),
+        (["train", "shapes", "--peak-learning-rate", "inf"], 2, "inf is out of range; it must be at most 1e+30"),
         (["train", "shapes", "--weight-decay", "1e308"], 2, "weight_decay: 1e+308 is out of range"),
         (["train", "shapes", "--seed", f"{2**64 - 1}"], 2, f"it must be from 0 to {2**63 - 1}"),
         (["train", "shapes", "--crop-px", "32"], 2, "crop_px: 32 px are no shift within images of 32 x 32 px; set 0"),

@@ -80,8 +80,7 @@ def test_a_training_keeps_temperature_and_novelty_and_prediction_uses_them(
     distances = model.novelty.distances(predictions.embeddings)
     assert predictions.is_unusual == tuple((distances > model.novelty.threshold).tolist())
     record = read_json(run.novelty)
-    with pytest.raises(RunError, match="was made with other weights"):
-        load_novelty(run, "0" * 64)
+    assert load_novelty(run, "0" * 64) is None
     content = bytearray(run.novelty.with_suffix(".npz").read_bytes())
     content[-40] ^= 1
     run.novelty.with_suffix(".npz").write_bytes(content)

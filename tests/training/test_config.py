@@ -27,7 +27,7 @@ def test_a_config_comes_back_from_json(recipe: str) -> None:
         ({"epochs": 0}, "epochs: 0 is out of range; it must be at least 1"),
         ({"label_smoothing": 1.5}, "label_smoothing: 1.5 is out of range; it must be from 0 to 1"),
         ({"peak_learning_rate": float("nan")}, "peak_learning_rate: nan is out of range"),
-        ({"peak_learning_rate": float("inf")}, r"peak_learning_rate: inf is out of range; it must be at most 1e\+09"),
+        ({"peak_learning_rate": float("inf")}, r"peak_learning_rate: inf is out of range; it must be at most 1e\+30"),
         ({"weight_decay": 1e308}, r"weight_decay: 1e\+308 is out of range; it must be at most"),
         ({"epochs": 10**30}, "epochs: 10{30} is out of range; it must be at most"),
         ({"seed": 2**63}, f"seed: {2**63} is out of range; it must be from 0 to {2**63 - 1}"),

@@ -43,7 +43,7 @@ def test_shifts_fit_the_shorter_side(size: tuple[int, int]) -> None:
 def test_many_large_images_are_shrunk_on_a_cpu(budget_flop: float | None) -> None:
     large = DataFacts(50_000, 10, (3, 128, 128))
     assert max(choose_settings(large, budget_flop=budget_flop).config.resolutions) == 0.5
-    assert choose_settings(large, is_gpu=True).config == RECIPES["best"]
+    assert choose_settings(large, is_gpu=True).config == with_held_out("best")
 
 
 @pytest.mark.parametrize("height", [2, 7, 8, 20, 32, 33, 64, 65, 96, 128, 500])
@@ -83,6 +83,25 @@ def test_the_network_of_earlier_weights_is_trained(small_shapes: Dataset, tmp_pa
     assert len(read_json(second.config)["init"]["taken"]) > 50
 
 
+def with_held_out(name: str) -> TrainConfig:
+    """A recipe, with one image in fifty held out."""
+    return RECIPES[name].replace(validation_fraction=0.02)
+
+
+@pytest.mark.parametrize(
+    ("n", "fraction"), [(20, 0.0), (1_999, 0.0), (2_000, 0.1), (19_999, 0.1), (20_000, 0.02), (10**6, 0.02)]
+)
+def test_some_images_are_held_out_where_there_are_enough(n: int, fraction: float) -> None:
+    facts = DataFacts(n, 10, (3, 32, 32))
+    chosen = choose_settings(facts)
+    assert chosen.config.validation_fraction == fraction
+    kept = f"; {round(fraction * n):,} of the images are held out, to calibrate the probabilities"
+    assert (kept in chosen.reasons[0]) == (fraction > 0)
+    given = choose_settings(facts, {"validation_fraction": 0.0})
+    assert given.config.validation_fraction == 0.0
+    assert "held out" not in given.reasons[0]
+
+
 def test_many_images_get_the_most_accurate_recipe_that_the_time_allows() -> None:
     needed = {
         name: count_training_flop(RECIPES[name], CIFAR.n, CIFAR.image_size, CIFAR.classes)
@@ -90,18 +109,18 @@ def test_many_images_get_the_most_accurate_recipe_that_the_time_allows() -> None
     }
     assert list(needed.values()) == sorted(needed.values())
     for name, flop in needed.items():
-        assert choose_settings(CIFAR, budget_flop=flop).config == RECIPES[name]
-    assert choose_settings(CIFAR, budget_flop=needed["standard"] * 0.99).config == RECIPES["medium"]
+        assert choose_settings(CIFAR, budget_flop=flop).config == with_held_out(name)
+    assert choose_settings(CIFAR, budget_flop=needed["standard"] * 0.99).config == with_held_out("medium")
     small = choose_settings(CIFAR, budget_flop=needed["sprint"] / 10)
-    assert small.config == RECIPES["sprint"]
+    assert small.config == with_held_out("sprint")
     assert "shortened" in small.reasons[1]
     # Twice as many images need twice the time.
-    assert choose_settings(replace(CIFAR, n=100_000), budget_flop=needed["medium"]).config == RECIPES["fast"]
+    assert choose_settings(replace(CIFAR, n=100_000), budget_flop=needed["medium"]).config == with_held_out("fast")
 
 
 def test_without_a_limit_of_time_the_machine_decides() -> None:
-    assert choose_settings(CIFAR).config == RECIPES["fast"]
-    assert choose_settings(CIFAR, is_gpu=True).config == RECIPES["best"]
+    assert choose_settings(CIFAR).config == with_held_out("fast")
+    assert choose_settings(CIFAR, is_gpu=True).config == with_held_out("best")
 
 
 def test_a_run_records_the_choice_as_if_it_had_been_given(small_shapes: Dataset, tmp_path: Any) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visionlib.errors import RunError
-from visionlib.runs import Run
+from visionlib.runs import Run, read_json
 from visionlib.runs.results import load_result, save_result
 
 SAMPLE = 4000
@@ -87,12 +87,12 @@ def fit_novelty(trained: Float[Tensor, "m d"], held_out: Float[Tensor, "n d"] | 
 
 
 def load_novelty(run: Run, weights_sha256: str) -> Novelty | None:
-    """Read what the training has kept; None for a run without, as of an older version.
+    """Read what the training has kept; None for a run without, as of an older version, and for one of other weights.
 
     Raises:
-        RunError: if it is damaged, or of other weights.
+        RunError: if it is damaged.
     """
-    if not run.novelty.is_file():
+    if not run.novelty.is_file() or read_json(run.novelty).get("weights_sha256") != weights_sha256:
         return None
 
     def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Novelty:
@@ -103,7 +103,7 @@ def load_novelty(run: Run, weights_sha256: str) -> Novelty | None:
             torch.from_numpy(embeddings), float(record["threshold"]), int(record["n"]), bool(record["is_held_out"])
         )
 
-    return load_result(run.novelty, {"weights_sha256": weights_sha256}, build, remedy="visionlib train")
+    return load_result(run.novelty, {}, build, remedy="visionlib train")
 
 
 def draw_sample(n: int, seed: int) -> Int64[Tensor, "m"]:

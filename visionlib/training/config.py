@@ -25,8 +25,8 @@ REMOVED = {"zero_init": False}
 """Former settings with the value at which they changed nothing: a stored config may still name them."""
 
 
-_LARGEST = 1e9
-"""Of every setting without a limit of its own: far beyond sense, and far from an overflow."""
+_LARGEST, _LARGEST_COUNT = 1e30, 10**9
+"""Of every setting without a limit of its own: far beyond sense, and far from an overflow of float32 and of counters."""
 
 
 def _setting(default: Any, text: str, *, low: float | None = None, high: float | None = None) -> Any:
@@ -221,7 +221,7 @@ def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None
 def _check_range(name: str, value: object, low: float | None, high: float | None) -> None:
     if not isinstance(value, int | float):
         return
-    largest = _LARGEST if high is None else high
+    largest = high if high is not None else _LARGEST_COUNT if isinstance(value, int) else _LARGEST
     if not ((low is None or value >= low) and value <= largest):
         is_too_large = high is None and value > largest
         limits = (
