@@ -1,9 +1,9 @@
-"""Measure the marks of unusual pictures: train on seven classes of CIFAR-10, show the other three and noise.
+"""Measure the marks of unusual pictures: train on seven classes of CIFAR-10, show the others and noise.
 
 .venv/bin/python bench/novelty.py [DATASET] [SEED] [RECIPE]
 
-Beside the distance that `visionlib predict` uses stand two scores of the logits. For each: the part that is marked where
-1 % of the held-out images are, and the area under the ROC curve against the test images of the seven classes.
+Beside the distance that `visionlib predict` uses stand two scores of the logits. For each: the part that is marked
+where 1 % of the held-out images are, and the area under the ROC curve against the test images of the seven classes.
 """
 
 import sys

@@ -28,6 +28,12 @@ def test_any_name_comes_back_after_one_apostrophe(tmp_path: Path) -> None:
         assert not row[0].strip().startswith(("=", "+", "-", "@"))
 
 
+def test_control_characters_become_escapes(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", ["a"], [["\x1b[31mred\x07"], ["\x00=1"], ["tab\tand\nline"], ["\x9b1m\x7f"]])
+    rows = read(tmp_path / "a.csv")[1:]
+    assert rows == [[r"\x1b[31mred\x07"], [r"\x00=1"], ["tab\tand\nline"], [r"\x9b1m\x7f"]]
+
+
 @given(st.text())
 @example("\t=1")
 @example("\u00a0@x")

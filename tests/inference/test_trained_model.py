@@ -67,7 +67,7 @@ def test_a_run_without_weights_or_record_is_refused(copied_run: Run) -> None:
     with pytest.raises(RunError, match="the run lacks its weights"):
         load_model(copied_run)
     copied_run.model.unlink()
-    with pytest.raises(RunError, match="the run did not finish; train it again"):
+    with pytest.raises(RunError, match="the run did not finish; go on with: visionlib train --resume"):
         load_model(copied_run)
 
 

@@ -1,6 +1,7 @@
 """CSV files for spreadsheets, written atomically; no class name becomes a formula."""
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -9,15 +10,17 @@ from visionlib.runs import check_file_place, replacing
 
 _FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 _QUOTE = "'"
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 Cell = str | int | float | bool | None
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """Write a table atomically, by RFC 4180, in UTF-8.
+    r"""Write a table atomically, by RFC 4180, in UTF-8.
 
     Text with commas, quotes or line breaks is quoted. Text that a spreadsheet would evaluate gets a leading
-    apostrophe, see `escape_formula`; numbers are unchanged. None is an empty cell.
+    apostrophe, see `escape_formula`; numbers are unchanged. Control characters, which a terminal would obey, become
+    escapes like `\x1b`, but for tabs and line breaks. None is an empty cell.
 
     Raises:
         ConfigError: if the file cannot be written.
@@ -30,9 +33,15 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]])
         ):
             writer = csv.writer(file)
             writer.writerow(header)
-            writer.writerows([escape_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+            writer.writerows(map(_escape, row) for row in rows)
     except OSError as error:
         raise ConfigError(str(path), f"cannot be written ({error.strerror})", "name another file") from error
+
+
+def _escape(cell: Cell) -> Cell:
+    if not isinstance(cell, str):
+        return cell
+    return escape_formula(_CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", cell))
 
 
 def escape_formula(text: str) -> str:

@@ -37,7 +37,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RunError(path, "the run lacks this file", "the run did not finish; train it again") from None
+        is_begun = (path.parent / "resume.pt").is_file()
+        how = f"go on with: visionlib train --resume {path.parent}" if is_begun else "train it again"
+        raise RunError(path, "the run lacks this file", f"the run did not finish; {how}") from None
     except OSError as error:
         raise unreadable(path, error) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

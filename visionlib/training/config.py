@@ -26,7 +26,7 @@ REMOVED = {"zero_init": False}
 
 
 _LARGEST, _LARGEST_COUNT = 1e30, 10**9
-"""Of every setting without a limit of its own: far beyond sense, and far from an overflow of float32 and of counters."""
+"""Of settings without a limit of their own: beyond any sense, and within float32 and the counters."""
 
 
 def _setting(default: Any, text: str, *, low: float | None = None, high: float | None = None) -> Any:
