@@ -4,6 +4,7 @@ import importlib
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -188,6 +189,29 @@ def test_a_killed_process_is_resumed_from_its_last_checkpoint(finished_run: Run,
 
     run = resume(tmp_path / "run", dataset=load_shapes(n_train=200, n_test=70, image_size=16))
     assert same_weights(run, finished_run)
+
+
+def test_a_closed_terminal_saves(
+    small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the shell that runs the tests may have it ignored
+    try:
+        interrupt_after(2, monkeypatch, lambda: signal.raise_signal(signal.SIGHUP))
+        with pytest.raises(SystemExit) as ended:
+            train(small_shapes, small_config, out=tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert ended.value.code == 128 + signal.SIGHUP
+    assert (tmp_path / "run" / "resume.pt").is_file()
+
+
+def test_a_run_that_is_removed_while_it_trains_is_told(
+    small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    interrupt_after(2, monkeypatch, lambda: shutil.rmtree("run"))
+    with pytest.raises(RunError, match=r"run/history\.jsonl: cannot be written \(No such file or directory\)"):
+        train(small_shapes, small_config, out=Path("run"))
 
 
 def test_a_second_interrupt_ends_at_once(

@@ -134,7 +134,7 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        if error.filename is not None and Path(os.fsdecode(error.filename)).parent != path.parent:
+        if error.filename is not None and Path(os.fsdecode(error.filename)).parent.absolute() != path.parent.absolute():
             raise  # of another file, which the block reads
         remedy = _REMEDIES.get(error.errno or 0, "check the disk, or choose another place")
         raise RunError(path, f"cannot be written ({error.strerror or error})", remedy) from error
