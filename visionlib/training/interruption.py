@@ -27,7 +27,7 @@ class Interruption:
 
 @contextmanager
 def deferred_signals(*, is_one_of_several: bool = False) -> Iterator[Interruption]:
-    """Record SIGINT, SIGTERM and SIGHUP instead of ending, while the block runs; a second signal ends the process at once.
+    """Record SIGINT, SIGTERM and SIGHUP instead of ending, while the block runs; a second one ends the process at once.
 
     In one of several processes a second one does not: a terminal signals all of them, and their launcher once more.
     Outside of the main thread, where Python does not handle signals, nothing changes.
