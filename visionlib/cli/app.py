@@ -16,6 +16,7 @@ from visionlib.cli.console import print_error
 from visionlib.cli.data import data
 from visionlib.cli.demo import demo
 from visionlib.cli.explain import explain
+from visionlib.cli.export import export
 from visionlib.cli.features import features
 from visionlib.cli.import_weights import import_weights
 from visionlib.cli.inspect import inspect
@@ -40,7 +41,21 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, data, summary, lr_find, train, test, mistakes, compare, inspect, explain, features, report):
+for command in (
+    demo,
+    data,
+    summary,
+    lr_find,
+    train,
+    test,
+    mistakes,
+    compare,
+    inspect,
+    explain,
+    features,
+    report,
+    export,
+):
     app.command()(command)
 app.command("import")(import_weights)
 

@@ -1,4 +1,4 @@
-"""`PictureClassifier`: pictures of any size in, probabilities out; all that happens to decoded pixels, in one module."""
+"""`PictureClassifier`: pictures of any size in, probabilities out; all that happens to decoded pixels."""
 
 import copy
 

@@ -115,7 +115,8 @@ def export_onnx(
     if precision != "fp32":
         difference = _largest_difference(proto, classifier, reference)
     result = OnnxExport(str(out), 0, precision, len(reference), difference)
-    if dataset is not None and len(test := _find_test(dataset)):
+    test = None if dataset is None else dataset.splits.get("test")
+    if test is not None and len(test):
         log(f"measuring the accuracy on {len(test):,} test images")
         result = _measure(proto, classifier, model, test, result)
     _describe(proto, model, classifier, licence, result)
@@ -160,13 +161,9 @@ def _largest_difference(
 def _sample(train: ImageSplit) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return training images, evenly spaced, as the file takes pictures."""
     if not len(train):
-        raise DataError(train.name, "has no images to calibrate on", "give data with a training split")
+        raise DataError("training split", "has no images to calibrate on", "give data with a training split")
     at = torch.linspace(0, len(train) - 1, min(len(train), _CALIBRATION_IMAGES)).round().long()
     return train.images[at].permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-
-def _find_test(dataset: Dataset) -> ImageSplit | tuple[()]:
-    return dataset.splits.get("test", ())
 
 
 def _measure(

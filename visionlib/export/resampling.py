@@ -52,7 +52,7 @@ class PillowResample(nn.Module):
         pixels = images.permute(0, 3, 1, 2).to(torch.float64)
         is_down_first = _is_down_first(height, width, self.size)
         if torch.compiler.is_exporting():
-            resized = torch.cond(is_down_first, _down_first, _across_first, (pixels, down, across))
+            resized: Tensor = torch.cond(is_down_first, _down_first, _across_first, (pixels, down, across))
         else:
             resized = (_down_first if is_down_first else _across_first)(pixels, down, across)
         return resized.to(torch.float32)
