@@ -54,8 +54,7 @@ def make_pretrained(run: Run, name: str, folder: Path = FOLDER) -> Path:
         evaluation=rounded.to_dict(),
         licence="mit",
         notes=(
-            f"**File**: `model.safetensors`, {size:,} bytes, in half precision; "
-            f"before rounding the test accuracy was {spell(plain)}.",
+            f"**File**: `model.safetensors`, {size:,} bytes, half precision; {spell(plain)} before rounding.",
             f"**Name**: `{name}`, as in `visionlib train DATASET --model {record.model} --init {name}`.",
         ),
     )

@@ -13,7 +13,7 @@ import torch
 from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError, DataError, ModelError
 from visionlib.export.classifier import PictureClassifier
-from visionlib.export.onnx_graph import check_extra, trace_classifier
+from visionlib.export.onnx_graph import check_extra, trace_module
 from visionlib.export.reduced_precision import halve_weights, quantize
 from visionlib.export.runtime import classify, open_session
 from visionlib.inference.trained_model import TrainedModel
@@ -100,7 +100,7 @@ def export_onnx(
         raise ConfigError("--precision int8", "needs training images for calibration", "give the run's data: --dataset")
     classifier = PictureClassifier(model)
     log(f"tracing a network for pictures of any size, resized to {_spell_size(classifier.image_size)}")
-    proto = trace_classifier(classifier)
+    proto = trace_module(classifier, classifier.channels, classifier.output_names)
     reference = _make_checks(classifier)
     difference = _largest_difference(proto, classifier, reference)
     if not difference <= LARGEST_DIFFERENCE:

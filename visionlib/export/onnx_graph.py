@@ -1,4 +1,4 @@
-"""From a `PictureClassifier` to an ONNX graph, through torch's exporter."""
+"""From a module that takes pictures to an ONNX graph, through torch's exporter."""
 
 import contextlib
 import importlib.util
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from visionlib.errors import ConfigError, ModelError
-from visionlib.export.classifier import PictureClassifier
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -37,28 +37,28 @@ def check_extra() -> None:
         raise ConfigError("export to ONNX", problem, "pip install 'visionlib-torch[export]'")
 
 
-def trace_program(classifier: PictureClassifier) -> torch.export.ExportedProgram:
-    """Trace the classifier for any number of pictures of any height and width.
+def trace_program(module: nn.Module, channels: int) -> torch.export.ExportedProgram:
+    """Trace a module for any number of pictures of any height and width, of uint8 with the channels last.
 
     Raises:
         ModelError: if the network cannot be traced.
     """
-    example = torch.zeros(*_EXAMPLE, classifier.channels, dtype=torch.uint8)
+    example = torch.zeros(*_EXAMPLE, channels, dtype=torch.uint8)
     sizes = {axis: torch.export.Dim(name) for axis, name in enumerate(("n", "h", "w"))}
     try:
         with _quiet(), torch.no_grad():
-            return torch.export.export(classifier, (example,), dynamic_shapes=(sizes,))
+            return torch.export.export(module, (example,), dynamic_shapes=(sizes,))
     except Exception as error:  # torch.export has a dozen exception types, and the network may raise others
-        raise _refuse(classifier, error) from error
+        raise _refuse(module, error) from error
 
 
-def trace_classifier(classifier: PictureClassifier) -> "ModelProto":
-    """Translate the classifier into an ONNX model, without names of this machine.
+def trace_module(module: nn.Module, channels: int, output_names: list[str]) -> "ModelProto":
+    """Translate a module into an ONNX model with the input `images`, without names of this machine.
 
     Raises:
         ModelError: if the network cannot be traced, or ONNX lacks one of its operations; the message names it.
     """
-    program = trace_program(classifier)
+    program = trace_program(module, channels)
     try:
         with _quiet():
             exported = torch.onnx.export(
@@ -66,11 +66,11 @@ def trace_classifier(classifier: PictureClassifier) -> "ModelProto":
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=["images"],
-                output_names=classifier.output_names,
+                output_names=output_names,
                 verbose=False,
             )
     except Exception as error:  # the translation raises whatever its parts raise
-        raise _refuse(classifier, error) from error
+        raise _refuse(module, error) from error
     assert exported is not None
     proto = exported.model_proto
     _remove_traces(proto)
@@ -93,14 +93,14 @@ def _graphs(graph: "ModelProto") -> Iterator["ModelProto"]:
                 yield from _graphs(attribute.g)
 
 
-def _refuse(classifier: PictureClassifier, error: Exception) -> ModelError:
+def _refuse(module: nn.Module, error: Exception) -> ModelError:
     """Say which operation is at fault: the innermost error knows."""
     texts, current = [], error
     while current is not None:
         texts.append(str(current))
         current = current.__cause__  # type: ignore[assignment]
     operation = re.search(r"aten[.:]+\w+|OpOverload\(op='([^']+)'", " ".join(reversed(texts)))
-    name = type(classifier.network).__name__
+    name = type(getattr(module, "network", module)).__name__
     first = next((line for text in reversed(texts) for line in text.splitlines() if line.strip()), type(error).__name__)
     reason = f"operation {operation[1] or operation[0]}" if operation else f"{first[:200]}"
     return ModelError(name, f"cannot be exported ({reason})", "replace that operation in the network by another one")

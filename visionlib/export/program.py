@@ -24,7 +24,8 @@ def export_program(model: TrainedModel, out: str | Path, *, force: bool = False)
     """
     out = Path(out)
     check_new_file(out, force=force)
-    program = trace_program(PictureClassifier(model))
+    classifier = PictureClassifier(model)
+    program = trace_program(classifier, classifier.channels)
     with replacing(out) as temporary, temporary.open("wb") as file:
         torch.export.save(program, file)
     return out

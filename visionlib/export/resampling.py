@@ -14,6 +14,7 @@ Source: Pillow 13, `src/libImaging/Resample.c` and `ImageOps.fit`.
 """
 
 import math
+from typing import no_type_check
 
 import torch
 from jaxtyping import Bool, Float32, Float64, UInt8
@@ -76,7 +77,9 @@ def find_box(
     return left, top, right, bottom
 
 
-def make_coefficients(length: int, start: Scalar, end: Scalar, out_length: int) -> Float64[Tensor, "_out _in"]:
+def make_coefficients(
+    length: int | torch.SymInt, start: Scalar, end: Scalar, out_length: int
+) -> Float64[Tensor, "_out _in"]:
     """Return the weight of each pixel in each resized one, as a whole number of 2^-22.
 
     Args:
@@ -116,14 +119,18 @@ def _is_down_first(height: Scalar, width: Scalar, size: tuple[int, int]) -> Bool
     return shrinks & (height - size[0] > 2 * (width - size[1]))
 
 
+# The branches of `torch.cond`, in whose trace shapes cannot be checked.
+@no_type_check
 def _across_first(pixels: Tensor, down: Tensor, across: Tensor) -> Tensor:
     return _round(down @ _round(pixels @ across))
 
 
+@no_type_check
 def _down_first(pixels: Tensor, down: Tensor, across: Tensor) -> Tensor:
     return _round(_round(down @ pixels) @ across)
 
 
+@no_type_check
 def _round(sums: Float64[Tensor, "..."]) -> Float64[Tensor, "..."]:
     """Return the bytes of sums of bytes times coefficients."""
     return torch.floor((sums + _ONE / 2) / _ONE).clamp(0, 255)
