@@ -11,19 +11,27 @@ from visionlib.models import build_model
 
 
 def make_model(name: str = "resnet20", channels: int = 3, **fields: object) -> TrainedModel:
-    """A network whose logits are far apart, so that a wrong pixel shows in the probabilities."""
+    """Build a network whose probabilities depend on the picture, so that wrong pixels show in them.
+
+    The logits of an untrained network hardly do; here they are those of noise, centered and stretched.
+    """
     network = build_model(name, classes=4, channels=channels).eval()
-    with torch.no_grad():
-        for parameter in list(network.parameters())[-1:]:
-            parameter.add_(torch.linspace(-1, 1, parameter.numel()).view(parameter.shape))
     settings: dict[str, object] = {"image_size": (24, 24), "classes": ("ant", "bee", "cat", "dog"), **fields}
     mean, std = (0.4, 0.5, 0.6)[:channels], (0.2, 0.3, 0.25)[:channels]
-    return TrainedModel(network, mean, std, **settings)  # type: ignore[arg-type]
+    noise = torch.randint(0, 256, (32, channels, 24, 24), dtype=torch.uint8)
+    model = TrainedModel(network, mean, std, **settings)  # type: ignore[arg-type]
+    with torch.no_grad():
+        logits = model.predict(noise).logits
+        network.get_parameter("linear.weight").mul_(1 / logits.std(0).mean())
+        for bias in (value for key, value in network.named_parameters() if key == "linear.bias"):
+            bias.sub_(model.predict(noise).logits.mean(0))
+    return model
 
 
 @pytest.fixture(scope="session")
 def shrunk_model() -> TrainedModel:
     """Decodes to 24 px, sees 16 px, and divides its logits."""
+    torch.manual_seed(0)
     return make_model(side_px=16, temperature=0.7)
 
 

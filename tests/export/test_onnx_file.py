@@ -1,20 +1,25 @@
 """One ONNX file: what it takes and says, and what is refused; nothing is half-written."""
 
 import importlib.util
+import io
 import json
 import re
+import shutil
+import sys
+import types
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from tests.export.conftest import make_model
 from visionlib.data import Dataset
-from visionlib.data.shapes import load_shapes
 from visionlib.errors import ConfigError, ModelError, VisionlibError
 from visionlib.export import PictureClassifier, export_onnx, onnx_file, onnx_graph
 from visionlib.inference import TrainedModel
@@ -170,8 +175,6 @@ def test_places_for_no_file_are_refused_before_anything_is_computed(place: str, 
 def test_int8_needs_images(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--precision int8: needs training images"):
         export_onnx(make_model(), tmp_path / "model.onnx", precision="int8")
-    empty = load_shapes(n_train=1, n_test=1, image_size=16)
-    assert len(empty.train) == 1
 
 
 @pytest.mark.parametrize("missing", [{"onnx"}, {"onnxruntime", "onnxscript"}])
@@ -183,3 +186,31 @@ def test_a_missing_extra_says_what_brings_it(missing: set[str], tmp_path: Path) 
         pytest.raises(ConfigError, match=re.escape(f"{names} ") + r".*pip install 'visionlib-torch\[export\]'"),
     ):
         export_onnx(make_model(), tmp_path / "model.onnx")
+
+
+def test_the_serving_example_of_the_docs_answers(
+    exported: Path, shrunk_model: TrainedModel, project_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lines, with a stand-in for FastAPI, which is no dependency."""
+    page = (project_root / "docs" / "export.md").read_text(encoding="utf-8")
+    lines = next(
+        block.partition("\n```")[0] for block in page.split("```python\n") if block.startswith("import io, json")
+    )
+    server = types.ModuleType("fastapi")
+    vars(server).update(
+        FastAPI=lambda: SimpleNamespace(post=lambda _path: lambda function: function), UploadFile=object
+    )
+    monkeypatch.setitem(sys.modules, "fastapi", server)
+    shutil.copyfile(exported, tmp_path / "first.onnx")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(lines, names)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 70, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    file.seek(0)
+    answer = names["classify"](SimpleNamespace(file=file))
+    with torch.no_grad():
+        expected = PictureClassifier(shrunk_model)(torch.from_numpy(pixels)[None])[0][0]
+    assert list(answer) == list(shrunk_model.classes)
+    assert list(answer.values()) == pytest.approx(expected.tolist(), abs=1e-5)

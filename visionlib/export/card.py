@@ -55,7 +55,7 @@ timm cannot load these weights: its networks of similar names have other layers.
 
 ## Licence
 
-Weights: {licence}. The training images have terms of their own, those of their source.
+{licence} The training images have terms of their own, those of their source.
 
 ## Settings
 
@@ -117,7 +117,7 @@ def write_card(record: ModelRecord, facts: CardFacts) -> str:
         notes="".join(f"- {note}\n" for note in facts.notes),
         lines=write_lines(record),
         per_class=_tabulate_classes(facts.evaluation),
-        licence=_inert(facts.licence),
+        licence=_describe_licence(facts.licence),
         sha256=record.weights_sha256,
         settings=json.dumps(None if facts.config is None else facts.config["config"]),
     )
@@ -203,6 +203,12 @@ def _describe_calibration(record: ModelRecord, evaluation: Mapping[str, Any] | N
         return f"expected calibration error {plain:.4f} in 15 bins; no temperature is applied."
     divided = f"with the logits divided by {record.temperature:.4g}, {plain:.4f} without"
     return f"expected calibration error {scaled['ece']:.4f} in 15 bins {divided}."
+
+
+def _describe_licence(licence: str) -> str:
+    if licence == "unknown":
+        return "The licence of the weights is not stated."
+    return f"The weights are under this licence: {_inert(licence)}."
 
 
 def _tabulate_classes(evaluation: Mapping[str, Any] | None) -> str:
