@@ -14,12 +14,13 @@ import torch
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, ModelError, RunError, VisionlibError
 from visionlib.evaluation import evaluate
-from visionlib.export import export_hub, hub, open_source
+from visionlib.export import export_hub, hub, onnx_file, open_source
 from visionlib.export.card import CardFacts, write_card
 from visionlib.inference.trained_model import ModelRecord, load_record
 from visionlib.models import open_weights
 from visionlib.runs import Run, read_json, write_json
 
+onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
@@ -40,6 +41,13 @@ def folder(calibrated_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Pat
     out = tmp_path_factory.mktemp("hub") / "repository"
     export_hub(calibrated_run, out, licence="mit")
     return out
+
+
+@pytest.fixture
+def traced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph is that of the folder, instead of being traced again, for seconds."""
+    proto = folder / "onnx" / "model.onnx"
+    monkeypatch.setattr(onnx_file, "trace_module", lambda module, channels, output_names: onnx.load(proto))
 
 
 def test_the_folder_holds_what_a_repository_needs(folder: Path, calibrated_run: Run) -> None:
@@ -103,6 +111,7 @@ def test_the_card_tells_the_measured_figures(folder: Path, calibrated_run: Run) 
     assert read_json(calibrated_run.config)["dataset"]["content_hash"] in card
 
 
+@pytest.mark.usefixtures("traced")
 def test_a_hub_folder_and_bare_weights_have_no_figures_to_tell(folder: Path, tmp_path: Path) -> None:
     export_hub(folder, tmp_path / "again")
     card = (tmp_path / "again" / "README.md").read_text()
@@ -138,6 +147,7 @@ def test_lines_for_other_networks_hold_nothing_but_names(model: str) -> None:
     assert source == known.get(model, "from your_module import YourNetwork")
 
 
+@pytest.mark.usefixtures("traced")
 def test_a_folder_that_holds_something_is_kept_unless_forced(calibrated_run: Run, tmp_path: Path) -> None:
     place = tmp_path / "repository"
     place.mkdir()

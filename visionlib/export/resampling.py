@@ -94,7 +94,7 @@ def make_coefficients(
     radius = _RADIUS * coarse
     centers = start + (torch.arange(out_length, dtype=torch.float64, device=start.device) + 0.5) * scale
     centers = centers[:, None]
-    at = torch.arange(length, dtype=torch.float64, device=start.device)[None]
+    at = torch.arange(length, dtype=torch.float64, device=start.device)[None]  # type: ignore[arg-type]  # a SymInt is one
     first = torch.floor((centers - radius + 0.5).clamp(min=0.0))
     beyond = torch.floor(centers + radius + 0.5)
     distances = (at - centers + 0.5) * (1.0 / coarse)
