@@ -46,7 +46,7 @@ def trace_program(module: nn.Module, channels: int) -> torch.export.ExportedProg
     example = torch.zeros(*_EXAMPLE, channels, dtype=torch.uint8)
     sizes = {axis: torch.export.Dim(name) for axis, name in enumerate(("n", "h", "w"))}
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             return torch.export.export(module, (example,), dynamic_shapes=(sizes,))
     except Exception as error:  # torch.export has a dozen exception types, and the network may raise others
         raise _refuse(module, error) from error
@@ -60,7 +60,7 @@ def trace_module(module: nn.Module, channels: int, output_names: list[str]) -> "
     """
     program = trace_program(module, channels)
     try:
-        with _quiet():
+        with quiet():
             exported = torch.onnx.export(
                 program,
                 dynamo=True,
@@ -107,14 +107,13 @@ def _refuse(module: nn.Module, error: Exception) -> ModelError:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep torch's remarks on its own parts from the user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def quiet() -> Iterator[None]:
+    """Keep remarks of torch and of the quantization on their own parts from the user."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(before)

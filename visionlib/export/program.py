@@ -6,7 +6,7 @@ import torch
 
 from visionlib.export.classifier import PictureClassifier
 from visionlib.export.onnx_file import check_new_file
-from visionlib.export.onnx_graph import trace_program
+from visionlib.export.onnx_graph import quiet, trace_program
 from visionlib.inference.trained_model import TrainedModel
 from visionlib.runs import replacing
 
@@ -26,6 +26,6 @@ def export_program(model: TrainedModel, out: str | Path, *, force: bool = False)
     check_new_file(out, force=force)
     classifier = PictureClassifier(model)
     program = trace_program(classifier, classifier.channels)
-    with replacing(out) as temporary, temporary.open("wb") as file:
+    with replacing(out) as temporary, temporary.open("wb") as file, quiet():
         torch.export.save(program, file)
     return out

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from visionlib.errors import ModelError
+from visionlib.export.onnx_graph import quiet
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -64,7 +65,7 @@ def quantize(proto: "ModelProto", images: np.ndarray[Any, np.dtype[np.uint8]]) -
             batch = next(self.batches, None)
             return None if batch is None else {"images": batch}
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, quiet():
         source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(proto.SerializeToString())
         quantization.quantize_static(
