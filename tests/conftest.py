@@ -1,5 +1,6 @@
 """What many tests start from: a small drawn dataset, and one finished run on it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ from visionlib.training import TrainConfig, train
 def _same_draws() -> None:
     """Weights and images that a test draws are the same at every run, whatever ran before."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Runs are signed under a key of the tests, and the user's data folder stays as it is."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("VISIONLIB_KEYS", str(tmp_path_factory.mktemp("keys")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from .models import build_model as build_model
 from .report import write_report as write_report
 from .runs import Run as Run
 from .runs import open_run as open_run
+from .runs import trust_runs as trust_runs
 from .summary import ModelSummary as ModelSummary
 from .summary import summarize as summarize
 from .training import TrainConfig as TrainConfig

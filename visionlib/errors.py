@@ -13,9 +13,11 @@ class VisionlibError(Exception):
         what: the file, value or thing that is wrong.
         problem: what is wrong with it.
         remedy: how to fix it.
+        is_usage: whether the user named it, so that a command is wrong, and not what it found; see `exit_code`.
     """
 
-    def __init__(self, what: object, problem: str, remedy: str) -> None:
+    def __init__(self, what: object, problem: str, remedy: str, *, is_usage: bool = False) -> None:
+        self.exit_code = 2 if is_usage else 1
         self.what, self.problem, self.remedy = str(what), problem, remedy
         super().__init__(" ".join(f"{what}: {problem}; {remedy}".split()))
 
@@ -51,6 +53,9 @@ class ModelError(VisionlibError):
 
 class ConfigError(VisionlibError):
     """A setting is out of range, unknown, or contradicts another one."""
+
+    def __init__(self, what: object, problem: str, remedy: str) -> None:
+        super().__init__(what, problem, remedy, is_usage=True)
 
 
 class RunError(VisionlibError):

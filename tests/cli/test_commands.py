@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 import pytest
 
-from tests.cli.processes import visionlib
+from tests.cli.processes import ROOT, visionlib
 from visionlib.cli.app import app
 from visionlib.runs import Run
 
@@ -89,7 +89,7 @@ def test_the_version_is_printed() -> None:
     [
         (["train", "shapes", "--epoch", "3"], 2, "No such option"),
         (["train"], 2, "DATASET: there is none to train on; name one, or an interrupted run with --resume"),
-        (["train", "--resume", "no-such-run"], 1, "no-such-run: there is no such run folder"),
+        (["train", "--resume", "no-such-run"], 2, "no-such-run: there is no such run folder"),
         (["train", "--resume", "run", "--epochs", "3", "--out", "b"], 2, "--out, --epochs: a resumed run keeps"),
         (["trian"], 2, "No such command 'trian'"),
         (
@@ -101,9 +101,16 @@ def test_the_version_is_printed() -> None:
         (["train", "shapes", "--resolutions", "half"], 2, "--resolutions: 'half' is no list of numbers"),
         (["train", "shapes", "--config", "absent.toml"], 2, "absent.toml: cannot be read"),
         (["train", "shapes", "--device", "cuda:99"], 2, "device: cuda:99 is not on this machine"),
-        (["train", "no-such-set"], 1, "no-such-set"),
-        (["data", "cifar-11"], 1, "cifar10"),
-        (["test", "no-such-run"], 1, "no-such-run: there is no such run folder"),
+        (["train", "no-such-set"], 2, "no-such-set"),
+        (["train", "shapes", "--model", "resnet17"], 2, "resnet17: there is no built-in model of this name"),
+        (["train", "shapes", "--model", "absent.py:Net"], 2, "absent.py:Net: there is no file absent.py"),
+        (["train", "shapes", "--init", "./absent.pt"], 2, "absent.pt: there is no such weight file or folder"),
+        (["train", "shapes", "--peak-learning-rate", "inf"], 2, "inf is out of range; it must be at most 1e+09"),
+        (["train", "shapes", "--weight-decay", "1e308"], 2, "weight_decay: 1e+308 is out of range"),
+        (["train", "shapes", "--seed", f"{2**64 - 1}"], 2, f"it must be from 0 to {2**63 - 1}"),
+        (["train", "shapes", "--crop-px", "32"], 2, "crop_px: 32 px are no shift within images of 32 x 32 px; set 0"),
+        (["data", "cifar-11"], 2, "cifar10"),
+        (["test", "no-such-run"], 2, "no-such-run: there is no such run folder"),
     ],
 )
 def test_errors_are_one_line_on_stderr(arguments: list[str], code: int, message: str, tmp_path: Path) -> None:
@@ -119,7 +126,7 @@ def test_errors_are_one_line_on_stderr(arguments: list[str], code: int, message:
 
 def test_debug_adds_the_traceback(tmp_path: Path) -> None:
     result = visionlib("test", "no-such-run", "--debug", cwd=tmp_path)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "Traceback" in result.stderr
     assert result.stderr.splitlines()[-1].startswith("error: no-such-run")
 
@@ -272,3 +279,20 @@ def write_image_folder(folder: Path) -> None:
         home = folder / part / ("a" if position % 2 else "b")
         home.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(home / f"{position:02}.png")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m visionlib"
+    for words in ("--help", "train --help", "summary resnet20"):
+        script = f"set -o pipefail; {command} {words} | head -1 > /dev/null"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), words
+
+
+def test_a_training_goes_on_without_a_reader_of_its_messages(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = f"train shapes --model resnet20 --epochs 1 --resolutions 0.25 --device cpu --out {run}"
+    script = f"set -o pipefail; {sys.executable} -m visionlib {words} 2>&1 | head -1 > /dev/null"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (run / "training.json").is_file()

@@ -180,7 +180,7 @@ def test_a_field_that_gradients_deny_ends_with_1(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["resnet17"], 1, "resnet17: there is no built-in model of this name; choose from resnet18"),
+        (["resnet17"], 2, "resnet17: there is no built-in model of this name; choose from resnet18"),
         (["resnet18", "--input-size", "0"], 2, "--input-size: '0' is no size of an image; write it like 3,32,32"),
         (["resnet18", "--json", "--format", "html"], 2, "--format: html contradicts --json"),
         (["resnet18", "--format", "yaml"], 2, "'yaml' is not one of 'text', 'markdown', 'json', 'html'"),

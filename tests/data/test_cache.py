@@ -44,6 +44,16 @@ def test_what_was_damaged_since_is_built_again(no_memory: Path, damage: bytes) -
     assert build_images(SHAPE, fill_with_seven, lambda: "a").flatten()[-1] == 7
 
 
+def test_a_flipped_bit_of_a_pixel_is_noticed(no_memory: Path) -> None:
+    build_images(SHAPE, fill_with_seven, lambda: "a")
+    (file,) = (no_memory / "decoded").iterdir()
+    content = bytearray(file.read_bytes())
+    content[content.index(bytes([7] * 48)) + 20] ^= 0b100
+    file.write_bytes(content)
+    assert set(build_images(SHAPE, fill_with_seven, lambda: "a").flatten().tolist()) == {7}
+    assert np.load(file).min() == 7
+
+
 def test_writing_to_the_tensor_leaves_the_file_as_it_is() -> None:
     build_images(SHAPE, fill_with_seven, lambda: "a").fill_(1)
     assert build_images(SHAPE, fill_with_seven, lambda: "a").flatten()[0] == 7

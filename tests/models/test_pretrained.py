@@ -114,3 +114,22 @@ def test_every_entry_of_the_package_is_whole() -> None:
         weights: Any = open_weights(name)
         assert weights.classes
         build_model(weights.model, classes=len(weights.classes), channels=len(weights.mean), pretrained=name)
+
+
+def test_the_name_of_the_data_stands_for_the_network_that_is_built_or_the_most_accurate(
+    dropped: Path, small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = build_model("resnet20", classes=10, pretrained=NAME).state_dict()
+    by_data = build_model("resnet20", classes=10, pretrained="shapes").state_dict()
+    assert all(torch.equal(by_data[name], value) for name, value in state.items())
+    run = train(small_shapes, small_config.replace(freeze=True, epochs=1), init="shapes", out=tmp_path / "run")
+    assert read_json(run.config)["init"]["path"] == str(dropped / NAME / "model.safetensors")
+    with pytest.raises(ModelError, match="shapes: there are no pretrained weights of this name"):
+        build_model("resnet32", pretrained="shapes")
+    with pytest.raises(ModelError, match="shapes: there are no pretrained weights of this name"):
+        open_weights("shapes")
+    monkeypatch.setattr(registry, "MOST_ACCURATE", {"shapes": NAME})
+    assert open_weights("shapes").path == dropped / NAME / "model.safetensors"
+    assert _build_subject("shapes", None, None).name == "resnet20"
+    with pytest.raises(ModelError, match="are weights of resnet20, and not of resnet32"):
+        build_model("resnet32", pretrained="shapes")

@@ -1,5 +1,6 @@
 """Files are written whole or not at all, and records that cannot be trusted are refused."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -18,6 +19,7 @@ from visionlib.runs import (
     write_json,
     write_json_lines,
 )
+from visionlib.runs.files import has_broken_seal, seal_file
 
 
 def test_a_record_comes_back_with_its_schema_version(tmp_path: Path) -> None:
@@ -98,3 +100,25 @@ def test_a_place_where_no_file_can_be_written_is_an_error(tmp_path: Path) -> Non
         check_file_place(tmp_path)
     with pytest.raises(ConfigError, match=r"there is no folder .*absent; make it first"):
         check_file_place(tmp_path / "absent" / "table.csv")
+
+
+def test_every_flipped_bit_of_a_sealed_file_breaks_its_seal_or_leaves_its_content(tmp_path: Path) -> None:
+    file, content = tmp_path / "file", bytes(range(40))
+    file.write_bytes(content)
+    assert not has_broken_seal(file)
+    seal_file(file)
+    sealed = file.read_bytes()
+    assert sealed[:40] == content
+    assert sealed[-32:] == hashlib.sha256(content).digest()
+    assert not has_broken_seal(file)
+    for bit in range(8 * len(sealed)):
+        changed = bytearray(sealed)
+        changed[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(changed)
+        assert has_broken_seal(file) or (changed[:40] == content and changed[-32:] == sealed[-32:])
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"x" * 48, b"visionlib-sha256"])
+def test_a_file_without_a_seal_has_no_broken_one(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(content)
+    assert not has_broken_seal(tmp_path / "file")

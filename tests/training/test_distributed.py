@@ -262,6 +262,18 @@ def test_an_error_is_reported_once(arguments: list[object], code: int, message: 
     assert failed.stderr.count(message) == failed.stderr.count("error: ") == 1
 
 
+def test_processes_import_nothing_from_the_current_folder(folder: Path, tmp_path: Path) -> None:
+    for name in ("safetensors", "scipy", "numpy"):  # which this process has imported already
+        (tmp_path / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'was-here')!r}, 'w').close()\nraise SystemExit(3)\n"
+        )
+    words = [str(folder / "pictures"), *settings("resnet20", epochs=1)[1:]]
+    done = visionlib("train", *words, "--devices", 2, "--out", "run", cwd=tmp_path, **environment(folder))
+    assert done.returncode == 0, done
+    assert not (tmp_path / "was-here").exists()
+    assert json.loads((tmp_path / "run/config.json").read_text())["command"][:2] == ["visionlib", "train"]
+
+
 def test_no_process_cannot_train(folder: Path) -> None:
     refused = launch(folder, "pictures", "--devices", 0)
     assert "error: --devices: 0 cannot train; set at least 1" in refused.stderr

@@ -3,6 +3,7 @@
 import importlib
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.training.interrupting import interrupt_after, same_weights, without_t
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.runs import Run, read_json
+from visionlib.runs.lock import writing
 from visionlib.training import TrainConfig, resume, train
 from visionlib.training.averaging import WeightAverage
 from visionlib.training.checkpoint import Checkpointer, Progress
@@ -233,6 +235,41 @@ def test_runs_that_cannot_be_resumed_are_errors(finished_run: Run, small_shapes:
             resume(tmp_path / "run", dataset=small_shapes)
 
 
+@pytest.fixture
+def interrupted(
+    small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """A run that was interrupted after two steps."""
+    with monkeypatch.context() as patched:
+        interrupt_after(2, patched, lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            train(small_shapes, small_config, out=tmp_path / "run")
+    return Run(tmp_path / "run")
+
+
+def test_a_flipped_bit_of_a_checkpoint_is_noticed(interrupted: Run, small_shapes: Dataset) -> None:
+    content = interrupted.resume.read_bytes()
+    draw = random.Random(0)
+    for _ in range(100):
+        changed = bytearray(content)
+        changed[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        interrupted.resume.write_bytes(changed)
+        with pytest.raises(RunError, match=r"resume\.pt: (is damaged|cannot be resumed from)"):
+            resume(interrupted, dataset=small_shapes)
+
+
+def test_a_run_that_is_being_written_is_not_resumed(
+    interrupted: Run, finished_run: Run, small_shapes: Dataset, small_config: TrainConfig
+) -> None:
+    with writing(interrupted):
+        with pytest.raises(RunError, match=f"is being written by process {os.getpid()} on"):
+            resume(interrupted, dataset=small_shapes)
+        with pytest.raises(RunError, match="exists and is not empty"):
+            train(small_shapes, small_config, out=interrupted.path)
+    assert same_weights(resume(interrupted, dataset=small_shapes), finished_run)
+    assert not (interrupted.path / ".writer.lock").exists()
+
+
 def test_a_run_without_a_checkpoint_begins_again(finished_run: Run, small_shapes: Dataset, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_bytes(finished_run.config.read_bytes())
@@ -276,3 +313,21 @@ def test_checkpoints_are_rarer_where_they_take_long(tmp_path: Path, monkeypatch:
     now[0] += 1
     assert checkpointer.is_due()
     assert not Checkpointer(Run(tmp_path), 0).is_due()
+
+
+@pytest.mark.parametrize("limit_bytes", [0, 2_000, 200_000, 400_000])
+def test_a_limit_on_the_size_of_files_is_told_and_the_run_goes_on_without_it(
+    limit_bytes: int, finished_run: Run, small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path
+) -> None:
+    """As on a full disk: config, history, checkpoint and weights fail in turn."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, before[1]))
+    try:
+        with pytest.raises(RunError, match=r"cannot be written \(File too large\); raise the limit") as caught:
+            train(small_shapes, small_config.replace(checkpoint_s=0.001), out=tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((tmp_path / "run").glob(".*"))
+    if limit_bytes > 2_000:
+        assert str(caught.value).endswith(f"then: visionlib train --resume {tmp_path / 'run'}")
+        assert same_weights(resume(tmp_path / "run", dataset=small_shapes), finished_run)

@@ -1,6 +1,7 @@
 """`visionlib`: all commands, and their exit codes."""
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -27,7 +28,7 @@ from visionlib.cli.report import report
 from visionlib.cli.summary import summary
 from visionlib.cli.test import test
 from visionlib.cli.train import train
-from visionlib.errors import ConfigError, VisionlibError
+from visionlib.errors import VisionlibError
 from visionlib.training.launch import claim_error_report, is_launched
 from visionlib.version import __version__
 
@@ -79,10 +80,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 failed, 2 wrong usage, 130 or 143 on a signal."""
     # As an exception, so that half-written files are removed on the way out.
     signal.signal(signal.SIGTERM, _exit_on_sigterm)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home folder that cannot be written
     try:
         code = _run(arguments)
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
+        if isinstance(error.__context__, BrokenPipeError):  # how rich and click end: the reader has seen enough
+            code = 0
     if code == _INTERRUPTED or is_launched():
         _exit_without_finalizing(code)
     sys.exit(code)
@@ -114,7 +118,7 @@ def _run(arguments: list[str] | None) -> int:
         if is_debugging():
             traceback.print_exc()
         _report_error(str(error))
-        return 2 if isinstance(error, ConfigError) else 1
+        return error.exit_code
     except BrokenPipeError:
         # Keeps the interpreter from flushing into the closed pipe at its end.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  closed with the process

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from visionlib.cli.console import log, print_json
-from visionlib.cli.options import DebugOption, JsonOption, MovedDatasetOption
+from visionlib.cli.options import DebugOption, JsonOption, MovedDatasetOption, TrustOption
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.runs import check_file_place
 
@@ -33,6 +33,7 @@ def compare(
     ] = None,
     dataset: MovedDatasetOption = None,
     json: JsonOption = False,
+    trust: TrustOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Test whether runs differ, by their predictions of the same test images.

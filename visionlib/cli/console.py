@@ -1,5 +1,6 @@
 """Output of the commands: results on stdout, messages and errors on stderr."""
 
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,10 @@ from visionlib.runs.files import encode_json
 
 def log(line: str) -> None:
     """Show a message for people, on stderr, so that stdout holds results alone."""
-    typer.echo(line, err=True)
+    try:
+        typer.echo(line, err=True)
+    except BrokenPipeError:  # the reader has seen enough; a training goes on
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123  closed with the process
 
 
 def print_error(line: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from visionlib.cli.console import log, print_json
-from visionlib.cli.options import DebugOption, ImageSizeOption, JsonOption, ResizeOption, SkipBrokenOption
+from visionlib.cli.options import DebugOption, ImageSizeOption, JsonOption, ResizeOption, SkipBrokenOption, TrustOption
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import check_file_place, open_run
@@ -64,6 +64,7 @@ def data(
         ),
     ] = None,
     json: JsonOption = False,
+    trust: TrustOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Inspect a dataset: splits, classes, statistics and warnings; on request a picture, odd images and duplicates.

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visionlib.cli.console import log, print_json
-from visionlib.cli.options import DebugOption, DeviceOption, JsonOption, MovedDatasetOption, RunArgument, parse_index
+from visionlib.cli.options import (
+    DebugOption,
+    DeviceOption,
+    JsonOption,
+    MovedDatasetOption,
+    RunArgument,
+    TrustOption,
+    parse_index,
+)
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import open_run
@@ -54,6 +62,7 @@ def explain(
     dataset: MovedDatasetOption = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,
+    trust: TrustOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Map the evidence for a class in test images of a run, keep the maps in the run, and measure their reliability.

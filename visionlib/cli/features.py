@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visionlib.cli.console import log, print_json
-from visionlib.cli.options import DebugOption, DeviceOption, JsonOption, MovedDatasetOption, RunArgument
+from visionlib.cli.options import DebugOption, DeviceOption, JsonOption, MovedDatasetOption, RunArgument, TrustOption
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import Run, open_run
@@ -51,6 +51,7 @@ def features(
     dataset: MovedDatasetOption = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,
+    trust: TrustOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Show features of a run's network: feature maps of an image, filters, and the images that excite a channel most.

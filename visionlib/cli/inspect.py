@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visionlib.cli.console import log, print_json
-from visionlib.cli.options import DebugOption, DeviceOption, JsonOption, MovedDatasetOption, RunArgument, parse_index
+from visionlib.cli.options import (
+    DebugOption,
+    DeviceOption,
+    JsonOption,
+    MovedDatasetOption,
+    RunArgument,
+    TrustOption,
+    parse_index,
+)
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.runs import Run, check_file_place, open_run, write_bytes
@@ -59,6 +67,7 @@ def inspect(
     dataset: MovedDatasetOption = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,
+    trust: TrustOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Inspect a run's data by its network: an embedding map, nearest training images, candidates for wrong labels.

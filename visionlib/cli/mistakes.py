@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from visionlib.cli.console import log, print_json
-from visionlib.cli.options import DebugOption, JsonOption, MovedDatasetOption, RunArgument
+from visionlib.cli.options import DebugOption, JsonOption, MovedDatasetOption, RunArgument, TrustOption
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.runs import check_file_place
 
@@ -43,6 +43,7 @@ def mistakes(
     csv: Annotated[Path | None, typer.Option(help="Write all mistakes, ranked, as a CSV file.")] = None,
     dataset: MovedDatasetOption = None,
     json: JsonOption = False,
+    trust: TrustOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Show the test images that a run classifies wrong, the worst first, confident mistakes apart.

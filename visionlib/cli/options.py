@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from visionlib.errors import ConfigError
+from visionlib.runs import trust_runs
 from visionlib.training.recipes import RECIPES
 
 DEFAULT_RECIPE = "auto"
@@ -25,8 +26,23 @@ def _remember_debug(value: bool) -> bool:
     return value
 
 
+def _remember_trust(value: bool) -> bool:
+    if value:
+        trust_runs()
+    return value
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON alone; messages go to stderr.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_remember_debug)]
+
+TrustOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Import the code, and read the data, that the run names, although it was made elsewhere.",
+        callback=_remember_trust,
+    ),
+]
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder made by `visionlib train`.")]
 DatasetArgument = Annotated[str, typer.Argument(help="A name or a path, as for `visionlib data`.", show_default=False)]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from visionlib.cli.console import log, print_json
-from visionlib.cli.options import DebugOption, DeviceOption, JsonOption, MovedDatasetOption, RunArgument
+from visionlib.cli.options import DebugOption, DeviceOption, JsonOption, MovedDatasetOption, RunArgument, TrustOption
 
 
 def report(
@@ -32,6 +32,7 @@ def report(
     dataset: MovedDatasetOption = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,
+    trust: TrustOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Write the results of a run as one HTML file that works offline: figures, images, maps, how to reproduce it.

@@ -88,6 +88,6 @@ def _read_toml(path: Path) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(path, f"cannot be read ({error.strerror})", "name a TOML file with --config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(path, f"is no TOML ({error})", "fix it, or leave --config out") from error
     return {name: value if name == "recipe" else parse_setting(name, value) for name, value in content.items()}

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from visionlib.cli.console import log, print_json
-from visionlib.cli.options import DebugOption, JsonOption
+from visionlib.cli.options import DebugOption, JsonOption, TrustOption
 from visionlib.cli.picture_files import check_picture_path, save_picture
 from visionlib.errors import ConfigError
 from visionlib.models.names import MODEL_NAMES
-from visionlib.models.pretrained import find_pretrained, list_pretrained
+from visionlib.models.pretrained import find_pretrained, is_pretrained
 from visionlib.runs import Run, open_run, write_json
 from visionlib.summary.record import Method, ModelSummary
 
@@ -89,6 +89,7 @@ def summary(
         ),
     ] = None,
     json: JsonOption = False,
+    trust: TrustOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Show the layers of a network: shapes, parameters, MACs and receptive fields.
@@ -153,7 +154,7 @@ def _build_subject(model: str, size: tuple[int, ...] | None, classes: int | None
 
     if _is_run(model):
         return _build_from_run(open_run(Path(model)), size, classes)
-    if model in list_pretrained():
+    if is_pretrained(model):
         subject = _build_from_run(Run(find_pretrained(model)), size, classes)
         return replace(subject, run=None)  # nothing is written into the package
     size = _complete(size, channels=_DEFAULT_SIZE[0]) if size else _DEFAULT_SIZE
@@ -178,7 +179,7 @@ def _draw(table: ModelSummary, fields: "EffectiveFields | None") -> "Figure":
 def _build_from_run(run: Run, size: tuple[int, ...] | None, classes: int | None) -> _Subject:
     from visionlib.inference.trained_model import load_record
     from visionlib.models import build_model
-    from visionlib.models.user_model import refuse_code_within
+    from visionlib.models.user_model import refuse_strange_code
 
     record = load_record(run)
     if classes not in (None, len(record.classes)):
@@ -188,7 +189,7 @@ def _build_from_run(run: Run, size: tuple[int, ...] | None, classes: int | None)
     if size[0] != record.channels:
         problem = f"{size[0]} channels contradict the run, whose images have {record.channels}"
         raise ConfigError("--input-size", problem, "give the run's channels, or name the network instead of the run")
-    refuse_code_within(run.path, record.model)
+    refuse_strange_code(run, record.model)
     network = build_model(record.model, classes=len(record.classes), channels=record.channels)
     return _Subject(record.model, network, size, run)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from visionlib.cli.console import log, print_json
-from visionlib.cli.options import DebugOption, DeviceOption, JsonOption, MovedDatasetOption, RunArgument
+from visionlib.cli.options import DebugOption, DeviceOption, JsonOption, MovedDatasetOption, RunArgument, TrustOption
 from visionlib.cli.picture_files import make_picture_folder
 
 
@@ -27,6 +27,7 @@ def test(
         typer.Option(help="Folder for pictures, each as PNG and SVG; it is made if absent.", show_default=False),
     ] = None,
     json: JsonOption = False,
+    trust: TrustOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Evaluate a run on its test images: accuracy overall and per class with intervals, calibration, confusion.

@@ -18,6 +18,7 @@ from visionlib.cli.options import (
     RecipeOption,
     ResizeOption,
     SkipBrokenOption,
+    TrustOption,
 )
 from visionlib.cli.settings import resolve_config, with_setting_options
 from visionlib.errors import ConfigError
@@ -60,6 +61,7 @@ def train(
         int, typer.Option(help="Number of training processes: one per GPU, or each on a fraction of the CPU cores.")
     ] = 1,
     json: JsonOption = False,
+    trust: TrustOption = False,
     debug: DebugOption = False,
     **settings: Any,
 ) -> None:

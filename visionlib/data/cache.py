@@ -1,5 +1,6 @@
 """Storage of decoded images: in memory, or, if too large, in a memory-mapped file that all processes share."""
 
+import errno
 import hashlib
 import os
 import warnings
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from visionlib.errors import ConfigError
 from visionlib.runs import replacing
+from visionlib.runs.files import has_broken_seal, seal_file
 
 _DEFAULT_FRACTION = 0.25
 _FALLBACK_MEMORY = 8 * 2**30
@@ -60,11 +62,24 @@ def build_images(
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             mapped = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+            _reserve(temporary)
             fill(mapped)
             mapped.flush()
             del mapped
+            seal_file(temporary)
     # Copy-on-write: torch needs writable memory, and the file must not change.
     return torch.from_numpy(np.load(path, mmap_mode="c"))
+
+
+def _reserve(path: Path) -> None:
+    """Take the disk space of a sparse file now: on a full disk, a write to mapped memory would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                    raise
 
 
 def _is_whole(path: Path, shape: tuple[int, int, int, int]) -> bool:
@@ -73,7 +88,7 @@ def _is_whole(path: Path, shape: tuple[int, int, int, int]) -> bool:
         images = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return False
-    return bool(images.shape == shape and images.dtype == np.uint8)
+    return bool(images.shape == shape and images.dtype == np.uint8) and not has_broken_seal(path)
 
 
 def memory_limit() -> int:

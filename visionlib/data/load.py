@@ -152,7 +152,8 @@ def _load_path(name: str, image_size: int | None, skip_broken: bool, resize: Res
     if not name or not _exists(path):
         close = difflib.get_close_matches(name, NAMES, n=1)
         hint = f"{f'did you mean {close[0]!r}? ' if close else ''}known names are: {', '.join(NAMES)}"
-        raise DataError(name or "''", f"is no dataset that is known by name, and there is no {path.absolute()}", hint)
+        problem = f"is no dataset that is known by name, and there is no {path.absolute()}"
+        raise DataError(name or "''", problem, hint, is_usage=True)
     try:
         return _read_path(path, name, image_size, skip_broken, resize or "crop")
     except OSError as error:

@@ -1,12 +1,15 @@
 """The data that a run was trained with, loaded again and checked."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from visionlib.data import Dataset, load_dataset
-from visionlib.data.load import is_known
+from visionlib.data.load import NAMES, is_known
 from visionlib.errors import RunError
 from visionlib.inference.trained_model import load_record
 from visionlib.runs import Run, read_json
+from visionlib.runs.trust import is_trusted, refuse_untrusted
 
 
 def load_run_data(run: Run, dataset: str | Path | Dataset | None = None) -> Dataset:
@@ -16,8 +19,9 @@ def load_run_data(run: Run, dataset: str | Path | Dataset | None = None) -> Data
         run: that was trained with it.
         dataset: where the data is now, if it has moved since.
     Raises:
-        RunError: if the data is not what the run was trained with; for a run that was imported without data, if none
-            is named, or its classes are others.
+        RunError: if the data is not what the run was trained with; if this user neither made the run nor trusts it,
+            and its records name a path; for a run that was imported without data, if none is named, or its classes are
+            others.
         DataError: if it cannot be read.
     """
     trained_on = read_json(run.config)["dataset"]
@@ -30,7 +34,7 @@ def load_run_data(run: Run, dataset: str | Path | Dataset | None = None) -> Data
             f"was trained on a dataset in memory, {trained_on['name']!r}",
             "pass it again in Python with dataset=, or name a folder of the same pictures with --dataset",
         )
-    source = path if isinstance(path, Dataset) else load_dataset(path, **trained_on.get("options", {}))
+    source = path if isinstance(path, Dataset) else _load(run, path, trained_on, is_named=dataset is not None)
     if source.content_hash != trained_on["content_hash"]:
         raise RunError(
             run.path,
@@ -39,6 +43,22 @@ def load_run_data(run: Run, dataset: str | Path | Dataset | None = None) -> Data
             "name the data it was trained on with --dataset",
         )
     return source
+
+
+def list_data_origin(trained_on: Mapping[str, Any]) -> list[Any]:
+    """Return the part of a run's record of its data that decides what is read."""
+    return [trained_on["name"], trained_on["path"], trained_on.get("options", {})]
+
+
+def _load(run: Run, path: str | Path, trained_on: Mapping[str, Any], *, is_named: bool) -> Dataset:
+    """Load the data; what only the run names, and not the user, needs trust: a path, and a download."""
+    options, origin = trained_on.get("options", {}), list_data_origin(trained_on)
+    if is_named or is_trusted(run, "dataset", origin):
+        return load_dataset(path, **options)
+    if trained_on["path"] is not None or str(path) not in NAMES:
+        what, remedy = f"data to read: {path}", "name the data by --dataset"
+        refuse_untrusted(run, "dataset", origin, what=what, remedy=remedy)
+    return load_dataset(path, **{**options, "download": False})
 
 
 def _load_unrecorded(run: Run, dataset: str | Path | Dataset | None) -> Dataset:

@@ -18,7 +18,7 @@ from visionlib.inference.preprocessing import prepare_inputs, scale_width
 from visionlib.models import build_model, load_weights
 from visionlib.models.layout import initialize_lazy, prepare_layout
 from visionlib.models.state_file import save_state
-from visionlib.models.user_model import refuse_code_within
+from visionlib.models.user_model import refuse_strange_code
 from visionlib.runs import Run, hash_file, open_run, read_json, replacing, write_json
 from visionlib.runs.results import load_result
 from visionlib.summary import ModelSummary, summarize
@@ -261,7 +261,7 @@ def load_model(run: Run, network: nn.Module | None = None) -> tuple[nn.Module, M
     if hash_file(run.weights) != record.weights_sha256:
         raise RunError(run.weights, "does not have the SHA-256 of model.json", "restore it, or train again")
     if network is None:
-        refuse_code_within(run.path, record.model)
+        refuse_strange_code(run, record.model)
         network = build_model(record.model, classes=len(record.classes), channels=record.channels)
     network = unwrap_model(network)
     initialize_lazy(network, (record.channels, *record.input_size))

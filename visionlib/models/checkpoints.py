@@ -107,7 +107,7 @@ def _read_file(file: Path) -> object:
                 warnings.filterwarnings("ignore", "Detected pickle protocol")
                 return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise ModelError(file, "there is no such weight file", "check the path") from None
+        raise ModelError(file, "there is no such weight file", "check the path", is_usage=True) from None
     except OSError as error:
         raise ModelError(file, f"cannot be read ({error.strerror or error})", "name a weight file") from error
     except pickle.UnpicklingError:

@@ -94,12 +94,14 @@ class Transfer:
         return [*lines, f"left out: {'; '.join(left_out)}"] if left_out else lines
 
 
-def open_weights(weights: str | os.PathLike[str] | Run) -> InitialWeights:
+def open_weights(weights: str | os.PathLike[str] | Run, model: str | None = None) -> InitialWeights:
     """Read weights from a run, a checkpoint file, a folder as of a model hub, or by the name of pretrained ones.
 
     Args:
         weights: a finished run or its folder; a file that `visionlib.models.checkpoints.read_weights` reads; a folder
-            with `model.safetensors` or `pytorch_model.bin`; or a name of `visionlib.models.list_pretrained`.
+            with `model.safetensors` or `pytorch_model.bin`; or a name of `visionlib.models.list_pretrained`, or the
+            part of it that names the data, such as `cifar10`.
+        model: the network to find pretrained weights for, where their name leaves it open.
     Raises:
         ModelError: if there are no such weights, or the file is damaged or needs unpickling.
         RunError: if the run is unfinished or damaged.
@@ -108,8 +110,8 @@ def open_weights(weights: str | os.PathLike[str] | Run) -> InitialWeights:
     path = Path(source)
     if not path.exists():
         if path.suffix or path.name != source:
-            raise ModelError(source, "there is no such weight file or folder", "check the path")
-        path = find_pretrained(source)
+            raise ModelError(source, "there is no such weight file or folder", "check the path", is_usage=True)
+        path = find_pretrained(source, model)
     file = _find_file(path) if path.is_dir() else path
     sha256, record = hash_file(file), file.parent / "model.json"
     is_described = file.name == _FOLDER_FILES[0] and record.is_file()

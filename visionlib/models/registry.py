@@ -76,8 +76,9 @@ def build_model(
     """
     network = _build(name, classes=classes, channels=channels, seed=seed)
     if pretrained is not None:
-        weights = open_weights(pretrained)
-        if weights.model not in (None, own := network_name(name)):
+        own = network_name(name)
+        weights = open_weights(pretrained, own)
+        if weights.model not in (None, own):
             raise ModelError(pretrained, f"are weights of {weights.model}, and not of {own}", "build that network")
         take_weights(prepare_layout(network), weights, classes)
     return network
@@ -89,7 +90,7 @@ def _build(name: str | Callable[..., object], *, classes: int, channels: int, se
     if isinstance(name, str) and ":" not in name and name not in MODELS:
         close = difflib.get_close_matches(name.lower(), MODELS) or list(MODELS)
         remedy = f"choose from {', '.join(close)}, or name your own as package.module:function or file.py:function"
-        raise ModelError(name, "there is no built-in model of this name", remedy)
+        raise ModelError(name, "there is no built-in model of this name", remedy, is_usage=True)
     with torch.random.fork_rng(devices=[]):
         if isinstance(name, str) and name in MODELS:
             # Not torch.manual_seed: it would seed the generators of GPUs too, which are not restored.

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import _TYPES, load_file, save_file
+from safetensors.torch import _TYPES, load_file, save
 from torch import Tensor, nn
 
 from visionlib.errors import ModelError
@@ -37,7 +37,7 @@ def save_state(network: nn.Module, file: Path) -> None:
         ModelError: as `encode_state`.
     """
     tensors, metadata = encode_state(network)
-    save_file(tensors, file, metadata or None)
+    file.write_bytes(save(tensors, metadata or None))  # an error of Python's own, where the disk is full
 
 
 def encode_state(network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:

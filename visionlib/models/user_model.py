@@ -20,6 +20,8 @@ from typing import Any
 from torch import nn
 
 from visionlib.errors import ModelError
+from visionlib.runs import Run
+from visionlib.runs.trust import refuse_untrusted
 
 _IN_MEMORY = "in-memory:"  # no module can have this name
 _CLASSES = ("numclasses", "nclasses", "nbclasses", "numclass", "nclass", "numlabels", "nlabels", "classes")
@@ -78,7 +80,7 @@ def import_builder(name: str) -> Callable[..., object]:
     is_file = module_name.endswith(".py")
     if not function_name.isidentifier() or not (is_file or all(map(str.isidentifier, module_name.split(".")))):
         remedy = "such as my_models.tiny:build, or file.py:function, such as my_models/tiny.py:build"
-        raise ModelError(name, "is not of the form package.module:function", remedy)
+        raise ModelError(name, "is not of the form package.module:function", remedy, is_usage=True)
     module = _import_file(name, Path(module_name)) if is_file else _import_module(name, module_name)
     builder: object = getattr(module, function_name, None)
     if not callable(builder):
@@ -88,19 +90,23 @@ def import_builder(name: str) -> Callable[..., object]:
             name,
             f"module {module_name} has no function {function_name}",
             f"name one that it has: {', '.join(close)}" if close else f"write it in {module.__file__}",
+            is_usage=True,
         )
     return builder
 
 
-def refuse_code_within(folder: Path, name: str) -> None:
-    """Refuse a name that leads into a run folder, which may come from a stranger.
+def refuse_strange_code(run: Run, name: str) -> None:
+    """Refuse to import what a run names, unless this user trained it, or trusts it; and ever what lies within it.
 
     Raises:
-        ModelError: if the module or file lies there.
+        RunError: if the run is not trusted.
+        ModelError: if the module or file lies in the run folder.
     """
     module_name = name.rpartition(":")[0]
     if not module_name or is_in_memory(name):
         return
+    refuse_untrusted(run, "model", name, what=f"code to import: {name}", remedy="read that code")
+    folder = run.path
     if module_name.endswith(".py"):
         files = [Path(module_name)]
     else:
@@ -184,14 +190,15 @@ def _import_module(name: str, module_name: str) -> ModuleType:
         absent = error.name if isinstance(error, ModuleNotFoundError) else None
         if absent is not None and f"{module_name}.".startswith(f"{absent}."):
             remedy = f"run from the folder that holds it (this is {Path.cwd()}), or install it"
-            raise ModelError(name, f"there is no module {absent}", remedy) from error
+            raise ModelError(name, f"there is no module {absent}", remedy, is_usage=True) from error
         raise _not_imported(name, module_name, error) from error
 
 
 def _import_file(name: str, file: Path) -> ModuleType:
     """Execute a file as a module of its own, so that its name may be that of an installed one."""
     if not file.is_file():
-        raise ModelError(name, f"there is no file {file}", f"run from the folder that holds it (this is {Path.cwd()})")
+        remedy = f"run from the folder that holds it (this is {Path.cwd()})"
+        raise ModelError(name, f"there is no file {file}", remedy, is_usage=True)
     path = file.resolve()
     module_name = f"{file.stem}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(module_name, path)

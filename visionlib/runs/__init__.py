@@ -12,3 +12,4 @@ from visionlib.runs.files import write_json_lines as write_json_lines
 from visionlib.runs.run import Run as Run
 from visionlib.runs.run import create_run as create_run
 from visionlib.runs.run import open_run as open_run
+from visionlib.runs.trust import trust_runs as trust_runs

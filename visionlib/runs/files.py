@@ -1,6 +1,8 @@
 """Files of a run: written whole or not at all, and checked when read. No machine learning here."""
 
 import contextlib
+import errno
+import glob
 import hashlib
 import json
 import os
@@ -12,6 +14,18 @@ from typing import Any
 from visionlib.errors import ConfigError, RunError
 
 SCHEMA_VERSION = 1
+_SEAL = b"visionlib-sha256"
+"""Before the digest at the end of a sealed file. Readers of zip archives and of .npy files ignore what follows."""
+_DIGEST_BYTES = 32
+_BLOCK_BYTES = 2**20
+_REMEDIES = {
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room within the quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EACCES: "make the folder writable",
+    errno.EPERM: "make the folder writable",
+    errno.EROFS: "make the file system writable",
+}
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -24,6 +38,8 @@ def read_json(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(path, "the run lacks this file", "the run did not finish; train it again") from None
+    except OSError as error:
+        raise unreadable(path, error) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RunError(path, f"is damaged ({error})", "restore it, or train again") from error
     version = record.get("schema_version") if isinstance(record, dict) else None
@@ -46,6 +62,8 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError:
         raise RunError(path, "the run lacks this file", "no epoch of it is finished; train it again") from None
+    except OSError as error:
+        raise unreadable(path, error) from error
     except (TypeError, ValueError) as error:
         raise RunError(path, f"is damaged ({error})", "restore it, or train again") from error
 
@@ -93,27 +111,89 @@ def check_file_place(path: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; the file there replaces `path` when the block ends without an error.
 
-    The file is flushed to disk before the rename, and removed if the block raises: a reader sees the old file or the
-    new one, never a part of either.
+    The file is flushed to disk before the rename, and its folder after it. If the block raises, the file is removed: a
+    reader sees the old file or the new one, never a part of either.
+
+    Raises:
+        RunError: if the file cannot be written, as on a full disk.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+            _flush_folder(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        if error.filename is not None and Path(os.fsdecode(error.filename)).parent != path.parent:
+            raise  # of another file, which the block reads
+        remedy = _REMEDIES.get(error.errno or 0, "check the disk, or choose another place")
+        raise RunError(path, f"cannot be written ({error.strerror or error})", remedy) from error
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files that a killed writer of `path` has left."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        leftover.unlink(missing_ok=True)
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        RunError: if it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> RunError:
+    """The error for a file that is there and cannot be read."""
+    return RunError(path, f"cannot be read ({error.strerror or error})", "make it readable, or restore it")
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush a rename to disk, where the system opens folders."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):  # a file system that cannot
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def seal_file(path: Path) -> None:
+    """Append the SHA-256 of a file to it."""
+    with path.open("rb+") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+        file.write(_SEAL + digest)
+
+
+def has_broken_seal(path: Path) -> bool:
+    """Return whether a file is not as it was sealed; one without a seal, as by an older version, is taken as it is.
+
+    A seal that is damaged so that it is none leaves content that is not.
+    """
+    length = path.stat().st_size - len(_SEAL) - _DIGEST_BYTES
+    if length < 0:
+        return False
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        for start in range(0, length, _BLOCK_BYTES):
+            digest.update(file.read(min(_BLOCK_BYTES, length - start)))
+        seal = file.read()
+    return seal.startswith(_SEAL) and seal != _SEAL + digest.digest()
 
 
 def _umask() -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visionlib.errors import RunError
-from visionlib.runs.files import read_json, write_bytes, write_json
+from visionlib.runs.files import read_json, unreadable, write_bytes, write_json
 
 Result = TypeVar("Result")
 Arrays = Mapping[str, NDArray[Any]]
@@ -100,7 +100,10 @@ def read_arrays(file: Path, *, remedy: str, sha256: str | None = None) -> dict[s
     Raises:
         RunError: if it is damaged, or has another SHA-256.
     """
-    content = file.read_bytes()
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise unreadable(file, error) from error
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise RunError(file, "does not have the SHA-256 of its record", remedy)
     try:

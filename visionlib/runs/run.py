@@ -127,8 +127,9 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     """
     run = Run(Path(path))
     if not run.path.is_dir():
-        raise RunError(path, "there is no such run folder", "name one that `visionlib train` has made")
+        raise RunError(path, "there is no such run folder", "name one that `visionlib train` has made", is_usage=True)
     if not run.config.is_file():
-        raise RunError(path, "is no run, it has no config.json", "name a folder that `visionlib train` has made")
+        remedy = "name a folder that `visionlib train` has made"
+        raise RunError(path, "is no run, it has no config.json", remedy, is_usage=True)
     read_json(run.config)
     return run

@@ -1,5 +1,6 @@
 """Checkpoints: everything that an exact resume needs, in `resume.pt`."""
 
+import io
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from visionlib.errors import RunError
 from visionlib.runs import Run, replacing
+from visionlib.runs.files import has_broken_seal, seal_file
 from visionlib.training.averaging import WeightAverage
 from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
 from visionlib.training.pace import Pace
@@ -123,8 +125,11 @@ class Checkpointer:
                 "average": average.state(),
                 "processes": processes,
             }
+            content = io.BytesIO()  # torch's own writer to files reports a full disk as a defect of its own
+            torch.save(state, content)
             with replacing(self._run.resume) as temporary:
-                torch.save(state, temporary)
+                temporary.write_bytes(content.getbuffer())
+                seal_file(temporary)
         self._last = time.perf_counter()
         self._cost_s = self._last - started
 
@@ -145,6 +150,9 @@ def load_checkpoint(
     fresh = Progress(torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device))
     if not run.resume.is_file():
         return fresh
+    if has_broken_seal(run.resume):
+        problem = "is damaged: its content does not have the SHA-256 at its end"
+        raise RunError(run.resume, problem, "restore it, or remove it and train again")
     try:
         state = torch.load(run.resume, map_location=device, weights_only=True)
         own = state["processes"][group.rank]

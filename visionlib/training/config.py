@@ -25,6 +25,10 @@ REMOVED = {"zero_init": False}
 """Former settings with the value at which they changed nothing: a stored config may still name them."""
 
 
+_LARGEST = 1e9
+"""Of every setting without a limit of its own: far beyond sense, and far from an overflow."""
+
+
 def _setting(default: Any, text: str, *, low: float | None = None, high: float | None = None) -> Any:
     """Declare a field: default, help with unit, and closed range."""
     return field(default=default, metadata={"help": text, "low": low, "high": high})
@@ -39,7 +43,7 @@ class TrainConfig:
     """
 
     model: str = _setting("resnet18", "network by name, or a user-defined one as package.module:NAME or file.py:NAME")
-    seed: int = _setting(0, "seed of weights, order and augmentation", low=0)
+    seed: int = _setting(0, "seed of weights, order and augmentation", low=0, high=2**63 - 1)
     epochs: int = _setting(6, "passes over the training images", low=1)
     batch_size: int = _setting(128, "images per step", low=1)
     balance: bool = _setting(
@@ -217,6 +221,10 @@ def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None
 def _check_range(name: str, value: object, low: float | None, high: float | None) -> None:
     if not isinstance(value, int | float):
         return
-    if not ((low is None or value >= low) and (high is None or value <= high)):
-        limits = f"at least {low}" if high is None else f"from {low} to {high}"
+    largest = _LARGEST if high is None else high
+    if not ((low is None or value >= low) and value <= largest):
+        is_too_large = high is None and value > largest
+        limits = (
+            f"at most {largest:g}" if is_too_large else f"at least {low}" if high is None else f"from {low} to {high}"
+        )
         raise ConfigError(name, f"{value} is out of range", f"it must be {limits}")

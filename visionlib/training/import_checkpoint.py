@@ -54,7 +54,7 @@ def import_checkpoint(
         RunError: if `out` exists already.
         DataError: if the dataset cannot be loaded.
     """
-    weights = open_weights(checkpoint)
+    weights = open_weights(checkpoint, model)
     name, network = build_for(model, weights)
     if model is None:
         log(f"recognized: {name}")

@@ -189,6 +189,9 @@ def make_job(
         problem = f"are of a network for images of {len(mean)} channels, and these have {split.channels}"
         remedy = f"take weights for {split.channels} channels, or convert the images"
         raise ModelError("weights to begin with" if init is None else init.source, problem, remedy)
+    if config.crop_px >= (side := min(split.image_size)):
+        problem = f"{config.crop_px} px are no shift within images of {split.image_size[1]} x {split.image_size[0]} px"
+        raise ConfigError("crop_px", problem, f"set 0 to {side - 1}")
     job = TrainingJob(split.to(compute.device), config, compute, mean, std, group, network, init=init)
     smallest_batch = len(split) // job.steps_per_epoch
     if config.parts > 1 and smallest_batch < 2 * config.parts:

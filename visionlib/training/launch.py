@@ -12,6 +12,13 @@ from pathlib import Path
 
 from visionlib.errors import ConfigError, TrainingError
 
+_PACKAGES = Path(__file__).parents[2]
+"""The folder that holds this package, which needs no installation."""
+_START = """import sys
+sys.path.append(sys.argv.pop(1))
+sys.argv[0] = "visionlib"
+from visionlib.cli.app import main
+main()"""
 _POLL_INTERVAL_S = 0.1
 _GRACE_S = 3.0
 _ERROR_CLAIM = "VISIONLIB_ERROR_CLAIM"
@@ -60,7 +67,8 @@ def launch_processes(count: int, arguments: Sequence[str]) -> int:
         )
         os.environ[_ERROR_CLAIM] = str(Path(folder) / "error-reported")
         try:
-            elastic_launch(config, sys.executable)("-m", "visionlib", *arguments)
+            # -P and not -m, which would import modules from the current folder before the installed ones.
+            elastic_launch(config, sys.executable)("-P", "-c", _START, str(_PACKAGES), *arguments)
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
             if failure.exitcode > 0 or not claim_error_report():

@@ -17,11 +17,13 @@ from torch import nn
 
 from visionlib.data import Dataset
 from visionlib.inference.device import Compute
+from visionlib.inference.run_data import list_data_origin
 from visionlib.models import MODELS
 from visionlib.models.initial_weights import Transfer
 from visionlib.models.user_model import import_builder
 from visionlib.runs import Run
 from visionlib.runs.files import write_bytes
+from visionlib.runs.trust import sign_record
 from visionlib.training.config import TrainConfig
 from visionlib.training.job import TrainingJob
 from visionlib.version import __version__
@@ -33,9 +35,11 @@ def describe_run(
     dataset: Dataset, config: TrainConfig, compute: Compute, init: Transfer | None = None
 ) -> dict[str, Any]:
     """Return everything that is needed to repeat a run; `init` tells the weights that it began with."""
+    data = _describe_data(dataset)
     return {
         "config": config.to_dict(),
-        "dataset": _describe_data(dataset),
+        "dataset": data,
+        "signatures": _sign(config.model, data),
         "init": None if init is None else init.to_dict(),
         **_describe_circumstances(compute),
     }
@@ -59,9 +63,11 @@ def describe_import(
         "content_hash": "",
         "splits": {},
     }
+    data = unknown if dataset is None else _describe_data(dataset)
     return {
         "config": {"model": model},
-        "dataset": unknown if dataset is None else _describe_data(dataset),
+        "dataset": data,
+        "signatures": _sign(model, data),
         "imported": dict(imported),
         **_describe_circumstances(compute),
     }
@@ -78,6 +84,11 @@ def _describe_data(dataset: Dataset) -> dict[str, Any]:
             name: {"n": len(split), "content_hash": split.content_hash} for name, split in dataset.splits.items()
         },
     }
+
+
+def _sign(model: str, data: Mapping[str, Any]) -> dict[str, str | None]:
+    """Sign what later commands import and read, see `visionlib.runs.trust`."""
+    return {"model": sign_record("model", model), "dataset": sign_record("dataset", list_data_origin(data))}
 
 
 def _describe_circumstances(compute: Compute) -> dict[str, Any]:

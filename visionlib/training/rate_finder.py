@@ -117,12 +117,13 @@ def find_learning_rate(
     compute = choose_training_compute(config if isinstance(config, TrainConfig) else TrainConfig.from_dict(config))
     log(str(compute))
     source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
-    weights = None if init is None else open_weights(init)
     named = {} if model is None else {"model": network_name(model)}
+    given = {**(config.to_dict() if isinstance(config, TrainConfig) else config), **named}
+    weights = None if init is None else open_weights(init, given.get("model"))
     if isinstance(config, TrainConfig):
         config = config.replace(**named)
     else:
-        config = choose_for_machine(source.train, {**config, **named}, compute, weights=weights).config
+        config = choose_for_machine(source.train, given, compute, weights=weights).config
     model = None if model is None else copy_network(model)
     job, _ = make_job(source, config, compute, network=model, init=weights)
     rates = [_rate(step, steps, lowest, highest, growth) for step in range(steps)]

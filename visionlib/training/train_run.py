@@ -3,10 +3,11 @@
 Both build a `TrainingJob`, then train it (`loop`), then write what the run keeps.
 """
 
+import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,8 +21,9 @@ from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import TrainedModel
 from visionlib.models.initial_weights import open_weights, plan_transfer
 from visionlib.models.registry import network_name
-from visionlib.models.user_model import refuse_code_within
+from visionlib.models.user_model import refuse_strange_code
 from visionlib.runs import Run, create_run, open_run, read_json, write_json
+from visionlib.runs.lock import writing
 from visionlib.training.baseline import describe_failure
 from visionlib.training.budget import fit_time_budget
 from visionlib.training.config import TrainConfig
@@ -77,7 +79,7 @@ def train(
         ConfigError: if the settings do not fit the dataset or the machine.
         DataError: if the dataset cannot be loaded, or has no image to learn from.
         ModelError: if the network cannot be built, trained or kept, or none of `init` fits it; nothing is written then.
-        RunError: if `out` exists already, or `init` is an unfinished or damaged run.
+        RunError: if `out` exists already or another process writes it, or `init` is an unfinished or damaged run.
         TrainingError: if the loss is not a number any more, or another process died.
     """
     asked = config if isinstance(config, TrainConfig) else TrainConfig.from_dict(config)
@@ -92,11 +94,11 @@ def train(
     seconds_loading = time.perf_counter() - started
     started = time.perf_counter()
     named = {} if model is None else {"model": network_name(model)}
-    weights = None if init is None else open_weights(init)
+    given = {**(config.to_dict() if isinstance(config, TrainConfig) else config), **named}
+    weights = None if init is None else open_weights(init, given.get("model"))
     if isinstance(config, TrainConfig):
         chosen = ChosenSettings(config.replace(**named))
     else:
-        given = {**config, **named}
         chosen = choose_for_machine(source.train, given, compute, group=group, max_seconds=max_seconds, weights=weights)
     seconds_choosing = time.perf_counter() - started
     in_memory = None if isinstance(model, str) else model
@@ -111,16 +113,17 @@ def train(
         if max_seconds is not None:
             job = fit_time_budget(job, max_seconds, seconds_choosing)
         run = Run(group.broadcast(Path(out) if out is not None else name_run(source.name, job.config.model)))
-        if group.is_first:
-            record = describe_run(source, job.config, compute, transfer)
-            begun = {"chosen": list(chosen.reasons), **_describe_pace(job), "seconds_loading": seconds_loading}
-            write_json(create_run(run.path).config, {**record, **begun})
-            keep_source(run, network, job)
-        for line in (*chosen.reasons, *describe_start(source, job, network, transfer, run)):
-            log(line)
-        if chosen.reasons and max_seconds is None and group.size == 1 and not job.config.compile:
-            log(describe_cost(job, network))
-        return _train_run(run, source, job, network, validation, log)
+        with writing(create_run(run.path)) if group.is_first else contextlib.nullcontext():
+            if group.is_first:
+                record = describe_run(source, job.config, compute, transfer)
+                begun = {"chosen": list(chosen.reasons), **_describe_pace(job), "seconds_loading": seconds_loading}
+                write_json(run.config, {**record, **begun})
+                keep_source(run, network, job)
+            for line in (*chosen.reasons, *describe_start(source, job, network, transfer, run)):
+                log(line)
+            if chosen.reasons and max_seconds is None and group.size == 1 and not job.config.compile:
+                log(describe_cost(job, network))
+            return _train_run(run, source, job, network, validation, log)
 
 
 def resume(
@@ -140,7 +143,8 @@ def resume(
     Returns:
         The finished run.
     Raises:
-        RunError: if the run is finished already or damaged, or its data is not what it began with.
+        RunError: if the run is finished already or damaged, another process trains it, its data is not what it began
+            with, or it names code or data, and this user neither made nor trusts it.
         ConfigError: if this machine lacks the run's hardware, or another number of processes trained it.
         ModelError: if the network was passed in memory, and is not passed again.
         TrainingError: as `train`.
@@ -152,6 +156,8 @@ def resume(
     record = read_json(run.config)
     if record.get("imported"):
         raise RunError(run.path, "was imported, and has no training", f"begin one with --init {run.path}")
+    if model is None:
+        refuse_strange_code(run, record["config"]["model"])
     init = record.get("init")
     if init and not run.resume.is_file():
         raise RunError(run.path, "has no checkpoint yet", f"train again with --init {init['source']}")
@@ -168,8 +174,6 @@ def resume(
     source = load_run_data(run, dataset)
     if isinstance(model, str):
         config, model = config.replace(model=model), None
-    elif model is None:
-        refuse_code_within(run.path, config.model)
     normalization = (tuple(init["mean"]), tuple(init["std"])) if init and init["mean"] else None
     job, validation = make_job(source, config, compute, group, network=model, normalization=normalization)
     job = dataclasses.replace(
@@ -179,7 +183,9 @@ def resume(
     )
     network = job.build_model()
     check_network(network, job)
-    with connected(group, compute.device):
+    with connected(group, compute.device), writing(run) if group.is_first else contextlib.nullcontext():
+        if group.is_first and run.training.is_file():  # by a process that had the lock until now
+            raise RunError(run.path, "is finished", f"test it with: visionlib test {run.path}")
         return _train_run(run, source, job, network, validation, log)
 
 
@@ -224,6 +230,26 @@ def _train_run(
     """Train from the run's last checkpoint, or from the start, to the end."""
     if isinstance(job.network, nn.Module):
         job.group.broadcast_state(network)  # its weights are of no seed
+    with _resumable(run):
+        return _train_to_end(run, source, job, network, validation, log)
+
+
+@contextlib.contextmanager
+def _resumable(run: Run) -> Iterator[None]:
+    """Add to an error of the disk how the run goes on."""
+    try:
+        yield
+    except RunError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        raise RunError(
+            error.what, error.problem, f"{error.remedy}, then: visionlib train --resume {run.path}"
+        ) from error
+
+
+def _train_to_end(
+    run: Run, source: Dataset, job: TrainingJob, network: nn.Module, validation: ImageSplit, log: Log
+) -> Run:
     is_learning = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     with compute_environment(job.compute), blamed_errors(network, job):
         initialize_model(network, job)
