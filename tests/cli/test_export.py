@@ -47,7 +47,7 @@ def test_a_run_becomes_an_archive_of_torch_export(finished_run: Run, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["resnet20-none", "--to", "onnx", "--out", "a.onnx"], 1, "resnet20-none: there are no pretrained weights"),
+        (["resnet20-none", "--to", "onnx", "--out", "a.onnx"], 2, "resnet20-none: there are no pretrained weights"),
         (
             ["RUN", "--to", "onnx", "--out", "absent/a.onnx"],
             2,

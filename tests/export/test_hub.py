@@ -17,7 +17,7 @@ from visionlib.evaluation import evaluate
 from visionlib.export import export_hub, hub, onnx_file, open_source
 from visionlib.export.card import CardFacts, write_card
 from visionlib.inference.trained_model import ModelRecord, load_record
-from visionlib.models import open_weights
+from visionlib.models import open_weights, pretrained
 from visionlib.runs import Run, read_json, write_json
 
 onnx = pytest.importorskip("onnx")
@@ -189,6 +189,21 @@ def test_sources_that_are_none_are_named(finished_run: Run, tmp_path: Path) -> N
     (tmp_path / "run" / "model.safetensors").write_bytes(b"no")
     with pytest.raises(RunError, match=r"does not have the SHA-256 of model\.json"):
         open_source(tmp_path / "run")
+
+
+def test_pretrained_weights_are_found_by_name(
+    finished_run: Run, small_shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "pretrained" / "resnet20-shapes"
+    place.mkdir(parents=True)
+    for file in (finished_run.model, finished_run.weights):
+        shutil.copyfile(file, place / file.name)
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "pretrained")
+    found, own = open_source("resnet20-shapes"), open_source(finished_run)
+    images = small_shapes.test.images[:5]
+    assert torch.equal(found.model.predict(images).logits, own.model.predict(images).logits)
+    with pytest.raises(ModelError, match="does not say where its training data is"):
+        found.load_data()
 
 
 def test_the_picture_size_of_an_older_run_is_that_of_its_data(

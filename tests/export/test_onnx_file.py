@@ -153,9 +153,12 @@ def test_networks_that_do_not_export_are_refused_in_one_line(network: nn.Module,
 
 
 @pytest.mark.usefixtures("traced")
-def test_a_file_that_answers_otherwise_is_not_written(shrunk_model: TrainedModel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", [0.25, np.nan])
+def test_a_file_that_answers_otherwise_is_not_written(
+    answer: float, shrunk_model: TrainedModel, tmp_path: Path
+) -> None:
     with (
-        patch.object(onnx_file, "classify", lambda session, images: np.full((len(images), 4), 0.25)),
+        patch.object(onnx_file, "classify", lambda session, images: np.full((len(images), 4), answer)),
         pytest.raises(ModelError, match="ResNet: the ONNX file's probabilities differ from the network's by up to"),
     ):
         export_onnx(shrunk_model, tmp_path / "model.onnx")

@@ -152,10 +152,11 @@ def _largest_difference(
 ) -> float:
     session = open_session(proto)
     with torch.no_grad():
-        return max(
-            float(np.abs(classify(session, images) - classifier(torch.from_numpy(images))[0].numpy()).max())
+        differences = [
+            np.abs(classify(session, images) - classifier(torch.from_numpy(images))[0].numpy()).max()
             for images in pictures
-        )
+        ]
+    return float(np.max(differences))  # NaN, which Python's own max may lose, stays NaN
 
 
 def _sample(train: ImageSplit) -> np.ndarray[Any, np.dtype[np.uint8]]:
