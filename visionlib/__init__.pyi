@@ -9,6 +9,8 @@ from .evaluation import compare_runs as compare_runs
 from .evaluation import evaluate as evaluate
 from .explanation import Explanation as Explanation
 from .explanation import explain as explain
+from .export import export_hub as export_hub
+from .export import export_onnx as export_onnx
 from .inference import TrainedModel as TrainedModel
 from .inference import load as load
 from .inference import predict_logits as predict_logits

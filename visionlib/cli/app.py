@@ -17,6 +17,7 @@ from visionlib.cli.console import print_error
 from visionlib.cli.data import data
 from visionlib.cli.demo import demo
 from visionlib.cli.explain import explain
+from visionlib.cli.export import export
 from visionlib.cli.features import features
 from visionlib.cli.import_weights import import_weights
 from visionlib.cli.inspect import inspect
@@ -44,7 +45,7 @@ app = typer.Typer(
 )
 for command in (
     *(demo, data, summary, lr_find, train, test, mistakes, compare),
-    *(inspect, explain, features, report, predict),
+    *(inspect, explain, features, report, predict, export),
 ):
     app.command()(command)
 app.command("import")(import_weights)

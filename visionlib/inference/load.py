@@ -24,17 +24,22 @@ def load(
         ModelError: if there are no such weights, or the network cannot be built again.
         ConfigError: if the device is absent.
     """
+    return TrainedModel.from_run(find_run(source), device=device, precision=precision)
+
+
+def find_run(source: str | os.PathLike[str] | Run) -> Run:
+    """Find the folder of a trained network: a run, a hub folder, or that of pretrained weights.
+
+    Raises:
+        RunError: if there is no such folder, or it holds no trained network.
+        ModelError: if there are no weights of this name.
+    """
     if isinstance(source, Run):
-        return TrainedModel.from_run(source, device=device, precision=precision)
-    path, is_pretrained = Path(source), False
+        return source
+    path = Path(source)
     if not path.exists() and path.name == os.fspath(source) and not path.suffix:
-        path, is_pretrained = find_pretrained(os.fspath(source)), True
-    is_described = (path / "model.json").is_file() and (path / "model.safetensors").is_file()
-    if is_pretrained or (is_described and not _is_run(path)):
-        return TrainedModel.from_run(Run(path), device=device, precision=precision)
-    return TrainedModel.from_run(open_run(path), device=device, precision=precision)
-
-
-def _is_run(path: Path) -> bool:
-    """Whether the folder is of a training; the config.json of a hub folder is another kind of record."""
-    return (path / "training.json").is_file() or (path / "resume.pt").is_file()
+        return Run(find_pretrained(os.fspath(source)))
+    run = Run(path)
+    # A hub folder has a config.json of another kind, and no record of a training.
+    is_run = run.training.is_file() or run.resume.is_file()
+    return run if not is_run and run.model.is_file() and run.weights.is_file() else open_run(path)

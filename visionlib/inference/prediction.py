@@ -97,7 +97,7 @@ def predict(
     with (
         eval_mode(model, precision=precision),
         nullcontext(fold_network(model, precision)) as folded,  # before the network has a hook of ours
-        _last_linear_inputs(model) as linear_inputs,
+        last_linear_inputs(model) as linear_inputs,
         progress_bar("predicting", n, "images") as advance,
     ):
         # Even without images the number of logits has to be found out: the network gets a black one.
@@ -185,7 +185,7 @@ def _as_embeddings(linear_inputs: list[Any], *, rows: int, device: torch.device)
 
 
 @contextmanager
-def _last_linear_inputs(model: nn.Module) -> Iterator[list[Any]]:
+def last_linear_inputs(model: nn.Module) -> Iterator[list[Any]]:
     """Yield a list that holds the input of the linear layer that ran last, while the block runs."""
     latest: list[Any] = []
 

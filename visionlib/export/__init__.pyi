@@ -1,0 +1,10 @@
+from .card import CardFacts as CardFacts
+from .card import write_card as write_card
+from .classifier import PictureClassifier as PictureClassifier
+from .hub import HubExport as HubExport
+from .hub import export_hub as export_hub
+from .onnx_file import OnnxExport as OnnxExport
+from .onnx_file import export_onnx as export_onnx
+from .program import export_program as export_program
+from .source import ExportSource as ExportSource
+from .source import open_source as open_source
