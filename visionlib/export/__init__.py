@@ -1,0 +1,8 @@
+"""A trained network in the formats of others; each compared with its source.
+
+The list of exports is `__init__.pyi`; each is imported on first use.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

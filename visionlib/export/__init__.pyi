@@ -1,0 +1,1 @@
+from .page import export_page as export_page
