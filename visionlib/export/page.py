@@ -182,7 +182,7 @@ def _list_facts(
     source = re.sub(r"(^|\s)\S*[/\\](?=\S)", r"\1", model.provenance)
     facts = [
         ("Network", f"{type(network).__name__}, {count:,} weights"),
-        ("Trained in", tidy_name(source)),
+        ("Weights from", tidy_name(source)),
         ("Percentages", "calibrated on held-out pictures" if model.temperature else "as the network gives them"),
     ]
     if evaluation is not None:

@@ -57,6 +57,7 @@ function showAnswer({ picture, probabilities, pixels, seconds }) {
   byId("bars").replaceChildren(...best.map((label) => makeBar(label, probabilities[label])));
   if (setup.network.map) byId("bars").querySelector("input").checked = true;
   byId("choice").hidden = false;
+  byId("placeholder").hidden = true;
   byId("seen").hidden = false;
   drawPixels(byId("pixels"), pixels, setup.size);
   byId("seconds").textContent = `Answered in ${seconds < 0.1 ? seconds.toFixed(2) : seconds.toFixed(1)} s.`;
@@ -65,6 +66,8 @@ function showAnswer({ picture, probabilities, pixels, seconds }) {
   byId("answer").dataset.seconds = seconds;
   byId("spoken").textContent = `Likeliest: ${best.map((label) => `${setup.classes[label]}, ${spellShare(probabilities[label])}`).join("; ")}.`;
   showStage(false);
+  // On a phone the picture moves to the top, so that the answer below it can be seen.
+  if (byId("sureness").getBoundingClientRect().bottom > window.innerHeight) byId("stage").scrollIntoView();
 }
 
 // What the stage shows: the invitation, the camera's picture, or the last picture.

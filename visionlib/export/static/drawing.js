@@ -38,7 +38,7 @@ function drawMap(map) {
   for (let y = 0; y < MAP_PX; y++) {
     for (let x = 0; x < MAP_PX; x++) {
       const value = sample(map, (y + 0.5) / MAP_PX, (x + 0.5) / MAP_PX);
-      image.data.set([...viridis(value), 255 * (0.55 + 0.45 * value)], 4 * (y * MAP_PX + x));
+      image.data.set([...viridis(value), 255 * (0.4 + 0.6 * value)], 4 * (y * MAP_PX + x));
     }
   }
   canvas.getContext("2d").putImageData(image, 0, 0);

@@ -1,10 +1,9 @@
-// What the page asks for, whether from a worker or from its own thread: `calls` by name.
+// What the page asks for, whether from a worker or from its own thread: `calls` by name. `pause` comes from the caller.
 
 let network;
 let setup;
 let resizer;
 let features;
-let pause = null;
 
 // A picture that anyone can make again: the page compares its answer with that of the original network.
 function makeTestPixels(count) {
