@@ -152,9 +152,16 @@ class Varied(nn.Module):
         gate = torch.sigmoid(self.excite(F.relu6(self.squeeze(main.mean((2, 3), keepdim=True)))))
         main = F.adaptive_avg_pool2d(main * gate, side.shape[2:])
         joined = torch.cat([main, side[:, :, :, :]], 1)
-        features = F.gelu(self.last(joined[:, :, 1:, ::2] * 2 + 1), approximate="tanh")
-        outputs: Tensor = self.head(features.mean((-1, -2)))
+        self.features = F.gelu(self.last(joined[:, :, 1:, ::2] * 2 + 1), approximate="tanh")
+        outputs: Tensor = self.head(self.features.mean((-1, -2)))
         return outputs
+
+    @torch.no_grad()
+    def map_of(self, inputs: Tensor, label: int) -> Tensor:
+        """The CAM of Zhou et al.: no module outputs these features, so that `explain` cannot read them."""
+        self(inputs)
+        evidence = torch.einsum("chw,c->hw", self.features[0], self.head.weight[label]).relu()
+        return evidence / evidence.max().clamp(min=1e-30)
 
 
 def test_a_network_of_many_operations(page: "Page", pictures: list[Path], tmp_path: Path) -> None:
@@ -163,7 +170,8 @@ def test_a_network_of_many_operations(page: "Page", pictures: list[Path], tmp_pa
     for path in pictures[4:8]:
         answer = classify(page, path)
         check_answer(model, Image.open(path), answer)
-        check_map(model, Image.open(path), answer)
+        expected = model.network.map_of(model.prepare(resize(model, Image.open(path))), int(answer["label"]))
+        assert np.abs(answer["map"] - expected.numpy().ravel()).max() <= 1e-3
 
 
 @pytest.mark.parametrize("head", ["flat", "deep"])
@@ -231,7 +239,8 @@ def test_the_policy_blocks_the_network(browser: "Browser", tmp_path: Path) -> No
     path = export_page(make_model("resnet20"), tmp_path / "page.html")
     page = browser.new_page()
     requests: list[str] = []
-    page.on("request", lambda request: requests.append(request.url) if request.url.startswith("http") else None)
+    page.on("requestfinished", lambda request: requests.append(request.url))
+    page.on("response", lambda response: requests.append(response.url))
     open_page(page, path)
     outcomes = page.evaluate(
         """async () => {
@@ -255,7 +264,7 @@ def test_the_policy_blocks_the_network(browser: "Browser", tmp_path: Path) -> No
     assert outcomes["fetched"] == "blocked"
     assert not outcomes["isHacked"]
     assert {"connect-src", "img-src", "script-src-elem", "frame-src", "style-src-elem"} <= set(outcomes["broken"])
-    assert requests == []
+    assert [address for address in requests if address.startswith("http")] == []
 
 
 def test_the_keyboard_is_enough(page: "Page", pictures: list[Path], tmp_path: Path) -> None:

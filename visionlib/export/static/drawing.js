@@ -83,7 +83,7 @@ function drawPixels(canvas, pixels, { width, height }) {
   }
   canvas.width = width;
   canvas.height = height;
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0);
 }
 
 function drawLegend(canvas) {
