@@ -31,7 +31,9 @@ def resize(model: TrainedModel, picture: Image.Image) -> Tensor:
     if flat.size != (width, height):
         whole = model.resize == "whole"
         size = (width, height)
-        flat = flat.resize(size, Image.Resampling.LANCZOS) if whole else ImageOps.fit(flat, size, Image.Resampling.LANCZOS)
+        flat = (
+            flat.resize(size, Image.Resampling.LANCZOS) if whole else ImageOps.fit(flat, size, Image.Resampling.LANCZOS)
+        )
     pixels = torch.from_numpy(np.array(flat))
     return (pixels[None, None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)[None]).contiguous()
 
@@ -58,7 +60,7 @@ def check_map(model: TrainedModel, picture: Image.Image, answer: dict[str, Any])
     assert np.abs(answer["map"] - expected.ravel()).max() <= 1e-3
 
 
-MODELS = {
+MODELS: dict[str, dict[str, Any]] = {
     "resnet20": {},
     "cnn8": {"side_px": 24},
     "resnet9": {"resize": "whole"},
@@ -150,7 +152,7 @@ class Varied(nn.Module):
         main = F.leaky_relu(self.grouped(features), 0.2)
         main = F.hardswish(self.deep(main)) / 2 + F.elu(main) - torch.tanh(main) * 0.5
         gate = torch.sigmoid(self.excite(F.relu6(self.squeeze(main.mean((2, 3), keepdim=True)))))
-        main = F.adaptive_avg_pool2d(main * gate, side.shape[2:])
+        main = F.adaptive_avg_pool2d(main * gate, (side.shape[2], side.shape[3]))
         joined = torch.cat([main, side[:, :, :, :]], 1)
         self.features = F.gelu(self.last(joined[:, :, 1:, ::2] * 2 + 1), approximate="tanh")
         outputs: Tensor = self.head(self.features.mean((-1, -2)))
@@ -165,12 +167,13 @@ class Varied(nn.Module):
 
 
 def test_a_network_of_many_operations(page: "Page", pictures: list[Path], tmp_path: Path) -> None:
-    model = spread(TrainedModel(Varied().eval(), (0.5,) * 3, (0.2,) * 3, classes=CLASSES, image_size=(32, 30)))
+    network = Varied()
+    model = spread(TrainedModel(network.eval(), (0.5,) * 3, (0.2,) * 3, classes=CLASSES, image_size=(32, 30)))
     open_page(page, export_page(model, tmp_path / "page.html"))
     for path in pictures[4:8]:
         answer = classify(page, path)
         check_answer(model, Image.open(path), answer)
-        expected = model.network.map_of(model.prepare(resize(model, Image.open(path))), int(answer["label"]))
+        expected = network.map_of(model.prepare(resize(model, Image.open(path))), int(answer["label"]))
         assert np.abs(answer["map"] - expected.numpy().ravel()).max() <= 1e-3
 
 
@@ -178,7 +181,9 @@ def test_a_network_of_many_operations(page: "Page", pictures: list[Path], tmp_pa
 def test_a_map_where_the_structure_has_one(head: str, page: "Page", pictures: list[Path], tmp_path: Path) -> None:
     body = [nn.Conv2d(3, 8, 3, stride=4), nn.ReLU(), nn.Flatten()]
     rest = [nn.Linear(8 * 8 * 8, 10)] if head == "flat" else [nn.Linear(512, 20), nn.ReLU(), nn.Linear(20, 10)]
-    model = spread(TrainedModel(nn.Sequential(*body, *rest).eval(), (0.5,) * 3, (0.2,) * 3, classes=CLASSES, image_size=(32, 32)))
+    model = spread(
+        TrainedModel(nn.Sequential(*body, *rest).eval(), (0.5,) * 3, (0.2,) * 3, classes=CLASSES, image_size=(32, 32))
+    )
     open_page(page, export_page(model, tmp_path / "page.html"))
     answer = classify(page, pictures[6])
     check_answer(model, Image.open(pictures[6]), answer)
@@ -268,6 +273,8 @@ def test_the_policy_blocks_the_network(browser: "Browser", tmp_path: Path) -> No
 
 
 def test_the_keyboard_is_enough(page: "Page", pictures: list[Path], tmp_path: Path) -> None:
+    choosers: list[Any] = []
+    page.on("filechooser", choosers.append)
     open_page(page, export_page(make_model("resnet20"), tmp_path / "page.html"))
 
     def focused() -> str:
@@ -281,9 +288,10 @@ def test_the_keyboard_is_enough(page: "Page", pictures: list[Path], tmp_path: Pa
         pytest.fail(f"{name} is not reached by the Tab key")
 
     tab_to("file")
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files(pictures[6])
+    page.keyboard.press("Enter")
+    while not choosers:
+        page.wait_for_timeout(50)
+    choosers[0].set_files(pictures[6])
     page.wait_for_selector("html[data-answers='1']", state="attached")
     assert page.inner_text("#spoken").startswith("Likeliest: ")
     tab_to("camera")
@@ -338,7 +346,12 @@ def test_a_picture_is_dropped_or_pasted(way: str, page: "Page", tmp_path: Path) 
 
 @pytest.fixture
 def camera(browser: "Browser") -> "Iterator[Page]":
-    arguments = ["--no-sandbox", "--disable-gpu", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    arguments = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+    ]
     other = browser.browser_type.launch(executable_path="/usr/bin/chromium", args=arguments)
     yield other.new_page()
     other.close()

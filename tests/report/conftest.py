@@ -1,7 +1,6 @@
 """Runs and their pages, made once."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest

@@ -81,7 +81,7 @@ def _pool(kind: str) -> Rule:
         has_own_divisor = a.get("divisor_override") is not None or (kind == "mean" and a["ceil_mode"])
         if len(shape) != 4 or has_own_divisor:
             raise builder.refuse(f"pooling by the {kind} with a divisor of its own, or in other than two dimensions")
-        settings = {
+        settings: dict[str, Any] = {
             "kernel": _pair(a["kernel_size"]),
             "stride": _pair(a["stride"] or a["kernel_size"]),
             "padding": _pair(a["padding"]),

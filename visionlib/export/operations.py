@@ -66,8 +66,8 @@ def _trace(network: nn.Module, input_size: tuple[int, int, int]) -> Any:
         with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
             warnings.simplefilter("ignore")  # of torch's own parts
             copied = copy.deepcopy(network).cpu().float().eval()
-            # Channels-last weights would be traced to operations on strides.
-            copied.to(memory_format=torch.contiguous_format)
+            for tensor in (*copied.parameters(), *copied.buffers()):
+                tensor.data = tensor.data.contiguous()  # channels-last would be traced to operations on strides
             program: Any = torch.export.export(copied, (torch.zeros(1, *input_size),))
             return program.run_decompositions()
     except Exception as error:  # a user's code can raise anything

@@ -1,7 +1,6 @@
 """`export_page`: a trained network as one HTML file that classifies pictures, offline, in any browser."""
 
 import base64
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -146,7 +145,7 @@ def _describe(listed: OperationList, input_size: tuple[int, int, int], precision
 
 
 def _make_sample(channels: int, image_size: tuple[int, int]) -> Tensor:
-    """Make the picture of `makeTestPixels` in engine.js: channels of a pixel beside each other, then channel by channel."""
+    """Make the picture of `makeTestPixels` in engine.js, whose channels lie beside each other."""
     at = torch.arange(channels * image_size[0] * image_size[1], dtype=torch.int64)
     pixels = ((at * at * 31 + at * 17) % 256).to(torch.uint8)
     return pixels.view(1, *image_size, channels).permute(0, 3, 1, 2).contiguous()
