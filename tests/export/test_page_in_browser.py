@@ -274,7 +274,7 @@ def test_the_policy_blocks_the_network(browser: "Browser", tmp_path: Path) -> No
 
 def test_the_keyboard_is_enough(page: "Page", pictures: list[Path], tmp_path: Path) -> None:
     choosers: list[Any] = []
-    page.on("filechooser", choosers.append)
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     open_page(page, export_page(make_model("resnet20"), tmp_path / "page.html"))
 
     def focused() -> str:

@@ -9,7 +9,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -31,6 +30,7 @@ _ENGINE = ("resampling", "convolution", "operations", "network", "engine")
 _PAGE = ("worker", "picture", "drawing", "camera", "answer", "start")
 """Scripts, in the order in which they depend on each other; those of the engine also run in a worker."""
 _HUES = {"main": MAIN, "contrast": CONTRAST, "neutral": NEUTRAL}
+_DTYPES: dict[PagePrecision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
 _TOLERANCES: dict[PagePrecision, float] = {"fp32": 1e-4, "fp16": 2e-2}
 
 
@@ -86,33 +86,19 @@ def render_page(
     if model.channels not in (1, 3):
         problem = f"has {model.channels} channels, and pictures have 1 or 3"
         raise ConfigError(type(model.network).__name__, problem, "choose a model for pictures")
-    if precision not in _TOLERANCES:
-        raise ConfigError(f"precision {precision}", "is unknown", f"choose from {', '.join(_TOLERANCES)}")
-    image_size = model.image_size
-    sample = _make_sample(model.channels, image_size)
-    input_size = model.input_size(sample)
+    if precision not in _DTYPES:
+        raise ConfigError(f"precision {precision}", "is unknown", f"choose from {', '.join(_DTYPES)}")
+    input_size = model.input_size(_make_sample(model))
     listed = list_operations(model.network, input_size)
     names = model.classes or tuple(map(str, range(listed.classes)))
     if len(names) != listed.classes:
         problem = f"gives {listed.classes} logits for {len(names)} classes"
         raise ModelError(type(model.network).__name__, problem, "name the classes that it was made for")
     style, script = _join_styles(), _join_scripts()
-    weights = np.concatenate([tensor.numpy().ravel() for tensor in listed.tensors])
-    stored = weights.astype("<f2" if precision == "fp16" else "<f4")
-    if not np.isfinite(stored).all():
+    weights = torch.cat([torch.zeros(0), *(tensor.flatten() for tensor in listed.tensors)]).to(_DTYPES[precision])
+    if not weights.isfinite().all():
         raise ModelError(type(model.network).__name__, f"has weights beyond {precision}", "export it in fp32")
-    setup = {
-        "classes": [tidy_name(name) for name in names],
-        "size": _name_sides(image_size),
-        "input_size": _name_sides(input_size[1:]),
-        "resize": model.resize,
-        "mean": list(model.mean),
-        "std": list(model.std),
-        "temperature": model.temperature or 1.0,
-        "network": _describe(listed, input_size, precision),
-        "expected": _predict(model, sample),
-        "tolerance": _TOLERANCES[precision],
-    }
+    setup = _make_setup(model, listed, names, precision)
     return (
         _environment()
         .get_template("classifier.html")
@@ -124,31 +110,48 @@ def render_page(
             style=Markup(style),  # noqa: S704  our own files
             script=Markup(script),  # noqa: S704  our own files
             setup=embed_json(setup),
-            weights=base64.b64encode(stored.tobytes()).decode(),
+            weights=base64.b64encode(weights.numpy().tobytes()).decode(),
             has_map=listed.class_map is not None,
             map_size=listed.class_map.size if listed.class_map else None,
-            seen=_describe_view(model, image_size, input_size),
+            seen=_describe_view(model, model.image_size, input_size),
             facts=_list_facts(model, precision, evaluation),
         )
     )
 
 
-def _describe(listed: OperationList, input_size: tuple[int, int, int], precision: PagePrecision) -> dict[str, Any]:
+def _make_setup(
+    model: TrainedModel, listed: OperationList, names: tuple[str, ...], precision: PagePrecision
+) -> dict[str, Any]:
+    """Describe the network and its preprocessing, with the answer to a test picture."""
+    sample = _make_sample(model)
+    input_size = model.input_size(sample)
     found = listed.class_map
     return {
-        "precision": precision,
-        "input_shape": [1, *input_size],
-        "operations": [operation.to_dict() for operation in listed.operations],
-        "tensors": [list(tensor.shape) for tensor in listed.tensors],
-        "map": found and {"features": found.features, "weights": found.weights, "size": list(found.size)},
+        "classes": [tidy_name(name) for name in names],
+        "size": {"height": sample.shape[2], "width": sample.shape[3]},
+        "input_size": {"height": input_size[1], "width": input_size[2]},
+        "resize": model.resize,
+        "mean": list(model.mean),
+        "std": list(model.std),
+        "temperature": model.temperature or 1.0,
+        "network": {
+            "precision": precision,
+            "input_shape": [1, *input_size],
+            "operations": [operation.to_dict() for operation in listed.operations],
+            "tensors": [list(tensor.shape) for tensor in listed.tensors],
+            "map": found and {"features": found.features, "weights": found.weights, "size": list(found.size)},
+        },
+        "expected": _predict(model, sample),
+        "tolerance": _TOLERANCES[precision],
     }
 
 
-def _make_sample(channels: int, image_size: tuple[int, int]) -> Tensor:
+def _make_sample(model: TrainedModel) -> Tensor:
     """Make the picture of `makeTestPixels` in engine.js, whose channels lie beside each other."""
-    at = torch.arange(channels * image_size[0] * image_size[1], dtype=torch.int64)
+    assert model.image_size is not None
+    at = torch.arange(model.channels * model.image_size[0] * model.image_size[1], dtype=torch.int64)
     pixels = ((at * at * 31 + at * 17) % 256).to(torch.uint8)
-    return pixels.view(1, *image_size, channels).permute(0, 3, 1, 2).contiguous()
+    return pixels.view(1, *model.image_size, model.channels).permute(0, 3, 1, 2).contiguous()
 
 
 def _predict(model: TrainedModel, images: Tensor) -> list[float]:
@@ -156,10 +159,6 @@ def _predict(model: TrainedModel, images: Tensor) -> list[float]:
         dtype = next((tensor.dtype for tensor in network.parameters()), torch.float32)
         logits = network(model.prepare(images).to(dtype))[0].double().cpu()
     return [float(share) for share in (logits / (model.temperature or 1.0)).softmax(0)]
-
-
-def _name_sides(size: tuple[int, ...]) -> dict[str, int]:
-    return {"height": size[0], "width": size[1]}
 
 
 def _describe_view(model: TrainedModel, image_size: tuple[int, int], input_size: tuple[int, int, int]) -> str:
