@@ -68,6 +68,16 @@ def test_a_network_that_a_page_cannot_compute_is_refused_in_a_line(
     assert list(tmp_path.iterdir()) == []
 
 
+class Means(nn.Module):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.mean((2, 3))
+
+
+def test_a_network_without_weights_has_a_page(tmp_path: Path) -> None:
+    model = replace(model_of(Means()), classes=CLASSES[:3])
+    assert "this network's structure has none" in export_page(model, tmp_path / "page.html").read_text()
+
+
 def test_what_exists_is_replaced_only_by_force(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text("mine")
