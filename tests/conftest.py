@@ -1,7 +1,8 @@
-"""What many tests start from: a small drawn dataset, and one finished run on it."""
+"""What many tests start from: a small drawn dataset, one finished run on it, and a browser that reports complaints."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -10,6 +11,9 @@ from visionlib.data import Dataset
 from visionlib.data.shapes import load_shapes
 from visionlib.runs import Run
 from visionlib.training import TrainConfig, train
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Dialog, Page, Request
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +51,40 @@ def finished_run(small_shapes: Dataset, small_config: TrainConfig, tmp_path_fact
 @pytest.fixture
 def project_root() -> Path:
     return Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    chromium = Path("/usr/bin/chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not chromium.exists():
+        pytest.skip("there is no /usr/bin/chromium")
+    with playwright.sync_playwright() as started:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+        found = started.chromium.launch(executable_path=chromium, args=arguments)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser: "Browser") -> "Iterator[Page]":
+    """A page on which an error, a dialog, or a request for anything but the file itself fails the test."""
+    complaints: list[str] = []
+    opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened.set_default_timeout(10_000)
+    opened.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+
+    def refuse(dialog: "Dialog") -> None:
+        complaints.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def note(request: "Request") -> None:
+        if not (request.url.startswith(("data:", "blob:")) or request.is_navigation_request()):
+            complaints.append(f"request: {request.url}")
+
+    opened.on("dialog", refuse)
+    opened.on("request", note)
+    yield opened
+    opened.close()
+    assert not complaints

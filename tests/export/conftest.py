@@ -1,10 +1,11 @@
-"""Small networks with a preprocessing of their own, and one exported file."""
+"""Small networks with a preprocessing of their own, one exported file, and pictures."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.export.pages import draw_picture
 from visionlib.export import export_onnx
 from visionlib.inference import TrainedModel
 from visionlib.models import build_model
@@ -40,3 +41,15 @@ def exported(shrunk_model: TrainedModel, tmp_path_factory: pytest.TempPathFactor
     out = tmp_path_factory.mktemp("onnx") / "model.onnx"
     export_onnx(shrunk_model, out)
     return out
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A dozen pictures of mixed sizes and shapes, one of them grayscale."""
+    folder = tmp_path_factory.mktemp("pictures")
+    sizes = [(32, 32), (33, 32), (1, 1), (7, 90), (200, 50), (64, 64), (640, 480), (481, 640), (31, 31), (500, 37)]
+    paths = []
+    for at, size in enumerate([*sizes, (300, 301), (1200, 900)]):
+        paths.append(folder / f"{at}.png")
+        draw_picture(*size, seed=at, mode="L" if at == 5 else "RGB").save(paths[-1])
+    return paths

@@ -17,9 +17,9 @@ import torch
 from tests.report.conftest import Written
 from tests.report.runs import HOSTILE, make_run
 from visionlib.data import Dataset
+from visionlib.drawing.offline_page import embed_json
 from visionlib.errors import ConfigError, RunError
 from visionlib.report import parts, write_report
-from visionlib.report.page import embed_json
 from visionlib.report.path_names import PathNames
 from visionlib.runs import Run, open_run, read_json, write_json
 

@@ -1,4 +1,4 @@
-"""A trained network in the formats of others: ONNX, `torch.export`, a hub folder; each compared with its source.
+"""A trained network for others: ONNX, `torch.export`, a hub folder, a page; each compared with its source.
 
 The list of exports is `__init__.pyi`; each is imported on first use.
 """

@@ -5,6 +5,7 @@ from .hub import HubExport as HubExport
 from .hub import export_hub as export_hub
 from .onnx_file import OnnxExport as OnnxExport
 from .onnx_file import export_onnx as export_onnx
+from .page import export_page as export_page
 from .program import export_program as export_program
 from .source import ExportSource as ExportSource
 from .source import open_source as open_source

@@ -1,8 +1,5 @@
 """`render_page`: templates, style, script and data of a page in one text."""
 
-import base64
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -13,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from visionlib.data.class_names import tidy_name
+from visionlib.drawing.offline_page import embed_json, hash_source
 from visionlib.drawing.palette import CONTRAST, MAIN, NEUTRAL, ON_DARK, REFERENCE, TRUE_CLASS
 from visionlib.evaluation.wording import count, interval, number, percent
 from visionlib.report.charts.field_chart import draw_fields
@@ -90,15 +88,6 @@ def render_page(
     return page, images.choice
 
 
-def embed_json(record: object) -> Markup:
-    """Write JSON for a script element: nothing in it ends the element or begins a comment."""
-    text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for letter in "<>&\u2028\u2029":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    # A lone surrogate, as in a file name that is not UTF-8, cannot be encoded.
-    return Markup(text.encode("utf-8", "backslashreplace").decode())  # noqa: S704  just escaped
-
-
 def _shorten_notes(evaluation: Mapping[str, Any], names: PathNames) -> dict[str, Any]:
     """Shorten paths in the notes of `evaluation.json`; class names stay as they are."""
     return {
@@ -143,16 +132,12 @@ def _write_policy(style: str, script: str) -> str:
         (
             "default-src 'none'",
             "img-src data:",
-            f"style-src '{_hash(style)}'",
-            f"script-src '{_hash(script)}'",
+            f"style-src '{hash_source(style)}'",
+            f"script-src '{hash_source(script)}'",
             "base-uri 'none'",
             "form-action 'none'",
         )
     )
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 @cache
