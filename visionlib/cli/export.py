@@ -25,8 +25,8 @@ def export(
     precision: Annotated[
         Literal["fp32", "fp16", "int8"],
         typer.Option(
-            help="Of the weights: fp16 halves the file; int8, of ONNX alone, quarters it. The accuracy of such ONNX files is "
-            "measured on the test images."
+            help="Of the weights: fp16 halves the file; int8, of ONNX alone, quarters it. Of both, the "
+            "accuracy of the ONNX file is measured on the test images."
         ),
     ] = "fp32",
     dataset: MovedDatasetOption = None,
