@@ -46,7 +46,8 @@ def main() -> None:
     given = sys.argv[1:]
     path, seed, recipe = (*given, *("../shared/data/cifar10-jpeg", "0", "sprint")[len(given) :])
     source = load_dataset(path)
-    known = Dataset("cifar10, seven classes", {"train": keep_known(source.train), "test": keep_known(source.test)})
+    splits = {"train": keep_known(source.train), "test": keep_known(source.test)}
+    known = Dataset("cifar10, seven classes", splits, source.classes[:KNOWN])
     out = Path(f"runs/bench/novelty-{recipe}-{seed}")
     config = recipe_config(recipe, seed=int(seed), validation_fraction=0.04)
     if not (out / "training.json").is_file():

@@ -70,10 +70,24 @@ def test_a_list_on_stdin_csv_and_maps(finished_run: Run, folder: Path, tmp_path:
         assert np.asarray(drawn).std() > 0
 
 
+def test_a_folder_without_pictures_among_many_leaves_the_json_whole(
+    finished_run: Run, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "none").mkdir()
+    names = [str(folder / "a.png")] * 150 + ["none", str(folder / "sub")]
+    (done,) = run_forked(["predict", finished_run.path, "-", "--json"], tmp_path, [{}], stdin="\n".join(names))
+    assert done.returncode == 1
+    answers = json.loads(done.stdout)
+    assert [Path(answer["file"]).name for answer in answers] == ["a.png"] * 150 + ["none", "b.jpg"]
+    assert ["error" in answer for answer in answers] == [False] * 150 + [True, False]
+    assert done.stderr.strip().splitlines() == [f"error: {answers[150]['error']}"]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (["absent.png"], 1, "absent.png: there is no such file; check the path"),
+        ([f"{'x' * 300}.png"], 1, "x.png: there is no such file; check the path"),
         (["."], 2, "holds no pictures; name a folder with"),
         (["-"], 2, "IMAGE: there is none to classify"),
         (["x.png", "--csv", "no/where.csv"], 2, "there is no folder no"),

@@ -17,6 +17,7 @@ from visionlib.data.decode import fit_picture
 from visionlib.errors import ConfigError, DataError, ModelError
 from visionlib.inference import Predictions, TrainedModel, classify_files, load_predictions
 from visionlib.inference import pictures as module
+from visionlib.inference.pictures import read_images
 from visionlib.runs import Run
 
 
@@ -79,9 +80,8 @@ def test_any_picture_is_decoded_as_a_dataset_of_it_would_be(tmp_path: Path) -> N
         for file in sorted(place.iterdir()):
             expected = images[f"train/a/{file.name}"]
             assert torch.equal(fit_picture(file, (24, 24), 3, resize), expected), file
-            if "clear" not in file.name and "palette" not in file.name:
-                with Image.open(file) as opened:
-                    assert torch.equal(fit_picture(opened, (24, 24), 3, resize), expected), file
+            with Image.open(file) as opened:
+                assert torch.equal(fit_picture(opened, (24, 24), 3, resize), expected), file
 
 
 def test_a_colour_picture_is_gray_for_a_gray_network() -> None:
@@ -124,6 +124,50 @@ def test_a_broken_file_does_not_stop_the_others(model: TrainedModel, files: list
     assert answers[1].to_dict() == {"file": str(sources[1]), "error": str(answers[1].error)}
     with pytest.raises(DataError, match=r"broken\.jpg"):
         model.predict(sources)
+
+
+def test_a_folder_without_pictures_or_a_name_too_long_does_not_stop_the_others(
+    model: TrainedModel, files: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "none").mkdir()
+    long, binary = tmp_path / f"{'x' * 300}.png", tmp_path / "a\0b.png"
+    answers = list(classify_files(model, [files[0], tmp_path / "none", long, binary, files[1]], batch_size=2))
+    assert [answer.error is None for answer in answers] == [True, False, False, False, True]
+    assert "none: holds no pictures" in str(answers[1].error)
+    assert "x.png: there is no such file; check the path" in str(answers[2].error)
+    assert "b.png: there is no such file; check the path" in str(answers[3].error)
+    assert answers[4].top == model.predict(files[1]).top(5)[0]
+    with pytest.raises(DataError, match="there is no such file"):
+        model.predict(long)
+
+
+def test_a_transparent_palette_in_memory_is_that_of_its_file(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    palette = Image.fromarray(draw.integers(0, 256, (20, 20, 4), dtype=np.uint8)).quantize(8)
+    palette.save(tmp_path / "palette.png")
+    # By hand: 128 of 255 parts of red over white leave 127 of white.
+    one = Image.new("RGBA", (4, 4), (255, 0, 0, 128)).quantize(2)
+    assert fit_picture(one, (4, 4), 3)[:, 0, 0].tolist() == [255, 127, 127]
+    assert torch.equal(fit_picture(palette, (20, 20), 3), fit_picture(tmp_path / "palette.png", (20, 20), 3))
+
+
+def test_pictures_in_memory_that_cannot_be_decoded_are_told(model: TrainedModel, tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)).save(whole, "JPEG")
+    with pytest.raises(DataError, match=r"a picture in memory: cannot be decoded \(image file is truncated"):
+        model.predict(Image.open(io.BytesIO(whole.getvalue()[:1500])))
+    (tmp_path / "cut.jpg").write_bytes(whole.getvalue()[:1500])
+    with Image.open(tmp_path / "cut.jpg") as cut, pytest.raises(DataError, match=r"cut\.jpg: cannot be decoded"):
+        model.predict([cut])
+    with pytest.raises(DataError, match="a picture in memory: has 0 x 4 pixels; give one with pixels"):
+        model.predict(Image.new("RGB", (0, 4)))
+
+
+@pytest.mark.parametrize("wrong", [5, None, b"a.png", [5], [torch.zeros(3, 8, 8, dtype=torch.uint8)], {"a.png": 1}])
+def test_what_is_no_picture_is_refused_by_its_type(wrong: Any, model: TrainedModel) -> None:
+    kind = type(wrong[0] if isinstance(wrong, list) else wrong).__name__
+    with pytest.raises(ConfigError, match=f"pictures: hold a {kind}; give files, folders, arrays"):
+        read_images(model, wrong)
 
 
 def test_files_are_read_as_they_are_needed(

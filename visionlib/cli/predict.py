@@ -70,21 +70,23 @@ def predict(
         pass
     if not seen.total:
         raise ConfigError("IMAGE", "there is none to classify", "name pictures, folders, or a list on stdin")
-    if seen.broken:
-        raise typer.Exit(1)
+    if seen.codes:
+        # 2 only if nothing but wrong arguments was there.
+        raise typer.Exit(1 if seen.total > len(seen.codes) else min(seen.codes))
 
 
 class _Counter:
     """Count the files that pass, and tell the broken ones."""
 
     def __init__(self) -> None:
-        self.total = self.broken = 0
+        self.total = 0
+        self.codes = list[int]()
 
     def watch(self, answers: "Iterable[PicturePrediction]") -> "Iterator[PicturePrediction]":
         for answer in answers:
             self.total += 1
             if answer.error is not None:
-                self.broken += 1
+                self.codes.append(answer.error.exit_code)
                 log(f"error: {answer.error}")
             yield answer
 

@@ -83,9 +83,7 @@ def _flatten_pictures(pictures: list[Image.Image]) -> list[Values]:
     """Return pixels as a decoded file has them: upright, transparency over white, gray if all are."""
     mode = "L" if all(picture.mode in GRAYSCALE_MODES for picture in pictures) else "RGB"
     upright = [ImageOps.exif_transpose(picture) for picture in pictures]
-    # A palette in memory may be transparent itself; in a file that is a chunk, which Pillow reads into `info`.
-    clear = [p.convert("RGBA") if p.mode == "P" and p.has_transparency_data else p for p in upright]
-    return [np.asarray(flatten(picture, mode)) for picture in clear]
+    return [np.asarray(flatten(picture, mode)) for picture in upright]
 
 
 def _stack(where: str, items: list[Values]) -> Values:

@@ -248,21 +248,32 @@ def fit_picture(
         channels: 1 or 3.
         resize: as in `decode_pictures`.
     Raises:
-        DataError: if the file is absent, damaged or of another format, or the array is none of pixels.
+        DataError: if the file is absent, damaged or of another format, the picture damaged or empty, or the array none
+            of pixels.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of oddities inside files, as above
         if isinstance(picture, Path):
-            if not picture.is_file():  # a pipe would be waited for
-                problem = "is no file" if picture.exists() else "there is no such file"
+            # Not `Path.is_file`, which raises for a name that is too long; and a pipe would be waited for.
+            if not os.path.isfile(picture):  # noqa: PTH113
+                problem = "is no file" if os.path.exists(picture) else "there is no such file"  # noqa: PTH110
                 raise DataError(picture, problem, "check the path")
             pixels = _decode(Picture(str(picture), picture), size, channels, resize)
         elif isinstance(picture, Image.Image):
-            orientation = int(picture.getexif().get(_ORIENTATION_TAG, 1))
-            pixels = _fit(picture, orientation, size, channels, resize)
+            pixels = _fit_in_memory(picture, size, channels, resize)
         else:
             pixels = _fit(_from_array(picture), 1, size, channels, resize)
     return torch.from_numpy(np.array(pixels if channels == 3 else pixels[..., None]).transpose(2, 0, 1))
+
+
+def _fit_in_memory(picture: Image.Image, size: tuple[int, int], channels: int, resize: Resize) -> Pixels:
+    name = str(getattr(picture, "filename", "")) or "a picture in memory"
+    if 0 in picture.size:
+        raise DataError(name, f"has {picture.width} x {picture.height} pixels", "give one with pixels")
+    try:
+        return _fit(picture, _orientation_tag(picture), size, channels, resize)
+    except Exception as error:  # it may be a file that is decoded only now
+        raise DataError(name, f"cannot be decoded ({error})", "replace it, or leave it out") from error
 
 
 def _from_array(pixels: NDArray[Any]) -> Image.Image:
@@ -293,7 +304,7 @@ def flatten(image: Image.Image, mode: str) -> Image.Image:
         return image
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+    if image.has_transparency_data:  # which a palette in memory may hold itself
         clear = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
     return image.convert(mode)
@@ -304,6 +315,10 @@ def _orientation(image: Image.Image, picture: Picture) -> int:
     # getexif() of a PNG without EXIF decodes the whole picture.
     if isinstance(image, PngImagePlugin.PngImageFile) and not has_orientation(image, picture.content):
         return 1
+    return _orientation_tag(image)
+
+
+def _orientation_tag(image: Image.Image) -> int:
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # metadata without sense, which raises a dozen exception types, leaves the pixels as they are

@@ -7,7 +7,7 @@ network computes, a few batches ahead: memory does not grow with the number of f
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,14 +66,31 @@ def list_files(sources: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
         DataError: if a folder holds no picture.
     """
     for source in map(Path, sources):
-        if not source.is_dir():
-            yield source
-            continue
+        yield from _list_pictures(source)
+
+
+def _list_pictures(source: Path) -> Sequence[Path]:
+    if not os.path.isdir(source):  # noqa: PTH112 (`Path.is_dir` raises for a name that is too long)
+        return [source]
+    try:
         found = sorted(path for path in walk_files(source) if path.suffix.lower() in SUFFIXES)
-        if not found:
-            suffixes = ", ".join(sorted(SUFFIXES))
-            raise DataError(source, "holds no pictures", f"name a folder with {suffixes}", is_usage=True)
-        yield from found
+    except OSError as error:
+        raise DataError(source, f"cannot be read ({error.strerror})", "give yourself the right to read it") from error
+    if not found:
+        suffixes = ", ".join(sorted(SUFFIXES))
+        raise DataError(source, "holds no pictures", f"name a folder with {suffixes}", is_usage=True)
+    return found
+
+
+def _find_files(sources: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[Path, DataError | None]]:
+    """List files as `list_files` does; a folder without pictures comes with its error, and the others go on."""
+    for source in map(Path, sources):
+        try:
+            found = _list_pictures(source)
+        except DataError as error:
+            yield source, error
+        else:
+            yield from zip(found, itertools.repeat(None))
 
 
 def classify_files(
@@ -86,6 +103,8 @@ def classify_files(
 ) -> Iterator[PicturePrediction]:
     """Yield the answer for each file, in the order of the sources; one that cannot be read has an error instead.
 
+    So has a folder without pictures.
+
     Args:
         model: with classes and image size.
         sources: files, and folders as in `list_files`; they are asked for as they are needed.
@@ -94,17 +113,18 @@ def classify_files(
         has_images: keep the pixels of each file.
     Raises:
         ConfigError: if the model's image size is not known.
-        DataError: if a folder holds no picture.
     """
     size = find_image_size(model)
-    files = list_files(sources)
+    files = _find_files(sources)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: deque[tuple[list[Path], list[Future[Tensor]]]] = deque()
+        waiting: deque[tuple[list[Path], list[Future[Tensor] | DataError]]] = deque()
 
         def submit() -> None:
             if chunk := list(itertools.islice(files, batch_size)):
-                decoding = [pool.submit(fit_picture, path, size, model.channels, model.resize) for path in chunk]
-                waiting.append((chunk, decoding))
+                decoding = [
+                    error or pool.submit(fit_picture, path, size, model.channels, model.resize) for path, error in chunk
+                ]
+                waiting.append(([path for path, _ in chunk], decoding))
 
         try:
             for _ in range(_AHEAD):
@@ -118,9 +138,9 @@ def classify_files(
             pool.shutdown(cancel_futures=True)
 
 
-def _result(decoding: "Future[Tensor]") -> Tensor | DataError:
+def _result(decoding: "Future[Tensor] | DataError") -> Tensor | DataError:
     try:
-        return decoding.result()
+        return decoding if isinstance(decoding, DataError) else decoding.result()
     except DataError as error:
         return error
 
@@ -141,11 +161,11 @@ def _classify(
             yield PicturePrediction(str(file), top, is_unusual, image=image if has_images else None)
 
 
-def read_images(model: "TrainedModel", pictures: PictureSource | Sequence[PictureSource]) -> UInt8[Tensor, "n c h w"]:
-    """Bring pictures of any kind to the model's images.
+def read_images(model: "TrainedModel", pictures: object) -> UInt8[Tensor, "n c h w"]:
+    """Bring pictures of any kind to the model's images: one of `PictureSource`, or several.
 
     Raises:
-        ConfigError: if the model's image size is not known, or there are no pictures.
+        ConfigError: if the model's image size is not known, there are no pictures, or something is none.
         DataError: if a picture cannot be read, or an array is none of pixels.
     """
     size = find_image_size(model)
@@ -169,14 +189,17 @@ def find_image_size(model: "TrainedModel") -> tuple[int, int]:
     raise ConfigError("image_size", problem, "set it in TrainedModel, or give a tensor of images of that size")
 
 
-def _as_list(pictures: PictureSource | Sequence[PictureSource]) -> Sequence[PictureSource]:
-    one = isinstance(pictures, str | os.PathLike | Image.Image | np.ndarray)
-    return [pictures] if one else pictures  # type: ignore[list-item, return-value]
+def _as_list(pictures: object) -> Iterable[object]:
+    several = isinstance(pictures, Iterable) and not isinstance(pictures, str | bytes | Mapping | np.ndarray)
+    return pictures if several else [pictures]  # type: ignore[return-value]
 
 
-def _spread(source: PictureSource) -> Iterable[Path | Image.Image | NDArray[Any]]:
+def _spread(source: object) -> Iterable[Path | Image.Image | NDArray[Any]]:
     if isinstance(source, Image.Image):
         return [source]
     if isinstance(source, np.ndarray):
         return list(source) if source.ndim == 4 else [source]
-    return list_files([source])
+    if isinstance(source, str | os.PathLike):
+        return list_files([source])
+    remedy = "give files, folders, arrays or Pillow's images, or a tensor of images alone"
+    raise ConfigError("pictures", f"hold a {type(source).__name__}", remedy)
