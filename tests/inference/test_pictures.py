@@ -2,7 +2,9 @@
 
 import io
 import threading
+import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from PIL import Image
 
 from visionlib import load
 from visionlib.data import Dataset, load_dataset
-from visionlib.data.decode import fit_picture
+from visionlib.data.decode import _QUIET, fit_picture
 from visionlib.errors import ConfigError, DataError, ModelError
 from visionlib.inference import Predictions, TrainedModel, classify_files, load_predictions
 from visionlib.inference import pictures as module
@@ -168,6 +170,29 @@ def test_what_is_no_picture_is_refused_by_its_type(wrong: Any, model: TrainedMod
     kind = type(wrong[0] if isinstance(wrong, list) else wrong).__name__
     with pytest.raises(ConfigError, match=f"pictures: hold a {kind}; give files, folders, arrays"):
         read_images(model, wrong)
+
+
+def test_threads_leave_the_filters_of_warnings_as_they_were(model: TrainedModel, files: list[Path]) -> None:
+    before = list(warnings.filters)
+    both_inside = threading.Barrier(2)
+    first_left = threading.Event()
+
+    def overlap(*, is_first: bool) -> None:
+        with _QUIET:
+            both_inside.wait(timeout=10)
+            warnings.warn("within", stacklevel=1)  # an error by the filters of the tests
+            if not is_first:
+                first_left.wait(timeout=10)
+        if is_first:
+            first_left.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(overlap, is_first=is_first) for is_first in (True, False)]:
+            done.result()
+    assert list(warnings.filters) == before
+    for _ in range(5):
+        list(classify_files(model, files[:64]))
+    assert list(warnings.filters) == before
 
 
 def test_files_are_read_as_they_are_needed(

@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,34 @@ class Picture:
     content: bytes | Path
 
 
+class _Quiet:
+    """Suppress Pillow's warnings of oddities inside files; the serious ones raise an error that names the picture.
+
+    The filters of `warnings` belong to the process. Threads that each saved and restored them would leave those of
+    another thread behind: the first one to enter saves, the last one to leave restores.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._filters = threading.Lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._filters.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
+
+
 @dataclass(frozen=True)
 class _Header:
     """Metadata of a picture, read without decoding it."""
@@ -108,9 +137,7 @@ def decode_pictures(
     Raises:
         BrokenPicturesError: if pictures are damaged or of another format, or too large; the message names them.
     """
-    with warnings.catch_warnings():
-        # Pillow warns of oddities inside files; the serious ones raise an error that names the picture.
-        warnings.simplefilter("ignore")
+    with _QUIET:
         return _decode_pictures(pictures, image_size, description, describe, resize)
 
 
@@ -251,8 +278,7 @@ def fit_picture(
         DataError: if the file is absent, damaged or of another format, the picture damaged or empty, or the array none
             of pixels.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of oddities inside files, as above
+    with _QUIET:
         if isinstance(picture, Path):
             # Not `Path.is_file`, which raises for a name that is too long; and a pipe would be waited for.
             if not os.path.isfile(picture):  # noqa: PTH113
