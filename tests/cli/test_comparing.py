@@ -123,23 +123,23 @@ def test_several_runs_and_one_twice(runs_folder: Path) -> None:
 
 WRONG: list[tuple[list[str], int, str]] = [
     (["mistakes"], 2, "Missing argument 'run'"),
-    (["mistakes", "absent"], 1, "absent: there is no such run folder"),
+    (["mistakes", "absent"], 2, "absent: there is no such run folder"),
     (["mistakes", "run0", "--by", "size"], 2, "'size' is not one of"),
     (["mistakes", "run0", "--confident", "2"], 2, "confident: 2.0 is out of range"),
     (["mistakes", "run0", "--count", "0"], 2, "should be greater than or equal to 1"),
     (["mistakes", "run0", "--picture", "m.pdf"], 2, "m.pdf: is no picture by its name"),
     (["mistakes", "run0", "--csv", "absent/m.csv"], 2, "there is no folder absent"),
     (["mistakes", "run0", "--csv", "pictures"], 2, "pictures: is a folder"),
-    (["mistakes", "run0", "--votes", "absent.csv"], 1, "absent.csv: there is no such file"),
+    (["mistakes", "run0", "--votes", "absent.csv"], 2, "absent.csv: there is no such file"),
     (["mistakes", "run0", "--votes", "run0/predictions.npz"], 1, "and no array `votes`"),
     (["mistakes", "other", "--picture", "m.png", "--dataset", "pictures"], 1, "was trained on other data than"),
     (["mistakes", "run0", "--votes", "votes.npz"], 1, "has 9 rows for 4 images; name the votes of this split"),
     (["mistakes", "bare"], 1, "the run lacks its predictions; make it again with `visionlib test --predict`"),
     (["compare", "run0", "bare"], 1, "the run lacks its predictions; make it again with `visionlib test --predict`"),
     (["compare", "run0"], 2, "runs: 1 cannot be compared; name two or more"),
-    (["compare", "run0", "absent"], 1, "absent: there is no such run folder"),
+    (["compare", "run0", "absent"], 2, "absent: there is no such run folder"),
     (["compare", "run0", "other"], 1, "other: was tested on other images than run0"),
-    (["compare", "run0", "pictures"], 1, "pictures: is no run, it has no config.json"),
+    (["compare", "run0", "pictures"], 2, "pictures: is no run, it has no config.json"),
     (["compare", "run0", "run1", "--gallery", "g"], 2, "g: is no picture by its name"),
 ]
 

@@ -141,7 +141,7 @@ def test_a_run_is_asked_about_near_duplicates(pictures: Path, run: Run, tmp_path
         (["--per-class", "0"], 2, "Invalid value for '--per-class'"),
         (["--seed", "-1"], 2, "Invalid value for '--seed'"),
         (["--duplicates", "some"], 2, "Invalid value for '--duplicates'"),
-        (["--run", "no-such-run"], 1, "no-such-run: there is no such run folder"),
+        (["--run", "no-such-run"], 2, "no-such-run: there is no such run folder"),
         (["--duplicates", "exact", "--run", "."], 2, "--run: is only compared with near duplicates"),
         (["--pictures", "a.png"], 2, "No such option"),
     ],

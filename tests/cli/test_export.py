@@ -53,7 +53,11 @@ def test_a_run_becomes_an_archive_of_torch_export(finished_run: Run, tmp_path: P
             2,
             "absent/a.onnx: there is no folder absent; make it first",
         ),
-        (["RUN", "--to", "pt2", "--out", "a.pt2", "--precision", "int8"], 2, "--precision: is of ONNX files"),
+        (
+            ["RUN", "--to", "pt2", "--out", "a.pt2", "--precision", "int8"],
+            2,
+            "--precision: int8 is none of --to pt2; leave it out",
+        ),
         (["RUN", "--to", "hub", "--out", "RUN", "--force"], 2, "is a run, whose files would be replaced"),
         (["RUN", "--to", "tflite", "--out", "a"], 2, "'tflite' is not one of"),
         (["RUN", "--to", "onnx", "--out", "a.onnx", "--precision", "int8"], 1, "was trained on other data"),

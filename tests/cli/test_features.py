@@ -79,15 +79,15 @@ def test_filters_and_outstanding_channels_as_tables(home: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--layer", "layr2"], 1, "layer 'layr2': is not in the network; close to it: layer2"),
-        (["--layer", "linear"], 1, "layer 'linear': outputs no map of positions; layers that do: conv1, bn1"),
+        (["--layer", "layr2"], 2, "layer 'layr2': is not in the network; close to it: layer2"),
+        (["--layer", "linear"], 2, "layer 'linear': outputs no map of positions; layers that do: conv1, bn1"),
         (["--of", 3], 2, "--layer: is missing; name one; `visionlib features RUN` lists them"),
         (["--exciting", "a.png"], 2, "--layer: is missing"),
         (["--channel", "1"], 2, "--channel: there is nothing to show them of"),
         (["--layer", "layer1", "--channel", "1,b"], 2, "--channel: '1,b' is no list of channels; write it like 3,5"),
         (["--layer", "layer1", "--channel", "16"], 2, "channels: 16 is out of range; layer1 has channels 0..15"),
         (["--layer", "layer1", "--of", 30], 2, "--of: test has no image 30; its images are numbered 0 to 29"),
-        (["--layer", "layer1", "--split", "dev"], 1, "has no split 'dev'"),
+        (["--layer", "layer1", "--split", "dev"], 2, "has no split 'dev'"),
         (["--layer", "layer1", "--picture", "a.gif"], 2, "a.gif: is no picture by its name"),
         (["--filters", "none/a.png"], 2, "none/a.png: there is no folder none"),
     ],
@@ -102,7 +102,7 @@ def test_errors_are_one_line(home: Path, options: list[object], code: int, messa
 
 def test_a_folder_that_is_no_run_is_an_error(home: Path) -> None:
     done = visionlib("features", "stripes", cwd=home)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "stripes: is no run" in done.stderr
 
 

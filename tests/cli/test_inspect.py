@@ -123,8 +123,8 @@ def test_candidates_among_the_training_images_by_folds(run: Run, tmp_path: Path)
         (["--of", "1", "--k", "0"], 2, "Invalid value for '--k'"),
         (["--folds", "1"], 2, "Invalid value for '--folds'"),
         (["--fold-epochs", "1"], 2, "--fold-epochs: there are no folds; say how many with --folds"),
-        (["--split", "dev"], 1, "its dataset has no split 'dev'; it has: "),
-        (["--dataset", "no-such-set", "--of", "1"], 1, "no-such-set"),
+        (["--split", "dev"], 2, "its dataset has no split 'dev'; it has: "),
+        (["--dataset", "no-such-set", "--of", "1"], 2, "no-such-set"),
         (["--picture", "a.png"], 2, "No such option"),
     ],
 )

@@ -75,10 +75,10 @@ def test_a_part_that_fails_does_not_stop_the_others(run: Run, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["none"], 1, "none: there is no such run folder"),
+        (["none"], 2, "none: there is no such run folder"),
         (["run", "--make", "--out", "none/page.html"], 2, "none/page.html: there is no folder none; make it first"),
         (["run", "--out", "."], 2, ".: is a folder; name a file to write"),
-        (["run", "--against", "none"], 1, "none: there is no such run folder"),
+        (["run", "--against", "none"], 2, "none: there is no such run folder"),
         (["run", "--ful"], 2, "No such option"),
         (["run", "--dataset", "cifar-10"], 0, ""),
     ],

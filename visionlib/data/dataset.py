@@ -236,7 +236,7 @@ class Dataset:
             DataError: if there is no such split; the message lists the existing ones.
         """
         if name not in self.splits:
-            raise DataError(self.name, f"has no split {name!r}", f"it has: {', '.join(self.splits)}")
+            raise DataError(self.name, f"has no split {name!r}", f"it has: {', '.join(self.splits)}", is_usage=True)
         return self.splits[name]
 
     @cached_property

@@ -100,10 +100,11 @@ def find_map_layer(model: nn.Module, input_size: tuple[int, int, int], name: str
         remedy = "use a network with convolutions"
         raise ModelError(type(unwrap_model(model)).__name__, "has no layer with a map of positions", remedy)
     if name in dict(unwrap_model(model).named_modules()):
-        raise ModelError(f"layer {name!r}", "outputs no map of positions", f"layers that do: {_list_names(layers)}")
+        remedy = f"layers that do: {_list_names(layers)}"
+        raise ModelError(f"layer {name!r}", "outputs no map of positions", remedy, is_usage=True)
     close = difflib.get_close_matches(name, layers, 3, 0.5)
     remedy = f"close to it: {', '.join(close)}" if close else f"there are: {_list_names(layers)}"
-    raise ModelError(f"layer {name!r}", "is not in the network", remedy)
+    raise ModelError(f"layer {name!r}", "is not in the network", remedy, is_usage=True)
 
 
 def visit_layer(

@@ -132,7 +132,8 @@ def read_hashes(run: Run, split: str) -> dict[str, Any]:
     """
     splits = read_json(run.config)["dataset"]["splits"]
     if split not in splits:
-        raise RunError(run.path, f"its dataset has no split {split!r}", f"it has: {', '.join(splits)}")
+        problem = f"its dataset has no split {split!r}"
+        raise RunError(run.path, problem, f"it has: {', '.join(splits)}", is_usage=True)
     return {"weights_sha256": load_record(run).weights_sha256, "content_hash": splits[split]["content_hash"]}
 
 

@@ -50,9 +50,10 @@ def load_votes(path: str | os.PathLike[str], classes: tuple[str, ...], index: In
     """
     path = Path(path)
     if path.suffix.lower() not in _SUFFIXES:
-        raise DataError(path, "is no file of votes by its name", f"name one that ends in {', '.join(_SUFFIXES)}")
+        remedy = f"name one that ends in {', '.join(_SUFFIXES)}"
+        raise DataError(path, "is no file of votes by its name", remedy, is_usage=True)
     if not path.is_file():
-        raise DataError(path, "there is no such file", "name a file of votes")
+        raise DataError(path, "there is no such file", "name a file of votes", is_usage=True)
     try:
         if path.suffix.lower() == ".csv":
             votes, named = read_vote_table(path, classes, len(index))
