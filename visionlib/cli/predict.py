@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from visionlib.inference import PicturePrediction, TrainedModel
 
-_TABLE_ROWS = 64
+_TABLE_ROWS = 250
 """Files of one batch, and of one piece of the table: both are shown as soon as they are there."""
 
 

@@ -98,7 +98,7 @@ def classify_files(
     sources: Iterable[str | os.PathLike[str]],
     *,
     k: int = 5,
-    batch_size: int = 64,
+    batch_size: int = 250,
     has_images: bool = False,
 ) -> Iterator[PicturePrediction]:
     """Yield the answer for each file, in the order of the sources; one that cannot be read has an error instead.
