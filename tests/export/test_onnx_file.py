@@ -24,6 +24,7 @@ from visionlib.data.shapes import load_shapes
 from visionlib.errors import ConfigError, ModelError
 from visionlib.export import PictureClassifier, export_onnx, onnx_file, onnx_graph
 from visionlib.export.reduced_precision import halve_weights
+from visionlib.export.source import name_source
 from visionlib.inference import TrainedModel
 
 onnx = pytest.importorskip("onnx")
@@ -92,7 +93,7 @@ def test_the_file_says_what_it_is_and_nothing_of_this_machine(exported: Path) ->
 
 def test_folders_of_this_machine_are_left_out_of_the_provenance() -> None:
     model = make_model(provenance="run /home/ada/my runs/first")
-    assert onnx_file.name_source(model) == "run my first"
+    assert name_source(model) == "run my first"
 
 
 @pytest.mark.parametrize(

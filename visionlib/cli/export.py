@@ -8,6 +8,7 @@ import typer
 from visionlib.cli.console import log, print_json
 from visionlib.cli.options import DebugOption, JsonOption, MovedDatasetOption, TrustOption
 from visionlib.errors import ConfigError
+from visionlib.runs.files import check_new_file
 
 Target = Literal["onnx", "hub", "pt2", "page"]
 
@@ -63,7 +64,7 @@ def _export(
     force: bool,
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the result for JSON, and the lines that tell it."""
-    from visionlib.export.onnx_file import check_new_file, export_onnx
+    from visionlib.export.onnx_file import export_onnx
     from visionlib.export.source import open_source
 
     if to == "hub":

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from visionlib.errors import ConfigError
 from visionlib.runs import check_file_place, replacing
 
 _FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
@@ -23,19 +22,17 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Cell]])
     escapes like `\x1b`, but for tabs and line breaks. None is an empty cell.
 
     Raises:
-        ConfigError: if the file cannot be written.
+        ConfigError: if the path is a folder, or its folder is absent.
+        RunError: if the file cannot be written.
     """
     check_file_place(path)
-    try:
-        with (
-            replacing(path) as temporary,
-            temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
-        ):
-            writer = csv.writer(file)
-            writer.writerow(header)
-            writer.writerows(map(_escape, row) for row in rows)
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be written ({error.strerror})", "name another file") from error
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(map(_escape, row) for row in rows)
 
 
 def _escape(cell: Cell) -> Cell:

@@ -1,7 +1,6 @@
 """`export_onnx`: one ONNX file that takes raw pictures of any size, checked against the network that it came from."""
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,8 +15,10 @@ from visionlib.export.classifier import PictureClassifier
 from visionlib.export.onnx_graph import check_extra, trace_module
 from visionlib.export.reduced_precision import halve_weights, quantize
 from visionlib.export.runtime import classify, open_session
+from visionlib.export.source import name_source
 from visionlib.inference.trained_model import TrainedModel
-from visionlib.runs import check_file_place, replacing
+from visionlib.runs import replacing
+from visionlib.runs.files import check_new_file
 from visionlib.version import __version__
 
 if TYPE_CHECKING:
@@ -125,17 +126,6 @@ def export_onnx(
     return OnnxExport(**{**asdict(result), "size_bytes": out.stat().st_size})
 
 
-def check_new_file(out: Path, *, force: bool) -> None:
-    """Refuse, before anything is computed, a file that exists or cannot be written.
-
-    Raises:
-        ConfigError: the message says how to go on.
-    """
-    check_file_place(out)
-    if out.exists() and not force:
-        raise ConfigError(str(out), "exists", "choose another name, or replace it with --force")
-
-
 def _make_checks(classifier: PictureClassifier) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
     """Draw pictures of several sizes: noise, which is the hardest to resize, at two contrasts."""
     generator = np.random.default_rng(0)
@@ -216,11 +206,6 @@ def _describe(
     for key, value in fields.items():
         proto.metadata_props.add(key=key, value=value)
     proto.producer_name, proto.producer_version = "visionlib", __version__
-
-
-def name_source(model: TrainedModel) -> str:
-    """Return where the weights come from, without the folders of this machine."""
-    return re.sub(r"(^|\s)\S*/(?=\S)", r"\1", model.provenance)
 
 
 def _spell_size(size: tuple[int, int]) -> str:

@@ -2,7 +2,6 @@
 
 import base64
 import os
-import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -20,8 +19,10 @@ from visionlib.drawing.palette import CONTRAST, MAIN, NEUTRAL, ON_DARK
 from visionlib.errors import ConfigError, ModelError
 from visionlib.eval_mode import eval_mode, unwrap_model
 from visionlib.export.operations import OperationList, list_operations
+from visionlib.export.source import name_source
 from visionlib.inference.trained_model import TrainedModel
-from visionlib.runs import check_file_place, write_bytes
+from visionlib.runs import write_bytes
+from visionlib.runs.files import check_new_file
 from visionlib.version import __version__
 
 PagePrecision = Literal["fp32", "fp16"]
@@ -60,20 +61,15 @@ def export_page(
     Returns:
         The path of the file.
     Raises:
-        ConfigError: if the file exists or cannot be written, the model lacks the size of its pictures, or these are
+        ConfigError: if the file exists or has no folder, the model lacks the size of its pictures, or these are
             neither grayscale nor in color.
         ModelError: if the network cannot be traced, has an operation that the page cannot compute, or has not one
             logit for each class.
     """
     path = Path(out)
-    check_file_place(path)
-    if path.exists() and not force:
-        raise ConfigError(str(path), "exists", "choose another name, or replace it with --force")
+    check_new_file(path, force=force)
     page = render_page(model, precision=precision, title=title, evaluation=evaluation)
-    try:
-        write_bytes(path, page.encode("utf-8", "replace"))  # a class name need not be valid Unicode
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be written ({error.strerror})", "name another file") from error
+    write_bytes(path, page.encode("utf-8", "replace"))  # a class name need not be valid Unicode
     return path
 
 
@@ -177,10 +173,9 @@ def _list_facts(
     """List what the page tells about the network; folders of this machine are left out."""
     network = unwrap_model(model.network)
     count = sum(parameter.numel() for parameter in network.parameters())
-    source = re.sub(r"(^|\s)\S*[/\\](?=\S)", r"\1", model.provenance)
     facts = [
         ("Network", f"{type(network).__name__}, {count:,} weights"),
-        ("Weights from", tidy_name(source)),
+        ("Weights from", tidy_name(name_source(model))),
         ("Percentages", "calibrated on held-out pictures" if model.temperature else "as the network gives them"),
     ]
     if evaluation is not None:

@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 
 from visionlib.export.classifier import PictureClassifier
-from visionlib.export.onnx_file import check_new_file
 from visionlib.export.onnx_graph import quiet, trace_program
 from visionlib.inference.trained_model import TrainedModel
 from visionlib.runs import replacing
+from visionlib.runs.files import check_new_file
 
 
 def export_program(model: TrainedModel, out: str | Path, *, force: bool = False) -> Path:

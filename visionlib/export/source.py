@@ -1,6 +1,7 @@
 """What is exported: a run, pretrained weights or a hub folder, as a `TrainedModel` in fp32 with its folder."""
 
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,3 +62,8 @@ def open_source(source: str | os.PathLike[str] | Run) -> ExportSource:
     model = TrainedModel.from_run(run, device="cpu", precision="fp32")
     record = replace(load_record(run), image_size=model.image_size)
     return ExportSource(model, record, run)
+
+
+def name_source(model: TrainedModel) -> str:
+    """Return where the weights come from, without the folders of this machine."""
+    return re.sub(r"(^|\s)\S*[/\\](?=\S)", r"\1", model.provenance)

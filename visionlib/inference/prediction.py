@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from visionlib.errors import ModelError
 from visionlib.eval_mode import Precision, eval_mode
 from visionlib.inference.folding import fold_network
+from visionlib.inference.novelty import Novelty
 from visionlib.inference.preprocessing import prepare_inputs
 from visionlib.progress import progress_bar
 
@@ -32,14 +34,22 @@ class Predictions:
             layer takes anything but a row per image. Values beyond 65504 become infinite.
         classes: names, in the order of the logits; empty where they are not known.
         temperature: divisor of the logits that calibrates the probabilities; None for none.
-        is_unusual: for each image, whether it is unlike anything in training; None where that cannot be told.
+        novelty: tells images that are unlike anything in training; None where it is not known.
     """
 
     logits: Float32[Tensor, "n k"]
     embeddings: Float16[Tensor, "n d"] | None
     classes: tuple[str, ...] = ()
     temperature: float | None = None
-    is_unusual: tuple[bool, ...] | None = None
+    novelty: Novelty | None = None
+
+    @cached_property
+    def is_unusual(self) -> tuple[bool, ...] | None:
+        """For each image, whether it is unlike anything in training; None where that cannot be told."""
+        novelty, embeddings = self.novelty, self.embeddings
+        if novelty is None or embeddings is None or embeddings.shape[1] != novelty.embeddings.shape[1]:
+            return None
+        return tuple((novelty.distances(embeddings.cpu()) > novelty.threshold).tolist())
 
     @property
     def probabilities(self) -> Float32[Tensor, "n k"]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from jaxtyping import Float16, Float32, UInt8
+from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
 from visionlib.data.decode import Resize
@@ -213,18 +213,7 @@ class TrainedModel:
         if self.classes and predictions.logits.shape[1] != len(self.classes):
             problem = f"gives {predictions.logits.shape[1]} logits and the images are of {len(self.classes)} classes"
             raise ModelError(type(self.network).__name__, problem, "evaluate it on the classes that it was made for")
-        return replace(
-            predictions,
-            classes=self.classes,
-            temperature=self.temperature,
-            is_unusual=self._find_unusual(predictions.embeddings),
-        )
-
-    def _find_unusual(self, embeddings: Float16[Tensor, "n d"] | None) -> tuple[bool, ...] | None:
-        novelty = self.novelty
-        if novelty is None or embeddings is None or embeddings.shape[1] != novelty.embeddings.shape[1]:
-            return None
-        return tuple((novelty.distances(embeddings.cpu()) > novelty.threshold).tolist())
+        return replace(predictions, classes=self.classes, temperature=self.temperature, novelty=self.novelty)
 
 
 @dataclass(frozen=True)

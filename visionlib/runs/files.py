@@ -109,6 +109,17 @@ def check_file_place(path: Path) -> None:
         raise ConfigError(str(path), f"there is no folder {path.parent}", "make it first")
 
 
+def check_new_file(out: Path, *, force: bool) -> None:
+    """Refuse, before anything is computed, a file that exists or cannot be written.
+
+    Raises:
+        ConfigError: the message says how to go on.
+    """
+    check_file_place(out)
+    if out.exists() and not force:
+        raise ConfigError(str(out), "exists", "choose another name, or replace it with --force")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; the file there replaces `path` when the block ends without an error.
