@@ -58,8 +58,6 @@ def make_pretrained(run: Run, name: str, folder: Path = FOLDER) -> Path:
             f"**Name**: `{name}`, as in `visionlib train DATASET --model {record.model} --init {name}`.",
         ),
     )
-    if model.novelty is not None:
-        model.novelty.save(Run(place), sha256)
     write_bytes(place / "README.md", write_card(record, facts).encode())
     write_json(place / "model.json", asdict(record))  # last: it makes the name known
     return place

@@ -33,8 +33,6 @@ def test_a_finished_run_has_every_file_and_they_agree(
         "history.png",
         "model.json",
         "model.safetensors",
-        "novelty.json",
-        "novelty.npz",
         "predictions.npz",
         "resume.pt",
         "summary.json",

@@ -141,6 +141,7 @@ def _configure(record: ModelRecord) -> dict[str, Any]:
         "image_size": list(record.image_size or record.input_size),
         "input_size": list(record.input_size),
         "temperature": record.temperature,
+        "highest_energy": None if record.novelty is None else record.novelty.threshold,
     }
 
 

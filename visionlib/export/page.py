@@ -130,6 +130,7 @@ def _make_setup(
         "mean": list(model.mean),
         "std": list(model.std),
         "temperature": model.temperature or 1.0,
+        "highest_energy": None if model.novelty is None else model.novelty.threshold,
         "network": {
             "precision": precision,
             "input_shape": [1, *input_size],

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -43,13 +42,10 @@ class Predictions:
     temperature: float | None = None
     novelty: Novelty | None = None
 
-    @cached_property
+    @property
     def is_unusual(self) -> tuple[bool, ...] | None:
         """For each image, whether it is unlike anything in training; None where that cannot be told."""
-        novelty, embeddings = self.novelty, self.embeddings
-        if novelty is None or embeddings is None or embeddings.shape[1] != novelty.embeddings.shape[1]:
-            return None
-        return tuple((novelty.distances(embeddings.cpu()) > novelty.threshold).tolist())
+        return None if self.novelty is None else tuple(self.novelty.marks(self.logits).tolist())
 
     @property
     def probabilities(self) -> Float32[Tensor, "n k"]:

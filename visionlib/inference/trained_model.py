@@ -14,7 +14,7 @@ from visionlib.data.decode import Resize
 from visionlib.errors import ConfigError, ModelError, RunError
 from visionlib.eval_mode import Precision, input_format, unwrap_model
 from visionlib.inference.device import choose_compute
-from visionlib.inference.novelty import Novelty, load_novelty
+from visionlib.inference.novelty import Novelty
 from visionlib.inference.pictures import PictureSource, read_images
 from visionlib.inference.prediction import Predictions, predict
 from visionlib.inference.preprocessing import prepare_inputs, scale_width
@@ -94,7 +94,7 @@ class TrainedModel:
             record.image_size or _size_before_shrinking(record, config),
             record.resize,
             record.temperature,
-            load_novelty(run, record.weights_sha256),
+            record.novelty,
         )
 
     @classmethod
@@ -231,6 +231,7 @@ class ModelRecord:
         image_size: height and width in pixels that pictures are decoded to; the input size is at most that.
         resize: how pictures of another size become that size.
         temperature: divisor of the logits, fitted on held-out training images; None where none was fitted.
+        novelty: tells images that are unlike anything in training; None where it is not known.
     """
 
     model: str
@@ -243,6 +244,7 @@ class ModelRecord:
     image_size: tuple[int, int] | None = None
     resize: Resize = "crop"
     temperature: float | None = None
+    novelty: Novelty | None = None
 
 
 def save_model(run: Run, network: nn.Module, record: ModelRecord) -> ModelRecord:
@@ -326,6 +328,7 @@ def _size_before_shrinking(record: ModelRecord, config: dict[str, Any]) -> tuple
 def _parse_record(fields: dict[str, Any]) -> ModelRecord:
     height, width = fields["input_size"]
     size, resize, temperature = fields.get("image_size"), fields.get("resize", "crop"), fields.get("temperature")
+    novelty = fields.get("novelty")
     if resize not in get_args(Resize):
         raise ValueError(f"resize {resize!r}")
     return ModelRecord(
@@ -339,4 +342,5 @@ def _parse_record(fields: dict[str, Any]) -> ModelRecord:
         image_size=None if size is None else (int(size[0]), int(size[1])),
         resize=resize,
         temperature=None if temperature is None else float(temperature),
+        novelty=None if novelty is None else Novelty(**novelty),
     )

@@ -70,11 +70,6 @@ class Run:
         return self.path / "validation.npz"
 
     @property
-    def novelty(self) -> Path:
-        """Embeddings of some training images, with `novelty.npz` beside it, to tell pictures unlike all of them."""
-        return self.path / "novelty.json"
-
-    @property
     def sources(self) -> Path:
         """Files that the images were read from, with `sources.npz` beside it; exists if the dataset has files."""
         return self.path / "sources.json"
