@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from visionlib import load
 from visionlib.data.decode import FORMATS, flatten
 from visionlib.export import export_onnx, export_page
 from visionlib.inference import TrainedModel
@@ -236,7 +237,7 @@ def compare(answers: Rows, expected: Rows) -> tuple[int, float]:
 
 def main(run: str, n: str, *folders: str) -> None:
     """Print the table."""
-    model = TrainedModel.from_run(run, device="cpu", precision="fp32")
+    model = load(run, device="cpu", precision="fp32")
     pictures = read_pictures([Path(folder) for folder in folders], int(n), model.channels)
     expected = answer_run(model, pictures)
     sides = [side for pixels in pictures for side in pixels.shape[:2]]
