@@ -5,6 +5,7 @@ A header can claim any shape, and a zip archive can unpack to a thousand times i
 
 import io
 import math
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -32,7 +33,7 @@ _MOST_GROWTH, _SMALL_BYTES = 20, 32 * 2**20
 _KINDS = "biufU"
 _DAMAGES = (
     *(LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, EOFError, OSError, SyntaxError, MemoryError),
-    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, Warning),
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, tokenize.TokenError, Warning),
 )
 """What zipfile, zlib, numpy and the parser of numpy's headers raise of flipped bits."""
 _VERSIONS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
