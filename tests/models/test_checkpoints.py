@@ -229,7 +229,5 @@ def test_absent_files_and_folders_are_told(tmp_path: Path) -> None:
 def test_a_header_that_names_a_thing_twice_is_refused(header: str, tmp_path: Path) -> None:
     file = tmp_path / "twice.safetensors"
     file.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(4))
-    with pytest.raises(
-        ModelError, match=r"twice\.safetensors: is a damaged safetensors file \(.*(twice|duplicate)"
-    ):
+    with pytest.raises(ModelError, match=r"twice\.safetensors: is a damaged safetensors file \(.*(twice|duplicate)"):
         read_weights(file)
