@@ -16,8 +16,9 @@ from tests.export.pages import CLASSES, classify, draw_picture, make_model, open
 from tests.report.runs import HOSTILE
 from visionlib.explanation import explain
 from visionlib.export import export_page
-from visionlib.inference.novelty import Novelty, energy
+from visionlib.inference.novelty import energy
 from visionlib.inference.trained_model import TrainedModel
+from visionlib.models.model_record import Novelty
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

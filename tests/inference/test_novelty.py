@@ -9,8 +9,9 @@ import torch
 from visionlib import load
 from visionlib.data import Dataset
 from visionlib.errors import RunError
-from visionlib.inference.novelty import FALSE_ALARMS, Novelty, energy, fit_novelty
+from visionlib.inference.novelty import FALSE_ALARMS, energy, fit_novelty, mark_unusual
 from visionlib.inference.predictions import load_predictions
+from visionlib.models.model_record import Novelty
 from visionlib.runs import Run, read_json, write_json
 from visionlib.training import TrainConfig, train
 
@@ -26,16 +27,16 @@ def test_the_threshold_leaves_the_stated_part_of_ordinary_images_above() -> None
     novelty = fit_novelty(held_out, is_held_out=True)
     assert novelty is not None
     assert (novelty.n, novelty.is_held_out) == (2000, True)
-    assert novelty.marks(held_out).double().mean().item() == pytest.approx(FALSE_ALARMS, abs=1 / 2000)
-    assert novelty.marks(others).double().mean().item() == pytest.approx(FALSE_ALARMS, abs=0.015)
-    assert novelty.marks(torch.zeros(1, 10)).item()  # no class fits
-    assert not novelty.marks(50 * torch.eye(10)).any()
+    assert mark_unusual(held_out, novelty).double().mean().item() == pytest.approx(FALSE_ALARMS, abs=1 / 2000)
+    assert mark_unusual(others, novelty).double().mean().item() == pytest.approx(FALSE_ALARMS, abs=0.015)
+    assert mark_unusual(torch.zeros(1, 10), novelty).item()  # no class fits
+    assert not mark_unusual(50 * torch.eye(10), novelty).any()
 
 
 def test_what_cannot_be_fitted_is_none_and_what_is_not_finite_is_unusual() -> None:
     assert fit_novelty(torch.zeros(0, 4), is_held_out=False) is None
     assert fit_novelty(torch.full((50, 4), math.nan), is_held_out=True) is None
-    assert Novelty(0.0, 50, is_held_out=True).marks(torch.tensor([[math.nan] * 4, [-math.inf] * 4])).all()
+    assert mark_unusual(torch.tensor([[math.nan] * 4, [-math.inf] * 4]), Novelty(0.0, 50, is_held_out=True)).all()
 
 
 def test_a_training_keeps_temperature_and_threshold_and_prediction_uses_them(

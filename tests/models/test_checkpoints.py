@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from visionlib.errors import ModelError
 from visionlib.models import build_model, load_weights
+from visionlib.models.checkpoints import read_weights
 
 
 def small(seed: int, classes: int = 10) -> nn.Module:
@@ -215,3 +216,18 @@ def test_what_is_no_weight_file_is_refused(content: bytes, tmp_path: Path) -> No
 def test_absent_files_and_folders_are_told(tmp_path: Path) -> None:
     refuse(small(2), tmp_path / "absent.pt", "there is no such weight file; check the path")
     refuse(small(2), tmp_path, "cannot be read")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"I32","shape":[1],"data_offsets":[0,4]}}',
+        '{"__metadata__":{"x":"1","x":"2"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+        '{"a":{"dtype":"F32","dtype":"I32","shape":[1],"data_offsets":[0,4]}}',
+    ],
+)
+def test_a_header_that_names_a_thing_twice_is_refused(header: str, tmp_path: Path) -> None:
+    file = tmp_path / "twice.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(4))
+    with pytest.raises(ModelError, match=r"twice\.safetensors: is a damaged safetensors file \(.*(twice|duplicate)"):
+        read_weights(file)

@@ -12,12 +12,14 @@ from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.evaluation import evaluate
 from visionlib.export.card import CardFacts, write_card
+from visionlib.export.evaluation_facts import EvaluationFacts, take_evaluation
 from visionlib.export.onnx_file import FilePrecision, OnnxExport, export_onnx
 from visionlib.export.onnx_graph import check_extra
 from visionlib.export.source import ExportSource, open_source
-from visionlib.inference.trained_model import ModelRecord
-from visionlib.runs import Run, write_json
-from visionlib.runs.files import encode_json, write_bytes
+from visionlib.models.model_record import ModelRecord
+from visionlib.runs import Run, read_config, read_training, write_json
+from visionlib.runs.files import write_bytes
+from visionlib.runs.json_records import encode_json
 
 _LANCZOS = 1
 """Pillow's number of the filter, as the hub's preprocessors have it."""
@@ -79,9 +81,9 @@ def export_hub(
     found = open_source(source)
     facts = CardFacts(
         name=found.run.path.resolve().name,
-        config=found.read(found.run.config),
-        training=found.read(found.run.training),
-        evaluation=evaluation if evaluation is not None else _find_evaluation(found, dataset),
+        config=read_config(found.run) if found.is_run else None,
+        training=read_training(found.run),
+        evaluation=take_evaluation(evaluation) or _find_evaluation(found, dataset),
         licence=licence,
     )
     data = None if precision == "fp32" else found.load_data(dataset)
@@ -95,10 +97,10 @@ def export_hub(
     return HubExport(str(folder), files, replace(onnx, path=str(folder / "onnx" / "model.onnx")))
 
 
-def _find_evaluation(found: ExportSource, dataset: str | Path | Dataset | None) -> Mapping[str, Any] | None:
+def _find_evaluation(found: ExportSource, dataset: str | Path | Dataset | None) -> EvaluationFacts | None:
     if found.is_run and not found.run.evaluation.is_file():
-        return evaluate(found.run, dataset=dataset).to_dict()
-    return found.read(found.run.evaluation)
+        return take_evaluation(evaluate(found.run, dataset=dataset).to_dict())
+    return found.read_evaluation()
 
 
 def check_folder(folder: Path, *, force: bool) -> None:

@@ -7,35 +7,18 @@ measurement: docs/experiments.md, "pictures unlike anything in training", compar
 Source: Liu et al. 2020, arXiv:2010.03759.
 """
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
+from visionlib.models.model_record import Novelty
+
 FALSE_ALARMS = 0.05
 
 
-@dataclass(frozen=True)
-class Novelty:
-    """The energy above which a picture is unusual.
-
-    Attributes:
-        threshold: above it lie `false_alarms` of the images that it was fitted on.
-        n: number of those images.
-        is_held_out: whether they were held out of the training; else they are training images, and ordinary new images
-            are marked more often than `false_alarms`.
-        false_alarms: fraction of ordinary images that are marked.
-    """
-
-    threshold: float
-    n: int
-    is_held_out: bool
-    false_alarms: float = FALSE_ALARMS
-
-    def marks(self, logits: Float[Tensor, "n k"]) -> Bool[Tensor, "n"]:
-        """Return for each image whether it is unusual; logits that are not finite are."""
-        return ~(energy(logits) <= self.threshold)
+def mark_unusual(logits: Float[Tensor, "n k"], novelty: Novelty) -> Bool[Tensor, "n"]:
+    """Return for each image whether it is unusual; logits that are not finite are."""
+    return ~(energy(logits) <= novelty.threshold)
 
 
 def energy(logits: Float[Tensor, "n k"]) -> Float32[Tensor, "n"]:
@@ -53,4 +36,4 @@ def fit_novelty(logits: Float[Tensor, "n k"], *, is_held_out: bool) -> Novelty |
     if not len(logits) or not bool(logits.isfinite().all()):
         return None
     threshold = float(torch.quantile(energy(logits).double().cpu(), 1 - FALSE_ALARMS))
-    return Novelty(threshold, len(logits), is_held_out)
+    return Novelty(threshold, len(logits), is_held_out, FALSE_ALARMS)
