@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check slow gpu browser notebook bench docs clean
+.PHONY: help setup demo test check slow gpu browser notebook bench chaos fuzz docs clean
 
 help:  ## List these commands.
 	@sed -nE 's/^([a-z]+):.*  ## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -53,6 +53,10 @@ bench: setup  ## Measure, and print tables; docs/results.md and docs/experiments
 	$(BIN)/python bench/kernels.py
 	$(BIN)/python bench/explanation.py
 	$(BIN)/python bench/inspection.py
+
+chaos: setup  ## Kill tiny trainings, and let each of their writes fail: at most 20 minutes each; FLAGS="--kills 50" takes two.
+	$(BIN)/python -m bench.chaos $(FLAGS)
+	$(BIN)/python -m bench.failing_writes
 
 docs: setup  ## Make the pictures and generated pages of docs/ anew.
 	$(BIN)/python docs/make.py
