@@ -58,6 +58,11 @@ chaos: setup  ## Kill tiny trainings, and let each of their writes fail: at most
 	$(BIN)/python -m bench.chaos $(FLAGS)
 	$(BIN)/python -m bench.failing_writes
 
+fuzz: setup  ## Give damaged inputs to every reader, a minute each; FLAGS="--seconds 10 --reader images" chooses.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[fuzz]' || \
+		echo "atheris cannot be had here: mutations are drawn blindly"
+	$(BIN)/python -m bench.fuzz $(FLAGS)
+
 docs: setup  ## Make the pictures and generated pages of docs/ anew.
 	$(BIN)/python docs/make.py
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from visionlib.errors import ConfigError
 from visionlib.runs import replacing
 from visionlib.runs.files import has_broken_seal, seal_file
+from visionlib.runs.results import ARRAY_DAMAGES
 
 _DEFAULT_FRACTION = 0.25
 _FALLBACK_MEMORY = 8 * 2**30
@@ -86,7 +87,7 @@ def _is_whole(path: Path, shape: tuple[int, int, int, int]) -> bool:
     """Return whether a complete, undamaged file exists."""
     try:
         images = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+    except (OSError, *ARRAY_DAMAGES):
         return False
     return bool(images.shape == shape and images.dtype == np.uint8) and not has_broken_seal(path)
 

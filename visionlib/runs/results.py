@@ -6,7 +6,10 @@ hashes of the weights and images that the result was made with, and so does not 
 
 import hashlib
 import io
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +22,16 @@ from visionlib.runs.files import read_json, unreadable, write_bytes, write_json
 
 Result = TypeVar("Result")
 Arrays = Mapping[str, NDArray[Any]]
+
+ARRAY_DAMAGES = (
+    *(KeyError, TypeError, ValueError, OverflowError, RuntimeError, EOFError, MemoryError, SyntaxError),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error),
+)
+"""Errors of NumPy and zipfile for files that are cut or altered.
+
+RuntimeError: flipped bits of a zip header, such as those of encryption and compression. SyntaxError and TokenError: the
+header of an array, which NumPy reads as Python.
+"""
 
 _OTHERS = {
     "weights_sha256": "other weights",
@@ -107,8 +120,11 @@ def read_arrays(file: Path, *, remedy: str, sha256: str | None = None) -> dict[s
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise RunError(file, "does not have the SHA-256 of its record", remedy)
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return dict(arrays.items())
-    except (KeyError, TypeError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        # RuntimeError: flipped bits of a zip header, such as those of encryption and compression.
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = dict(archive.items())
+    except ARRAY_DAMAGES as error:
         raise RunError(file, f"is damaged ({error})", remedy) from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # NumPy gives the bytes of a member without its header
+            raise RunError(file, f"is damaged ({name} is no array)", remedy)
+    return arrays
