@@ -31,17 +31,19 @@ from pathlib import Path
 import torch
 
 from bench import forked
-from bench.chaos import BEGIN, find_torn, read_files
+from bench.chaos import find_torn, read_files
 from bench.disk_faults import SHORT, Fault, Operation, watching
 
+TRAIN = (*forked.TRAIN, "--batch-size", "31", "--epochs", "1", "--checkpoint-s", "0.000001")
+"""A run of two steps, with a checkpoint after each."""
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "train": (*BEGIN, "--out", "run"),
+    "train": (*TRAIN, "--out", "run"),
     "test": ("test", "run", "--predict"),
     "report": ("report", "run"),
     "explain": ("explain", "run"),
     "inspect": ("inspect", "run"),
     "summary": ("summary", "run"),
-    "mistakes": ("mistakes", "run", "--out", "run/mistakes.png"),
+    "mistakes": ("mistakes", "run", "--picture", "run/mistakes.png"),
     "export": ("export", "run", "--to", "hub", "--out", "run/hub"),
 }
 """Command -> its line; all but the first begin with a finished run."""
@@ -232,7 +234,7 @@ def main() -> int:
         os.environ.update(OMP_NUM_THREADS="1", NO_COLOR="1")
         forked.write_inputs(Path(folder))
         has_mounts = _can_mount()
-        code, text = forked.run([*BEGIN, "--out", str(WHOLE)])
+        code, text = forked.run([*TRAIN, "--out", str(WHOLE)])
         assert not code, text
         for command in options.commands or ["train"]:
             failures = Failures(command, options.every, started + options.seconds)
