@@ -31,14 +31,17 @@ from visionlib.evaluation.votes.votes import load_votes
 from visionlib.explanation.quality.result import load_quality
 from visionlib.explanation.stored_explanations import load_explanations
 from visionlib.inference.predictions import load_predictions
-from visionlib.inference.trained_model import load_record, load_summary
+from visionlib.inference.run_model import load_summary
 from visionlib.models.checkpoints import read_weights
-from visionlib.runs import Run, open_run
-from visionlib.runs.results import read_arrays
+from visionlib.models.model_record import load_record
+from visionlib.runs import Run
+from visionlib.runs.arrays import read_arrays
+from visionlib.runs.training_records import read_config, read_history, read_training
 from visionlib.training import TrainConfig
 from visionlib.training.averaging import WeightAverage
 from visionlib.training.checkpoint import Checkpointer, Progress, load_checkpoint
 from visionlib.training.distributed import SINGLE_PROCESS
+from visionlib.training.history_picture import draw_history
 
 RUN = Path(__file__).parents[1] / "tests" / "previous_version" / "finished"
 """A finished run with every record."""
@@ -272,7 +275,9 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "votes": Reader(_make_votes, _prepare_votes),
         "settings": Reader(lambda: [_TOML], _of_file("settings.toml", lambda file: resolve_config("auto", file, {}))),
         "predictions": _of_record("predictions.npz", load_predictions),
-        "config.json": _of_record("config.json", lambda run: open_run(run.path)),
+        "config.json": _of_record("config.json", read_config),
+        "history.jsonl": _of_record("history.jsonl", lambda run: draw_history(read_history(run))),
+        "training.json": _of_record("training.json", read_training),
         "model.json": _of_record("model.json", load_record),
         "summary.json": _of_record("summary.json", load_summary),
         "evaluation.json": _of_record("evaluation.json", load_evaluation),
@@ -280,5 +285,3 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "quality": _of_record("explanations/quality.json", load_quality),
     }
 )
-RECORDS = frozenset(name for name, reader in READERS.items() if name.endswith(".json")) | {"explanations", "quality"}
-"""Readers of JSON records of a run."""

@@ -19,7 +19,7 @@ from visionlib.evaluation import Comparison, evaluate, load_predictions
 from visionlib.evaluation.comparison.comparison import write_differing
 from visionlib.evaluation.comparison.paired import score_interval
 from visionlib.inference.predictions import SplitPredictions, save_predictions
-from visionlib.inference.trained_model import load_record
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run, read_json, write_json
 
 Copy = Callable[..., Run]

@@ -33,7 +33,9 @@ from visionlib.explanation.selection import choose_positions
 from visionlib.inference.prediction import predict_logits
 from visionlib.inference.predictions import load_predictions
 from visionlib.inference.preprocessing import normalize_images
-from visionlib.inference.trained_model import TrainedModel, load_model, load_record
+from visionlib.inference.run_model import load_model
+from visionlib.inference.trained_model import TrainedModel
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run, hash_file, read_json, write_json
 
 

@@ -16,8 +16,8 @@ from visionlib.errors import ConfigError, ModelError, RunError, VisionlibError
 from visionlib.evaluation import evaluate
 from visionlib.export import export_hub, hub, onnx_file, open_source
 from visionlib.export.card import CardFacts, write_card
-from visionlib.inference.trained_model import ModelRecord, load_record
 from visionlib.models import open_weights, pretrained
+from visionlib.models.model_record import ModelRecord, load_record
 from visionlib.runs import Run, read_json, write_json
 
 onnx = pytest.importorskip("onnx")

@@ -14,8 +14,9 @@ from visionlib.errors import ConfigError, ModelError, RunError
 from visionlib.inference import TrainedModel, load_model, load_predictions, predict
 from visionlib.inference.prediction import Predictions
 from visionlib.inference.preprocessing import prepare_inputs
-from visionlib.inference.trained_model import load_record, save_model
+from visionlib.inference.run_model import save_model
 from visionlib.models import build_model
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run, hash_file, read_json, write_json
 
 MEAN, STD, CLASSES = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26), tuple("abcdefghij")
@@ -73,7 +74,7 @@ def test_a_run_without_weights_or_record_is_refused(copied_run: Run) -> None:
 
 def test_a_record_that_lacks_a_field_is_refused(copied_run: Run) -> None:
     write_json(copied_run.model, {"model": "resnet20", "input_size": [16, 16]})
-    with pytest.raises(RunError, match=r"model\.json: is damaged \(KeyError\('classes'\)\)"):
+    with pytest.raises(RunError, match=r"model\.json: is damaged \(classes is missing\)"):
         load_model(copied_run)
 
 

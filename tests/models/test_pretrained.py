@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from visionlib.cli.summary import _build_subject
 from visionlib.data import Dataset
 from visionlib.errors import ModelError, RunError
-from visionlib.inference.trained_model import load_record
 from visionlib.models import build_model, list_pretrained, open_weights
 from visionlib.models import pretrained as registry
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run, read_json
 from visionlib.training import TrainConfig, import_checkpoint, train
 

@@ -82,7 +82,7 @@ def _export(
     else:
         from visionlib.export.page import export_page
 
-        evaluation = source.read(source.run.evaluation)
+        evaluation = source.read_evaluation()
         weights: Literal["fp32", "fp16"] = "fp16" if precision == "fp16" else "fp32"
         export_page(source.model, out, precision=weights, evaluation=evaluation, force=force)
     return {"path": str(out), "size_bytes": out.stat().st_size}, [_tell_size(out)]

@@ -14,7 +14,7 @@ from visionlib.cli.options import DebugOption, DeviceOption, JsonOption, TrustOp
 from visionlib.cli.picture_files import make_picture_folder
 from visionlib.errors import ConfigError
 from visionlib.runs import check_file_place, write_bytes
-from visionlib.runs.files import encode_json
+from visionlib.runs.json_records import encode_json
 
 if TYPE_CHECKING:
     import torch

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from visionlib.errors import ConfigError
 from visionlib.runs import replacing
+from visionlib.runs.arrays import ARRAY_DAMAGES
 from visionlib.runs.files import has_broken_seal, seal_file
-from visionlib.runs.results import ARRAY_DAMAGES
 
 _DEFAULT_FRACTION = 0.25
 _FALLBACK_MEMORY = 8 * 2**30

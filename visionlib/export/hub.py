@@ -11,12 +11,14 @@ from typing import Any
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError
 from visionlib.export.card import CardFacts, write_card
+from visionlib.export.evaluation_facts import take_evaluation
 from visionlib.export.onnx_file import FilePrecision, OnnxExport, export_onnx
 from visionlib.export.onnx_graph import check_extra
 from visionlib.export.source import ExportSource, open_source
-from visionlib.inference.trained_model import ModelRecord
-from visionlib.runs import Run, write_json
-from visionlib.runs.files import encode_json, write_bytes
+from visionlib.models.model_record import ModelRecord
+from visionlib.runs import Run, read_config, read_training, write_json
+from visionlib.runs.files import write_bytes
+from visionlib.runs.json_records import encode_json
 
 _LANCZOS = 1
 """Pillow's number of the filter, as the hub's preprocessors have it."""
@@ -77,9 +79,9 @@ def export_hub(
     found = open_source(source)
     facts = CardFacts(
         name=found.run.path.resolve().name,
-        config=found.read(found.run.config),
-        training=found.read(found.run.training),
-        evaluation=evaluation if evaluation is not None else found.read(found.run.evaluation),
+        config=read_config(found.run) if found.is_run else None,
+        training=read_training(found.run),
+        evaluation=take_evaluation(evaluation) or found.read_evaluation(),
         licence=licence,
     )
     data = None if precision == "fp32" else found.load_data(dataset)

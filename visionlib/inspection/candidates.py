@@ -15,9 +15,9 @@ from torch import Tensor
 from visionlib.data.sources import Sources, name_sources
 from visionlib.errors import ConfigError, DataError
 from visionlib.inference.run_sources import load_sources
-from visionlib.inference.trained_model import load_record
 from visionlib.inspection.out_of_sample import OutOfSample
 from visionlib.inspection.split_embeddings import read_hashes, to_arrays, to_tensors
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run
 from visionlib.runs.results import load_result, save_result
 

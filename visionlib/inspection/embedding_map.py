@@ -14,8 +14,8 @@ from torch import Tensor
 from visionlib.data import Dataset
 from visionlib.data.random import Stream, random_order
 from visionlib.errors import ConfigError, RunError
-from visionlib.inference.trained_model import load_record
 from visionlib.inspection.split_embeddings import SplitEmbeddings, embed_split, read_hashes, to_arrays, to_tensors
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run
 from visionlib.runs.results import load_result, save_result
 

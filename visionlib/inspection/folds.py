@@ -16,12 +16,13 @@ from visionlib.data import Dataset, ImageSplit
 from visionlib.data.random import Stream, random_bits
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.run_data import load_run_data
-from visionlib.inference.trained_model import load_record
 from visionlib.inspection.out_of_sample import OutOfSample, score_test
 from visionlib.inspection.split_embeddings import read_hashes
-from visionlib.runs import Run, read_json
+from visionlib.models.model_record import load_record
+from visionlib.runs import Run, read_config
 from visionlib.runs.results import load_result, save_result
 from visionlib.training.config import TrainConfig
+from visionlib.training.provenance import read_settings
 from visionlib.training.train_run import resume, train
 
 _IGNORED_SETTINGS = ("device", "precision", "threads", "checkpoint_s")
@@ -78,7 +79,7 @@ def cross_validate(
         TrainingError: as `train`.
     """
     record = load_record(run)
-    trained = TrainConfig.from_dict(read_json(run.config)["config"])
+    trained = read_settings(run)
     config = trained.replace(
         epochs=trained.epochs if epochs is None else epochs,
         device=device,
@@ -186,8 +187,7 @@ def _train_fold(fold: _Fold, data: Dataset, log: Callable[[str], None]) -> Run:
 
 def _is_same_training(run: Run, fold: _Fold, data: Dataset) -> bool:
     try:
-        record = read_json(run.config)
-        is_same_config = TrainConfig.from_dict(record["config"]) == fold.config
-    except (RunError, ConfigError):
+        is_same_config = read_settings(run) == fold.config
+        return is_same_config and read_config(run).dataset.content_hash == data.content_hash
+    except RunError:
         return False
-    return bool(is_same_config and record["dataset"]["content_hash"] == data.content_hash)

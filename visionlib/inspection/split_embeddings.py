@@ -16,8 +16,9 @@ from visionlib.inference.device import choose_compute, compute_environment
 from visionlib.inference.predictions import load_predictions
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.run_sources import load_sources
-from visionlib.inference.trained_model import TrainedModel, load_record
-from visionlib.runs import Run, read_json
+from visionlib.inference.trained_model import TrainedModel
+from visionlib.models.model_record import load_record
+from visionlib.runs import Run, read_config
 from visionlib.runs.results import load_result, save_result
 
 
@@ -130,11 +131,11 @@ def read_hashes(run: Run, split: str) -> dict[str, Any]:
     Raises:
         RunError: if the run is unfinished or damaged, or lacks the split.
     """
-    splits = read_json(run.config)["dataset"]["splits"]
+    splits = read_config(run).dataset.splits
     if split not in splits:
         problem = f"its dataset has no split {split!r}"
         raise RunError(run.path, problem, f"it has: {', '.join(splits)}", is_usage=True)
-    return {"weights_sha256": load_record(run).weights_sha256, "content_hash": splits[split]["content_hash"]}
+    return {"weights_sha256": load_record(run).weights_sha256, "content_hash": splits[split].content_hash}
 
 
 def to_arrays(result: object) -> dict[str, NDArray[Any]]:

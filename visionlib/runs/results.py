@@ -6,10 +6,6 @@ hashes of the weights and images that the result was made with, and so does not 
 
 import hashlib
 import io
-import struct
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,20 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visionlib.errors import RunError
-from visionlib.runs.files import read_json, unreadable, write_bytes, write_json
+from visionlib.runs.arrays import read_arrays
+from visionlib.runs.fields import FieldError
+from visionlib.runs.files import write_bytes
+from visionlib.runs.json_records import read_json, write_json
 
 Result = TypeVar("Result")
 Arrays = Mapping[str, NDArray[Any]]
-
-ARRAY_DAMAGES = (
-    *(KeyError, TypeError, ValueError, OverflowError, RuntimeError, EOFError, MemoryError, SyntaxError),
-    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error),
-)
-"""Errors of NumPy and zipfile for files that are cut or altered.
-
-RuntimeError: flipped bits of a zip header, such as those of encryption and compression. SyntaxError and TokenError: the
-header of an array, which NumPy reads as Python.
-"""
 
 _OTHERS = {
     "weights_sha256": "other weights",
@@ -84,7 +73,7 @@ def load_result(
     Args:
         path: of the record.
         expected: fields that the record must have, such as the SHA-256 of the weights.
-        build: makes the result from the record and the arrays by name.
+        build: makes the result from the record and the arrays by name, see `parse_record` and `fit_arrays`.
         remedy: the command that makes it anew, for error messages.
         has_arrays: whether arrays belong to it.
         file: of the arrays; by default beside the record, ending in `.npz`.
@@ -103,28 +92,8 @@ def load_result(
     arrays = {} if file is None else read_arrays(file, remedy=remedy, sha256=str(record.get("arrays_sha256")))
     try:
         return build(record, arrays)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except FieldError as error:
+        raise RunError(subject, f"is damaged ({error})", remedy) from error
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        # A stranger's values, of the right types, may not go together.
         raise RunError(subject, f"is damaged ({error!r})", remedy) from error
-
-
-def read_arrays(file: Path, *, remedy: str, sha256: str | None = None) -> dict[str, NDArray[Any]]:
-    """Read every array of an `.npz` file, without unpickling anything.
-
-    Raises:
-        RunError: if it is damaged, or has another SHA-256.
-    """
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise unreadable(file, error) from error
-    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise RunError(file, "does not have the SHA-256 of its record", remedy)
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = dict(archive.items())
-    except ARRAY_DAMAGES as error:
-        raise RunError(file, f"is damaged ({error})", remedy) from error
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # NumPy gives the bytes of a member without its header
-            raise RunError(file, f"is damaged ({name} is no array)", remedy)
-    return arrays

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visionlib.errors import RunError
-from visionlib.runs.files import read_json
+from visionlib.runs.json_records import read_json
 
 
 @dataclass(frozen=True)

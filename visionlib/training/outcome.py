@@ -7,10 +7,12 @@ from visionlib.data import Dataset, ImageSplit
 from visionlib.inference.device import compute_environment
 from visionlib.inference.novelty import draw_sample, fit_novelty
 from visionlib.inference.predictions import SplitPredictions, predict_split, save_predictions
+from visionlib.inference.run_model import save_model, save_summary
 from visionlib.inference.run_sources import save_sources
 from visionlib.inference.temperature import fit_temperature
-from visionlib.inference.trained_model import ModelRecord, TrainedModel, save_model, save_summary
-from visionlib.runs import Run, read_json, write_json, write_json_lines
+from visionlib.inference.trained_model import TrainedModel
+from visionlib.models.model_record import ModelRecord
+from visionlib.runs import Run, read_config, write_json, write_json_lines
 from visionlib.training.baseline import compare_with_largest_class
 from visionlib.training.checkpoint import Progress
 from visionlib.training.job import TrainingJob
@@ -60,7 +62,7 @@ def save_outcome(
     outcome |= {
         **compare_with_largest_class(next((s for s in scores if s is not None), None), scored),
         **_describe_pace(job, progress),
-        "seconds_loading": read_json(run.config).get("seconds_loading"),
+        "seconds_loading": read_config(run).seconds_loading,
         "seconds_startup": progress.seconds_startup,
         "seconds_predicting": time.perf_counter() - started,
         "seconds_total": progress.seconds_total,

@@ -22,8 +22,9 @@ from visionlib.inference.trained_model import TrainedModel
 from visionlib.models.initial_weights import open_weights, plan_transfer
 from visionlib.models.registry import network_name
 from visionlib.models.user_model import refuse_strange_code
-from visionlib.runs import Run, create_run, open_run, read_json, write_json
+from visionlib.runs import Run, create_run, open_run, read_config, write_json
 from visionlib.runs.lock import writing
+from visionlib.runs.training_records import RunConfig
 from visionlib.training.baseline import describe_failure
 from visionlib.training.budget import fit_time_budget
 from visionlib.training.config import TrainConfig
@@ -35,7 +36,7 @@ from visionlib.training.loop import train_epochs
 from visionlib.training.network_check import blamed_errors, check_network
 from visionlib.training.outcome import describe_times, save_outcome
 from visionlib.training.pace import Pace, TimeBudget
-from visionlib.training.provenance import describe_run, keep_source, name_run
+from visionlib.training.provenance import describe_run, keep_source, name_run, read_settings
 from visionlib.training.start_messages import describe_cost, describe_start
 from visionlib.training.tensorboard import check_tensorboard
 
@@ -153,16 +154,16 @@ def resume(
     run = run if isinstance(run, Run) else open_run(run)
     if run.training.is_file():
         raise RunError(run.path, "is finished", f"test it with: visionlib test {run.path}")
-    record = read_json(run.config)
-    if record.get("imported"):
+    record = read_config(run)
+    if record.imported:
         raise RunError(run.path, "was imported, and has no training", f"begin one with --init {run.path}")
     if model is None:
-        refuse_strange_code(run, record["config"]["model"])
-    init = record.get("init")
+        refuse_strange_code(run, record.config.model)
+    init = record.init
     if init and not run.resume.is_file():
-        raise RunError(run.path, "has no checkpoint yet", f"train again with --init {init['source']}")
+        raise RunError(run.path, "has no checkpoint yet", f"train again with --init {init.source}")
     group = find_process_group()
-    if (processes := record["compute"].get("processes", 1)) != group.size:
+    if (processes := record.compute.processes) != group.size:
         raise ConfigError(
             str(run.path),
             f"was begun by {_count_processes(processes)} and cannot go on in {_count_processes(group.size)}",
@@ -174,12 +175,12 @@ def resume(
     source = load_run_data(run, dataset)
     if isinstance(model, str):
         config, model = config.replace(model=model), None
-    normalization = (tuple(init["mean"]), tuple(init["std"])) if init and init["mean"] else None
+    normalization = (init.mean, init.std) if init and init.mean and init.std else None
     job, validation = make_job(source, config, compute, group, network=model, normalization=normalization)
     job = dataclasses.replace(
         job,
-        planned=Pace.from_list(record["pace"]) if "pace" in record else None,
-        budget=TimeBudget.from_dict(record["time_budget"]) if "time_budget" in record else None,
+        planned=_parse_pace(run, record),
+        budget=None if record.time_budget is None else TimeBudget.of_record(record.time_budget),
     )
     network = job.build_model()
     check_network(network, job)
@@ -197,13 +198,18 @@ def _load(dataset: str | Path | tuple[Any, ...] | Dataset | Callable[[], Dataset
     return load_dataset(dataset) if isinstance(dataset, str | Path | tuple) else dataset()
 
 
-def _choose_same_compute(run: Run, record: dict[str, Any], group: ProcessGroup) -> tuple[TrainConfig, Compute]:
+def _parse_pace(run: Run, record: RunConfig) -> Pace | None:
+    try:
+        return None if record.pace is None else Pace.from_list(record.pace)
+    except ConfigError as error:
+        raise RunError(run.config, f"is damaged (pace: {error.problem})", "restore it, or train again") from error
+
+
+def _choose_same_compute(run: Run, record: RunConfig, group: ProcessGroup) -> tuple[TrainConfig, Compute]:
     """Choose the device, precision, threads and kernels that a run began with: others would round differently."""
-    used = record["compute"]
-    config = TrainConfig.from_dict(
-        {**record["config"], **{name: used[name] for name in ("device", "precision", "threads")}}
-    )
-    had_kernels = used.get("kernels", "torch") == "own"
+    used = record.compute
+    config = read_settings(run).replace(device=used.device, precision=used.precision, threads=used.threads)
+    had_kernels = used.kernels == "own"
     compute = choose_training_compute(config if had_kernels else config.replace(kernels="off"), group)
     if had_kernels and compute.kernels != "own":
         raise ConfigError(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from visionlib.errors import DataError
 from visionlib.evaluation.votes.table import INDEX, list_names
-from visionlib.runs.results import ARRAY_DAMAGES
+from visionlib.runs.arrays import ARRAY_DAMAGES
 
 
 def read_vote_arrays(path: Path, k: int, n: int) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
