@@ -41,7 +41,6 @@ from visionlib.training import TrainConfig
 from visionlib.training.averaging import WeightAverage
 from visionlib.training.checkpoint import Checkpointer, Progress, load_checkpoint
 from visionlib.training.distributed import SINGLE_PROCESS
-from visionlib.training.history_picture import draw_history
 
 RUN = Path(__file__).parents[1] / "tests" / "previous_version" / "finished"
 """A finished run with every record."""
@@ -276,7 +275,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "settings": Reader(lambda: [_TOML], _of_file("settings.toml", lambda file: resolve_config("auto", file, {}))),
         "predictions": _of_record("predictions.npz", load_predictions),
         "config.json": _of_record("config.json", read_config),
-        "history.jsonl": _of_record("history.jsonl", lambda run: draw_history(read_history(run))),
+        "history.jsonl": _of_record("history.jsonl", read_history),
         "training.json": _of_record("training.json", read_training),
         "model.json": _of_record("model.json", load_record),
         "summary.json": _of_record("summary.json", load_summary),
