@@ -69,7 +69,7 @@ def test_sizes_beyond_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.
 def test_a_member_that_is_cut_is_refused(length: int, tmp_path: Path) -> None:
     path = write_tar(tmp_path / "a.tar", {"one": bytes(8_000)})
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(DataError, match="(is no whole tar archive|ends after)"):
+    with pytest.raises(DataError, match=r"(is no whole tar archive|ends after)"):
         read_members(path, {"one"})
 
 
