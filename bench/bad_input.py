@@ -190,6 +190,7 @@ def main() -> int:
         assert run(("test", "whole"))[0] == 0
         cases = [(name, file, make, command) for name, (file, make) in PATHS.items() for command in DATA_COMMANDS]
         cases += [(name, file, make, command) for name, (file, make) in PATHS.items() for command in RUN_COMMANDS]
+        cases = [case for case in cases if (case[0], "--config" in case[3]) != ("empty file", True)]  # valid TOML
         for name, file, make, command in cases:
             if time.monotonic() < end:
                 path = Path("input") / file

@@ -1,3 +1,4 @@
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from visionlib.errors import ModelError
+from visionlib.cli.settings import resolve_config
+from visionlib.errors import ConfigError, ModelError
 from visionlib.models import build_model, load_weights
+from visionlib.models.initial_weights import open_weights
 from visionlib.models.state_file import save_state
 
 
@@ -235,3 +238,14 @@ def test_a_network_that_refuses_its_extra_state_is_told_with_its_reason(tmp_path
     )
     with pytest.raises(ModelError, match=problem):
         load_weights(Picky(2, 2), tmp_path / "model.safetensors")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pt")
+    with pytest.raises(ModelError, match=r"pipe\.pt: is no file; name a weight file"):
+        load_weights(small(0), tmp_path / "pipe.pt")
+    with pytest.raises(ModelError, match=r"pipe\.pt: is no file of weights; name a weight file, or a folder with one"):
+        open_weights(tmp_path / "pipe.pt")
+    with pytest.raises(ConfigError, match=r"pipe\.pt: is no file; name a TOML file with --config"):
+        resolve_config("auto", tmp_path / "pipe.pt", {})
