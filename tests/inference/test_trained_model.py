@@ -203,3 +203,9 @@ def test_a_run_on_a_gpu_predicts_as_on_a_cpu(finished_run: Run, small_shapes: Da
     logits = on_gpu.predict(images).logits
     assert logits.device == images.device
     torch.testing.assert_close(logits, on_cpu.predict(images).logits, rtol=1e-2, atol=1e-2)
+
+
+def test_an_empty_batch_is_predicted_with_a_warning() -> None:
+    model = TrainedModel.from_network(nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), MEAN, STD)
+    with pytest.warns(UserWarning, match="images: there are none to predict; the logits have no rows"):
+        assert model.predict(torch.zeros(0, 3, 8, 8, dtype=torch.uint8)).logits.shape == (0, 2)

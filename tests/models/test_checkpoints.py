@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from visionlib.cli.settings import resolve_config
 from visionlib.errors import ConfigError, ModelError
 from visionlib.models import build_model, load_weights
+from visionlib.models.checkpoints import read_weights
 from visionlib.models.initial_weights import open_weights
 from visionlib.models.state_file import save_state
 
@@ -249,3 +250,18 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
         open_weights(tmp_path / "pipe.pt")
     with pytest.raises(ConfigError, match=r"pipe\.pt: is no file; name a TOML file with --config"):
         resolve_config("auto", tmp_path / "pipe.pt", {})
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"I32","shape":[1],"data_offsets":[0,4]}}',
+        '{"__metadata__":{"x":"1","x":"2"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+        '{"a":{"dtype":"F32","dtype":"I32","shape":[1],"data_offsets":[0,4]}}',
+    ],
+)
+def test_a_header_that_names_a_thing_twice_is_refused(header: str, tmp_path: Path) -> None:
+    file = tmp_path / "twice.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(4))
+    with pytest.raises(ModelError, match=r"twice\.safetensors: is a damaged safetensors file \(.*(twice|duplicate)"):
+        read_weights(file)

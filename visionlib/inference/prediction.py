@@ -15,7 +15,7 @@ from visionlib.errors import ModelError
 from visionlib.eval_mode import Precision, eval_mode
 from visionlib.inference.folding import fold_network
 from visionlib.inference.novelty import Novelty
-from visionlib.inference.preprocessing import prepare_inputs
+from visionlib.inference.preprocessing import check_pixels, prepare_inputs
 from visionlib.progress import progress_bar
 
 MIN_BATCH_ROWS = 16
@@ -94,12 +94,14 @@ def predict(
         precision: of convolutions and products; bf16 by autocast, the weights keep their dtype.
         mirror: average the logits of every image and of its mirror image; the embeddings are those of the image.
     Raises:
+        ConfigError: if the images are not pixels as stored.
         ModelError: if the model returns anything but a row of logits per image, or its weights are of several dtypes
             and it runs on inputs of none; the message names it.
         ValueError: if batch_size is below 1.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, and it is {batch_size}")
+    check_pixels(images)
     n = len(images)
     device = next(itertools.chain(model.parameters(), model.buffers()), images).device
     logits: list[Tensor] = []

@@ -1,6 +1,7 @@
 """A run's predictions of its test split or its held-out images: made once, stored, and read by every measure."""
 
 import os
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -115,7 +116,8 @@ def predict_split(
     model: TrainedModel, split: ImageSplit, *, batch_size: int = 250, compute: Compute | None = None
 ) -> SplitPredictions:
     """Predict every image of a split, and its mirror image; by default with torch's number of threads."""
-    with compute_environment(compute or choose_compute(str(model.device), model.precision)):
+    with compute_environment(compute or choose_compute(str(model.device), model.precision)), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "images: there are none")  # the numbers of a split tell their n
         plain = model.predict(split.images, batch_size=batch_size)
         mirrored = model.predict(mirror_images(split.images), batch_size=batch_size)
     return SplitPredictions(plain.logits.cpu(), mirrored.logits.cpu(), plain.embeddings)

@@ -1,6 +1,7 @@
 """`TrainedModel`: a network with all that it takes to use it."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from visionlib.inference.device import choose_compute
 from visionlib.inference.novelty import Novelty, load_novelty
 from visionlib.inference.pictures import PictureSource, read_images
 from visionlib.inference.prediction import Predictions, predict
-from visionlib.inference.preprocessing import prepare_inputs, scale_width
+from visionlib.inference.preprocessing import check_pixels, prepare_inputs, scale_width
 from visionlib.inference.run_model import load_model
 from visionlib.models import build_model, load_weights
 from visionlib.models.layout import prepare_layout
@@ -163,9 +164,7 @@ class TrainedModel:
         Raises:
             ConfigError: if they are not pixels as stored.
         """
-        if images.dtype != torch.uint8 or images.ndim != 4:
-            kind = f"{str(images.dtype).removeprefix('torch.')} of {images.ndim} dimensions"
-            raise ConfigError("images", f"are {kind}", "give uint8 pixels as stored: image, channel, row, column")
+        check_pixels(images)
         channels, height, width = images.shape[1:]
         if self.side_px is None:
             return channels, height, width
@@ -197,6 +196,8 @@ class TrainedModel:
         """
         if not isinstance(images, Tensor):
             images = read_images(self, images)
+        elif not len(images):
+            warnings.warn("images: there are none to predict; the logits have no rows", stacklevel=2)
         predictions = predict(
             self.network,
             images,

@@ -3,7 +3,8 @@
 import io
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,49 +15,63 @@ ODD: tuple[Any, ...] = (
     *([], [0], [[]], {}, {"x": None}, [None] * 1000),
 )
 """Values for any field: of other types, out of every range, hostile to a terminal, too many."""
-_DEEP = "deep"
+_DEEP = b"[" * 3000 + b"]" * 3000
+Mutant = tuple[str, Callable[[], bytes]]
+"""Description, and what makes the content of the file."""
 
 
-def mutate_json(content: bytes, draws: random.Random, flips: int = 40) -> Iterator[tuple[str, bytes]]:
+def mutate_json(content: bytes, draws: random.Random, flips: int = 40) -> Iterator[Mutant]:
     """Yield a description and the content of each mutant of a JSON record, or of the first line of several."""
     first, newline, rest = content.partition(b"\n") if content.count(b"\n{") else (content, b"", b"")
-    record = json.loads(first)
-    for path in list_paths(record):
+
+    def change(path: tuple[Any, ...], *values: Any) -> bytes:
+        """Replace a field's value by another one, or by none."""
+        record = parent = json.loads(first)
+        for key in path[:-1]:
+            parent = parent[key]
+        parent[path[-1]] = values[0] if values else None
+        if not values:
+            del parent[path[-1]]
+        return json.dumps(record, ensure_ascii=False).encode() + newline + rest
+
+    def repeat(name: str) -> bytes:
+        field = json.dumps(name).encode() + b":"
+        return first.replace(field, field + b" null, " + field, 1) + newline + rest
+
+    for path in list_paths(json.loads(first)):
         place = ".".join(map(str, path))
-        yield f"{place} deleted", _write(_without(record, path)) + newline + rest
+        yield f"{place} deleted", partial(change, path)
         for value in ODD:
-            yield f"{place} = {value!r:.40}", _write(_with(record, path, value)) + newline + rest
-        deep = _write(_with(record, path, _DEEP)).replace(b'"deep"', b"[" * 3000 + b"]" * 3000)
-        yield f"{place} = a deep list", deep + newline + rest
+            yield f"{place} = {value!r:.40}", partial(change, path, value)
+        yield f"{place} = a deep list", lambda path=path: change(path, "deep").replace(b'"deep"', _DEEP)  # type: ignore[misc]
         if isinstance(path[-1], str):
-            again = json.dumps({path[-1]: None})[1:-1].encode() + b", "
-            yield (
-                f"{place} twice",
-                first.replace(json.dumps(path[-1]).encode() + b":", again + json.dumps(path[-1]).encode() + b":", 1)
-                + newline
-                + rest,
-            )
+            yield f"{place} twice", partial(repeat, path[-1])
     yield from mutate_bytes(content, draws, flips)
 
 
-def mutate_bytes(content: bytes, draws: random.Random, flips: int = 40) -> Iterator[tuple[str, bytes]]:
+def mutate_bytes(content: bytes, draws: random.Random, flips: int = 40) -> Iterator[Mutant]:
     """Yield truncated files, such with a flipped bit, and some that are no such file at all."""
-    for name, other in (("empty", b""), ("null", b"null"), ("a list", b"[]"), ("a number", b"1"), ("an object", b"{}")):
-        yield name, other
-    yield "of a newer schema", b'{"schema_version": 99}'
-    yield "of no schema number", b'{"schema_version": "1"}'
-    yield "a huge number", b'{"schema_version": 1' + b"0" * 5000 + b"}"
-    yield "twice", content * 2
+    others = {
+        "empty": b"",
+        "null": b"null",
+        "a list": b"[]",
+        "a number": b"1",
+        "an object": b"{}",
+        "twice": content * 2,
+        "of a newer schema": b'{"schema_version": 99}',
+        "of no schema number": b'{"schema_version": "1"}',
+        "a huge number": b'{"schema_version": 1' + b"0" * 5000 + b"}",
+    }
     for _ in range(flips):
-        end = draws.randrange(len(content))
-        yield f"cut at {end}", content[:end]
-        at, bit = draws.randrange(len(content)), draws.randrange(8)
+        end, at, bit = draws.randrange(len(content)), draws.randrange(len(content)), draws.randrange(8)
         changed = bytearray(content)
         changed[at] ^= 1 << bit
-        yield f"bit {bit} of byte {at} flipped", bytes(changed)
+        others |= {f"cut at {end}": content[:end], f"bit {bit} of byte {at} flipped": bytes(changed)}
+    for name, other in others.items():
+        yield name, partial(bytes, other)
 
 
-def mutate_arrays(content: bytes, draws: random.Random, flips: int = 40) -> Iterator[tuple[str, bytes]]:
+def mutate_arrays(content: bytes, draws: random.Random, flips: int = 40) -> Iterator[Mutant]:
     """Yield `.npz` files with an array that is absent, or of another type, shape, length or value."""
     with np.load(io.BytesIO(content)) as stored:
         arrays = dict(stored)
@@ -77,7 +92,7 @@ def mutate_arrays(content: bytes, draws: random.Random, flips: int = 40) -> Iter
         }
         if array.ndim:
             others |= {"shorter": array[:-1], "negative": -1 - np.abs(array), "constant": array * 0}
-            others |= {"NaN": array * np.float32("nan"), "inf": array + np.float32("inf"), "large": array + 10**6}
+            others |= {"NaN": array * np.float32("nan"), "inf": array + np.float32("inf"), "large": array + 60_000}
         if array.ndim == 2:
             others |= {
                 "narrower": array[:, 1:],
@@ -85,10 +100,11 @@ def mutate_arrays(content: bytes, draws: random.Random, flips: int = 40) -> Iter
                 "in Fortran order": np.asfortranarray(array),
             }
             others |= {"huge": np.full_like(array, np.finfo(array.dtype).max)}
-        yield f"{name} deleted", pack_arrays({key: value for key, value in arrays.items() if key != name})
+        yield f"{name} deleted", partial(pack_arrays, {key: value for key, value in arrays.items() if key != name})
         for kind, other in others.items():
-            yield f"{name} {kind}", pack_arrays({**arrays, name: other})
-    yield "all of no images", pack_arrays({name: array[:0] if array.ndim else array for name, array in arrays.items()})
+            yield f"{name} {kind}", partial(pack_arrays, {**arrays, name: other})
+    none = {name: array[:0] if array.ndim else array for name, array in arrays.items()}
+    yield "all of no images", partial(pack_arrays, none)
     yield from mutate_bytes(content, draws, flips)
 
 
@@ -109,25 +125,3 @@ def list_paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ..
     if isinstance(value, list):
         for at in sorted({0, len(value) - 1}) if value else ():
             yield from list_paths(value[at], (*path, at))
-
-
-def _with(record: Any, path: tuple[Any, ...], value: Any) -> Any:
-    copied = json.loads(json.dumps(record))
-    parent = copied
-    for key in path[:-1]:
-        parent = parent[key]
-    parent[path[-1]] = value
-    return copied
-
-
-def _without(record: Any, path: tuple[Any, ...]) -> Any:
-    copied = json.loads(json.dumps(record))
-    parent = copied
-    for key in path[:-1]:
-        parent = parent[key]
-    del parent[path[-1]]
-    return copied
-
-
-def _write(record: Any) -> bytes:
-    return json.dumps(record, ensure_ascii=False).encode()
