@@ -1,5 +1,6 @@
 """Files are written whole or not at all, and records that cannot be trusted are refused."""
 
+import errno
 import hashlib
 import json
 import os
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.disk_faults import Fault, watching
 from visionlib.errors import ConfigError, RunError
 from visionlib.runs import (
     SCHEMA_VERSION,
@@ -19,7 +21,7 @@ from visionlib.runs import (
     write_json,
     write_json_lines,
 )
-from visionlib.runs.files import has_broken_seal, seal_file
+from visionlib.runs.files import has_broken_seal, read_whole, seal_file
 
 
 def test_a_record_comes_back_with_its_schema_version(tmp_path: Path) -> None:
@@ -134,6 +136,30 @@ def test_every_flipped_bit_of_a_sealed_file_breaks_its_seal_or_leaves_its_conten
 def test_a_file_without_a_seal_has_no_broken_one(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(content)
     assert not has_broken_seal(tmp_path / "file")
+
+
+def test_a_file_that_is_none_or_too_large_or_unreadable_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(10))
+    assert read_whole(tmp_path / "file", most_bytes=10) == bytes(10)
+    with pytest.raises(RunError, match="file: has 10 bytes, more than the limit of 9"):
+        read_whole(tmp_path / "file", most_bytes=9)
+    with pytest.raises(RunError, match="is a folder, or a file of a special kind"):
+        read_whole(tmp_path, most_bytes=9)
+    for read in (hash_file, lambda path: read_whole(path, most_bytes=10)):
+        with (
+            watching(tmp_path, Fault(0, errno.EIO)),
+            pytest.raises(RunError, match=r"file: cannot be read \(Input/output error\); make it readable"),
+        ):
+            read(tmp_path / "file")
+
+
+def test_an_error_of_another_file_stays_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "run" / "record") as temporary:
+        temporary.write_bytes((tmp_path / "absent").read_bytes())
+    with watching(tmp_path / "run", Fault(5, errno.EIO)) as fault, pytest.raises(RunError, match="record: cannot be w"):
+        write_bytes(tmp_path / "run" / "record", b"new")
+    assert len(fault.operations) > 5
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes are POSIX's")

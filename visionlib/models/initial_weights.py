@@ -114,6 +114,8 @@ def open_weights(weights: str | os.PathLike[str] | Run, model: str | None = None
             raise ModelError(source, "there is no such weight file or folder", "check the path", is_usage=True)
         path = find_pretrained(source, model)
     file = _find_file(path) if path.is_dir() else path
+    if not file.is_file():  # reading a pipe would wait for a writer
+        raise ModelError(source, "is no file of weights", "name a weight file, or a folder with one", is_usage=True)
     sha256, record = hash_file(file), file.parent / "model.json"
     is_described = file.name == _FOLDER_FILES[0] and record.is_file()
     known = _read_record(record, sha256) if is_described else {}

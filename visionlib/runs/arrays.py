@@ -5,6 +5,7 @@ A header can claim any shape, and a zip archive can unpack to a thousand times i
 
 import io
 import math
+import struct
 import tokenize
 import warnings
 import zipfile
@@ -31,9 +32,9 @@ _MOST_MEMBERS = 4096
 _MOST_GROWTH, _SMALL_BYTES = 20, 32 * 2**20
 """An archive may unpack to this multiple of its size, or to this size, if that is more. Visionlib's own do not grow."""
 _KINDS = "biufU"
-_DAMAGES = (
+ARRAY_DAMAGES = (
     *(LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, EOFError, OSError, SyntaxError, MemoryError),
-    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, tokenize.TokenError, Warning),
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, tokenize.TokenError, Warning),
 )
 """What zipfile, zlib, numpy and the parser of numpy's headers raise of flipped bits."""
 _VERSIONS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -57,7 +58,7 @@ def read_arrays(file: Path, *, remedy: str, sha256: str | None = None) -> dict[s
             _check_members(archive, len(content))
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 return dict(arrays.items())
-    except _DAMAGES as error:
+    except ARRAY_DAMAGES as error:
         raise RunError(file, f"is damaged ({error})", remedy) from error
 
 

@@ -80,10 +80,15 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        if error.filename is not None and Path(os.fsdecode(error.filename)).parent.absolute() != path.parent.absolute():
+        if error.filename is not None and not _is_in(path.parent, Path(os.fsdecode(error.filename))):
             raise  # of another file, which the block reads
         remedy = _REMEDIES.get(error.errno or 0, "check the disk, or choose another place")
         raise RunError(path, f"cannot be written ({error.strerror or error})", remedy) from error
+
+
+def _is_in(folder: Path, path: Path) -> bool:
+    """Whether a path is that of the folder, which is flushed too, or of a file in it."""
+    return folder.absolute() in {path.absolute(), path.parent.absolute()}
 
 
 def remove_leftovers(path: Path) -> None:

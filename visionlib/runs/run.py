@@ -95,6 +95,19 @@ class Run:
         return self.path / "inspection"
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that trains; a killed one leaves the file, which means nothing then."""
+        return self.path / ".writer.lock"
+
+    @property
+    def trained_files(self) -> tuple[Path, ...]:
+        """Files that a training writes, the last one last; of them only `training` says that all are there."""
+        records = (self.novelty, self.sources)
+        arrays = (*(record.with_suffix(".npz") for record in records), self.validation, self.predictions)
+        begun = (self.config, self.network_source, self.history, self.resume)
+        return (*begun, self.weights, self.model, self.summary, *arrays, *records, self.history_picture, self.training)
+
+    @property
     def explanations(self) -> Path:
         """Folder of the results of `visionlib explain`: maps with their manifest, and measures of their quality."""
         return self.path / "explanations"
@@ -105,18 +118,24 @@ class Run:
 
 
 def create_run(path: Path) -> Run:
-    """Make a new run folder.
+    """Make a new run folder, or take one in which a killed training had written nothing yet.
 
     Raises:
-        RunError: if the path exists and is not an empty folder, or it cannot be made.
+        RunError: if the path exists and is not such a folder or an empty one, or it cannot be made.
     """
-    if path.is_dir() and any(path.iterdir()):
-        raise RunError(path, "exists and is not empty", "choose another folder with --out, or remove it")
+    run = Run(path)
     try:
+        if path.is_dir() and not all(_is_of_killed_start(run, file) for file in path.iterdir()):
+            raise RunError(path, "exists and is not empty", "choose another folder with --out, or remove it")
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(path, f"cannot be made ({error.strerror})", "choose another folder with --out") from error
-    return Run(path)
+    return run
+
+
+def _is_of_killed_start(run: Run, file: Path) -> bool:
+    """Whether a file is the lock, or a record of the settings that was not whole yet."""
+    return file == run.lock or (file.name.startswith(f".{run.config.name}.") and file.suffix == ".tmp")
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

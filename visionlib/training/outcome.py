@@ -32,7 +32,9 @@ def save_outcome(
     validation: ImageSplit,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Write weights, layer table, predictions and `training.json`; return the content of that."""
+    """Write weights, layer table, predictions, and at last `training.json`; return the content of that."""
+    from visionlib.training.history_picture import save_history_picture  # matplotlib takes a second to import
+
     started, history = time.perf_counter(), progress.history
     held_out = predict_split(model, validation, compute=job.compute) if len(validation) else None
     record = ModelRecord(
@@ -59,6 +61,7 @@ def save_outcome(
         outcome["test_accuracy"] = accuracy(predictions.logits, source.test.labels)
         history[-1].update(test_accuracy=outcome["test_accuracy"], test_n=len(source.test))
         write_json_lines(run.history, history)
+    save_history_picture(run)
     scored = validation if outcome["test_accuracy"] is None else source.test
     scores = (outcome["test_accuracy"], outcome["validation_accuracy"])
     outcome |= {

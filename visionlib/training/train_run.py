@@ -187,6 +187,8 @@ def resume(
     with connected(group, compute.device), writing(run) if group.is_first else contextlib.nullcontext():
         if group.is_first and run.training.is_file():  # by a process that had the lock until now
             raise RunError(run.path, "is finished", f"test it with: visionlib test {run.path}")
+        if group.is_first and not run.network_source.is_file():  # it was killed before
+            keep_source(run, network, job)
         return _train_run(run, source, job, network, validation, log)
 
 
@@ -277,9 +279,6 @@ def _train_to_end(
             log(describe_times(outcome))
         if outcome["is_better_than_largest_class"] is False:
             log(describe_failure(outcome, job.config, job.split))
-        from visionlib.training.history_picture import save_history_picture  # matplotlib takes a second to import
-
-        save_history_picture(run)
     return run
 
 
