@@ -4,13 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
-from visionlib.data import Dataset
+from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError
 from visionlib.runs import read_json
 from visionlib.training import RECIPES, TrainConfig, train
 from visionlib.training.cost import count_training_flop
-from visionlib.training.defaults import MANY_IMAGES, DataFacts, choose_settings
+from visionlib.training.defaults import MANY_IMAGES, DataFacts, choose_initial_weights, choose_settings
 
 PHOTOGRAPHS = DataFacts(380, 5, (3, 32, 32))
 CIFAR = DataFacts(50_000, 10, (3, 32, 32))
@@ -81,6 +82,44 @@ def test_the_network_of_earlier_weights_is_trained(small_shapes: Dataset, tmp_pa
     second = train(small_shapes, quick, init=first, out=tmp_path / "second")
     assert read_json(second.config)["config"]["model"] == "resnet20"
     assert len(read_json(second.config)["init"]["taken"]) > 50
+
+
+@pytest.mark.parametrize(
+    ("n", "channels", "given", "begins"),
+    [
+        (30, 3, {}, True),
+        (1_999, 3, {"model": "cnn8", "epochs": 2}, True),
+        (2_000, 3, {}, False),
+        (30, 1, {}, False),
+        (30, 3, {"model": "resnet9"}, False),
+        (30, 3, {"model": "mynet.py:Net"}, False),
+        (30, 3, TrainConfig(), False),
+        (30, 3, RECIPES["fast"], False),
+    ],
+)
+def test_few_color_images_begin_with_the_weights_of_the_package(
+    n: int, channels: int, given: Any, begins: bool
+) -> None:
+    images, labels = torch.zeros(n, channels, 8, 8, dtype=torch.uint8), torch.zeros(n, dtype=torch.int64)
+    split = ImageSplit(images, labels, ("a", "b"), torch.arange(n))
+    weights = choose_initial_weights("auto", split, given)
+    assert (weights is not None and weights.model == "cnn8") == begins
+    for init in (None, "none"):
+        assert choose_initial_weights(init, split, given) is None
+
+
+def test_a_training_of_few_images_says_what_it_begins_with(small_shapes: Dataset, tmp_path: Any) -> None:
+    lines: list[str] = []
+    quick = {"epochs": 1, "device": "cpu", "precision": "fp32", "threads": 1}
+    run = train(small_shapes, quick, out=tmp_path / "run", log=lines.append)
+    assert any(line.startswith("begins with cnn8-cifar10 (SHA-256") for line in lines)
+    assert any("--init none begins with random ones" in line for line in lines)
+    record = read_json(run.config)
+    assert record["init"]["source"] == "cnn8-cifar10"
+    assert (record["config"]["optimizer"], record["config"]["whiten"]) == ("sgd", False)
+    scratch = train(small_shapes, quick, init=None, out=tmp_path / "scratch")
+    assert read_json(scratch.config).get("init") is None
+    assert read_json(scratch.config)["config"]["optimizer"] == "muon"
 
 
 def with_held_out(name: str) -> TrainConfig:

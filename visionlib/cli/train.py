@@ -107,7 +107,9 @@ def train(
         given = None if pace is None else Pace.from_run(open_run(pace))
         if pace is not None and not isinstance(resolved, TrainConfig):
             resolved = _settings_of(open_run(pace), resolved)
-        run = train_run.train(source, resolved, init=init, out=out, max_seconds=max_seconds, pace=given, log=log)
+        run = train_run.train(
+            source, resolved, init=init or "auto", out=out, max_seconds=max_seconds, pace=given, log=log
+        )
     if not find_process_group().is_first:
         return
     result = read_training(run)

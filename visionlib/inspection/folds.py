@@ -19,6 +19,7 @@ from visionlib.inference.run_data import load_run_data
 from visionlib.inspection.out_of_sample import OutOfSample, score_test
 from visionlib.inspection.split_embeddings import read_hashes
 from visionlib.models.model_record import load_record
+from visionlib.models.pretrained import is_pretrained
 from visionlib.runs import Run, read_config
 from visionlib.runs.results import load_result, save_result
 from visionlib.training.config import TrainConfig
@@ -79,16 +80,17 @@ def cross_validate(
         TrainingError: as `train`.
     """
     record = load_record(run)
-    trained = read_settings(run)
+    trained, begun = read_settings(run), read_config(run).init
+    init = begun.source if begun is not None and is_pretrained(begun.source) else None
     config = trained.replace(
         epochs=trained.epochs if epochs is None else epochs,
         device=device,
         validation_fraction=0.0,
         test_every=0,
         tensorboard=False,
-        # A fold begins with random weights: those that the run began with may have been trained on its images.
-        freeze=False,
-        body_rate_factor=1.0,
+        # Other weights than those of the package may have been trained on the images of a fold.
+        freeze=trained.freeze and init is not None,
+        body_rate_factor=1.0 if init is None else trained.body_rate_factor,
     )
     source = load_run_data(run, dataset)
     assigned = assign_folds(source.train, folds, config.seed)
@@ -103,7 +105,7 @@ def cross_validate(
             source.classes,
             options=source.options,
         )
-        fold = _Fold(run, number + 1, folds, config, content_hash)
+        fold = _Fold(run, number + 1, folds, config, content_hash, init)
         probabilities[members] = _score_fold(fold, data, log)
     return OutOfSample(
         split="train",
@@ -126,6 +128,7 @@ class _Fold:
     folds: int
     config: TrainConfig
     content_hash: str
+    init: str | None
 
     @property
     def path(self) -> Path:
@@ -139,7 +142,8 @@ class _Fold:
 
     @property
     def key(self) -> dict[str, Any]:
-        return {"content_hash": self.content_hash, "fold": self.number, "folds": self.folds}
+        begun = {} if self.init is None else {"init": self.init}
+        return {"content_hash": self.content_hash, "fold": self.number, "folds": self.folds, **begun}
 
 
 def _select_settings(config: TrainConfig) -> dict[str, Any]:
@@ -182,12 +186,13 @@ def _train_fold(fold: _Fold, data: Dataset, log: Callable[[str], None]) -> Run:
         return run if run.training.is_file() else resume(run, dataset=data, log=log)
     if run.path.exists():
         shutil.rmtree(run.path)
-    return train(data, fold.config, out=run.path, log=log)
+    return train(data, fold.config, init=fold.init, out=run.path, log=log)
 
 
 def _is_same_training(run: Run, fold: _Fold, data: Dataset) -> bool:
     try:
-        is_same_config = read_settings(run) == fold.config
-        return is_same_config and read_config(run).dataset.content_hash == data.content_hash
+        record, settings = read_config(run), read_settings(run)
     except RunError:
         return False
+    is_same_start = (record.init.source if record.init else None) == fold.init
+    return is_same_start and settings == fold.config and record.dataset.content_hash == data.content_hash

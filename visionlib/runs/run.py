@@ -102,10 +102,9 @@ class Run:
     @property
     def trained_files(self) -> tuple[Path, ...]:
         """Files that a training writes, the last one last; of them only `training` says that all are there."""
-        records = (self.novelty, self.sources)
-        arrays = (*(record.with_suffix(".npz") for record in records), self.validation, self.predictions)
-        begun = (self.config, self.network_source, self.history, self.resume)
-        return (*begun, self.weights, self.model, self.summary, *arrays, *records, self.history_picture, self.training)
+        sources = (self.sources.with_suffix(".npz"), self.sources)
+        begun = (self.config, self.network_source, self.history, self.resume, self.weights, self.model, self.summary)
+        return (*begun, self.validation, self.predictions, *sources, self.history_picture, self.training)
 
     @property
     def explanations(self) -> Path:

@@ -19,7 +19,7 @@ from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import Compute, compute_environment
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import TrainedModel
-from visionlib.models.initial_weights import open_weights, plan_transfer
+from visionlib.models.initial_weights import plan_transfer
 from visionlib.models.registry import network_name
 from visionlib.models.user_model import refuse_strange_code
 from visionlib.runs import Run, create_run, open_run, read_config, write_json
@@ -28,7 +28,7 @@ from visionlib.runs.training_records import RunConfig
 from visionlib.training.baseline import describe_failure
 from visionlib.training.budget import fit_time_budget
 from visionlib.training.config import TrainConfig
-from visionlib.training.defaults import ChosenSettings, choose_for_machine
+from visionlib.training.defaults import ChosenSettings, choose_for_machine, choose_initial_weights
 from visionlib.training.distributed import ProcessGroup, connected, find_process_group
 from visionlib.training.initialization import initialize_model
 from visionlib.training.job import TrainingJob, choose_training_compute, make_job
@@ -50,7 +50,7 @@ def train(
     config: TrainConfig | Mapping[str, Any] = MappingProxyType({}),
     *,
     model: Network | None = None,
-    init: str | os.PathLike[str] | Run | None = None,
+    init: str | os.PathLike[str] | Run | None = "auto",
     out: str | Path | None = None,
     max_seconds: float | None = None,
     pace: Pace | None = None,
@@ -70,7 +70,8 @@ def train(
             network, `TrainedModel.from_run(run, network=...)` loads it.
         init: weights to begin with: a run, a checkpoint file, a hub folder, or the name of pretrained weights, see
             `visionlib.models.open_weights`. The head is new where their classes are others. Their mean and std, where
-            they are known, stay the network's. `config.json` tells what was taken.
+            they are known, stay the network's. `config.json` tells what was taken. None begins with random weights;
+            "auto" takes pretrained ones where the settings are chosen for fewer than 2,000 color images.
         out: the run folder to make; by default `runs/DATASET-MODEL-TIME`.
         max_seconds: time for the steps; as many are taken as fit into it here, instead of `config.epochs`. Their number
             is planned again while they go; the last epoch may be cut short.
@@ -96,7 +97,8 @@ def train(
     started = time.perf_counter()
     named = {} if model is None else {"model": network_name(model)}
     given = {**(config.to_dict() if isinstance(config, TrainConfig) else config), **named}
-    weights = None if init is None else open_weights(init, given.get("model"))
+    settings = config.replace(**named) if isinstance(config, TrainConfig) else given
+    weights = choose_initial_weights(init, source.train, settings)
     if isinstance(config, TrainConfig):
         chosen = ChosenSettings(config.replace(**named))
     else:
