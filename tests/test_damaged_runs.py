@@ -3,7 +3,7 @@
 import random
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -172,10 +172,9 @@ def picture(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def _no_training(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """A resumed run ends before its first step: a mutant may ask for 10^9 epochs."""
     monkeypatch.setattr(train_run, "_train_run", lambda run, *_: run)
-    return
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def test_files_that_are_no_pictures_are_passed_over_and_counted(tmp_path: Path) 
         put(tmp_path / split / "cat" / "1.png")
     for name in ("a.txt", "b.txt", "c.gif"):
         (tmp_path / "train" / "cat" / name).touch()
-    (warning,) = load_dataset(tmp_path).warnings
+    warning, _ = load_dataset(tmp_path).warnings
     assert warning.endswith("3 files that are not pictures were skipped (2 .txt, 1 .gif)")
 
 
