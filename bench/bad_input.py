@@ -10,6 +10,7 @@ input as it was. Odd but honest datasets are counted apart: they must be accepte
 import argparse
 import contextlib
 import os
+import random
 import shutil
 import signal
 import sys
@@ -18,7 +19,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,6 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], Any]]] = {
         "is an empty record": lambda path: path.write_bytes(b'{"schema_version": 1}'),
     }.items()
 }
-NEEDS = MappingProxyType({"predictions.npz": {"test", "mistakes", "compare", "report"}})
 
 
 def _odd_datasets(home: Path) -> dict[str, Path]:
@@ -173,6 +172,18 @@ def judge(arguments: tuple[str, ...], code: int, text: str) -> str:
     return ""
 
 
+def _list_cases() -> list[tuple[str, str, Callable[[Path], Any], tuple[str, ...], bool]]:
+    """List every path and every damage with every command that takes such a one."""
+    paths = [
+        (name, file, make, command, False)
+        for name, (file, make) in PATHS.items()
+        for command in (*DATA_COMMANDS, *RUN_COMMANDS)
+        if (name, "--config" in command) != ("empty file", True)  # which is valid TOML
+    ]
+    runs = [(name, file, damage, command, True) for name, (file, damage) in DAMAGES.items() for command in RUN_COMMANDS]
+    return [*paths, *runs]
+
+
 def main() -> int:
     """Print the counts, and what went wrong; return whether anything did."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -188,25 +199,20 @@ def main() -> int:
         code, text = run((*forked.TRAIN, "--epochs", "1", "--out", "whole"))
         assert code == 0, text
         assert run(("test", "whole"))[0] == 0
-        cases = [(name, file, make, command) for name, (file, make) in PATHS.items() for command in DATA_COMMANDS]
-        cases += [(name, file, make, command) for name, (file, make) in PATHS.items() for command in RUN_COMMANDS]
-        cases = [case for case in cases if (case[0], "--config" in case[3]) != ("empty file", True)]  # valid TOML
-        for name, file, make, command in cases:
+        cases = _list_cases()
+        random.Random(0).shuffle(cases)  # noqa: S311  so that a short run is a sample
+        for name, file, make, command, is_run in cases:
             if time.monotonic() < end:
-                path = Path("input") / file
                 shutil.rmtree("input", ignore_errors=True)
-                Path("input").mkdir()
-                make(path)
-                arguments = tuple(str(path) if word == "INPUT" else word for word in command)
-                _count(f"paths: {name}", "paths", arguments, counts, wrong)
-        for name, (file, damage) in DAMAGES.items():
-            for command in RUN_COMMANDS:
-                if time.monotonic() < end:
-                    shutil.rmtree("input", ignore_errors=True)
+                if is_run:
                     shutil.copytree("whole", "input")
-                    damage(Path("input") / file)
-                    arguments = tuple("input" if word == "INPUT" else word for word in command)
-                    _count(f"runs: {name}", "damaged runs", arguments, counts, wrong, may_succeed=True)
+                else:
+                    Path("input").mkdir()
+                make(Path("input") / file)
+                path = "input" if is_run else f"input/{file}"
+                arguments = tuple(path if word == "INPUT" else word for word in command)
+                kind = "damaged runs" if is_run else "paths"
+                _count(f"{kind}: {name}", kind, arguments, counts, wrong, may_succeed=is_run)
         for name, path in _odd_datasets(Path("odd")).items():
             code, text = run(("data", str(path)))
             counts["odd and honest: accepted" if code == 0 else "odd and honest: refused"] += 1

@@ -177,7 +177,7 @@ def load_candidates(run: Run, split: str = "test") -> LabelCandidates:
 
     def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> LabelCandidates:
         fields = {name: record[name] for name in ("split", "source", "n", "content_hash")}
-        return LabelCandidates(**to_tensors(arrays), **fields, classes=classes, sources=sources)
+        return LabelCandidates(**to_tensors(LabelCandidates, arrays), **fields, classes=classes, sources=sources)
 
     path = run.inspection / f"candidates-{split}.json"
     return load_result(path, read_hashes(run, split), build, remedy="visionlib inspect")

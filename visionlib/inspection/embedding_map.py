@@ -159,7 +159,9 @@ def load_map(run: Run, split: str = "test", settings: MapSettings | None = None)
 
     def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> EmbeddingMap:
         fields = {name: record[name] for name in ("split", *_MEASURES)}
-        return EmbeddingMap(**to_tensors(arrays), **fields, settings=MapSettings(**record["settings"]), classes=classes)
+        return EmbeddingMap(
+            **to_tensors(EmbeddingMap, arrays), **fields, settings=MapSettings(**record["settings"]), classes=classes
+        )
 
     return load_result(run.inspection / f"map-{split}.json", expected, build, remedy="visionlib inspect")
 

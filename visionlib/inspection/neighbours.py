@@ -218,7 +218,7 @@ def load_neighbours(run: Run, k: int | None = None) -> Neighbours:
     expected = _expected_fields(run) if k is None else {**_expected_fields(run), "k": k}
 
     def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Neighbours:
-        return Neighbours(**to_tensors(arrays), **names)
+        return Neighbours(**to_tensors(Neighbours, arrays), **names)
 
     return load_result(run.inspection / _FILE, expected, build, remedy="visionlib inspect")
 

@@ -14,6 +14,7 @@ from visionlib.models.model_record import load_record
 from visionlib.models.pretrained import find_pretrained
 from visionlib.models.state_file import Encoded
 from visionlib.runs import Run, hash_file
+from visionlib.runs.run import reachable
 
 _FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 """Weights in a folder: of a run, of pretrained weights or of a hub folder."""
@@ -109,12 +110,14 @@ def open_weights(weights: str | os.PathLike[str] | Run, model: str | None = None
     """
     source = str(weights.path if isinstance(weights, Run) else weights)
     path = Path(source)
-    if not path.exists():
-        if path.suffix or path.name != source:
-            raise ModelError(source, "there is no such weight file or folder", "check the path", is_usage=True)
-        path = find_pretrained(source, model)
-    file = _find_file(path) if path.is_dir() else path
-    if not file.is_file():  # reading a pipe would wait for a writer
+    with reachable(path):
+        if not path.exists():
+            if path.suffix or path.name != source:
+                raise ModelError(source, "there is no such weight file or folder", "check the path", is_usage=True)
+            path = find_pretrained(source, model)
+        file = _find_file(path) if path.is_dir() else path
+        is_file = file.is_file()
+    if not is_file:  # reading a pipe would wait for a writer
         raise ModelError(source, "is no file of weights", "name a weight file, or a folder with one", is_usage=True)
     sha256, record = hash_file(file), file.parent / "model.json"
     is_described = file.name == _FOLDER_FILES[0] and record.is_file()

@@ -88,6 +88,19 @@ def fit_arrays(kind: type[Fitted], arrays: Mapping[str, NDArray[Any]]) -> Fitted
     return kind(**values)
 
 
+def check_shapes(kind: type, values: Mapping[str, Any]) -> None:
+    """Compare arrays or tensors with the fields of a dataclass that have their names, and types of jaxtyping.
+
+    Raises:
+        FieldError: naming the first that is not as declared, or not declared.
+    """
+    hints = get_type_hints(kind)
+    with jaxtyped("context"):
+        for name, value in values.items():
+            if name not in hints or not isinstance(value, hints[name]):
+                raise FieldError(name, f"is {value.dtype}{list(value.shape)}, and must be {hints.get(name, 'absent')}")
+
+
 def _check_members(archive: zipfile.ZipFile, file_bytes: int) -> None:
     members = archive.infolist()
     if len(members) > _MOST_MEMBERS or len({member.filename for member in members}) < len(members):

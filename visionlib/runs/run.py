@@ -1,6 +1,8 @@
 """The run folder: the path of each file."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,6 +118,20 @@ class Run:
         return self.history_picture.read_bytes() if self.history_picture.is_file() else None
 
 
+@contextlib.contextmanager
+def reachable(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Look for files of a run: where the system does not let this user look, or the name cannot be one, say so.
+
+    Raises:
+        RunError: of any error of the system in the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        remedy = "give yourself the right to read it, or check the path"
+        raise RunError(path, f"cannot be read ({error.strerror or error})", remedy, is_usage=True) from error
+
+
 def create_run(path: Path) -> Run:
     """Make a new run folder, or take one in which a killed training had written nothing yet.
 
@@ -123,9 +139,11 @@ def create_run(path: Path) -> Run:
         RunError: if the path exists and is not such a folder or an empty one, or it cannot be made.
     """
     run = Run(path)
+    with reachable(path):
+        is_taken = path.is_dir() and not all(_is_of_killed_start(run, file) for file in path.iterdir())
+    if is_taken:
+        raise RunError(path, "exists and is not empty", "choose another folder with --out, or remove it")
     try:
-        if path.is_dir() and not all(_is_of_killed_start(run, file) for file in path.iterdir()):
-            raise RunError(path, "exists and is not empty", "choose another folder with --out, or remove it")
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(path, f"cannot be made ({error.strerror})", "choose another folder with --out") from error
@@ -144,10 +162,12 @@ def open_run(path: str | os.PathLike[str]) -> Run:
         RunError: if there is no such folder, it is no run, or a newer version wrote it.
     """
     run = Run(Path(path))
-    if not run.path.is_dir():
-        raise RunError(path, "there is no such run folder", "name one that `visionlib train` has made", is_usage=True)
-    if not run.config.is_file():
-        remedy = "name a folder that `visionlib train` has made"
-        raise RunError(path, "is no run, it has no config.json", remedy, is_usage=True)
+    with reachable(path):
+        if not run.path.is_dir():
+            remedy = "name one that `visionlib train` has made"
+            raise RunError(path, "there is no such run folder", remedy, is_usage=True)
+        if not run.config.is_file():
+            remedy = "name a folder that `visionlib train` has made"
+            raise RunError(path, "is no run, it has no config.json", remedy, is_usage=True)
     read_json(run.config)
     return run
