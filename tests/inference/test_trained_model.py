@@ -190,8 +190,8 @@ def test_images_that_are_not_pixels_as_stored_are_an_error(images: Tensor, kind:
 def test_model_json_holds_the_fields_that_others_read(finished_run: Run) -> None:
     fields = json.loads(finished_run.model.read_text())
     assert sorted(fields) == [
-        *["channels", "classes", "image_size", "input_size", "mean", "model", "resize", "schema_version", "std"],
-        *["temperature", "weights_sha256"],
+        *["channels", "classes", "image_size", "input_size", "mean", "model", "novelty", "resize"],
+        *["schema_version", "std", "temperature", "weights_sha256"],
     ]
 
 

@@ -167,7 +167,7 @@ def test_a_run_records_the_choice_as_if_it_had_been_given(small_shapes: Dataset,
     given = {"epochs": 1, "device": "cpu", "precision": "fp32", "threads": 1}
     run = train(small_shapes, given, out=tmp_path / "run", log=lines.append)
     record = read_json(run.config)
-    expected = choose_settings(DataFacts.of(small_shapes.train), given)
+    expected = choose_settings(DataFacts.of(small_shapes.train), given, is_fine_tuning=True)
     assert TrainConfig.from_dict(record["config"]) == expected.config
     assert record["chosen"] == list(expected.reasons)
     assert all(reason in lines for reason in expected.reasons)
