@@ -78,7 +78,7 @@ def test_nan_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
         (b'{"schema_version": 1, "n"', "is damaged .*; restore it, or train again"),
         (b"\xff\xfe\x00", "is damaged"),
         (b'{"n": 1}', "has no schema_version"),
-        (b"[1, 2]", "has no schema_version"),
+        (b"[1, 2]", "is no object"),
         (b'{"schema_version": true}', "has no schema_version"),
         (b'{"schema_version": 1, "n": 1, "n": 2}', "the field 'n' occurs twice"),
         (b'{"schema_version": 1, "x": {"n": 1, "n": 2}}', "the field 'n' occurs twice"),

@@ -153,7 +153,7 @@ def test_a_run_that_was_killed_between_two_records_ends_with_all_of_them(
     run = begin(tmp_path / "run")
     for name in lost:
         (run.path / name).unlink()
-    for name in (".novelty.npz.a.tmp", ".history.png.b.tmp", ".summary.json.c.tmp", ".validation.npz.d.tmp"):
+    for name in (".sources.npz.a.tmp", ".history.png.b.tmp", ".summary.json.c.tmp", ".validation.npz.d.tmp"):
         (run.path / name).touch()
     resume(run, model=Tiny, dataset=images)
     assert read_files(run.path) == whole[0]

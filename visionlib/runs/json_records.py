@@ -109,7 +109,9 @@ def _parse_object(path: Path, content: bytes) -> dict[str, Any]:
         _check_depth(record)
     except (ValueError, RecursionError) as error:
         raise RunError(path, f"is damaged ({error})", _RESTORE) from error
-    version = record.get("schema_version") if isinstance(record, dict) else None
+    if not isinstance(record, dict):
+        raise RunError(path, "is damaged (it is no object)", _RESTORE)
+    version = record.get("schema_version")
     if type(version) is not int:
         raise RunError(path, "has no schema_version", "visionlib did not write it; name another file")
     if version > SCHEMA_VERSION:

@@ -128,8 +128,6 @@ def choose_for_machine(
     Raises:
         ConfigError: if a given setting is unknown, of the wrong type or out of range.
     """
-    if weights is not None and weights.model in MODEL_NAMES:
-        given = {"model": weights.model, **given}
     asked = TrainConfig.from_dict(given)
     budget_flop = None
     if max_seconds is not None and len(split) >= MANY_IMAGES and group.size == 1:
@@ -140,6 +138,7 @@ def choose_for_machine(
         is_gpu=compute.device.startswith("cuda"),
         budget_flop=budget_flop,
         is_fine_tuning=weights is not None,
+        weights_model=weights.model if weights is not None and weights.model in MODEL_NAMES else None,
     )
 
 
@@ -150,6 +149,7 @@ def choose_settings(
     is_gpu: bool = False,
     budget_flop: float | None = None,
     is_fine_tuning: bool = False,
+    weights_model: str | None = None,
 ) -> ChosenSettings:
     """Choose every setting that the user has not given.
 
@@ -159,15 +159,17 @@ def choose_settings(
         is_gpu: the training runs on a GPU.
         budget_flop: floating-point operations that the time allows, if there is a limit.
         is_fine_tuning: the training begins with earlier weights.
+        weights_model: the built-in network of these weights, which is trained where none is given.
     Raises:
         ConfigError: if a given setting is out of range.
     """
     given = dict(given or {})
+    settings = given if weights_model is None else {"model": weights_model, **given}
     if facts.n < MANY_IMAGES:
         chosen = _for_few_images(facts)
     else:
-        chosen = _for_many_images(facts, given, is_gpu=is_gpu, budget_flop=budget_flop)
-    if given.get("model", chosen.config.model) not in MODEL_NAMES:
+        chosen = _for_many_images(facts, settings, is_gpu=is_gpu, budget_flop=budget_flop)
+    if settings.get("model", chosen.config.model) not in MODEL_NAMES:
         chosen = _with_sgd(chosen, "a network of one's own: SGD, and one image size", resolutions=(1.0,))
     elif is_fine_tuning:
         chosen = _with_sgd(
@@ -177,7 +179,7 @@ def choose_settings(
     fraction = next((fraction for least, fraction in _HELD_OUT if facts.n >= least), 0.0)
     if fraction:
         chosen = ChosenSettings(chosen.config.replace(validation_fraction=fraction), chosen.reasons)
-    config = chosen.config.replace(**given)
+    config = chosen.config.replace(**settings)
     kept = f" (as given: {', '.join(name.replace('_', '-') for name in given)})" if given else ""
     return ChosenSettings(config, (_describe(config, facts) + kept, *chosen.reasons))
 
