@@ -72,7 +72,12 @@ def test_a_network_of_ones_own_gets_settings_that_any_network_learns_with(facts:
 
 def test_earlier_weights_are_changed_slowly() -> None:
     config = choose_settings(PHOTOGRAPHS, is_fine_tuning=True).config
-    assert (config.optimizer, config.peak_learning_rate, config.whiten) == ("sgd", 0.05, False)
+    scratch = choose_settings(PHOTOGRAPHS).config
+    assert (config.muon_learning_rate, config.peak_learning_rate) == (
+        scratch.muon_learning_rate / 2,
+        scratch.peak_learning_rate / 2,
+    )
+    assert (config.whiten, config.norm_bias_factor) == (False, 1.0)
     assert config.epochs == choose_settings(PHOTOGRAPHS).config.epochs
 
 
@@ -116,10 +121,10 @@ def test_a_training_of_few_images_says_what_it_begins_with(small_shapes: Dataset
     assert any("--init none begins with random ones" in line for line in lines)
     record = read_json(run.config)
     assert record["init"]["source"] == "cnn8-cifar10"
-    assert (record["config"]["optimizer"], record["config"]["whiten"]) == ("sgd", False)
+    assert (record["config"]["muon_learning_rate"], record["config"]["whiten"]) == (0.1, False)
     scratch = train(small_shapes, quick, init=None, out=tmp_path / "scratch")
     assert read_json(scratch.config).get("init") is None
-    assert read_json(scratch.config)["config"]["optimizer"] == "muon"
+    assert read_json(scratch.config)["config"]["whiten"]
 
 
 def with_held_out(name: str) -> TrainConfig:

@@ -46,6 +46,8 @@ _LARGEST_PX = 64
 
 _LEARNED_ANEW = 2_000
 """From this number of images on a training begins with random weights by default: more were not measured."""
+_FINE_TUNING: Mapping[str, Any] = {"muon_learning_rate": 0.1, "peak_learning_rate": 0.2}
+"""Rates for earlier weights, half of those for random ones, see docs/experiments.md."""
 _WEIGHTS, _WEIGHTS_CHANNELS = "cifar10", 3
 """Weights that come with the package, and the channels of their images."""
 _MEASURING_FRACTION = 0.02
@@ -172,10 +174,9 @@ def choose_settings(
     if settings.get("model", chosen.config.model) not in MODEL_NAMES:
         chosen = _with_sgd(chosen, "a network of one's own: SGD, and one image size", resolutions=(1.0,))
     elif is_fine_tuning:
-        chosen = _with_sgd(
-            chosen,
-            "earlier weights: their network, and SGD, which changes them slowly; --init none begins with random ones",
-        )
+        reason = "earlier weights: their network, at rates that change them slowly; --init none begins with random ones"
+        config = chosen.config.replace(**_FINE_TUNING, whiten=False, norm_bias_factor=1.0)
+        chosen = ChosenSettings(config, (*chosen.reasons, reason))
     fraction = next((fraction for least, fraction in _HELD_OUT if facts.n >= least), 0.0)
     if fraction:
         chosen = ChosenSettings(chosen.config.replace(validation_fraction=fraction), chosen.reasons)
