@@ -1,5 +1,6 @@
 """The arithmetic of a training: floating-point operations, counted before it begins."""
 
+import functools
 import math
 
 from visionlib.data import ImageSplit
@@ -32,13 +33,18 @@ def count_training_flop(config: TrainConfig, n: int, image_size: tuple[int, int,
         classes: number of logits.
     """
     channels, height, width = image_size
-    model = build_model(config.model, classes=classes, channels=channels)
     flop = 0.0
     for (side_px, is_sam), fraction in step_fractions(config, height).items():
         size = (channels, side_px, scale_width(height, width, side_px))
-        macs = summarize(model, size).macs
+        macs = _count_macs(config.model, classes, size)
         flop += fraction * _PASSES * 2 * macs * (1 + config.sam_fraction * is_sam)
     return config.epochs * n * flop
+
+
+@functools.cache
+def _count_macs(model: str, classes: int, input_size: tuple[int, int, int]) -> int:
+    """Count the multiply-accumulates of a built-in network; several recipes share networks and sizes."""
+    return summarize(build_model(model, classes=classes, channels=input_size[0]), input_size).macs
 
 
 def measure_flop_rate(split: ImageSplit, compute: Compute, max_s: float = math.inf) -> float:
