@@ -1,9 +1,12 @@
 """Measure the marks of unusual pictures: train on seven classes of CIFAR-10, show the others, noise and drawings.
 
 .venv/bin/python bench/novelty.py [DATASET] [SEED] [RECIPE]
+.venv/bin/python bench/novelty.py DATASET WEIGHTS
 
-Beside the energy that `visionlib predict` uses stand two other scores. For each: the part that is marked where 5 % of
-the held-out images are, and the area under the ROC curve against the test images of the seven classes.
+The second form shows the dataset's test images and other pictures to weights that come with the package, and tells the
+part that they mark. In the first, two other scores stand beside the energy that `visionlib predict` uses. For each: the
+part that is marked where 5 % of the held-out images are, and the area under the ROC curve against the test images of
+the seven classes.
 """
 
 import sys
@@ -22,6 +25,7 @@ from visionlib.data.shapes import load_shapes
 from visionlib.evaluation.intervals import wilson_interval
 from visionlib.inference.novelty import FALSE_ALARMS, energy
 from visionlib.inference.prediction import Predictions
+from visionlib.models.pretrained import is_pretrained
 
 KNOWN, SAMPLE, NEIGHBOURS = 7, 4000, 5
 """Classes to train on; training images to which distances are measured; the nearest of them that count."""
@@ -46,9 +50,39 @@ def scores(predictions: Predictions, trained: Predictions) -> dict[str, Tensor]:
     }
 
 
+def draw_strange(seed: int = 1) -> dict[str, Tensor]:
+    """Draw pictures of nothing that CIFAR-10 knows, and take some of clothes, enlarged."""
+    draw = torch.Generator().manual_seed(seed)
+    clothes = F.interpolate(load_dataset("fashion-mnist").test.images[:1000].float(), (32, 32), mode="bilinear")
+    return {
+        "noise": torch.randint(0, 256, (1000, 3, 32, 32), generator=draw, dtype=torch.uint8),
+        "shapes": load_shapes(n_train=1, n_test=1000, image_size=32).test.images,
+        "fashion-mnist": clothes.round().to(torch.uint8).expand(-1, 3, -1, -1),
+        "one color": torch.randint(0, 256, (500, 3, 1, 1), generator=draw, dtype=torch.uint8).expand(-1, -1, 32, 32),
+    }
+
+
+def spell(marked: int, n: int) -> str:
+    """Write a fraction with its interval."""
+    low, high = wilson_interval(marked, n) or (0.0, 1.0)
+    return f"{marked / n:7.2%} ({low:.2%} to {high:.2%}) of {n:,}"
+
+
+def show_to(weights: str, tested: Tensor) -> None:
+    """Print the parts that weights mark, at their own threshold."""
+    model = load(weights)
+    for name, images in {"test images": tested, **draw_strange()}.items():
+        marks = model.predict(images.contiguous()).is_unusual
+        assert marks is not None
+        print(f"{name:16} {spell(sum(marks), len(marks))}")  # noqa: T201
+
+
 def main() -> None:
     """Train, and print a table."""
     given = sys.argv[1:]
+    if len(given) == 2 and is_pretrained(given[1]):
+        show_to(given[1], load_dataset(given[0]).test.images)
+        return
     path, seed, recipe = (*given, *("../shared/data/cifar10-jpeg", "0", "fast")[len(given) :])
     source = load_dataset(path)
     splits = {"train": keep_known(source.train), "test": keep_known(source.test)}
@@ -65,9 +99,7 @@ def main() -> None:
         "held out": held_out.images,
         "seven classes, test": known.test.images,
         "three other classes, test": source.test.images[source.test.labels >= KNOWN],
-        "noise": torch.randint(0, 256, (1000, 3, 32, 32), generator=draw, dtype=torch.uint8),
-        "shapes": load_shapes(n_train=1, n_test=1000, image_size=32).test.images,
-        "one color": torch.randint(0, 256, (500, 3, 1, 1), generator=draw, dtype=torch.uint8).expand(-1, -1, 32, 32),
+        **draw_strange(),
     }
     found = {name: scores(model.predict(images.contiguous()), trained) for name, images in sets.items()}
     print(f"{out}: threshold of {FALSE_ALARMS:.0%} on {len(held_out):,} images, torch {torch.__version__}")  # noqa: T201
@@ -76,10 +108,8 @@ def main() -> None:
         ordinary = found["seven classes, test"][score]
         for name, values in found.items():
             marked, n = int((values[score] > threshold).sum()), len(values[score])
-            low, high = wilson_interval(marked, n) or (0.0, 1.0)
             area = roc_auc_score([0] * len(ordinary) + [1] * n, torch.cat([ordinary, values[score]]).tolist())
-            words = f"{marked / n:7.2%} ({low:.2%} to {high:.2%}) of {n:,}; area {area:.3f}"
-            print(f"{score:24} {name:26} {words}")  # noqa: T201
+            print(f"{score:24} {name:26} {spell(marked, n)}; area {area:.3f}")  # noqa: T201
 
 
 if __name__ == "__main__":

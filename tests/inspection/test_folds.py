@@ -13,6 +13,7 @@ from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.run_model import load_model
 from visionlib.inspection import cross_validate, find_candidates
+from visionlib.inspection import folds as folds_module
 from visionlib.inspection.folds import assign_folds
 from visionlib.runs import Run, read_json, write_json
 from visionlib.training import TrainConfig, outcome
@@ -174,6 +175,28 @@ def test_a_damaged_beginning_is_begun_anew(copied_run: Run, stripes: Dataset, tr
     (place / "config.json").write_text("{")
     cross_validate(copied_run, 2, epochs=1, dataset=stripes)
     assert len(trained_parts) == 2
+
+
+def test_folds_begin_with_the_weights_of_the_package_and_with_no_others(
+    small_shapes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = {"epochs": 1, "device": "cpu", "precision": "fp32", "threads": 1}
+    first = train(small_shapes, quick, init="cnn8-cifar10", out=tmp_path / "first")
+    second = train(small_shapes, quick, init=first, out=tmp_path / "second")
+    begun: list[object] = []
+
+    def remember(*arguments: Any, **options: Any) -> Run:
+        begun.append(options["init"])
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(folds_module, "train", remember)
+    for run, expected in ((first, "cnn8-cifar10"), (second, None)):
+        begun.clear()
+        cross_validate(run, 2, dataset=small_shapes, device="cpu")
+        assert begun == [expected, expected]
+        begun.clear()
+        cross_validate(run, 2, dataset=small_shapes, device="cpu")
+        assert begun == []
 
 
 def test_other_data_is_refused(copied_run: Run, small_shapes: Dataset) -> None:

@@ -8,6 +8,8 @@ import torch
 
 from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError
+from visionlib.models import build_model
+from visionlib.models.cnn8 import CNN8, cnn8
 from visionlib.runs import read_json
 from visionlib.training import RECIPES, TrainConfig, train
 from visionlib.training.cost import count_training_flop
@@ -111,6 +113,28 @@ def test_few_color_images_begin_with_the_weights_of_the_package(
     assert (weights is not None and weights.model == "cnn8") == begins
     for init in (None, "none"):
         assert choose_initial_weights(init, split, given) is None
+
+
+@pytest.mark.parametrize("recipe", ["best", "medium"])
+def test_earlier_weights_never_get_higher_rates_than_random_ones(recipe: str) -> None:
+    is_gpu, budget = recipe == "best", None if recipe == "best" else 1e15
+    config = choose_settings(CIFAR, is_gpu=is_gpu, budget_flop=budget, is_fine_tuning=True).config
+    plain = choose_settings(CIFAR, is_gpu=is_gpu, budget_flop=budget).config
+    assert config.epochs == plain.epochs
+    assert config.muon_learning_rate == plain.muon_learning_rate / 2
+
+
+def test_sgd_for_earlier_weights_is_slow() -> None:
+    config = choose_settings(PHOTOGRAPHS, {"optimizer": "sgd"}, is_fine_tuning=True).config
+    assert (config.optimizer, config.peak_learning_rate) == ("sgd", 0.05)
+
+
+def test_a_network_that_is_passed_keeps_its_own_weights(small_shapes: Dataset, tmp_path: Any) -> None:
+    quick = {"epochs": 1, "device": "cpu", "precision": "fp32", "threads": 1}
+    networks: tuple[Any, ...] = (build_model("cnn8", classes=10), CNN8, cnn8)
+    for at, network in enumerate(networks):
+        run = train(small_shapes, quick, model=network, out=tmp_path / str(at))
+        assert read_json(run.config).get("init") is None
 
 
 def test_a_training_of_few_images_says_what_it_begins_with(small_shapes: Dataset, tmp_path: Any) -> None:

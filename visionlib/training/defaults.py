@@ -42,12 +42,8 @@ _HELD_OUT = ((MANY_IMAGES, 0.02), (2_000, 0.1))
 """Numbers of images from which a fraction is held out: some hundreds, for the temperature and for what is unusual."""
 _LARGEST_PX = 64
 """Larger images are shrunk to this height for training, except on a GPU."""
-
-
-_LEARNED_ANEW = 2_000
+_RANDOM_WEIGHTS = 2_000
 """From this number of images on a training begins with random weights by default: more were not measured."""
-_FINE_TUNING: Mapping[str, Any] = {"muon_learning_rate": 0.1, "peak_learning_rate": 0.2}
-"""Rates for earlier weights, half of those for random ones, see docs/experiments.md."""
 _WEIGHTS, _WEIGHTS_CHANNELS = "cifar10", 3
 """Weights that come with the package, and the channels of their images."""
 _MEASURING_FRACTION = 0.02
@@ -100,7 +96,7 @@ def choose_initial_weights(
         return None
     if init != "auto":
         return open_weights(init, model)
-    is_like_theirs = len(split) < _LEARNED_ANEW and split.channels == _WEIGHTS_CHANNELS
+    is_like_theirs = len(split) < _RANDOM_WEIGHTS and split.channels == _WEIGHTS_CHANNELS
     is_there = model is None or is_pretrained(f"{model}-{_WEIGHTS}")
     if isinstance(config, TrainConfig) or not is_like_theirs or not is_there:
         return None
@@ -174,9 +170,7 @@ def choose_settings(
     if settings.get("model", chosen.config.model) not in MODEL_NAMES:
         chosen = _with_sgd(chosen, "a network of one's own: SGD, and one image size", resolutions=(1.0,))
     elif is_fine_tuning:
-        reason = "earlier weights: their network, at rates that change them slowly; --init none begins with random ones"
-        config = chosen.config.replace(**_FINE_TUNING, whiten=False, norm_bias_factor=1.0)
-        chosen = ChosenSettings(config, (*chosen.reasons, reason))
+        chosen = _with_slower_changes(chosen, settings.get("optimizer", chosen.config.optimizer))
     fraction = next((fraction for least, fraction in _HELD_OUT if facts.n >= least), 0.0)
     if fraction:
         chosen = ChosenSettings(chosen.config.replace(validation_fraction=fraction), chosen.reasons)
@@ -241,6 +235,20 @@ def _with_sgd(chosen: ChosenSettings, reason: str, **changes: Any) -> ChosenSett
     """Take an optimizer that any network learns with, and leave its first weights as they are."""
     config = chosen.config.replace(
         optimizer="sgd", peak_learning_rate=0.05, whiten=False, norm_bias_factor=1.0, **changes
+    )
+    return ChosenSettings(config, (*chosen.reasons, reason))
+
+
+def _with_slower_changes(chosen: ChosenSettings, optimizer: str) -> ChosenSettings:
+    """Take rates for earlier weights: of Muon half of those for random ones, see docs/experiments.md."""
+    reason = "earlier weights: their network, at rates that change them slowly; --init none begins with random ones"
+    if optimizer != "muon":
+        return _with_sgd(chosen, reason)
+    config = chosen.config.replace(
+        muon_learning_rate=chosen.config.muon_learning_rate / 2,
+        peak_learning_rate=chosen.config.peak_learning_rate / 2,
+        whiten=False,
+        norm_bias_factor=1.0,
     )
     return ChosenSettings(config, (*chosen.reasons, reason))
 

@@ -118,6 +118,8 @@ def find_learning_rate(
     source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
     named = {} if model is None else {"model": network_name(model)}
     given = {**(config.to_dict() if isinstance(config, TrainConfig) else config), **named}
+    if model is not None and init == "auto":
+        init = None  # a network that was passed has its own weights
     weights = choose_initial_weights(init, source.train, config if isinstance(config, TrainConfig) else given)
     if isinstance(config, TrainConfig):
         config = config.replace(**named)

@@ -71,7 +71,8 @@ def train(
         init: weights to begin with: a run, a checkpoint file, a hub folder, or the name of pretrained weights, see
             `visionlib.models.open_weights`. The head is new where their classes are others. Their mean and std, where
             they are known, stay the network's. `config.json` tells what was taken. None begins with random weights;
-            "auto" takes pretrained ones where the settings are chosen for fewer than 2,000 color images.
+            "auto" takes pretrained ones where the settings are chosen for fewer than 2,000 color images, and no network
+            is passed.
         out: the run folder to make; by default `runs/DATASET-MODEL-TIME`.
         max_seconds: time for the steps; as many are taken as fit into it here, instead of `config.epochs`. Their number
             is planned again while they go; the last epoch may be cut short.
@@ -97,6 +98,9 @@ def train(
     started = time.perf_counter()
     named = {} if model is None else {"model": network_name(model)}
     given = {**(config.to_dict() if isinstance(config, TrainConfig) else config), **named}
+    in_memory = None if isinstance(model, str) else model
+    if in_memory is not None and init == "auto":
+        init = None  # a network that was passed has its own weights
     settings = config.replace(**named) if isinstance(config, TrainConfig) else given
     weights = choose_initial_weights(init, source.train, settings)
     if isinstance(config, TrainConfig):
@@ -104,7 +108,6 @@ def train(
     else:
         chosen = choose_for_machine(source.train, given, compute, group=group, max_seconds=max_seconds, weights=weights)
     seconds_choosing = time.perf_counter() - started
-    in_memory = None if isinstance(model, str) else model
     job, validation = make_job(source, chosen.config, compute, group, network=in_memory, init=weights)
     network = job.build_model()
     transfer = None if weights is None else plan_transfer(network, weights, source.classes)
