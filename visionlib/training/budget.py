@@ -98,7 +98,7 @@ def _time_kinds(take_step: TrainingStep, job: TrainingJob, max_s: float) -> dict
     group, kinds, started, is_over = job.group, _list_kinds(job), time.perf_counter(), False
     count = _WARM_UP_STEPS + _TIMED_STEPS
     batch = epoch_batches(job.split, job.config.batch_size, seed=job.config.seed, epoch=0)[0]
-    part = batch[: max(2 * group.size * job.parts, len(batch) // _PARTS)]
+    part = batch[: max(2 * job.parts, len(batch) // _PARTS)]
     if max_s < math.inf and not job.compute.device.startswith("cuda"):
         expected_s = _time_step(take_step, job, part, *kinds[0]) * len(batch) * count * len(kinds)
         batch = part if any(group.all_reduce_max(int(expected_s > max_s))) else batch

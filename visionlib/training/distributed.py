@@ -1,22 +1,21 @@
 """The processes that train one network together: rank, shard of a batch, and collective operations.
 
-torchrun starts them, or `visionlib train --devices`; PyTorch's DistributedDataParallel averages their gradients. In a
-process that was started alone every operation here returns at once.
+torchrun starts them, or `visionlib train --devices`. In a process that was started alone every operation here returns
+at once. How gradients are added: `visionlib.training.parts`.
 """
 
-import inspect
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Int64
+import torch.nn.functional as F
+from jaxtyping import Float32, Int64
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from visionlib.errors import ConfigError, TrainingError
 
@@ -46,32 +45,43 @@ class ProcessGroup:
         """Whether this is the process that writes files and logs."""
         return self.rank == 0
 
-    def shard(self, draws: Int64[Tensor, "n ..."]) -> Int64[Tensor, "_ ..."]:
-        """Return this process's images of a batch, strided by rank, so that shards differ by at most one image."""
-        return draws[self.rank :: self.size]
+    def own_parts(self, parts: int, rank: int | None = None) -> range:
+        """Return the numbers of the parts of a step that a process computes, by default this one.
 
-    def distribute(self, model: nn.Module) -> nn.Module:
-        """Wrap a model so that its gradients are averaged over all processes during the backward pass."""
-        if self.size == 1:
-            return model
-        # torch 2.13 renamed the argument. Neither weights nor statistics are broadcast: all processes begin with the
-        # same ones, by seed or by checkpoint.
-        names = inspect.signature(DistributedDataParallel).parameters
-        synced = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
-        options: dict[str, Any] = {synced: False, "init_sync": False}
-        return DistributedDataParallel(model, gradient_as_bucket_view=True, static_graph=True, **options)
+        There is at least one for each process; with fewer parts than processes every process is a part itself.
+        """
+        rank, parts = self.rank if rank is None else rank, max(parts, self.size)
+        return range(rank * parts // self.size, (rank + 1) * parts // self.size)
 
-    def scale_loss(self, loss: Tensor, own: int, total: int) -> Tensor:
-        """Scale the mean loss of this shard so that the average over processes is the mean over the batch."""
-        return loss if self.size == 1 else loss * (own * self.size / total)
+    def shard(self, draws: Int64[Tensor, "n ..."], parts: int = 1) -> Int64[Tensor, "_ ..."]:
+        """Return the images of a batch that lie in this process's parts."""
+        own, parts = self.own_parts(parts), max(parts, self.size)
+        return draws[first_image(own.start, len(draws), parts) : first_image(own.stop, len(draws), parts)]
 
-    def all_reduce_sum(self, *values: Tensor) -> tuple[Tensor, ...]:
-        """Return the sums over all processes."""
-        totals = tuple(value.clone() for value in values)
-        if self.size > 1:
-            for total in totals:
-                dist.all_reduce(total)
-        return totals
+    def sum_rows(
+        self,
+        rows: Float32[Tensor, "m n"],
+        counts: Sequence[int],
+        add: Callable[[Float32[Tensor, "_ _"]], Float32[Tensor, "_"]],
+    ) -> Float32[Tensor, "n"]:
+        """Return the sum of all processes' rows, as `add` adds them.
+
+        Every process sums a slice of all rows, and gathers the other slices. That is the traffic of an all-reduce,
+        whose order of additions depends on the number of processes.
+
+        Args:
+            rows: of this process.
+            counts: number of rows of each process, by rank.
+            add: adds the rows of all processes, by rank.
+        """
+        m, n = rows.shape
+        width = -(-n // self.size)
+        slices = F.pad(rows, (0, self.size * width - n)).view(m, self.size, width).transpose(0, 1)
+        received = rows.new_empty(sum(counts), width)
+        dist.all_to_all_single(received, slices.reshape(-1, width), list(counts), [m] * self.size)
+        total = rows.new_empty(self.size * width)
+        dist.all_gather_into_tensor(total, add(received))
+        return total[:n]
 
     def all_reduce_max(self, *values: int) -> tuple[int, ...]:
         """Return each value's maximum over all processes."""
@@ -81,30 +91,11 @@ class ProcessGroup:
         dist.all_reduce(table, dist.ReduceOp.MAX)
         return tuple(table.tolist())
 
-    def average_buffers(self, model: nn.Module) -> None:
-        """Average normalization statistics over all processes.
-
-        They are exponential averages, so the mean over the shards is the statistic of the whole batches.
-        """
-        if self.size > 1:
-            for buffer in model.buffers():
-                if buffer.is_floating_point() and buffer.layout == torch.strided:
-                    dist.all_reduce(buffer)
-                    buffer /= self.size
-
     def broadcast_state(self, model: nn.Module) -> None:
         """Give a model the first process's numbers in every process, where no seed has drawn the same."""
         if self.size > 1:
             for tensor in (*model.parameters(), *model.buffers()):
                 dist.broadcast(tensor.data, 0)
-
-    def gather(self, state: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return every process's state, by rank, in the first process, and nothing in the others."""
-        if self.size == 1:
-            return [state]
-        states: list[Any] | None = [None] * self.size if self.is_first else None
-        dist.gather_object(state, states)
-        return states or []
 
     def broadcast(self, value: _T) -> _T:
         """Return the first process's value in every process."""
@@ -116,6 +107,11 @@ class ProcessGroup:
 
 
 SINGLE_PROCESS = ProcessGroup()
+
+
+def first_image(part: int, n: int, parts: int) -> int:
+    """Return the place in a batch of n images at which a part begins; sizes of parts differ by one image at most."""
+    return part * (n // parts) + min(part, n % parts)
 
 
 def find_process_group() -> ProcessGroup:

@@ -73,8 +73,8 @@ class TrainingJob:
 
     @property
     def parts(self) -> int:
-        """Parts of a step whose gradients this process accumulates; each of several processes is a part itself."""
-        return self.config.parts if self.group.size == 1 else 1
+        """Parts of a step, in all processes together; each of them has at least one."""
+        return max(self.config.parts, self.group.size)
 
     @property
     def final_input_size(self) -> tuple[int, int]:
@@ -177,10 +177,6 @@ def make_job(
     """
     if config.compile and not compute.device.startswith("cuda"):
         raise ConfigError("compile", f"it is made for GPUs, and this trains on {compute.device}", "leave it out")
-    if group.size > 1 and config.parts > group.size:
-        raise ConfigError(
-            "parts", f"{config.parts} are more than the {group.size} processes that part a step", "take fewer"
-        )
     split, validation = _hold_out_validation(dataset.train, config)
     if init is not None and init.mean is not None and init.std is not None:
         normalization = init.mean, init.std
@@ -194,14 +190,14 @@ def make_job(
         raise ConfigError("crop_px", problem, f"set 0 to {side - 1}")
     job = TrainingJob(split.to(compute.device), config, compute, mean, std, group, network, init=init)
     smallest_batch = len(split) // job.steps_per_epoch
-    if config.parts > 1 and smallest_batch < 2 * config.parts:
-        raise ConfigError("parts", f"of {config.parts} each has less than two images of a step", "take fewer")
     if group.size > 1 and smallest_batch < 2 * group.size:
         raise ConfigError(
             "batch_size",
             f"batches of {smallest_batch} images are less than two for each of {group.size} processes",
             "set it higher, or take fewer processes",
         )
+    if config.parts > 1 and smallest_batch < 2 * config.parts:
+        raise ConfigError("parts", f"of {config.parts} each has less than two images of a step", "take fewer")
     return job, validation
 
 

@@ -102,7 +102,9 @@ def train(
         chosen = choose_for_machine(source.train, given, compute, group=group, max_seconds=max_seconds, weights=weights)
     seconds_choosing = time.perf_counter() - started
     in_memory = None if isinstance(model, str) else model
-    job, validation = make_job(source, chosen.config, compute, group, network=in_memory, init=weights)
+    parts = max(chosen.config.parts, group.size)  # a process has at least one; the run keeps them
+    config = chosen.config.replace(parts=parts)
+    job, validation = make_job(source, config, compute, group, network=in_memory, init=weights)
     network = job.build_model()
     transfer = None if weights is None else plan_transfer(network, weights, source.classes)
     check_network(network, job)
@@ -162,15 +164,15 @@ def resume(
     if init and not run.resume.is_file():
         raise RunError(run.path, "has no checkpoint yet", f"train again with --init {init['source']}")
     group = find_process_group()
-    if (processes := record["compute"].get("processes", 1)) != group.size:
-        raise ConfigError(
-            str(run.path),
-            f"was begun by {_count_processes(processes)} and cannot go on in {_count_processes(group.size)}",
-            f"resume it with --devices {processes}",
-        )
+    if group.size > (parts := max(record["config"].get("parts", 1), record["compute"].get("processes", 1))):
+        problem = f"has {parts} parts a step, too few for {group.size} processes"
+        raise ConfigError(str(run.path), problem, f"resume it with at most {parts}")
     config, compute = _choose_same_compute(run, record, group)
+    config = config.replace(parts=parts)
     log = log if group.is_first else _stay_silent
     log(str(compute))
+    if compute.threads != (threads := record["compute"]["threads"]):
+        log(f"{compute.threads} threads in each process here, not {threads}: the weights will differ by rounding")
     source = load_run_data(run, dataset)
     if isinstance(model, str):
         config, model = config.replace(model=model), None
@@ -201,6 +203,10 @@ def _choose_same_compute(run: Run, record: dict[str, Any], group: ProcessGroup) 
     config = TrainConfig.from_dict(
         {**record["config"], **{name: used[name] for name in ("device", "precision", "threads")}}
     )
+    if group.size > 1:  # which share the cores of a machine
+        config = config.replace(
+            threads=min(used["threads"], choose_training_compute(config.replace(threads=0), group).threads)
+        )
     had_kernels = used.get("kernels", "torch") == "own"
     compute = choose_training_compute(config if had_kernels else config.replace(kernels="off"), group)
     if had_kernels and compute.kernels != "own":
@@ -275,10 +281,6 @@ def _train_to_end(
 
         save_history_picture(run)
     return run
-
-
-def _count_processes(count: int) -> str:
-    return f"{count} processes" if count > 1 else "one process"
 
 
 def _stay_silent(line: str) -> None:
