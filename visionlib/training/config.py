@@ -51,7 +51,7 @@ class TrainConfig:
     )
     parts: int = _setting(
         1,
-        "parts of a step, whose gradients are accumulated, to save memory; batch normalization sees one part at a time; "
+        "parts of a step, whose gradients are accumulated, to save memory; batch normalization sees a part at a time; "
         "several processes share the parts",
         low=1,
     )
