@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+AUDIT := $(VENV)/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check slow gpu browser notebook bench docs clean
+.PHONY: help setup demo test check audit wheel slow gpu browser notebook bench chaos fuzz docs clean
 
 help:  ## List these commands.
 	@sed -nE 's/^([a-z]+):.*  ## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -33,6 +34,24 @@ check: setup  ## Lint, types, formatting, import direction and declared dependen
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry visionlib
+	@$(MAKE) --no-print-directory audit
+
+audit:  ## Look for known vulnerabilities of the pinned dependencies, where an index tells them.
+	@{ [ -x $(AUDIT)/bin/pip-audit ] || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/pip install --quiet pip-audit; }; } \
+		>/dev/null 2>&1 || { echo "audit: pip-audit cannot be had here, skipped"; exit 0; }; \
+	rm -f $(AUDIT)/found.json; \
+	$(AUDIT)/bin/pip-audit --progress-spinner off --disable-pip --no-deps --timeout 10 --requirement constraints.txt \
+		--format json --output $(AUDIT)/found.json >$(AUDIT)/log 2>&1; code=$$?; \
+	if [ ! -s $(AUDIT)/found.json ]; then echo "audit: no index tells vulnerabilities here, skipped"; \
+	elif [ $$code -ne 0 ]; then cat $(AUDIT)/log $(AUDIT)/found.json; exit 1; \
+	else echo "audit: no known vulnerability in constraints.txt"; fi
+
+wheel: setup  ## Build the wheel twice, and check that the bytes are the same.
+	rm -rf dist build
+	for at in 1 2; do rm -rf build; SOURCE_DATE_EPOCH=315532800 \
+		$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist/$$at . && sleep 2 || exit 1; done
+	cmp dist/1/*.whl dist/2/*.whl
+	@sha256sum dist/1/*.whl
 
 slow: setup  ## Run the tests that take minutes.
 	$(BIN)/pytest -m slow
@@ -53,6 +72,15 @@ bench: setup  ## Measure, and print tables; docs/results.md and docs/experiments
 	$(BIN)/python bench/kernels.py
 	$(BIN)/python bench/explanation.py
 	$(BIN)/python bench/inspection.py
+
+chaos: setup  ## Kill tiny trainings, and let each of their writes fail: at most 20 minutes each; FLAGS="--kills 50" takes two.
+	$(BIN)/python -m bench.chaos $(FLAGS)
+	$(BIN)/python -m bench.failing_writes
+
+fuzz: setup  ## Give damaged inputs to every reader, a minute each; FLAGS="--seconds 10 --reader images" chooses.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fuzz]' || \
+		echo "atheris cannot be had here: mutations are drawn blindly"
+	$(BIN)/python -m bench.fuzz $(FLAGS)
 
 docs: setup  ## Make the pictures and generated pages of docs/ anew.
 	$(BIN)/python docs/make.py

@@ -1,4 +1,4 @@
-"""Compare the answers of an exported ONNX file in Python, Node and a browser with those of the run it came from.
+"""Compare the answers of exported files with those of the run: ONNX in Python, Node and a browser, and the page.
 
 .venv/bin/python bench/export_runtimes.py RUN N FOLDER [FOLDER ...]
 
@@ -26,8 +26,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from visionlib import load
 from visionlib.data.decode import FORMATS, flatten
-from visionlib.export import export_onnx
+from visionlib.export import export_onnx, export_page
 from visionlib.inference import TrainedModel
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -156,11 +157,31 @@ def answer_browser(file: Path, pictures: Sequence[Pixels]) -> Rows:
     return np.array(rows)
 
 
-RUNTIMES: dict[str, Callable[[Path, Sequence[Pixels]], Rows]] = {
-    "Python": answer_python,
-    "Node": answer_node,
-    "Chromium": answer_browser,
-}
+def answer_page(file: Path, pictures: Sequence[Pixels]) -> Rows:
+    """Return the probabilities of the page that classifies, which gets each picture as a PNG file."""
+    from playwright.sync_api import sync_playwright
+
+    rows: list[list[float]] = []
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        try:
+            page = browser.new_page()
+            page.goto(file.resolve().as_uri())
+            page.wait_for_selector("html[data-is-ready]", state="attached")
+            for at, pixels in enumerate(pictures, 1):
+                picture = Path(folder) / "picture.png"
+                Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(picture)
+                page.set_input_files("#file", picture)
+                page.wait_for_selector(f"html[data-answers='{at}']", state="attached")
+                rows.append(json.loads(page.locator("#answer").get_attribute("data-probabilities") or "[]"))
+        finally:
+            browser.close()
+    return np.array(rows)
+
+
+Answer = Callable[[Path, Sequence[Pixels]], Rows]
+RUNTIMES: dict[str, Answer] = {"Python": answer_python, "Node": answer_node, "Chromium": answer_browser}
+"""Of the ONNX file."""
 
 
 @contextmanager
@@ -216,7 +237,7 @@ def compare(answers: Rows, expected: Rows) -> tuple[int, float]:
 
 def main(run: str, n: str, *folders: str) -> None:
     """Print the table."""
-    model = TrainedModel.from_run(run, device="cpu", precision="fp32")
+    model = load(run, device="cpu", precision="fp32")
     pictures = read_pictures([Path(folder) for folder in folders], int(n), model.channels)
     expected = answer_run(model, pictures)
     sides = [side for pixels in pictures for side in pixels.shape[:2]]
@@ -225,8 +246,10 @@ def main(run: str, n: str, *folders: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         export_onnx(model, file)
-        for name, answer in RUNTIMES.items():
-            same, difference = compare(answer(file, pictures), expected)
+        page = export_page(model, Path(folder) / "page.html")
+        runtimes = {f"ONNX, {name}": (file, answer) for name, answer in RUNTIMES.items()}
+        for name, (path, answer) in {**runtimes, "page, Chromium": (page, answer_page)}.items():
+            same, difference = compare(answer(path, pictures), expected)
             sys.stdout.write(f"| {name} | {same:,} of {len(pictures):,} | {difference:.1e} |\n")
 
 

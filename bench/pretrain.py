@@ -16,10 +16,11 @@ from visionlib.evaluation.evaluate import evaluate_model
 from visionlib.evaluation.evaluation import Evaluation
 from visionlib.export import CardFacts, write_card
 from visionlib.inference.run_data import load_run_data
-from visionlib.inference.trained_model import TrainedModel, load_record
+from visionlib.inference.trained_model import TrainedModel
 from visionlib.models.checkpoints import load_weights
+from visionlib.models.model_record import load_record
 from visionlib.models.pretrained import FOLDER
-from visionlib.runs import Run, hash_file, open_run, read_json, replacing, write_json
+from visionlib.runs import Run, hash_file, open_run, read_config, read_training, replacing, write_json
 from visionlib.runs.files import write_bytes
 
 
@@ -49,8 +50,8 @@ def make_pretrained(run: Run, name: str, folder: Path = FOLDER) -> Path:
     size = (place / "model.safetensors").stat().st_size
     facts = CardFacts(
         name,
-        config=read_json(run.config),
-        training=read_json(run.training),
+        config=read_config(run),
+        training=read_training(run),
         evaluation=rounded.to_dict(),
         licence="mit",
         notes=(
@@ -58,8 +59,6 @@ def make_pretrained(run: Run, name: str, folder: Path = FOLDER) -> Path:
             f"**Name**: `{name}`, as in `visionlib train DATASET --model {record.model} --init {name}`.",
         ),
     )
-    if model.novelty is not None:
-        model.novelty.save(Run(place), sha256)
     write_bytes(place / "README.md", write_card(record, facts).encode())
     write_json(place / "model.json", asdict(record))  # last: it makes the name known
     return place

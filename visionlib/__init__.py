@@ -2,8 +2,8 @@
 
 Data flows one way; a package imports only what stands to its left, and names joined by `|` do not import each other:
 
-    errors | progress <- drawing | eval_mode <- runs <- data <- models | summary <- inference <- training | export
-        <- evaluation <- explanation | inspection <- report <- cli
+    errors | progress <- drawing | eval_mode <- runs <- data <- models | summary <- inference <- training <- evaluation
+        <- explanation | inspection | export <- report <- cli
 
 Importing `visionlib` loads none of them: each name is imported on first use.
 """

@@ -19,7 +19,14 @@ class VisionlibError(Exception):
     def __init__(self, what: object, problem: str, remedy: str, *, is_usage: bool = False) -> None:
         self.exit_code = 2 if is_usage else 1
         self.what, self.problem, self.remedy = str(what), problem, remedy
-        super().__init__(" ".join(f"{what}: {problem}; {remedy}".split()))
+        super().__init__(_escape(" ".join(f"{what}: {problem}; {remedy}".split())))
+
+
+def _escape(text: str) -> str:
+    """Write what would control a terminal, or hide in one, as an escape: names and values come from strangers, too."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 class DataError(VisionlibError):

@@ -111,6 +111,8 @@ def test_the_version_is_printed() -> None:
         (["train", "shapes", "--crop-px", "32"], 2, "crop_px: 32 px are no shift within images of 32 x 32 px; set 0"),
         (["data", "cifar-11"], 2, "cifar10"),
         (["test", "no-such-run"], 2, "no-such-run: there is no such run folder"),
+        (["summary", "./" + "n" * 300], 2, "(File name too long)"),
+        (["import", "n" * 300, "--out", "made"], 2, "(File name too long)"),
     ],
 )
 def test_errors_are_one_line_on_stderr(arguments: list[str], code: int, message: str, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_the_table_tells_classes_and_what_the_figures_are(finished_run: Run, fol
     assert f"{100 * probability:.1f} %" in row
     assert second in row
     assert "probabilities: not calibrated, as no images were held out" in done.stderr
-    assert "99 % of 200 training images" in done.stderr
+    assert "5 % of 200 training images" in done.stderr
 
 
 def test_a_list_on_stdin_csv_and_maps(finished_run: Run, folder: Path, tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """Looking for, fetching and verifying archives, against a server on this machine and against none."""
 
+import contextlib
 import http.server
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from bench.disk_faults import Fault, watching
 from tests.data import containers
 from visionlib.data import load_dataset
 from visionlib.data.download import OFFICIAL, Archive, Official, find_official
@@ -43,7 +46,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 def server(archive_file: Path) -> Iterator[str]:
     handler = partial(QuietHandler, directory=str(archive_file.parent))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        threading.Thread(target=serving.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{serving.server_port}"
         serving.shutdown()
 
@@ -82,6 +85,88 @@ def test_what_was_fetched_and_is_not_official_is_refused_and_not_kept(
     with pytest.raises(DataError, match="was fetched, and is not the official archive by its SHA-256"):
         find_official(expected, download=True)
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+
+
+PAGE = b"<!doctype html><title>Sign in to the network</title>"
+
+
+class OddServer(http.server.BaseHTTPRequestHandler):
+    """Answers by `how`, with the file or something else."""
+
+    how = ""
+    content = b""
+
+    def do_GET(self) -> None:
+        body = PAGE if self.how == "page" else self.content
+        self.send_response(503 if self.how == "busy" else 200)
+        if self.how != "endless":
+            shift = {"promises more": 100, "promises less": -100}.get(self.how, 0)
+            length = "many" if self.how == "no number" else str(len(body) + shift)
+            self.send_header("Content-Length", length)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(body[: len(body) // 2] if self.how == "breaks off" else body)
+            while self.how == "endless":
+                self.wfile.write(bytes(2**16))
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("how", "problem"),
+    [
+        ("page", "was fetched, and is not the official archive by its SHA-256"),
+        ("busy", r"cannot be fetched \(HTTPError\)"),
+        ("breaks off", r"cannot be fetched \("),
+        ("promises more", r"cannot be fetched \("),
+        ("promises less", "was fetched, and is not the official archive by its SHA-256"),
+        ("no number", "(cannot be|was) fetched"),
+        ("endless", r"was fetched, and is longer than the official archive of [\d,]+ bytes"),
+    ],
+)
+def test_a_server_that_gives_something_else_is_told_and_leaves_nothing(
+    how: str, problem: str, archive_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OddServer, "how", how)
+    monkeypatch.setattr(OddServer, "content", archive_file.read_bytes())
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), OddServer) as serving:
+        threading.Thread(target=serving.serve_forever, args=(0.01,), daemon=True).start()
+        with pytest.raises(DataError, match=problem) as caught:
+            find_official(official(archive_file, f"http://127.0.0.1:{serving.server_port}"), download=True)
+        serving.shutdown()
+    assert "\n" not in str(caught.value)
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+
+
+def test_several_that_fetch_at_once_get_one_whole_archive(archive_file: Path, server: str, tmp_path: Path) -> None:
+    expected = official(archive_file, server)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: find_official(expected, download=True), range(4)))
+    assert set(found) == {tmp_path / "cache" / "small.tar.gz"}
+    assert found[0].read_bytes() == archive_file.read_bytes()
+    assert len(list((tmp_path / "cache").rglob("*"))) == 1
+
+
+def test_a_full_disk_is_told(archive_file: Path, server: str, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    with watching(tmp_path / "cache", Fault(1)), pytest.raises(DataError, match=r"\(No space left on device\)"):
+        find_official(official(archive_file, server), download=True)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_an_interrupted_fetch_leaves_nothing_and_the_next_one_succeeds(
+    archive_file: Path, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("visionlib.data.download._Bounded.write", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            find_official(official(archive_file, server), download=True)
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert find_official(official(archive_file, server), download=True).is_file()
 
 
 def test_a_damaged_archive_on_this_machine_is_refused(archive_file: Path, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_files_that_are_no_pictures_are_passed_over_and_counted(tmp_path: Path) 
         put(tmp_path / split / "cat" / "1.png")
     for name in ("a.txt", "b.txt", "c.gif"):
         (tmp_path / "train" / "cat" / name).touch()
-    (warning,) = load_dataset(tmp_path).warnings
+    warning, _ = load_dataset(tmp_path).warnings
     assert warning.endswith("3 files that are not pictures were skipped (2 .txt, 1 .gif)")
 
 
@@ -69,3 +70,29 @@ def test_names_that_are_hard_to_write_are_only_names(tmp_path: Path) -> None:
         for split in ("train", "test"):
             put(tmp_path / split / name / "1.png")
     assert list(load_dataset(tmp_path).classes) == names
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes are POSIX's")
+def test_links_to_nothing_and_pipes_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        put(tmp_path / "train" / name / "a.png")
+        put(tmp_path / "test" / name / "a.png")
+    cat = tmp_path / "train" / "cat"
+    (cat / "b.png").symlink_to(cat / "absent.png")
+    (cat / "c.jpg").symlink_to(cat / "c.jpg")
+    os.mkfifo(cat / "d.png")
+    (cat / "e.png").mkdir()
+    (cat / "note.txt").symlink_to(cat / "absent.txt")
+    dataset = load_dataset(tmp_path)
+    assert len(dataset.train) == 2
+    left_out = "cat/b.png, cat/c.jpg, cat/d.png were left out: they are links to nothing, pipes or the like, no files"
+    assert dataset.warnings == (f"{tmp_path / 'train'}: {left_out}",)
+
+
+def test_one_class_alone_is_told(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        put(tmp_path / split / "cat" / "a.png")
+    warning = "all training images are of one class, cat: there is nothing to tell apart"
+    assert load_dataset(tmp_path).warnings == (warning,)
+    images, labels = torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.ones(4, dtype=torch.int64)
+    assert "all training images are of one class, 1: " in load_dataset((images, labels, images, labels)).warnings[-1]

@@ -34,6 +34,16 @@ def folder(tmp_path: Path) -> Path:
             b"\x00\x00\x08\x03" + b"\xff" * 12,
             "its header says .* bytes, more than the limit of 4,294,967,296; name a smaller set",
         ),
+        (
+            "train-images-idx3-ubyte",
+            b"\x00\x00\x08\x03" + b"\x00" * 4 + b"\xff" * 8,
+            "its header says 0 x 4294967295 x 4294967295 = 0 bytes, more than the limit",
+        ),
+        (
+            "train-images-idx3-ubyte",
+            b"\x00\x00\x08\x03" + b"\x00\x00\x00\x02" * 2 + b"\x00" * 4,
+            "its header says 2 x 2 x 0 = 0 bytes, images without a pixel; get it again",
+        ),
         ("t10k-labels-idx1-ubyte", b"\x00\x00\x08\x01\x00\x00\x00\x01\x01", "test has 10 images and 1 labels"),
     ],
 )

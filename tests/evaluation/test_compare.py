@@ -19,7 +19,7 @@ from visionlib.evaluation import Comparison, evaluate, load_predictions
 from visionlib.evaluation.comparison.comparison import write_differing
 from visionlib.evaluation.comparison.paired import score_interval
 from visionlib.inference.predictions import SplitPredictions, save_predictions
-from visionlib.inference.trained_model import load_record
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run, read_json, write_json
 
 Copy = Callable[..., Run]
@@ -222,7 +222,7 @@ def test_a_run_without_predictions_is_refused(copy: Copy) -> None:
     ("fields", "message"),
     [
         ({"index": None}, "is damaged"),
-        ({"index": np.arange(3)}, r"is damaged \(its arrays have lengths \[3, 70\]\)"),
+        ({"index": np.arange(3)}, r"is damaged \(labels is int64\[70\], and must be int64\[n\], as those before it\)"),
         ({"labels": np.zeros(70, dtype=np.int64)}, "has other labels for the same images"),
         ({"labels": np.full(70, 10)}, r"labels: are 10\.\.10 for 10 classes"),
         ({"mirror_logits": np.full((70, 10), np.nan, dtype=np.float32)}, "logits: hold values that are not numbers"),

@@ -9,7 +9,7 @@ from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.evaluation import measure_effective_fields
 from visionlib.inference.preprocessing import normalize_images
-from visionlib.inference.trained_model import load_model
+from visionlib.inference.run_model import load_model
 from visionlib.models import build_model
 from visionlib.runs import Run
 from visionlib.summary.effective import EffectiveField, effective_field

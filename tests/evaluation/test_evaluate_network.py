@@ -12,7 +12,8 @@ from torch import nn
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, DataError, ModelError
 from visionlib.evaluation import evaluate
-from visionlib.inference.trained_model import TrainedModel, load_model
+from visionlib.inference.run_model import load_model
+from visionlib.inference.trained_model import TrainedModel
 from visionlib.runs import Run
 
 
@@ -96,7 +97,8 @@ from visionlib.data import load_dataset
 from visionlib.data.shapes import load_shapes
 from visionlib.inference.prediction import predict_logits
 from visionlib.runs import open_run
-from visionlib.inference.trained_model import TrainedModel, load_model
+from visionlib.inference.run_model import load_model
+from visionlib.inference.trained_model import TrainedModel
 from visionlib.training.distributed import ProcessGroup
 
 rank, run, address = int(sys.argv[1]), sys.argv[2], sys.argv[3]

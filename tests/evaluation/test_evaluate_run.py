@@ -12,7 +12,7 @@ from visionlib.evaluation import evaluate, fit_temperature, load_evaluation
 from visionlib.evaluation.selective import choose_threshold
 from visionlib.inference.prediction import predict_logits
 from visionlib.inference.predictions import load_predictions, save_predictions
-from visionlib.inference.trained_model import load_model, save_model
+from visionlib.inference.run_model import load_model, save_model
 from visionlib.runs import Run, hash_file, read_json
 from visionlib.training import TrainConfig, train
 

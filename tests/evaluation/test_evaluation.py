@@ -191,10 +191,10 @@ def test_json_is_read_back_as_the_same_evaluation(n: int, k: int) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        (("n",), "evaluation.json: lacks the field 'n'; make it again with `visionlib test`"),
-        (("calibration", "reliability"), "lacks the field 'reliability'"),
-        (("risk_coverage", "area"), "lacks the field 'area'"),
-        (("temperature_note",), "lacks the field 'temperature_note'"),
+        (("n",), r"evaluation\.json: is damaged \(n is missing\); make it again with `visionlib test`"),
+        (("calibration", "reliability"), r"is damaged \(calibration\.reliability is missing\)"),
+        (("risk_coverage", "area"), r"is damaged \(risk_coverage\.area is missing\)"),
+        (("temperature_note",), r"is damaged \(temperature_note is missing\)"),
     ],
 )
 def test_a_missing_field_is_named(path: tuple[str, ...], message: str) -> None:
@@ -207,5 +207,5 @@ def test_a_missing_field_is_named(path: tuple[str, ...], message: str) -> None:
         Evaluation.from_dict(fields)
     with pytest.raises(RunError, match="is damaged"):
         Evaluation.from_dict({**_evaluate_by_hand().to_dict(), "per_class": None})
-    with pytest.raises(RunError, match=r"is damaged \(confusion\.counts has shape \(1, 1\) for 3 classes\)"):
+    with pytest.raises(RunError, match=r"is damaged \(confusion\.counts has 1 rows, and must be square for 3"):
         Evaluation.from_dict({**_evaluate_by_hand().to_dict(), "confusion": {"counts": [[4]]}})

@@ -100,7 +100,6 @@ def test_only_unsure_images_are_averaged() -> None:
     assert result == SelectiveAveraging(Threshold(0.9, 5, "held out"), n=3, selected=2, correct=1)
     assert result.accuracy == pytest.approx(1 / 3)
     assert result.passes_per_image == pytest.approx((6 + 1 + 6) / 3)
-    assert SelectiveAveraging.from_dict(result.to_dict()) == result
     sure = score_selectively(model, images, labels, logits, Threshold(0.5, 5, "held out"))
     assert (sure.selected, sure.passes_per_image, sure.correct) == (0, 1, 1)
     assert torch.equal(logits, model.predict(images).logits)

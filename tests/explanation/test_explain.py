@@ -33,7 +33,9 @@ from visionlib.explanation.selection import choose_positions
 from visionlib.inference.prediction import predict_logits
 from visionlib.inference.predictions import load_predictions
 from visionlib.inference.preprocessing import normalize_images
-from visionlib.inference.trained_model import TrainedModel, load_model, load_record
+from visionlib.inference.run_model import load_model
+from visionlib.inference.trained_model import TrainedModel
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run, hash_file, read_json, write_json
 
 
@@ -129,7 +131,8 @@ def test_raw_pixels_without_labels_and_one_image_alone() -> None:
     assert whole.class_names == ("0", "1", "2")
     one = explain(model, images[3:4], mean=(0.5,) * 3, std=(0.25,) * 3)
     assert one.maps[0].numpy() == pytest.approx(whole.maps[3].numpy(), rel=1e-4, abs=1e-6)
-    none = explain(model, images[:0], mean=(0.5,) * 3, std=(0.25,) * 3)
+    with pytest.warns(UserWarning, match="there are none to predict"):
+        none = explain(model, images[:0], mean=(0.5,) * 3, std=(0.25,) * 3)
     assert len(none) == 0
     assert none.to_dict()["images"] == []
 

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from visionlib import load
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, ModelError, RunError, VisionlibError
 from visionlib.evaluation import evaluate
 from visionlib.export import export_hub, hub, onnx_file, open_source
 from visionlib.export.card import CardFacts, write_card
-from visionlib.inference.trained_model import ModelRecord, load_record
 from visionlib.models import open_weights, pretrained
+from visionlib.models.model_record import ModelRecord, load_record
 from visionlib.runs import Run, read_json, write_json
 
 onnx = pytest.importorskip("onnx")
@@ -162,6 +163,40 @@ def test_a_folder_that_holds_something_is_kept_unless_forced(calibrated_run: Run
     export_hub(calibrated_run, place, force=True)
     assert (place / "README.md").read_text() != "mine"
     assert (place / ".gitattributes").read_text() == "theirs"
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_folder_of_files_of_two_exports_cannot_be_loaded(
+    calibrated_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "repository"
+    export_hub(calibrated_run, place)
+    moved: list[Path] = []
+    replace_file = Path.replace
+
+    def fail_late(self: Path, target: Path) -> Path:
+        if target.is_relative_to(place):  # other moves finish a file in its own folder
+            if len(moved) == 2:
+                raise OSError(28, "No space left on device")
+            moved.append(target)
+        return replace_file(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail_late)
+    with pytest.raises(RunError, match=r"repository: cannot be written \(No space left on device\)"):
+        export_hub(calibrated_run, place, force=True)
+    monkeypatch.undo()
+    with pytest.raises(VisionlibError):
+        load(place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["repository"]
+
+
+@pytest.mark.usefixtures("traced")
+def test_an_evaluation_that_is_absent_is_made(calibrated_run: Run, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(calibrated_run.path, tmp_path / "run"))
+    run.evaluation.unlink()
+    export_hub(run, tmp_path / "repository")
+    assert "n = 70" in (tmp_path / "repository" / "README.md").read_text()
+    assert run.evaluation.is_file()
 
 
 def test_a_run_is_never_the_target(calibrated_run: Run) -> None:

@@ -1,6 +1,7 @@
 """The page that classifies as its reader meets it, in headless Chromium: the same answers as in Python."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ from tests.export.pages import CLASSES, classify, draw_picture, make_model, open
 from tests.report.runs import HOSTILE
 from visionlib.explanation import explain
 from visionlib.export import export_page
+from visionlib.inference.novelty import energy
 from visionlib.inference.trained_model import TrainedModel
+from visionlib.models.model_record import Novelty
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -80,6 +83,18 @@ def test_a_dozen_pictures_of_mixed_sizes_have_the_answers_of_python(
         picture = Image.open(path)
         check_answer(model, picture, answer)
         check_map(model, picture, answer)
+
+
+def test_unusual_pictures_are_marked_as_in_python(page: "Page", pictures: list[Path], tmp_path: Path) -> None:
+    model = make_model("resnet20")
+    energies = energy(torch.cat([model.predict(resize(model, Image.open(path))).logits for path in pictures]))
+    middle = (energies.sort().values[5:7].sum() / 2).item()
+    model = replace(model, novelty=Novelty(middle, 100, is_held_out=True))
+    open_page(page, export_page(model, tmp_path / "page.html"))
+    for path, is_unusual in zip(pictures, (energies > middle).tolist(), strict=True):
+        classify(page, path)
+        assert page.locator("#unusual").is_visible() == is_unusual
+        assert ("No class fits well" in page.locator("#spoken").inner_text()) == is_unusual
 
 
 def test_the_map_is_of_the_chosen_class(page: "Page", pictures: list[Path], tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Pictures of any kind get the answers of the training's own decoding, in their order."""
 
 import io
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -263,3 +264,36 @@ def test_a_run_of_an_older_version_has_the_size_before_shrinking(copied_run: Run
 def test_a_picture_in_memory_may_come_from_bytes(model: TrainedModel, files: list[Path]) -> None:
     with Image.open(io.BytesIO(files[0].read_bytes())) as picture:
         assert torch.equal(model.predict(picture).logits, model.predict(files[0]).logits)
+
+
+@pytest.mark.parametrize("values", [np.float32(0.5), np.float32(127), np.int32(128), np.int32(2**20)])
+def test_a_picture_of_another_range_than_bytes_is_refused_not_read_as_black(
+    values: Any, model: TrainedModel, tmp_path: Path
+) -> None:
+    picture = Image.fromarray(np.full((8, 8), values))
+    picture.save(tmp_path / "picture.tif")
+    kind = "floating-point numbers" if picture.mode == "F" else "integers of 32 bits"
+    with Image.open(tmp_path / "picture.tif") as opened:
+        for one in (picture, opened):
+            with pytest.raises(DataError, match=f"is of {kind}; scale its values to 0..255, and convert it to 8 bits"):
+                model.predict(one)
+
+
+def test_a_picture_of_16_bits_is_read(model: TrainedModel) -> None:
+    deep, plain = (Image.fromarray(np.full((8, 8), value)) for value in (np.uint16(0x80FF), np.uint8(0x80)))
+    assert torch.equal(model.predict(deep).logits, model.predict(plain).logits)
+
+
+def test_links_to_nothing_and_pipes_in_a_folder_have_their_errors(
+    model: TrainedModel, files: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "a.png").write_bytes(files[0].read_bytes())
+    (tmp_path / "b.png").symlink_to(tmp_path / "absent.png")
+    (tmp_path / "c.png").symlink_to(tmp_path / "c.png")
+    os.mkfifo(tmp_path / "d.png")
+    (tmp_path / "e.png").mkdir()
+    answers = {Path(answer.file).name: str(answer.error) for answer in classify_files(model, [tmp_path])}
+    assert set(answers) == {"a.png", "b.png", "c.png", "d.png"}
+    assert answers["a.png"] == "None"
+    assert all("there is no such file; check the path" in answers[name] for name in ("b.png", "c.png"))
+    assert "is no file; check the path" in answers["d.png"]

@@ -2,11 +2,12 @@
 
 from typing import Any, Literal
 
+import jaxtyping
 import pytest
 import torch
 from torch import Tensor, nn
 
-from visionlib.errors import ModelError
+from visionlib.errors import ConfigError, ModelError
 from visionlib.inference.prediction import Predictions, predict, predict_logits
 from visionlib.inference.preprocessing import normalize_images
 from visionlib.models import build_model
@@ -211,3 +212,25 @@ def test_a_network_without_linear_layer_or_weights_works() -> None:
 def test_a_batch_size_below_one_is_refused(model: nn.Module) -> None:
     with pytest.raises(ValueError, match="at least 1, and it is 0"):
         predict(model, draw_images(2), mean=MEAN, std=STD, batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.rand(2, 3, 8, 8), "images: are float32 of 4 dimensions; give uint8 pixels as stored, from 0 to 255"),
+        (255 * torch.rand(2, 3, 8, 8).double(), "images: are float64 of 4 dimensions"),
+        (torch.zeros(2, 3, 8, 8, dtype=torch.int64), "images: are int64 of 4 dimensions"),
+        (torch.zeros(2, 3, 8, 8, dtype=torch.bool), "images: are bool of 4 dimensions"),
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), "images: are uint8 of 3 dimensions"),
+        (torch.zeros(2, 3, 0, 8, dtype=torch.uint8), r"images: have no pixels: their shape is \(2, 3, 0, 8\)"),
+        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8).numpy(), "images: are a ndarray, and no tensor"),
+    ],
+)
+def test_what_is_no_pixels_as_stored_is_refused(images: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as a user meets it
+    network = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
+    for call in (predict, predict_logits):
+        with pytest.raises(ConfigError, match=message):
+            call(network, images, mean=(0.5,) * 3, std=(0.25,) * 3)
+    with pytest.raises(ConfigError, match=message):
+        normalize_images(images, (0.5,) * 3, (0.25,) * 3)

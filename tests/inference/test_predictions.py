@@ -15,7 +15,7 @@ from visionlib.data.augmentation import mirror_images
 from visionlib.errors import RunError
 from visionlib.inference import TrainedModel, choose_compute, load_predictions
 from visionlib.inference.predictions import predict_split, save_predictions
-from visionlib.inference.trained_model import load_record
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run
 
 Arrays = dict[str, NDArray[Any]]
@@ -92,13 +92,19 @@ def test_absent_and_unfinished_runs_are_errors(copied_run: Run, tmp_path: Path) 
     ("edit", "message"),
     [
         (lambda a: a.update(weights_sha256=np.array("0" * 64)), r"predictions\.npz: was made with other weights"),
-        (lambda a: a.pop("mirror_logits"), r"predictions\.npz: is damaged \('mirror_logits'\)"),
-        (lambda a: a.update(logits=a["logits"][1:]), r"its arrays have lengths \[69, 70\]"),
-        (lambda a: a.update(index=a["index"][:3]), r"its arrays have lengths \[3, 70\]"),
-        (lambda a: a.update(embeddings=a["embeddings"][:5]), r"its arrays have lengths \[5, 70\]"),
-        (lambda a: a.update(labels=np.array(3)), r"is damaged \(len\(\) of unsized object\)"),
-        (lambda a: a.update(logits=a["logits"][:, 0]), "its logits are no table"),
-        (lambda a: a.update(mirror_logits=a["mirror_logits"][:, :, None]), "its logits are no table"),
+        (lambda a: a.pop("mirror_logits"), r"predictions\.npz: is damaged \(mirror_logits is missing\)"),
+        (lambda a: a.update(logits=a["logits"][1:]), r"logits is float32\[69, 10\], and must be float32\[n k\]"),
+        (
+            lambda a: a.update(index=a["index"][:3]),
+            r"is damaged \(labels is int64\[70\], and must be int64\[n\], as those before it\)",
+        ),
+        (
+            lambda a: a.update(embeddings=a["embeddings"][:5]),
+            r"embeddings is float16\[5, 64\], and must be float16\[n d\]",
+        ),
+        (lambda a: a.update(labels=np.array(3)), r"is damaged \(labels is int64\[\], and must be int64\[n\]"),
+        (lambda a: a.update(logits=a["logits"][:, 0]), r"logits is float32\[70\], and must be float32\[n k\]"),
+        (lambda a: a.update(mirror_logits=a["mirror_logits"][:, :, None]), r"mirror_logits is float32\[70, 10, 1\]"),
         (lambda a: a.update({k: a[k][:, :4] for k in ("logits", "mirror_logits")}), "have 4 columns for 10 classes"),
         (lambda a: a["labels"].__setitem__(0, 10), r"labels: are 0\.\.10 for 10 classes"),
         (lambda a: a["labels"].__setitem__(0, -1), r"labels: are -1\.\.9 for 10 classes"),

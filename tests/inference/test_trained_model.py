@@ -14,8 +14,9 @@ from visionlib.errors import ConfigError, ModelError, RunError
 from visionlib.inference import TrainedModel, load_model, load_predictions, predict
 from visionlib.inference.prediction import Predictions
 from visionlib.inference.preprocessing import prepare_inputs
-from visionlib.inference.trained_model import load_record, save_model
+from visionlib.inference.run_model import save_model
 from visionlib.models import build_model
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run, hash_file, read_json, write_json
 
 MEAN, STD, CLASSES = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26), tuple("abcdefghij")
@@ -73,7 +74,7 @@ def test_a_run_without_weights_or_record_is_refused(copied_run: Run) -> None:
 
 def test_a_record_that_lacks_a_field_is_refused(copied_run: Run) -> None:
     write_json(copied_run.model, {"model": "resnet20", "input_size": [16, 16]})
-    with pytest.raises(RunError, match=r"model\.json: is damaged \(KeyError\('classes'\)\)"):
+    with pytest.raises(RunError, match=r"model\.json: is damaged \(classes is missing\)"):
         load_model(copied_run)
 
 
@@ -189,8 +190,8 @@ def test_images_that_are_not_pixels_as_stored_are_an_error(images: Tensor, kind:
 def test_model_json_holds_the_fields_that_others_read(finished_run: Run) -> None:
     fields = json.loads(finished_run.model.read_text())
     assert sorted(fields) == [
-        *["channels", "classes", "image_size", "input_size", "mean", "model", "resize", "schema_version", "std"],
-        *["temperature", "weights_sha256"],
+        *["channels", "classes", "image_size", "input_size", "mean", "model", "novelty", "resize"],
+        *["schema_version", "std", "temperature", "weights_sha256"],
     ]
 
 
@@ -202,3 +203,9 @@ def test_a_run_on_a_gpu_predicts_as_on_a_cpu(finished_run: Run, small_shapes: Da
     logits = on_gpu.predict(images).logits
     assert logits.device == images.device
     torch.testing.assert_close(logits, on_cpu.predict(images).logits, rtol=1e-2, atol=1e-2)
+
+
+def test_an_empty_batch_is_predicted_with_a_warning() -> None:
+    model = TrainedModel.from_network(nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), MEAN, STD)
+    with pytest.warns(UserWarning, match="images: there are none to predict; the logits have no rows"):
+        assert model.predict(torch.zeros(0, 3, 8, 8, dtype=torch.uint8)).logits.shape == (0, 2)

@@ -16,7 +16,7 @@ from visionlib import trust_runs
 from visionlib.data import Dataset
 from visionlib.errors import RunError
 from visionlib.inference.run_data import load_run_data
-from visionlib.inference.trained_model import load_model
+from visionlib.inference.run_model import load_model
 from visionlib.runs import Run, read_json, write_json
 from visionlib.runs.trust import is_trusted, sign_record
 from visionlib.training import TrainConfig, train

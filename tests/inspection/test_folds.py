@@ -11,7 +11,7 @@ import torch
 from tests.inspection.planted import draw_stripes, plant_wrong_labels, striped_dataset
 from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError, RunError
-from visionlib.inference.trained_model import load_model
+from visionlib.inference.run_model import load_model
 from visionlib.inspection import cross_validate, find_candidates
 from visionlib.inspection.folds import assign_folds
 from visionlib.runs import Run, read_json, write_json

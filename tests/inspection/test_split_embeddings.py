@@ -11,7 +11,7 @@ from tests.inspection.conftest import EASY
 from visionlib.data import Dataset
 from visionlib.errors import RunError
 from visionlib.inference.preprocessing import normalize_images, prepare_inputs
-from visionlib.inference.trained_model import load_model, save_model
+from visionlib.inference.run_model import load_model, save_model
 from visionlib.inspection import embed_split
 from visionlib.runs import Run
 from visionlib.training import train

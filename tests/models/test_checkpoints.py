@@ -1,3 +1,4 @@
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from visionlib.errors import ModelError
+from visionlib.cli.settings import resolve_config
+from visionlib.errors import ConfigError, ModelError
 from visionlib.models import build_model, load_weights
+from visionlib.models.checkpoints import read_weights
+from visionlib.models.initial_weights import open_weights
+from visionlib.models.state_file import save_state
 
 
 def small(seed: int, classes: int = 10) -> nn.Module:
@@ -215,3 +220,48 @@ def test_what_is_no_weight_file_is_refused(content: bytes, tmp_path: Path) -> No
 def test_absent_files_and_folders_are_told(tmp_path: Path) -> None:
     refuse(small(2), tmp_path / "absent.pt", "there is no such weight file; check the path")
     refuse(small(2), tmp_path, "cannot be read")
+
+
+class Picky(nn.Linear):
+    """Its extra state is kept, and refused when it comes back."""
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"calls": 1}
+
+    def set_extra_state(self, state: object) -> None:
+        raise ValueError(f"not {state}")
+
+
+def test_a_network_that_refuses_its_extra_state_is_told_with_its_reason(tmp_path: Path) -> None:
+    save_state(Picky(2, 2), tmp_path / "model.safetensors")
+    problem = (
+        r"model\.safetensors: cannot be loaded \(not \{'calls': 1\}\); build the model that the file was saved from"
+    )
+    with pytest.raises(ModelError, match=problem):
+        load_weights(Picky(2, 2), tmp_path / "model.safetensors")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pt")
+    with pytest.raises(ModelError, match=r"pipe\.pt: is no file; name a weight file"):
+        load_weights(small(0), tmp_path / "pipe.pt")
+    with pytest.raises(ModelError, match=r"pipe\.pt: is no file of weights; name a weight file, or a folder with one"):
+        open_weights(tmp_path / "pipe.pt")
+    with pytest.raises(ConfigError, match=r"pipe\.pt: is no file; name a TOML file with --config"):
+        resolve_config("auto", tmp_path / "pipe.pt", {})
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"I32","shape":[1],"data_offsets":[0,4]}}',
+        '{"__metadata__":{"x":"1","x":"2"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+        '{"a":{"dtype":"F32","dtype":"I32","shape":[1],"data_offsets":[0,4]}}',
+    ],
+)
+def test_a_header_that_names_a_thing_twice_is_refused(header: str, tmp_path: Path) -> None:
+    file = tmp_path / "twice.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(4))
+    with pytest.raises(ModelError, match=r"twice\.safetensors: is a damaged safetensors file \(.*(twice|duplicate)"):
+        read_weights(file)

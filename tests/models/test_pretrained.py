@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from visionlib.cli.summary import _build_subject
 from visionlib.data import Dataset
 from visionlib.errors import ModelError, RunError
-from visionlib.inference.trained_model import load_record
 from visionlib.models import build_model, list_pretrained, open_weights
 from visionlib.models import pretrained as registry
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run, read_json
 from visionlib.training import TrainConfig, import_checkpoint, train
 
@@ -99,7 +99,7 @@ def test_training_import_and_summary_take_the_name(
     assert load_record(imported).mean == load_record(run).mean
     subject = _build_subject(NAME, None, None)
     assert (subject.name, subject.input_size, subject.run) == ("resnet20", (3, 16, 16), None)
-    files = ["README.md", "model.json", "model.safetensors", "novelty.json", "novelty.npz"]
+    files = ["README.md", "model.json", "model.safetensors"]
     assert sorted(file.name for file in (dropped / NAME).iterdir()) == files
 
 

@@ -12,11 +12,12 @@ from visionlib.explanation.quality import Estimate, MapQuality, MethodQuality
 from visionlib.explanation.stored_explanations import StoredExplanations
 from visionlib.inference.device import choose_compute
 from visionlib.inference.predictions import SplitPredictions, save_predictions
-from visionlib.inference.trained_model import ModelRecord, save_model
+from visionlib.inference.run_model import save_model
 from visionlib.inspection import Duplicates, LabelCandidates
 from visionlib.inspection.duplicates import make_pair
 from visionlib.inspection.split_embeddings import read_hashes
 from visionlib.models import build_model
+from visionlib.models.model_record import ModelRecord
 from visionlib.runs import Run, create_run, write_json, write_json_lines
 from visionlib.runs.results import save_result
 from visionlib.summary import summarize
@@ -74,7 +75,9 @@ def make_run(
     write_json(run.config, config)
     classes, test = data.classes, data.test
     model = build_model("resnet20", classes=len(classes), channels=test.channels, seed=seed)
-    record = ModelRecord("resnet20", classes, test.channels, test.image_size, test.mean, test.std)
+    record = ModelRecord(
+        "resnet20", classes, test.channels, test.image_size, test.mean, tuple(value or 1.0 for value in test.std)
+    )
     weights = save_model(run, model, record).weights_sha256
     logits = draw_logits(test, share_right, seed, strength)
     embeddings = torch.nn.functional.pad(logits, (0, 4)).half()

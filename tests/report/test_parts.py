@@ -22,7 +22,7 @@ from visionlib.evaluation import ConfusionMatrix
 from visionlib.explanation.quality import Estimate, MapQuality, MethodQuality
 from visionlib.explanation.stored_explanations import StoredExplanations, StoredMap
 from visionlib.inference.predictions import SplitPredictions, save_predictions
-from visionlib.inference.trained_model import load_record
+from visionlib.models.model_record import load_record
 from visionlib.report.charts.axes import Axes, integer_ticks, round_ticks
 from visionlib.report.charts.class_bar import draw_class_bar
 from visionlib.report.charts.field_chart import draw_fields
@@ -35,6 +35,7 @@ from visionlib.report.matrix import MOST_CLASSES, build_matrix
 from visionlib.report.packing import PackedArray, pack, pack_fractions
 from visionlib.report.page import _join_styles
 from visionlib.report.sprites import QUALITIES, THUMBNAIL_PX, make_sheet, make_thumbnails, shrink_images
+from visionlib.runs.training_records import EpochRecord
 from visionlib.summary import LayerSummary, ModelSummary
 
 
@@ -275,10 +276,7 @@ def test_a_bar_is_as_long_as_the_accuracy() -> None:
 
 
 def test_a_history_marks_where_the_resolution_changes() -> None:
-    history: list[Any] = [
-        {"epoch": epoch, "loss": 1.0, "training_accuracy": 0.5, "test_accuracy": None, "resolution_px": side}
-        for epoch, side in ((1, 16), (2, 16), (3, 32))
-    ]
+    history = [EpochRecord(epoch, side, 0.1, 1.0, 0.5, 1.0, 10.0) for epoch, side in ((1, 16), (2, 16), (3, 32))]
     drawn, loss = draw_accuracy(history), draw_loss(history)
     assert drawn.count('class="parting"') == 1
     assert ">16 px<" in drawn

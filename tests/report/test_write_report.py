@@ -221,17 +221,17 @@ def test_old_figures_are_made_anew(written: Written, tmp_path: Path) -> None:
 def test_user_code_named_by_a_run_is_not_imported(
     written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "evil.py").write_text("import pathlib\npathlib.Path('imported').touch()\n")
+    (tmp_path / "evil_of_page.py").write_text("import pathlib\npathlib.Path('imported').touch()\n")
     runs = []
     for name in ("first", "second"):
         shutil.copytree(written.run.path.parent / name, tmp_path / name)
         runs.append(open_run(tmp_path / name))
-        write_json(runs[-1].model, {**read_json(runs[-1].model), "model": "evil:build"})
+        write_json(runs[-1].model, {**read_json(runs[-1].model), "model": "evil_of_page:build"})
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     page = write_report(runs[0], against=runs[1], dataset=written.data).path.read_text(encoding="utf-8")
-    assert "evil:build" in page
-    assert "evil" not in sys.modules
+    assert "evil_of_page:build" in page
+    assert "evil_of_page" not in sys.modules
     assert not (tmp_path / "imported").exists()
 
 

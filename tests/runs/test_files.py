@@ -1,5 +1,6 @@
 """Files are written whole or not at all, and records that cannot be trusted are refused."""
 
+import errno
 import hashlib
 import json
 import os
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.disk_faults import Fault, watching
 from visionlib.errors import ConfigError, RunError
 from visionlib.runs import (
     SCHEMA_VERSION,
@@ -19,7 +21,7 @@ from visionlib.runs import (
     write_json,
     write_json_lines,
 )
-from visionlib.runs.files import has_broken_seal, seal_file
+from visionlib.runs.files import has_broken_seal, read_whole, seal_file
 
 
 def test_a_record_comes_back_with_its_schema_version(tmp_path: Path) -> None:
@@ -76,7 +78,19 @@ def test_nan_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
         (b'{"schema_version": 1, "n"', "is damaged .*; restore it, or train again"),
         (b"\xff\xfe\x00", "is damaged"),
         (b'{"n": 1}', "has no schema_version"),
-        (b"[1, 2]", "has no schema_version"),
+        (b"[1, 2]", "is no object"),
+        (b'{"schema_version": true}', "has no schema_version"),
+        (b'{"schema_version": 1, "n": 1, "n": 2}', "the field 'n' occurs twice"),
+        (b'{"schema_version": 1, "x": {"n": 1, "n": 2}}', "the field 'n' occurs twice"),
+        (b'{"schema_version": 1, "n": NaN}', "it holds NaN, which is no JSON"),
+        (b'{"schema_version": 1, "n": -Infinity}', "it holds -Infinity, which is no JSON"),
+        (b'{"schema_version": 1, "n": 1e999}', "the number 1e999 is out of range"),
+        (
+            b'{"schema_version": 1, "n": ' + b"1" * 5000 + b"}",
+            "the number 1111111111111111111111111... is out of range",
+        ),
+        (b'{"schema_version": 1, "n": ' + b"[" * 60 + b"]" * 60 + b"}", "it is nested deeper than 50 levels"),
+        (b'{"schema_version": 1, "n": ' + b"[" * 10**5 + b"]" * 10**5 + b"}", "is damaged"),
         (b'{"schema_version": 99}', "has schema 99 and this visionlib knows up to 1; update visionlib"),
     ],
 )
@@ -122,3 +136,47 @@ def test_every_flipped_bit_of_a_sealed_file_breaks_its_seal_or_leaves_its_conten
 def test_a_file_without_a_seal_has_no_broken_one(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(content)
     assert not has_broken_seal(tmp_path / "file")
+
+
+def test_a_file_that_is_none_or_too_large_or_unreadable_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(10))
+    assert read_whole(tmp_path / "file", most_bytes=10) == bytes(10)
+    with pytest.raises(RunError, match="file: has 10 bytes, more than the limit of 9"):
+        read_whole(tmp_path / "file", most_bytes=9)
+    with pytest.raises(RunError, match="is a folder, or a file of a special kind"):
+        read_whole(tmp_path, most_bytes=9)
+    for read in (hash_file, lambda path: read_whole(path, most_bytes=10)):
+        with (
+            watching(tmp_path, Fault(0, errno.EIO)),
+            pytest.raises(RunError, match=r"file: cannot be read \(Input/output error\); make it readable"),
+        ):
+            read(tmp_path / "file")
+
+
+def test_an_error_of_another_file_stays_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "run" / "record") as temporary:
+        temporary.write_bytes((tmp_path / "absent").read_bytes())
+    with watching(tmp_path / "run", Fault(5, errno.EIO)) as fault, pytest.raises(RunError, match="record: cannot be w"):
+        write_bytes(tmp_path / "run" / "record", b"new")
+    assert len(fault.operations) > 5
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes are POSIX's")
+def test_records_that_are_no_files_are_refused_and_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("folder", "pipe"):
+        for read in (read_json, read_json_lines):
+            with pytest.raises(RunError, match=f"{name}: is a folder, or a file of a special kind; restore it"):
+                read(tmp_path / name)
+    (tmp_path / "dangling").symlink_to(tmp_path / "absent")
+    with pytest.raises(RunError, match="dangling: the run lacks this file"):
+        read_json(tmp_path / "dangling")
+
+
+def test_a_record_of_absurd_size_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "config.json").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(RunError, match=r"has 1,099,511,627,776 bytes, more than the limit of 268,435,456"):
+        read_json(tmp_path / "config.json")

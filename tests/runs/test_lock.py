@@ -1,5 +1,6 @@
 """A run has one writer; the next one is told who it is, and takes over from one that was killed."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -112,3 +113,19 @@ def test_a_new_writer_removes_what_a_killed_one_was_writing(run: Run) -> None:
     with writing(run):
         left = {file.name for file in run.path.iterdir()} - {".writer.lock"}
     assert left == {".evaluation.json.y.tmp", "resume.pt"}  # the writer of an evaluation may be at work
+
+
+@pytest.mark.parametrize("has_module", [True, False])
+def test_where_a_file_system_or_a_system_has_no_locks_nothing_is_held(
+    has_module: bool, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    if has_module:
+        monkeypatch.setattr("visionlib.runs.lock.fcntl.flock", refuse)
+    else:
+        monkeypatch.setattr("visionlib.runs.lock.fcntl", None)
+    with writing(run), writing(run):
+        assert run.lock.exists()
+    assert list(run.path.iterdir()) == []

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from visionlib.errors import RunError
 from visionlib.runs import SCHEMA_VERSION, read_json
-from visionlib.runs.results import load_result, read_arrays, save_result
+from visionlib.runs.arrays import read_arrays
+from visionlib.runs.results import load_result, save_result
 
 ARRAYS: dict[str, NDArray[Any]] = {"a": np.arange(6).reshape(2, 3), "b": np.array([0.5, 1.5], dtype=np.float32)}
 REMEDY = "visionlib inspect"

@@ -1,11 +1,14 @@
 """Run folders: opened where there is one, and made where there is none."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from visionlib.errors import RunError
+from visionlib.inference.load import find_run
+from visionlib.models.initial_weights import open_weights
 from visionlib.runs import Run, create_run, open_run, write_json
 
 
@@ -32,3 +35,23 @@ def test_a_notebook_shows_the_picture_once_it_is_drawn(tmp_path: Path) -> None:
     assert run._repr_png_() is None
     run.history_picture.write_bytes(b"picture")
     assert run._repr_png_() == b"picture"
+
+
+def test_a_folder_that_this_user_may_not_look_into_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may look everywhere, and so the system's answer is given by hand."""
+    write_json(Run(tmp_path).config, {})
+
+    def refuse(path: Path, **_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    for open_it in (open_run, find_run, open_weights, create_run):
+        with pytest.raises(RunError, match=r"cannot be read \(Permission denied\); give yourself the right to read it"):
+            open_it(tmp_path)
+
+
+def test_a_name_that_no_file_can_have_is_told() -> None:
+    for open_it in (open_run, find_run, open_weights):
+        with pytest.raises(RunError, match=r"cannot be read \(File name too long\)") as caught:
+            open_it("n" * 300)
+        assert caught.value.exit_code == 2

@@ -18,6 +18,8 @@ from visionlib.errors import ConfigError
 from visionlib.inference.device import choose_compute
 from visionlib.models import build_model
 from visionlib.runs import Run, read_json, read_json_lines
+from visionlib.runs.fields import parse_record
+from visionlib.runs.training_records import BudgetRecord
 from visionlib.training import TrainConfig, resume, train
 from visionlib.training.budget import fit_time_budget, measure_seconds_per_image
 from visionlib.training.job import TrainingJob, make_job
@@ -46,7 +48,8 @@ def test_the_first_plan_by_hand(
     assert fitted.config.epochs == epochs
     assert fitted.budget == TimeBudget(max_s, 0.0, speeds)
     assert fitted.budget is not None
-    assert TimeBudget.from_dict(json.loads(json.dumps(fitted.budget.to_dict()))) == fitted.budget
+    stored = parse_record(BudgetRecord, json.loads(json.dumps(fitted.budget.to_dict())))
+    assert TimeBudget.of_record(stored) == fitted.budget
 
 
 def test_sam_steps_take_longer(small_shapes: Dataset) -> None:

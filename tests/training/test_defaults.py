@@ -4,13 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
-from visionlib.data import Dataset
+from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError
 from visionlib.runs import read_json
 from visionlib.training import RECIPES, TrainConfig, train
 from visionlib.training.cost import count_training_flop
-from visionlib.training.defaults import MANY_IMAGES, DataFacts, choose_settings
+from visionlib.training.defaults import MANY_IMAGES, DataFacts, choose_initial_weights, choose_settings
 
 PHOTOGRAPHS = DataFacts(380, 5, (3, 32, 32))
 CIFAR = DataFacts(50_000, 10, (3, 32, 32))
@@ -71,7 +72,12 @@ def test_a_network_of_ones_own_gets_settings_that_any_network_learns_with(facts:
 
 def test_earlier_weights_are_changed_slowly() -> None:
     config = choose_settings(PHOTOGRAPHS, is_fine_tuning=True).config
-    assert (config.optimizer, config.peak_learning_rate, config.whiten) == ("sgd", 0.05, False)
+    scratch = choose_settings(PHOTOGRAPHS).config
+    assert (config.muon_learning_rate, config.peak_learning_rate) == (
+        scratch.muon_learning_rate / 2,
+        scratch.peak_learning_rate / 2,
+    )
+    assert (config.whiten, config.norm_bias_factor) == (False, 1.0)
     assert config.epochs == choose_settings(PHOTOGRAPHS).config.epochs
 
 
@@ -81,6 +87,44 @@ def test_the_network_of_earlier_weights_is_trained(small_shapes: Dataset, tmp_pa
     second = train(small_shapes, quick, init=first, out=tmp_path / "second")
     assert read_json(second.config)["config"]["model"] == "resnet20"
     assert len(read_json(second.config)["init"]["taken"]) > 50
+
+
+@pytest.mark.parametrize(
+    ("n", "channels", "given", "begins"),
+    [
+        (30, 3, {}, True),
+        (1_999, 3, {"model": "cnn8", "epochs": 2}, True),
+        (2_000, 3, {}, False),
+        (30, 1, {}, False),
+        (30, 3, {"model": "resnet9"}, False),
+        (30, 3, {"model": "mynet.py:Net"}, False),
+        (30, 3, TrainConfig(), False),
+        (30, 3, RECIPES["fast"], False),
+    ],
+)
+def test_few_color_images_begin_with_the_weights_of_the_package(
+    n: int, channels: int, given: Any, begins: bool
+) -> None:
+    images, labels = torch.zeros(n, channels, 8, 8, dtype=torch.uint8), torch.zeros(n, dtype=torch.int64)
+    split = ImageSplit(images, labels, ("a", "b"), torch.arange(n))
+    weights = choose_initial_weights("auto", split, given)
+    assert (weights is not None and weights.model == "cnn8") == begins
+    for init in (None, "none"):
+        assert choose_initial_weights(init, split, given) is None
+
+
+def test_a_training_of_few_images_says_what_it_begins_with(small_shapes: Dataset, tmp_path: Any) -> None:
+    lines: list[str] = []
+    quick = {"epochs": 1, "device": "cpu", "precision": "fp32", "threads": 1}
+    run = train(small_shapes, quick, out=tmp_path / "run", log=lines.append)
+    assert any(line.startswith("begins with cnn8-cifar10 (SHA-256") for line in lines)
+    assert any("--init none begins with random ones" in line for line in lines)
+    record = read_json(run.config)
+    assert record["init"]["source"] == "cnn8-cifar10"
+    assert (record["config"]["muon_learning_rate"], record["config"]["whiten"]) == (0.1, False)
+    scratch = train(small_shapes, quick, init=None, out=tmp_path / "scratch")
+    assert read_json(scratch.config).get("init") is None
+    assert read_json(scratch.config)["config"]["whiten"]
 
 
 def with_held_out(name: str) -> TrainConfig:
@@ -128,7 +172,7 @@ def test_a_run_records_the_choice_as_if_it_had_been_given(small_shapes: Dataset,
     given = {"epochs": 1, "device": "cpu", "precision": "fp32", "threads": 1}
     run = train(small_shapes, given, out=tmp_path / "run", log=lines.append)
     record = read_json(run.config)
-    expected = choose_settings(DataFacts.of(small_shapes.train), given)
+    expected = choose_settings(DataFacts.of(small_shapes.train), given, is_fine_tuning=True)
     assert TrainConfig.from_dict(record["config"]) == expected.config
     assert record["chosen"] == list(expected.reasons)
     assert all(reason in lines for reason in expected.reasons)

@@ -14,9 +14,10 @@ from tests.cli.processes import visionlib
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, ModelError, RunError, VisionlibError
 from visionlib.evaluation import evaluate, load_predictions
-from visionlib.inference.trained_model import TrainedModel, load_record
+from visionlib.inference.trained_model import TrainedModel
 from visionlib.models import MODELS, build_model
 from visionlib.models.initial_weights import open_weights
+from visionlib.models.model_record import load_record
 from visionlib.models.recognition import recognize_network
 from visionlib.runs import Run, read_json
 from visionlib.training import import_checkpoint, resume

@@ -17,8 +17,9 @@ from visionlib.data import Dataset
 from visionlib.data.shapes import load_shapes
 from visionlib.errors import ModelError, RunError
 from visionlib.evaluation import measure_effective_fields
-from visionlib.inference.trained_model import load_model, load_record
+from visionlib.inference.run_model import load_model
 from visionlib.models import build_model
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run, read_json
 from visionlib.training import TrainConfig, find_learning_rate, resume, train
 from visionlib.training.optimizer import make_optimizer, set_rates

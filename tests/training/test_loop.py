@@ -14,7 +14,7 @@ from visionlib.evaluation import evaluate
 from visionlib.inference.device import choose_compute
 from visionlib.inference.prediction import predict_logits
 from visionlib.inference.predictions import load_predictions
-from visionlib.inference.trained_model import load_model
+from visionlib.inference.run_model import load_model
 from visionlib.runs import Run, read_json
 from visionlib.training import TrainConfig, train
 from visionlib.training.job import TrainingJob
@@ -33,8 +33,6 @@ def test_a_finished_run_has_every_file_and_they_agree(
         "history.png",
         "model.json",
         "model.safetensors",
-        "novelty.json",
-        "novelty.npz",
         "predictions.npz",
         "resume.pt",
         "summary.json",

@@ -15,7 +15,8 @@ from visionlib.data import Dataset
 from visionlib.errors import ModelError
 from visionlib.evaluation import evaluate
 from visionlib.explanation import explain
-from visionlib.inference.trained_model import TrainedModel, load_model
+from visionlib.inference.run_model import load_model
+from visionlib.inference.trained_model import TrainedModel
 from visionlib.models import build_model, load_weights
 from visionlib.runs import Run, read_json
 from visionlib.training import TrainConfig, resume, train

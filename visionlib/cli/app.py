@@ -1,6 +1,7 @@
 """`visionlib`: all commands, and their exit codes."""
 
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -34,6 +35,8 @@ from visionlib.training.launch import claim_error_report, is_launched
 from visionlib.version import __version__
 
 _INTERRUPTED = 130
+_PATH_ERRORS = frozenset({errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP})
+"""Of a path that the user named; looking whether it exists raises them, anywhere."""
 
 app = typer.Typer(
     name="visionlib",
@@ -116,6 +119,10 @@ def _run(arguments: list[str] | None) -> int:
     except Exception as error:
         if is_debugging():
             traceback.print_exc()
+        if isinstance(error, OSError) and error.errno in _PATH_ERRORS and error.filename is not None:
+            problem, remedy = f"cannot be opened ({error.strerror})", "name another path, or make this one accessible"
+            _report_error(str(VisionlibError(os.fsdecode(error.filename), problem, remedy)))
+            return 2
         text = " ".join(str(error).split())
         _report_error(f"{type(error).__name__}: {text}; this is a defect of visionlib: report it with --debug's output")
         return 1

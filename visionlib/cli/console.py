@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from visionlib.runs.files import encode_json
+from visionlib.runs.json_records import encode_json
 
 
 def log(line: str) -> None:

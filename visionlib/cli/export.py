@@ -68,7 +68,10 @@ def _export(
     from visionlib.export.source import open_source
 
     if to == "hub":
-        return _export_hub(run, out, precision=precision, dataset=dataset, licence=licence, force=force)
+        from visionlib.export.hub import export_hub
+
+        hub = export_hub(run, out, precision=precision, dataset=dataset, licence=licence, force=force, log=log)
+        return hub.to_dict(), [f"{out}: {', '.join(hub.files)}", *_tell_agreement(hub.onnx)]
     check_new_file(out, force=force)
     source = open_source(run)
     if to == "onnx":
@@ -82,35 +85,10 @@ def _export(
     else:
         from visionlib.export.page import export_page
 
-        evaluation = source.read(source.run.evaluation)
+        evaluation = source.read_evaluation()
         weights: Literal["fp32", "fp16"] = "fp16" if precision == "fp16" else "fp32"
         export_page(source.model, out, precision=weights, evaluation=evaluation, force=force)
     return {"path": str(out), "size_bytes": out.stat().st_size}, [_tell_size(out)]
-
-
-def _export_hub(
-    run: str, out: Path, *, precision: Literal["fp32", "fp16", "int8"], dataset: str | None, licence: str, force: bool
-) -> tuple[dict[str, Any], list[str]]:
-    from visionlib.evaluation import evaluate
-    from visionlib.export.hub import check_folder, export_hub
-    from visionlib.export.source import open_source
-
-    check_folder(out, force=force)
-    source = open_source(run)
-    evaluation = None
-    if source.is_run and not source.run.evaluation.is_file():
-        evaluation = evaluate(source.run, dataset=dataset).to_dict()
-    hub = export_hub(
-        run,
-        out,
-        evaluation=evaluation,
-        precision=precision,
-        dataset=dataset,
-        licence=licence,
-        force=force,
-        log=log,
-    )
-    return hub.to_dict(), [f"{out}: {', '.join(hub.files)}", *_tell_agreement(hub.onnx)]
 
 
 def _tell_size(out: Path) -> str:

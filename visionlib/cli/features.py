@@ -95,7 +95,7 @@ def features(
 
 def _list_layers(run: Run, model: "TrainedModel") -> list[dict[str, Any]]:
     from visionlib.explanation import list_map_layers
-    from visionlib.inference.trained_model import load_record
+    from visionlib.models.model_record import load_record
 
     size = (model.channels, *load_record(run).input_size)
     return [layer.to_dict() for layer in list_map_layers(model.network, size)]

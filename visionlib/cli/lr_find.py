@@ -70,7 +70,7 @@ def lr_find(
     finding = find_learning_rate(
         load_dataset(dataset, image_size=image_size, skip_broken=skip_broken, resize=resize),
         resolved,
-        init=init,
+        init=init or "auto",
         lowest=lowest,
         highest=highest,
         steps=steps,

@@ -77,7 +77,8 @@ InitOption = Annotated[
     str | None,
     typer.Option(
         "--init",
-        help="Weights to begin with: a run, a checkpoint file, a hub folder, or the name of pretrained weights.",
+        help="Weights to begin with: a run, a checkpoint file, a hub folder, the name of pretrained weights, or `none` "
+        "for random ones. Without --recipe, fewer than 2,000 color images begin with `cifar10`.",
         show_default=False,
     ),
 ]

@@ -14,7 +14,7 @@ from visionlib.cli.options import DebugOption, DeviceOption, JsonOption, TrustOp
 from visionlib.cli.picture_files import make_picture_folder
 from visionlib.errors import ConfigError
 from visionlib.runs import check_file_place, write_bytes
-from visionlib.runs.files import encode_json
+from visionlib.runs.json_records import encode_json
 
 if TYPE_CHECKING:
     import torch
@@ -125,15 +125,19 @@ def _print_table(answers: "Iterable[PicturePrediction]", model: "TrainedModel") 
 
 def _explain_figures(model: "TrainedModel") -> str:
     """Say what the probabilities and the marks are, under the table."""
-    from visionlib.inference.novelty import FALSE_ALARMS
+    from visionlib.evaluation.intervals import wilson_interval
 
     text = "probabilities: not calibrated, as no images were held out"
     if model.temperature:
         text = f"probabilities: calibrated on held-out images, temperature {model.temperature:.2f}"
     if model.novelty is not None:
-        whose = "held-out images" if model.novelty.is_held_out else "training images (ordinary new ones are more often)"
-        within = f"{100 * (1 - FALSE_ALARMS):.0f} % of {model.novelty.n:,}"
-        text += f"\nunusual: farther from the training images than {within} {whose}"
+        novelty, alarms = model.novelty, model.novelty.false_alarms
+        text += f"\nunusual: no class fits well; so are {100 * alarms:g} % of {novelty.n:,} "
+        if novelty.is_held_out:
+            low, high = wilson_interval(round(alarms * novelty.n), novelty.n) or (0.0, 1.0)
+            text += f"held-out images (of new ordinary ones {100 * low:.1f} to {100 * high:.1f} %)"
+        else:
+            text += "training images, and more of new ordinary ones"
     return text
 
 

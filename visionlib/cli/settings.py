@@ -85,6 +85,8 @@ def _parse_fractions(text: str) -> tuple[float, ...]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
+        if path.exists() and not path.is_file():  # reading a pipe would wait for a writer
+            raise ConfigError(path, "is no file", "name a TOML file with --config")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(path, f"cannot be read ({error.strerror})", "name a TOML file with --config") from error

@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.text import Text
 
 from visionlib.data.class_names import tidy_path
-from visionlib.runs import Run, read_json
+from visionlib.runs import Run, read_config
 
 _NARROWEST = 12
 
@@ -45,7 +45,7 @@ def find_source_folder(run: Run, moved: str | Path | None = None) -> str | None:
         run: a run.
         moved: where its data is now, if it has moved.
     """
-    path = moved if moved is not None else read_json(run.config)["dataset"]["path"]
+    path = moved if moved is not None else read_config(run).dataset.path
     return None if path is None else locate_sources(path)
 
 

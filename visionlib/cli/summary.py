@@ -177,8 +177,8 @@ def _draw(table: ModelSummary, fields: "EffectiveFields | None") -> "Figure":
 
 
 def _build_from_run(run: Run, size: tuple[int, ...] | None, classes: int | None) -> _Subject:
-    from visionlib.inference.trained_model import load_record
     from visionlib.models import build_model
+    from visionlib.models.model_record import load_record
     from visionlib.models.user_model import refuse_strange_code
 
     record = load_record(run)

@@ -21,9 +21,9 @@ from visionlib.cli.options import (
     TrustOption,
 )
 from visionlib.cli.settings import resolve_config, with_setting_options
-from visionlib.errors import ConfigError
+from visionlib.errors import ConfigError, RunError
 from visionlib.models.names import MODEL_NAMES
-from visionlib.runs import Run, open_run, read_json
+from visionlib.runs import Run, open_run, read_training
 from visionlib.training.config import TrainConfig
 
 
@@ -107,28 +107,34 @@ def train(
         given = None if pace is None else Pace.from_run(open_run(pace))
         if pace is not None and not isinstance(resolved, TrainConfig):
             resolved = _settings_of(open_run(pace), resolved)
-        run = train_run.train(source, resolved, init=init, out=out, max_seconds=max_seconds, pace=given, log=log)
+        run = train_run.train(
+            source, resolved, init=init or "auto", out=out, max_seconds=max_seconds, pace=given, log=log
+        )
     if not find_process_group().is_first:
         return
-    result = {"run": str(run.path), **read_json(run.training)}
+    result = read_training(run)
+    if result is None:
+        raise RunError(run.path, "lost its training.json while it ended", "train again")
     if json:
-        print_json(result)
+        print_json({"run": str(run.path), **result.whole})
         return
-    accuracy = result["test_accuracy"]
+    accuracy = result.test_accuracy
     reached = "" if accuracy is None else f", test accuracy {accuracy:.2%}"
     typer.echo(
-        f"{run.path}: {result['epochs']:.5g} epochs in {result['seconds_training']:.1f} s "
-        f"({result['images_per_second']:,.0f} images/s){reached}\n"
+        f"{run.path}: {result.epochs:.5g} epochs in {result.seconds_training:.1f} s "
+        f"({result.images_per_second:,.0f} images/s){reached}\n"
         f"next: visionlib test {run.path}"
     )
 
 
 def _settings_of(run: Run, given: dict[str, Any]) -> TrainConfig:
     """Read the settings of a run, under the given ones; only the user may name a network that is not built in."""
-    settings = read_json(run.config)["config"]
-    if settings["model"] not in MODEL_NAMES and "model" not in given:
-        raise ConfigError("pace", f"{run.path} trained the network {settings['model']}", "name it with --model")
-    return TrainConfig.from_dict(settings).replace(**given)
+    from visionlib.training.provenance import read_settings
+
+    settings = read_settings(run)
+    if settings.model not in MODEL_NAMES and "model" not in given:
+        raise ConfigError("pace", f"{run.path} trained the network {settings.model}", "name it with --model")
+    return settings.replace(**given)
 
 
 def _refuse_with_resume(recipe: str, given: dict[str, Any]) -> None:

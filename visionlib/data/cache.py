@@ -15,6 +15,7 @@ from torch import Tensor
 
 from visionlib.errors import ConfigError
 from visionlib.runs import replacing
+from visionlib.runs.arrays import ARRAY_DAMAGES
 from visionlib.runs.files import has_broken_seal, seal_file
 
 _DEFAULT_FRACTION = 0.25
@@ -86,7 +87,7 @@ def _is_whole(path: Path, shape: tuple[int, int, int, int]) -> bool:
     """Return whether a complete, undamaged file exists."""
     try:
         images = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+    except (OSError, *ARRAY_DAMAGES):
         return False
     return bool(images.shape == shape and images.dtype == np.uint8) and not has_broken_seal(path)
 

@@ -298,6 +298,8 @@ def _fit_in_memory(picture: Image.Image, size: tuple[int, int], channels: int, r
         raise DataError(name, f"has {picture.width} x {picture.height} pixels", "give one with pixels")
     try:
         return _fit(picture, _orientation_tag(picture), size, channels, resize)
+    except DataError:
+        raise
     except Exception as error:  # it may be a file that is decoded only now
         raise DataError(name, f"cannot be decoded ({error})", "replace it, or leave it out") from error
 
@@ -328,6 +330,10 @@ def flatten(image: Image.Image, mode: str) -> Image.Image:
     """Return the image in mode L or RGB: transparency over white, 16 bits by their upper 8 bits."""
     if image.mode == mode and "transparency" not in image.info:
         return image
+    if image.mode in ("F", "I"):  # of 32 bits, as in TIFF: their range is not known, and fractions would be black
+        name = str(getattr(image, "filename", "")) or "a picture in memory"
+        kind = "floating-point numbers" if image.mode == "F" else "integers of 32 bits"
+        raise DataError(name, f"is of {kind}", "scale its values to 0..255, and convert it to 8 bits")
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:  # which a palette in memory may hold itself

@@ -10,10 +10,13 @@ IMBALANCE = 5
 
 
 def describe_imbalance(split: ImageSplit) -> str:
-    """Warn if one class has at least five times the images of another; empty if none has."""
+    """Warn of one class alone, or one with at least five times the images of another; empty without either."""
     present = {name: count for name, count in split.per_class.items() if count}
     if not present:
         return ""
+    if len(present) == 1:
+        (name,) = present
+        return f"all training images are of one class, {embed_name(name)}: there is nothing to tell apart"
     smallest, largest = min(present, key=present.__getitem__), max(present, key=present.__getitem__)
     ratio = present[largest] / present[smallest]
     if ratio < IMBALANCE:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO
 
 from visionlib.data.cache import cache_folder, import_pooch
 from visionlib.errors import DataError
@@ -128,10 +129,33 @@ def _verify(path: Path, archive: Archive) -> Path:
     return path
 
 
+class _TooLongError(Exception):
+    """A server sends more than the archive has; it may never end."""
+
+
+class _Bounded:
+    """A file that takes as many bytes as an archive has."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._left = file, size
+        self.flush = file.flush
+
+    def write(self, content: bytes) -> int:
+        self._left -= len(content)
+        if self._left < 0:
+            raise _TooLongError
+        return self._file.write(content)
+
+
 def _fetch(archive: Archive) -> str | None:
     """Fetch an archive into the cache and verify it; return the problem, or None."""
     pooch = import_pooch()
-    downloader = pooch.HTTPDownloader(progressbar=is_interactive(), timeout=30)
+    download = pooch.HTTPDownloader(progressbar=is_interactive(), timeout=30)
+
+    def download_bounded(url: str, path: str, _: object) -> None:
+        with Path(path).open("wb") as file:
+            download(url, _Bounded(file, archive.size), None)
+
     # pooch logs its steps to stderr by default, among our own messages.
     pooch.get_logger().setLevel("WARNING")
     try:
@@ -140,10 +164,12 @@ def _fetch(archive: Archive) -> str | None:
             known_hash=f"sha256:{archive.sha256}",
             fname=archive.name,
             path=cache_folder(),
-            downloader=downloader,
+            downloader=download_bounded,
         )
     except OSError as error:
-        return f"is not on this machine and cannot be fetched ({type(error).__name__})"
+        return f"is not on this machine and cannot be fetched ({error.strerror or type(error).__name__})"
+    except _TooLongError:
+        return f"was fetched, and is longer than the official archive of {archive.size:,} bytes"
     except ValueError:
         return "was fetched, and is not the official archive by its SHA-256"
     return None

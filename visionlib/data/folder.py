@@ -8,11 +8,14 @@ import torch
 from visionlib.data.broken import decode_whole_pictures
 from visionlib.data.dataset import ImageSplit
 from visionlib.data.decode import Picture, Resize
-from visionlib.data.folder_layout import SUFFIXES, find_layout, walk_files
+from visionlib.data.folder_layout import SUFFIXES, find_layout, find_unreadable, walk_files
 from visionlib.data.folder_layout import list_folders as _list_folders
 from visionlib.data.sources import Sources
 from visionlib.data.split_names import SPLIT_WORDS
 from visionlib.errors import DataError
+
+_NAMED = 5
+"""Entries that a warning names."""
 
 
 def is_image_folder(folder: Path) -> bool:
@@ -87,6 +90,11 @@ def _find_pictures(home: Path, classes: tuple[str, ...], warnings: list[str]) ->
         if not of_class:
             warnings.append(f"{home / name} holds no picture")
         members += [(path, label) for path in of_class]
+    lost = [path for name in classes if (home / name).is_dir() for path in find_unreadable(home / name)]
+    if lost:
+        names = ", ".join(path.relative_to(home).as_posix() for path in lost[:_NAMED])
+        more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+        warnings.append(f"{home}: {names}{more} were left out: they are links to nothing, pipes or the like, no files")
     skipped = Counter(
         path.suffix.lower() or path.name
         for name in classes

@@ -73,6 +73,16 @@ def list_folders(folder: Path) -> list[Path]:
 
 def walk_files(folder: Path) -> Iterator[Path]:
     """Yield the files at any depth, without hidden ones, also those in linked folders; each real folder once."""
+    return (path for path, is_file in _walk(folder) if is_file)
+
+
+def find_unreadable(folder: Path) -> list[Path]:
+    """Find entries with the name of a picture that are no files: pipes, sockets, links to nothing or to themselves."""
+    return sorted(path for path, is_file in _walk(folder) if not is_file and path.suffix.lower() in SUFFIXES)
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield what is no folder, and whether it is a file."""
     pending, linked, seen = [folder], list[Path](), set[Path]()
     while pending or linked:
         # Links come last, so that pictures keep the path without a link; a link to a folder above ends there.
@@ -83,8 +93,8 @@ def walk_files(folder: Path) -> Iterator[Path]:
         for entry in sorted(_scan(current), key=lambda entry: entry.name):
             if _resolve(entry).is_dir():
                 (linked if entry.is_symlink() else pending).append(Path(entry.path))
-            elif _resolve(entry).is_file():
-                yield Path(entry.path)
+            else:
+                yield Path(entry.path), _resolve(entry).is_file()
 
 
 def _scan(folder: Path) -> list["os.DirEntry[str]"]:

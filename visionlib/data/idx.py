@@ -110,8 +110,11 @@ def _read_array(file: io.BufferedIOBase, path: Path, dimensions: int) -> UInt8[T
     shape = [int.from_bytes(header[at : at + 4], "big") for at in range(4, len(header), 4)]
     size = math.prod(shape)
     header_size = f"its header says {' x '.join(map(str, shape))} = {size:,}"
-    if size > _MAX_BYTES:
+    # A side of 0 does not make up for the others: NumPy refuses what could not be addressed, even where it is empty.
+    if math.prod(max(side, 1) for side in shape) > _MAX_BYTES:
         raise DataError(path, f"{header_size} bytes, more than the limit of {_MAX_BYTES:,}", "name a smaller set")
+    if 0 in shape[1:]:
+        raise DataError(path, f"{header_size} bytes, images without a pixel", "get it again")
     # One byte more detects a longer file, and makes gzip verify its checksum.
     content = file.read(size + 1)
     if len(content) != size:

@@ -19,6 +19,8 @@ from visionlib.errors import DataError
 _IMAGE_COLUMNS = ("img", "image")
 _LABEL_COLUMNS = ("label", "fine_label")
 _LARGEST_CLASS = 100_000
+_DAMAGES = (pa.ArrowException, OSError, ValueError, KeyError, OverflowError)
+"""Of a file that is cut or altered; text that is not UTF-8, as in names of columns, is a ValueError."""
 
 
 def is_parquet(source: Path) -> bool:
@@ -71,11 +73,12 @@ def _load_split(
     files: list[tuple[str, int]] = []
     own_names: list[str | None] = []
     for path in paths:
-        table = _read_table(path)
-        files.append((path.name if path == source else path.relative_to(source).as_posix(), len(table)))
-        own_names += _read_picture_names(table)
-        pictures += _read_pictures(table, path)
-        labels += _read_labels(table, path, names)
+        with _reporting_damage(path):
+            table = _read_table(path)
+            files.append((path.name if path == source else path.relative_to(source).as_posix(), len(table)))
+            own_names += _read_picture_names(table)
+            pictures += _read_pictures(table, path)
+            labels += _read_labels(table, path, names)
     if not pictures:
         raise DataError(paths[0], "holds no row", "get it again")
 
@@ -98,18 +101,18 @@ def _load_split(
 
 @contextmanager
 def _reporting_damage(path: Path) -> Iterator[None]:
+    """Tell damage that is noticed anywhere: a page is decoded only where its values are taken."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except _DAMAGES as error:
         raise DataError(path, f"is no whole parquet file ({error})", "get it again") from error
 
 
 def _read_table(path: Path) -> pa.Table:
-    with _reporting_damage(path):
-        schema = pq.read_schema(path)
-        columns = [_choose(schema, _IMAGE_COLUMNS, path), _choose(schema, _LABEL_COLUMNS, path)]
-        # Without this a folder called `label=3` becomes a column.
-        return pq.read_table(path, columns=columns, partitioning=None)
+    schema = pq.read_schema(path)
+    columns = [_choose(schema, _IMAGE_COLUMNS, path), _choose(schema, _LABEL_COLUMNS, path)]
+    # Without this a folder called `label=3` becomes a column.
+    return pq.read_table(path, columns=columns, partitioning=None)
 
 
 def _choose(schema: pa.Schema, candidates: tuple[str, ...], path: Path) -> str:
@@ -184,7 +187,7 @@ def _read_class_names(files: Mapping[str, list[Path]]) -> tuple[str, ...]:
         for path in paths:
             with _reporting_damage(path):
                 schema = pq.read_schema(path)
-            names = _names_in(schema, _choose(schema, _LABEL_COLUMNS, path))
+                names = _names_in(schema, _choose(schema, _LABEL_COLUMNS, path))
             if len(set(names)) < len(names):
                 return names
             found |= dict.fromkeys(names)

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from visionlib.evaluation.intervals import Interval, as_list, wilson_interval
+from visionlib.runs.fields import Count, Unit
 
 BINS = 15
 
@@ -29,11 +30,11 @@ class ReliabilityBin:
         mean_confidence: mean probability of the predicted class; None for no images.
     """
 
-    lowest: float
-    highest: float
-    n: int
-    correct: int
-    mean_confidence: float | None
+    lowest: Unit
+    highest: Unit
+    n: Count
+    correct: Count
+    mean_confidence: Unit | None
 
     @property
     def accuracy(self) -> float | None:

@@ -13,13 +13,14 @@ from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.preprocessing import prepare_inputs
 from visionlib.inference.run_data import load_run_data
-from visionlib.inference.trained_model import load_model
+from visionlib.inference.run_model import load_model
 from visionlib.models.initial_weights import InitialWeights, open_weights
-from visionlib.runs import Run, open_run, read_json
+from visionlib.runs import Run, open_run, read_config
+from visionlib.runs.training_records import WeightsRecord
 from visionlib.summary.effective import EffectiveField, effective_field
-from visionlib.training import TrainConfig
 from visionlib.training.initialization import initialize_model
 from visionlib.training.job import choose_training_compute, make_job
+from visionlib.training.provenance import read_settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +70,11 @@ def measure_effective_fields(
     images = source.test.images[:n]
     inputs = prepare_inputs(images, record.mean, record.std, record.input_size[0])
     # Hardware and acceleration of the training do not matter for the initial weights, and may be absent here.
-    stored = read_json(run.config)
-    config = TrainConfig.from_dict(stored["config"])
+    stored, config = read_config(run), read_settings(run)
     config = config.replace(device="cpu", precision="fp32", kernels="off", compile=False)
-    if stored.get("imported"):
+    if stored.imported:
         raise RunError(run.path, "was imported: its weights before the training are not known", "measure a trained run")
-    init = _open_first_weights(run, stored.get("init"))
+    init = _open_first_weights(run, stored.init)
     job, _ = make_job(source, config, choose_training_compute(config), init=init)
     untrained = job.build_model()
     initialize_model(untrained, job)
@@ -84,13 +84,13 @@ def measure_effective_fields(
     return EffectiveFields(effective_field(untrained, inputs, after.layer), after, image)
 
 
-def _open_first_weights(run: Run, init: dict[str, Any] | None) -> InitialWeights | None:
+def _open_first_weights(run: Run, init: WeightsRecord | None) -> InitialWeights | None:
     """Read the weights again that a run began with; None for those of its seed."""
     if init is None:
         return None
-    place = Path(init["path"])
+    place = Path(init.path)
     weights = open_weights(place)
-    if weights.sha256 != init["sha256"]:
+    if weights.sha256 != init.sha256:
         problem = f"began with other weights than {place} holds now"
-        raise RunError(run.path, problem, f"restore those of SHA-256 {init['sha256'][:12]}")
+        raise RunError(run.path, problem, f"restore those of SHA-256 {init.sha256[:12]}")
     return weights

@@ -16,8 +16,9 @@ from visionlib.evaluation.temperature import HeldOut
 from visionlib.inference.predictions import StoredPredictions, load_predictions, predict_split, save_predictions
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.run_sources import save_sources
-from visionlib.inference.trained_model import TrainedModel, load_record
-from visionlib.runs import Run, open_run, read_json
+from visionlib.inference.trained_model import TrainedModel
+from visionlib.models.model_record import load_record
+from visionlib.runs import Run, open_run, read_config
 
 _NO_TEMPERATURE = "a network in memory has no images that were held out of its training; evaluate a run to get it"
 
@@ -200,10 +201,10 @@ def _predict_again(run: Run, dataset: str | Path | Dataset | None, *, batch_size
     save_sources(run, source)
     save_predictions(run, predictions, source.test, weights_sha256)
     if fraction := _held_out_fraction(run):
-        _, held_out = hold_out(source.train, fraction, read_json(run.config)["config"]["seed"])
+        _, held_out = hold_out(source.train, fraction, read_config(run).config.seed)
         predictions = predict_split(model, held_out, batch_size=batch_size)
         save_predictions(run, predictions, held_out, weights_sha256, file=run.validation)
 
 
 def _held_out_fraction(run: Run) -> float:
-    return float(read_json(run.config)["config"].get("validation_fraction", 0))
+    return read_config(run).config.validation_fraction

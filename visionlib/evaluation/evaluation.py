@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import torch
-
 from visionlib.errors import RunError
-from visionlib.evaluation.calibration import Calibration, ReliabilityBin
+from visionlib.evaluation.calibration import Calibration
 from visionlib.evaluation.class_scores import ClassScore, average_known
 from visionlib.evaluation.confusion import ConfusionMatrix
-from visionlib.evaluation.coverage import CoveragePoint, RiskCoverage
+from visionlib.evaluation.coverage import RiskCoverage
+from visionlib.evaluation.evaluation_record import EvaluationRecord
 from visionlib.evaluation.intervals import CONFIDENCE, Interval, as_list, mean_interval, wilson_interval
 from visionlib.evaluation.selective import SelectiveAveraging
 from visionlib.evaluation.temperature import TemperatureScaling
 from visionlib.inference.predictions import load_predictions
-from visionlib.inference.trained_model import load_record
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run
+from visionlib.runs.fields import FieldError, parse_record
 from visionlib.runs.results import load_result, save_result
 
 _PAIRS = 20
@@ -189,15 +189,22 @@ class Evaluation:
         """Return the evaluation that `to_dict` wrote.
 
         Raises:
-            RunError: if a field is missing or has another type; the message names it.
+            RunError: if a field is missing or has another type or value, or numbers contradict each other.
         """
         try:
-            return _parse(fields)
-        except KeyError as error:
-            problem = f"lacks the field {error}"
-        except (TypeError, ValueError, AttributeError) as error:
-            problem = f"is damaged ({error})"
-        raise RunError("evaluation.json", problem, _REMEDY)
+            record = parse_record(EvaluationRecord, fields)
+        except FieldError as error:
+            raise RunError("evaluation.json", f"is damaged ({error})", _REMEDY) from error
+        return cls(
+            confusion=record.build_confusion(),
+            calibration=record.build_calibration(),
+            coverage=record.build_coverage(),
+            top5_correct=record.count(record.top5_accuracy),
+            mirror_correct=record.count(record.mirror_accuracy),
+            temperature=record.build_temperature(),
+            temperature_note=record.temperature_note,
+            selective=record.build_selective(),
+        )
 
     def save(self, run: Run) -> None:
         """Write `evaluation.json`, with the hashes of the weights and of the test images of the run's predictions.
@@ -232,52 +239,3 @@ def load_evaluation(run: Run) -> Evaluation:
         remedy=_COMMAND,
         has_arrays=False,
     )
-
-
-def _parse(fields: Mapping[str, Any]) -> Evaluation:
-    n, calibration, coverage = int(fields["n"]), fields["calibration"], fields["risk_coverage"]
-    classes = tuple(str(entry["class"]) for entry in fields["per_class"])
-    counts = torch.tensor(fields["confusion"]["counts"], dtype=torch.int64)
-    if counts.shape != (len(classes), len(classes)):
-        raise ValueError(f"confusion.counts has shape {tuple(counts.shape)} for {len(classes)} classes")
-    before = _parse_calibration(calibration, fields["loss"])
-    scaling, temperature = fields["temperature"], None
-    if scaling is not None:
-        after = _parse_calibration(scaling["after"], scaling["after"]["loss"])
-        temperature = TemperatureScaling(float(scaling["value"]), int(scaling["n"]), before, after)
-    return Evaluation(
-        confusion=ConfusionMatrix(counts, classes),
-        calibration=before,
-        coverage=RiskCoverage(
-            tuple(CoveragePoint(float(p["confidence"]), int(p["n"]), int(p["wrong"]), n) for p in coverage["curve"]),
-            _parse_float(coverage["area"]),
-            _parse_float(coverage["best_area"]),
-        ),
-        top5_correct=_parse_count(fields["top5_accuracy"], n),
-        mirror_correct=_parse_count(fields["mirror_accuracy"], n),
-        temperature=temperature,
-        temperature_note=str(fields["temperature_note"]),
-        selective=None if (views := fields.get("selective")) is None else SelectiveAveraging.from_dict(views),
-    )
-
-
-def _parse_calibration(fields: Mapping[str, Any], loss: float | None) -> Calibration:
-    bins = tuple(
-        ReliabilityBin(
-            lowest=float(entry["lowest"]),
-            highest=float(entry["highest"]),
-            n=int(entry["n"]),
-            correct=int(entry["correct"]),
-            mean_confidence=_parse_float(entry["mean_confidence"]),
-        )
-        for entry in fields["reliability"]
-    )
-    return Calibration(_parse_float(loss), _parse_float(fields["brier_score"]), bins)
-
-
-def _parse_float(value: float | None) -> float | None:
-    return None if value is None else float(value)
-
-
-def _parse_count(accuracy: float | None, n: int) -> int | None:
-    return None if accuracy is None else round(accuracy * n)

@@ -1,6 +1,5 @@
 """Selective test-time averaging: six views of the images that a network is unsure of, one of all others."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,12 +81,6 @@ class SelectiveAveraging:
             "threshold_n": self.threshold.n,
             "threshold_source": self.threshold.source,
         }
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> "SelectiveAveraging":
-        """Return what `to_dict` wrote."""
-        threshold = Threshold(float(fields["threshold"]), int(fields["threshold_n"]), str(fields["threshold_source"]))
-        return cls(threshold, int(fields["n"]), int(fields["selected"]), int(fields["correct"]))
 
 
 def choose_threshold(held_out: HeldOut | None) -> Threshold:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from visionlib.errors import ConfigError
 from visionlib.explanation.explanation import Explanation
-from visionlib.inference.trained_model import load_record
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run
 from visionlib.runs.results import load_result, save_result
 

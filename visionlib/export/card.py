@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from visionlib.export.evaluation_facts import ClassFacts, EvaluationFacts, take_evaluation
 from visionlib.inference.preprocessing import scale_width
-from visionlib.inference.trained_model import ModelRecord
+from visionlib.models.model_record import ModelRecord
 from visionlib.models.names import MODEL_NAMES
+from visionlib.runs.training_records import RunConfig, TrainingRecord
 
 _CARD = """---
 {header}
@@ -75,15 +77,15 @@ class CardFacts:
         name: title of the card.
         config: of the run, `config.json`.
         training: of the run, `training.json`.
-        evaluation: of the test images, as `Evaluation.to_dict`.
+        evaluation: of the test images, as `Evaluation.to_dict` returns it.
         licence: of the weights; the hub's name of it, such as `mit`, or `unknown`.
         notes: further lines.
     """
 
     name: str
-    config: Mapping[str, Any] | None = None
-    training: Mapping[str, Any] | None = None
-    evaluation: Mapping[str, Any] | None = None
+    config: RunConfig | None = None
+    training: TrainingRecord | None = None
+    evaluation: Mapping[str, Any] | EvaluationFacts | None = None
     licence: str = "unknown"
     notes: tuple[str, ...] = ()
 
@@ -95,10 +97,11 @@ def write_card(record: ModelRecord, facts: CardFacts) -> str:
         record: describes the weights; its image size is the input size where it is not known.
         facts: what else is known.
     """
+    evaluation = take_evaluation(facts.evaluation)
     height, width = record.image_size or record.input_size
     is_shrunk = tuple(record.input_size) != (height, width)
     return _CARD.format(
-        header=_write_header(facts),
+        header=_write_header(facts, evaluation),
         name=_inert(facts.name),
         model=record.model.replace("`", ""),
         classes=len(record.classes),
@@ -112,14 +115,14 @@ def write_card(record: ModelRecord, facts: CardFacts) -> str:
         shrunk=f" The network sees them at {record.input_size[0]} px." if is_shrunk else "",
         data=_describe_data(facts),
         training=_describe_training(facts),
-        accuracy=_describe_accuracy(facts.evaluation),
-        calibration=_describe_calibration(record, facts.evaluation),
+        accuracy=_describe_accuracy(evaluation),
+        calibration=_describe_calibration(record, evaluation),
         notes="".join(f"- {note}\n" for note in facts.notes),
         lines=write_lines(record),
-        per_class=_tabulate_classes(facts.evaluation),
+        per_class=_tabulate_classes(evaluation),
         licence=_describe_licence(facts.licence),
         sha256=record.weights_sha256,
-        settings=json.dumps(None if facts.config is None else facts.config["config"]),
+        settings=json.dumps(None if facts.config is None else facts.config.config.whole),
     )
 
 
@@ -154,55 +157,53 @@ def write_lines(record: ModelRecord) -> str:
     return "\n".join(lines)
 
 
-def _write_header(facts: CardFacts) -> str:
+def _write_header(facts: CardFacts, evaluation: EvaluationFacts | None) -> str:
     """Write the metadata as YAML; JSON's texts are YAML's."""
     lines = [f"license: {json.dumps(facts.licence)}", "pipeline_tag: image-classification", "library_name: visionlib"]
     lines += ["tags:", "- image-classification", "- pytorch", "- safetensors", "- onnx"]
-    accuracy = (facts.evaluation or {}).get("accuracy")
-    if accuracy is None:
+    if evaluation is None or evaluation.accuracy is None:
         return "\n".join(lines)
     data = json.dumps(_data_name(facts))
     lines += ["metrics:", "- accuracy", "model-index:", f"- name: {json.dumps(facts.name)}", "  results:"]
     lines += ["  - task:", "      type: image-classification", "    dataset:", f"      name: {data}"]
     lines += [f"      type: {data}", "      split: test", "    metrics:", "    - type: accuracy"]
-    return "\n".join([*lines, f"      value: {accuracy}"])
+    return "\n".join([*lines, f"      value: {evaluation.accuracy}"])
 
 
 def _data_name(facts: CardFacts) -> str:
-    return "unknown" if facts.config is None else Path(facts.config["dataset"]["name"]).name
+    return "unknown" if facts.config is None else Path(facts.config.dataset.name).name
 
 
 def _describe_data(facts: CardFacts) -> str:
-    if facts.config is None or not facts.config["dataset"].get("content_hash"):
+    if facts.config is None or not facts.config.dataset.content_hash:
         return "not recorded."
-    dataset = facts.config["dataset"]
-    n = dataset["splits"]["train"]["n"]
-    return f"{_inert(_data_name(facts))}, {n:,} training images, content hash `{dataset['content_hash']}`."
+    dataset = facts.config.dataset
+    n = dataset.splits["train"].n if "train" in dataset.splits else 0
+    return f"{_inert(_data_name(facts))}, {n:,} training images, content hash `{_inert(dataset.content_hash)}`."
 
 
 def _describe_training(facts: CardFacts) -> str:
     if facts.config is None or facts.training is None:
         return "not recorded."
-    versions = facts.config["versions"]
-    epochs, hardware = facts.training["epochs"], facts.config["compute"]["hardware"]
-    return f"{epochs} epochs, visionlib {versions['visionlib']}, torch {versions['torch']}, {hardware}."
+    visionlib, torch = (_inert(facts.config.versions.get(name, "?")) for name in ("visionlib", "torch"))
+    hardware = _inert(facts.config.compute.hardware)
+    return f"{facts.training.epochs} epochs, visionlib {visionlib}, torch {torch}, {hardware}."
 
 
-def _describe_accuracy(evaluation: Mapping[str, Any] | None) -> str:
-    if evaluation is None or evaluation.get("accuracy") is None:
+def _describe_accuracy(evaluation: EvaluationFacts | None) -> str:
+    if evaluation is None or evaluation.accuracy is None:
         return "not measured."
-    return f"{_spell(evaluation)}, n = {evaluation['n']:,}, Wilson interval, 95 %."
+    return f"{_spell(evaluation)}, n = {evaluation.n:,}, Wilson interval, 95 %."
 
 
-def _describe_calibration(record: ModelRecord, evaluation: Mapping[str, Any] | None) -> str:
-    if evaluation is None or evaluation.get("accuracy") is None:
+def _describe_calibration(record: ModelRecord, evaluation: EvaluationFacts | None) -> str:
+    if evaluation is None or (plain := evaluation.calibration.ece) is None:
         return "not measured."
-    plain = evaluation["calibration"]["ece"]
-    scaled = (evaluation.get("temperature") or {}).get("after")
+    scaled = None if evaluation.temperature is None else evaluation.temperature.after.ece
     if record.temperature is None or scaled is None:
         return f"expected calibration error {plain:.4f} in 15 bins; no temperature is applied."
     divided = f"with the logits divided by {record.temperature:.4g}, {plain:.4f} without"
-    return f"expected calibration error {scaled['ece']:.4f} in 15 bins {divided}."
+    return f"expected calibration error {scaled:.4f} in 15 bins {divided}."
 
 
 def _describe_licence(licence: str) -> str:
@@ -211,20 +212,20 @@ def _describe_licence(licence: str) -> str:
     return f"The weights are under this licence: {_inert(licence)}."
 
 
-def _tabulate_classes(evaluation: Mapping[str, Any] | None) -> str:
-    if evaluation is None or not evaluation.get("per_class"):
+def _tabulate_classes(evaluation: EvaluationFacts | None) -> str:
+    if evaluation is None or not evaluation.per_class:
         return ""
     lines = ["## Accuracy of each class", "", "| class | accuracy | n |", "|---|---|---|"]
-    for entry in evaluation["per_class"]:
-        accuracy = "none" if entry["accuracy"] is None else _spell(entry)
-        lines.append(f"| {_inert(entry['class'])} | {accuracy} | {entry['n']:,} |")
+    for entry in evaluation.per_class:
+        accuracy = "none" if entry.accuracy is None else _spell(entry)
+        lines.append(f"| {_inert(entry.name)} | {accuracy} | {entry.n:,} |")
     return "\n".join([*lines, ""])
 
 
-def _spell(scores: Mapping[str, Any]) -> str:
+def _spell(scores: EvaluationFacts | ClassFacts) -> str:
     """Write an accuracy with its interval, in percent."""
-    low, high = scores["confidence_interval"]
-    return f"{scores['accuracy']:.2%} ({100 * low:.2f} to {100 * high:.2f})"
+    low, high = scores.confidence_interval or (0.0, 1.0)
+    return f"{scores.accuracy or 0:.2%} ({100 * low:.2f} to {100 * high:.2f})"
 
 
 def _inert(text: str) -> str:

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from visionlib.data import Dataset
-from visionlib.errors import ConfigError
+from visionlib.errors import ConfigError, RunError
+from visionlib.evaluation import evaluate
 from visionlib.export.card import CardFacts, write_card
+from visionlib.export.evaluation_facts import EvaluationFacts, take_evaluation
 from visionlib.export.onnx_file import FilePrecision, OnnxExport, export_onnx
 from visionlib.export.onnx_graph import check_extra
 from visionlib.export.source import ExportSource, open_source
-from visionlib.inference.trained_model import ModelRecord
-from visionlib.runs import Run, write_json
-from visionlib.runs.files import encode_json, write_bytes
+from visionlib.models.model_record import ModelRecord
+from visionlib.runs import Run, read_config, read_training, write_json
+from visionlib.runs.files import write_bytes
+from visionlib.runs.json_records import encode_json
 
 _LANCZOS = 1
 """Pillow's number of the filter, as the hub's preprocessors have it."""
@@ -60,9 +63,10 @@ def export_hub(
     Args:
         source: a run or its folder, pretrained weights by name, or another hub folder.
         folder: to make; with `force` it may exist, and its other files stay.
-        evaluation: `Evaluation.to_dict()` of the test images; by default the run's, where it has one.
+        evaluation: `Evaluation.to_dict()` of the test images; by default the run's, which is made where it is absent.
         precision: of the ONNX file; see `export_onnx`.
-        dataset: where a run's data is now, if it has moved; read for fp16 and int8.
+        dataset: where a run's data is now, if it has moved; read for fp16 and int8, and where the run has neither
+            evaluation nor predictions.
         licence: of the weights, by the hub's name of it.
         force: replace the files of an existing folder.
         log: gets a line on each step.
@@ -77,9 +81,9 @@ def export_hub(
     found = open_source(source)
     facts = CardFacts(
         name=found.run.path.resolve().name,
-        config=found.read(found.run.config),
-        training=found.read(found.run.training),
-        evaluation=evaluation if evaluation is not None else found.read(found.run.evaluation),
+        config=read_config(found.run) if found.is_run else None,
+        training=read_training(found.run),
+        evaluation=take_evaluation(evaluation) or _find_evaluation(found, dataset),
         licence=licence,
     )
     data = None if precision == "fp32" else found.load_data(dataset)
@@ -91,6 +95,12 @@ def export_hub(
         _write_files(made, found, facts, onnx)
         files = _move_files(made, folder)
     return HubExport(str(folder), files, replace(onnx, path=str(folder / "onnx" / "model.onnx")))
+
+
+def _find_evaluation(found: ExportSource, dataset: str | Path | Dataset | None) -> EvaluationFacts | None:
+    if found.is_run and not found.run.evaluation.is_file():
+        return take_evaluation(evaluate(found.run, dataset=dataset).to_dict())
+    return found.read_evaluation()
 
 
 def check_folder(folder: Path, *, force: bool) -> None:
@@ -141,6 +151,7 @@ def _configure(record: ModelRecord) -> dict[str, Any]:
         "image_size": list(record.image_size or record.input_size),
         "input_size": list(record.input_size),
         "temperature": record.temperature,
+        "highest_energy": None if record.novelty is None else record.novelty.threshold,
     }
 
 
@@ -164,9 +175,17 @@ def _configure_preprocessor(record: ModelRecord) -> dict[str, Any]:
 
 
 def _move_files(made: Path, folder: Path) -> tuple[str, ...]:
-    """Move the files, once all are written: a folder that fails on the way is not begun."""
+    """Move the files, once all are written: a folder that fails on the way is not begun.
+
+    `model.json` goes first and comes last. So a folder that holds files of two exports cannot be loaded.
+    """
+    record = Path("model.json")
     files = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
-    for file in files:
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        (made / file).replace(folder / file)
+    try:
+        (folder / record).unlink(missing_ok=True)
+        for file in sorted(files, key=lambda file: file == record):
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (made / file).replace(folder / file)
+    except OSError as error:
+        raise RunError(folder, f"cannot be written ({error.strerror})", "mend that, and export again") from error
     return tuple(map(str, files))

@@ -192,6 +192,7 @@ def _describe(
         "mean": json.dumps(model.mean),
         "std": json.dumps(model.std),
         "temperature": json.dumps(model.temperature),
+        "highest_energy": json.dumps(None if model.novelty is None else model.novelty.threshold),
         "precision": result.precision,
         "provenance": name_source(model),
         "licence": licence,

@@ -18,6 +18,7 @@ from visionlib.drawing.offline_page import embed_json, hash_source
 from visionlib.drawing.palette import CONTRAST, MAIN, NEUTRAL, ON_DARK
 from visionlib.errors import ConfigError, ModelError
 from visionlib.eval_mode import eval_mode, unwrap_model
+from visionlib.export.evaluation_facts import EvaluationFacts, take_evaluation
 from visionlib.export.operations import OperationList, list_operations
 from visionlib.export.source import name_source
 from visionlib.inference.trained_model import TrainedModel
@@ -42,7 +43,7 @@ def export_page(
     force: bool = False,
     precision: PagePrecision = "fp32",
     title: str = "What is in the picture?",
-    evaluation: Mapping[str, Any] | None = None,
+    evaluation: Mapping[str, Any] | EvaluationFacts | None = None,
 ) -> Path:
     """Write a network as one HTML file with its weights, which classifies pictures without a server or a network.
 
@@ -57,7 +58,7 @@ def export_page(
         precision: of the stored weights; fp16 halves the file and changes probabilities by about 1e-3. The page
             computes in fp32 in any case.
         title: of the page, in words.
-        evaluation: content of `evaluation.json`, for the accuracy on the page.
+        evaluation: as `Evaluation.to_dict` returns it, for the accuracy on the page.
     Returns:
         The path of the file.
     Raises:
@@ -68,13 +69,13 @@ def export_page(
     """
     path = Path(out)
     check_new_file(path, force=force)
-    page = render_page(model, precision=precision, title=title, evaluation=evaluation)
+    page = render_page(model, precision=precision, title=title, evaluation=take_evaluation(evaluation))
     write_bytes(path, page.encode("utf-8", "replace"))  # a class name need not be valid Unicode
     return path
 
 
 def render_page(
-    model: TrainedModel, *, precision: PagePrecision, title: str, evaluation: Mapping[str, Any] | None
+    model: TrainedModel, *, precision: PagePrecision, title: str, evaluation: EvaluationFacts | None
 ) -> str:
     """Render the page; see `export_page`."""
     if model.image_size is None:
@@ -130,6 +131,7 @@ def _make_setup(
         "mean": list(model.mean),
         "std": list(model.std),
         "temperature": model.temperature or 1.0,
+        "highest_energy": None if model.novelty is None else model.novelty.threshold,
         "network": {
             "precision": precision,
             "input_shape": [1, *input_size],
@@ -168,7 +170,7 @@ def _describe_view(model: TrainedModel, image_size: tuple[int, int], input_size:
 
 
 def _list_facts(
-    model: TrainedModel, precision: PagePrecision, evaluation: Mapping[str, Any] | None
+    model: TrainedModel, precision: PagePrecision, evaluation: EvaluationFacts | None
 ) -> list[tuple[str, str]]:
     """List what the page tells about the network; folders of this machine are left out."""
     network = unwrap_model(model.network)
@@ -178,9 +180,8 @@ def _list_facts(
         ("Weights from", tidy_name(name_source(model))),
         ("Percentages", "calibrated on held-out pictures" if model.temperature else "as the network gives them"),
     ]
-    if evaluation is not None:
-        accuracy, n = evaluation["accuracy"], evaluation["n"]
-        facts.insert(1, ("Accuracy", f"{100 * accuracy:.1f} % of {n:,} test pictures"))
+    if evaluation is not None and evaluation.accuracy is not None:
+        facts.insert(1, ("Accuracy", f"{100 * evaluation.accuracy:.1f} % of {evaluation.n:,} test pictures"))
     if precision == "fp16":
         facts.append(("Weights", "stored in half precision"))
     return facts

@@ -4,14 +4,15 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from visionlib.data import Dataset
 from visionlib.errors import ModelError
+from visionlib.export.evaluation_facts import EvaluationFacts
 from visionlib.inference.load import find_run
 from visionlib.inference.run_data import load_run_data
-from visionlib.inference.trained_model import ModelRecord, TrainedModel, load_record
-from visionlib.runs import Run, read_json
+from visionlib.inference.trained_model import TrainedModel
+from visionlib.models.model_record import ModelRecord, load_record
+from visionlib.runs import Run, read_record
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +45,14 @@ class ExportSource:
             raise ModelError(self.run.path, "does not say where its training data is", "export a run instead")
         return load_run_data(self.run, dataset)
 
-    def read(self, file: Path) -> dict[str, Any] | None:
-        """Read a record of the run; None where there is none."""
-        return read_json(file) if self.is_run and file.is_file() else None
+    def read_evaluation(self) -> EvaluationFacts | None:
+        """Read the run's `evaluation.json`; None where there is none.
+
+        Raises:
+            RunError: if it is damaged.
+        """
+        file, remedy = self.run.evaluation, f"make it again with: visionlib test {self.run.path}"
+        return read_record(file, EvaluationFacts, remedy=remedy) if self.is_run and file.is_file() else None
 
 
 def open_source(source: str | os.PathLike[str] | Run) -> ExportSource:

@@ -12,6 +12,6 @@ from .predictions import load_predictions as load_predictions
 from .preprocessing import normalize_images as normalize_images
 from .preprocessing import prepare_inputs as prepare_inputs
 from .run_data import load_run_data as load_run_data
-from .trained_model import ModelRecord as ModelRecord
+from .run_model import ModelRecord as ModelRecord
+from .run_model import load_model as load_model
 from .trained_model import TrainedModel as TrainedModel
-from .trained_model import load_model as load_model

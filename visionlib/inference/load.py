@@ -7,6 +7,7 @@ from visionlib.eval_mode import Precision
 from visionlib.inference.trained_model import TrainedModel
 from visionlib.models.pretrained import find_pretrained
 from visionlib.runs import Run, open_run
+from visionlib.runs.run import reachable
 
 
 def load(
@@ -37,9 +38,10 @@ def find_run(source: str | os.PathLike[str] | Run) -> Run:
     if isinstance(source, Run):
         return source
     path = Path(source)
-    if not path.exists() and path.name == os.fspath(source) and not path.suffix:
-        return Run(find_pretrained(os.fspath(source)))
-    run = Run(path)
-    # A hub folder has a config.json of another kind, and no record of a training.
-    is_run = run.training.is_file() or run.resume.is_file()
-    return run if not is_run and run.model.is_file() and run.weights.is_file() else open_run(path)
+    with reachable(path):
+        if not path.exists() and path.name == os.fspath(source) and not path.suffix:
+            return Run(find_pretrained(os.fspath(source)))
+        run = Run(path)
+        # A hub folder has a config.json of another kind, and no record of a training.
+        is_run = run.training.is_file() or run.resume.is_file()
+        return run if not is_run and run.model.is_file() and run.weights.is_file() else open_run(path)

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from visionlib.data.decode import fit_picture
-from visionlib.data.folder_layout import SUFFIXES, walk_files
+from visionlib.data.folder_layout import SUFFIXES, find_unreadable, walk_files
 from visionlib.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def _list_pictures(source: Path) -> Sequence[Path]:
     if not os.path.isdir(source):  # noqa: PTH112 (`Path.is_dir` raises for a name that is too long)
         return [source]
     try:
-        found = sorted(path for path in walk_files(source) if path.suffix.lower() in SUFFIXES)
+        pictures = [path for path in walk_files(source) if path.suffix.lower() in SUFFIXES]
+        found = sorted([*pictures, *find_unreadable(source)])  # each of these gets its error
     except OSError as error:
         raise DataError(source, f"cannot be read ({error.strerror})", "give yourself the right to read it") from error
     if not found:

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,8 +13,9 @@ from torch import Tensor, nn
 from visionlib.errors import ModelError
 from visionlib.eval_mode import Precision, eval_mode
 from visionlib.inference.folding import fold_network
-from visionlib.inference.novelty import Novelty
-from visionlib.inference.preprocessing import prepare_inputs
+from visionlib.inference.novelty import mark_unusual
+from visionlib.inference.preprocessing import check_pixels, prepare_inputs
+from visionlib.models.model_record import Novelty
 from visionlib.progress import progress_bar
 
 MIN_BATCH_ROWS = 16
@@ -43,13 +43,10 @@ class Predictions:
     temperature: float | None = None
     novelty: Novelty | None = None
 
-    @cached_property
+    @property
     def is_unusual(self) -> tuple[bool, ...] | None:
         """For each image, whether it is unlike anything in training; None where that cannot be told."""
-        novelty, embeddings = self.novelty, self.embeddings
-        if novelty is None or embeddings is None or embeddings.shape[1] != novelty.embeddings.shape[1]:
-            return None
-        return tuple((novelty.distances(embeddings.cpu()) > novelty.threshold).tolist())
+        return None if self.novelty is None else tuple(mark_unusual(self.logits, self.novelty).tolist())
 
     @property
     def probabilities(self) -> Float32[Tensor, "n k"]:
@@ -94,12 +91,14 @@ def predict(
         precision: of convolutions and products; bf16 by autocast, the weights keep their dtype.
         mirror: average the logits of every image and of its mirror image; the embeddings are those of the image.
     Raises:
+        ConfigError: if the images are not pixels as stored.
         ModelError: if the model returns anything but a row of logits per image, or its weights are of several dtypes
             and it runs on inputs of none; the message names it.
         ValueError: if batch_size is below 1.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, and it is {batch_size}")
+    check_pixels(images)
     n = len(images)
     device = next(itertools.chain(model.parameters(), model.buffers()), images).device
     logits: list[Tensor] = []

@@ -1,6 +1,7 @@
 """A run's predictions of its test split or its held-out images: made once, stored, and read by every measure."""
 
 import os
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,11 +19,15 @@ from visionlib.errors import RunError
 from visionlib.inference.device import Compute, choose_compute, compute_environment
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.run_sources import load_sources
-from visionlib.inference.trained_model import ModelRecord, TrainedModel, load_record
+from visionlib.inference.trained_model import TrainedModel
+from visionlib.models.model_record import ModelRecord, load_record
 from visionlib.runs import Run, open_run, replacing
-from visionlib.runs.results import read_arrays
+from visionlib.runs.arrays import fit_arrays, read_arrays
+from visionlib.runs.fields import FieldError
 
 LogitsKind = Literal["plain", "mirror-averaged"]
+_LARGEST_LOGIT = 1e30
+"""Sums of a few are finite in float32."""
 _REMEDY = "make it again with `visionlib test --predict`"
 
 
@@ -94,11 +99,25 @@ class StoredPredictions:
         return split
 
 
+@dataclass(frozen=True, eq=False)
+class _Arrays:
+    """The arrays of `predictions.npz`, by their names."""
+
+    index: Int64[np.ndarray, "n"]
+    labels: Int64[np.ndarray, "n"]
+    logits: Float32[np.ndarray, "n k"]
+    mirror_logits: Float32[np.ndarray, "n k"]
+    weights_sha256: str
+    content_hash: str
+    embeddings: Float16[np.ndarray, "n d"] | None = None
+
+
 def predict_split(
     model: TrainedModel, split: ImageSplit, *, batch_size: int = 250, compute: Compute | None = None
 ) -> SplitPredictions:
     """Predict every image of a split, and its mirror image; by default with torch's number of threads."""
-    with compute_environment(compute or choose_compute(str(model.device), model.precision)):
+    with compute_environment(compute or choose_compute(str(model.device), model.precision)), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "images: there are none")  # the numbers of a split tell their n
         plain = model.predict(split.images, batch_size=batch_size)
         mirrored = model.predict(mirror_images(split.images), batch_size=batch_size)
     return SplitPredictions(plain.logits.cpu(), mirrored.logits.cpu(), plain.embeddings)
@@ -134,35 +153,26 @@ def load_predictions(run: Run | str | os.PathLike[str], *, file: Path | None = N
     file = file or run.predictions
     if not file.is_file():
         raise RunError(file, "the run lacks its predictions", _REMEDY)
-    arrays = read_arrays(file, remedy=_REMEDY)
     try:
-        if str(arrays["weights_sha256"]) != record.weights_sha256:
-            raise RunError(file, "was made with other weights", _REMEDY)
-        lengths = {len(arrays[name]) for name in ("logits", "mirror_logits", "labels", "index")}
-        lengths |= {len(arrays["embeddings"])} if "embeddings" in arrays else set()
-        if len(lengths) > 1:
-            raise RunError(file, f"is damaged (its arrays have lengths {sorted(lengths)})", _REMEDY)
-        if {arrays["logits"].ndim, arrays["mirror_logits"].ndim} != {2}:
-            raise RunError(file, "is damaged (its logits are no table)", _REMEDY)
-        predictions = SplitPredictions(
-            torch.from_numpy(arrays["logits"]),
-            torch.from_numpy(arrays["mirror_logits"]),
-            torch.from_numpy(arrays["embeddings"]) if "embeddings" in arrays else None,
-        )
-        stored = StoredPredictions(
-            run,
-            record,
-            predictions,
-            torch.from_numpy(arrays["labels"]),
-            torch.from_numpy(arrays["index"]),
-            str(arrays["content_hash"]),
-            "train" if file == run.validation else "test",
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        arrays = fit_arrays(_Arrays, read_arrays(file, remedy=_REMEDY))
+    except FieldError as error:
         raise RunError(file, f"is damaged ({error})", _REMEDY) from error
+    if arrays.weights_sha256 != record.weights_sha256:
+        raise RunError(file, "was made with other weights", _REMEDY)
+    if (arrays.index < 0).any():
+        raise RunError(file, "is damaged (an index is negative)", _REMEDY)
+    predictions = SplitPredictions(
+        torch.from_numpy(arrays.logits),
+        torch.from_numpy(arrays.mirror_logits),
+        None if arrays.embeddings is None else torch.from_numpy(arrays.embeddings),
+    )
+    labels, index = torch.from_numpy(arrays.labels), torch.from_numpy(arrays.index)
     for logits in (predictions.logits, predictions.mirror_logits):
-        check_predictions(logits, stored.labels, record.classes)
-    return stored
+        check_predictions(logits, labels, record.classes)
+        if len(logits) and float(logits.abs().max()) > _LARGEST_LOGIT:
+            raise RunError(file, f"is damaged (a logit is beyond {_LARGEST_LOGIT:g})", _REMEDY)
+    split = "train" if file == run.validation else "test"
+    return StoredPredictions(run, record, predictions, labels, index, arrays.content_hash, split)
 
 
 def check_predictions(logits: Float32[Tensor, "n k"], labels: Int64[Tensor, "m"], classes: tuple[str, ...]) -> None:

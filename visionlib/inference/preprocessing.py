@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
+from visionlib.errors import ConfigError
+
 
 def normalize_images(
     images: UInt8[Tensor, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...]
@@ -18,8 +20,10 @@ def normalize_images(
         mean: one per channel, as a fraction of 255.
         std: one per channel, as a fraction of 255; above 0.
     Raises:
+        ConfigError: if the images are not pixels as stored.
         ValueError: if there is not one mean and one std per channel, or a std is not above 0.
     """
+    check_pixels(images)
     channels = images.shape[1]
     if not len(mean) == len(std) == channels:
         raise ValueError(f"{channels} channels need as many means and stds, not {len(mean)} and {len(std)}")
@@ -30,6 +34,22 @@ def normalize_images(
     # Changing the memory format of bytes first is faster than changing it and the dtype in one step.
     inputs = images.contiguous(memory_format=torch.channels_last).to(torch.float32)
     return torch.addcmul(shift, inputs, scale, out=inputs)
+
+
+def check_pixels(images: object) -> None:
+    """Refuse what is no batch of pixels as stored: fractions from 0 to 1 would all be taken for black.
+
+    Raises:
+        ConfigError: the message says what they are.
+    """
+    remedy = "give uint8 pixels as stored, from 0 to 255: image, channel, row, column"
+    if not isinstance(images, Tensor):
+        raise ConfigError("images", f"are a {type(images).__name__}, and no tensor", remedy)
+    if images.dtype != torch.uint8 or images.ndim != 4:
+        kind = f"{str(images.dtype).removeprefix('torch.')} of {images.ndim} dimensions"
+        raise ConfigError("images", f"are {kind}", remedy)
+    if 0 in images.shape[1:]:
+        raise ConfigError("images", f"have no pixels: their shape is {tuple(images.shape)}", remedy)
 
 
 @functools.lru_cache(maxsize=16)

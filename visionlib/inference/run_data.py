@@ -1,14 +1,17 @@
 """The data that a run was trained with, loaded again and checked."""
 
-from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from visionlib.data import Dataset, load_dataset
+from visionlib.data.decode import Resize
 from visionlib.data.load import NAMES, is_known
 from visionlib.errors import RunError
-from visionlib.inference.trained_model import load_record
-from visionlib.runs import Run, read_json
+from visionlib.models.model_record import load_record
+from visionlib.runs import Run, read_config
+from visionlib.runs.fields import FieldError, Range, Unit, parse_record
+from visionlib.runs.training_records import DataRecord
 from visionlib.runs.trust import is_trusted, refuse_untrusted
 
 
@@ -24,38 +27,54 @@ def load_run_data(run: Run, dataset: str | Path | Dataset | None = None) -> Data
             others.
         DataError: if it cannot be read.
     """
-    trained_on = read_json(run.config)["dataset"]
-    if not trained_on["content_hash"]:
+    trained_on = read_config(run).dataset
+    if not trained_on.content_hash:
         return _load_unrecorded(run, dataset)
-    path = dataset if dataset is not None else trained_on["path"] or trained_on["name"]
-    if dataset is None and trained_on["path"] is None and not is_known(trained_on["name"]):
+    path = dataset if dataset is not None else trained_on.path or trained_on.name
+    if dataset is None and trained_on.path is None and not is_known(trained_on.name):
         raise RunError(
             run.path,
-            f"was trained on a dataset in memory, {trained_on['name']!r}",
+            f"was trained on a dataset in memory, {trained_on.name!r}",
             "pass it again in Python with dataset=, or name a folder of the same pictures with --dataset",
         )
     source = path if isinstance(path, Dataset) else _load(run, path, trained_on, is_named=dataset is not None)
-    if source.content_hash != trained_on["content_hash"]:
+    if source.content_hash != trained_on.content_hash:
         raise RunError(
             run.path,
             f"was trained on other data than {source.name} holds now "
-            f"(content hash {trained_on['content_hash'][:12]}, now {source.content_hash[:12]})",
+            f"(content hash {trained_on.content_hash[:12]}, now {source.content_hash[:12]})",
             "name the data it was trained on with --dataset",
         )
     return source
 
 
-def list_data_origin(trained_on: Mapping[str, Any]) -> list[Any]:
+def list_data_origin(trained_on: DataRecord) -> list[Any]:
     """Return the part of a run's record of its data that decides what is read."""
-    return [trained_on["name"], trained_on["path"], trained_on.get("options", {})]
+    return [trained_on.name, trained_on.path, dict(trained_on.options)]
 
 
-def _load(run: Run, path: str | Path, trained_on: Mapping[str, Any], *, is_named: bool) -> Dataset:
+@dataclass(frozen=True)
+class _Options:
+    """The arguments of `load_dataset` that a run may record."""
+
+    image_size: Annotated[int, Range(1, 16384)] | None = None
+    holdout_fraction: Unit = 0.1
+    seed: int = 0
+    skip_broken: bool = False
+    resize: Resize | None = None
+
+
+def _load(run: Run, path: str | Path, trained_on: DataRecord, *, is_named: bool) -> Dataset:
     """Load the data; what only the run names, and not the user, needs trust: a path, and a download."""
-    options, origin = trained_on.get("options", {}), list_data_origin(trained_on)
+    try:
+        known = asdict(parse_record(_Options, trained_on.options, "dataset.options"))
+        options = {name: value for name, value in known.items() if name in trained_on.options}
+    except FieldError as error:
+        raise RunError(run.config, f"is damaged ({error})", "restore it, or train again") from error
+    origin = list_data_origin(trained_on)
     if is_named or is_trusted(run, "dataset", origin):
         return load_dataset(path, **options)
-    if trained_on["path"] is not None or str(path) not in NAMES:
+    if trained_on.path is not None or str(path) not in NAMES:
         what, remedy = f"data to read: {path}", "name the data by --dataset"
         refuse_untrusted(run, "dataset", origin, what=what, remedy=remedy)
     return load_dataset(path, **{**options, "download": False})

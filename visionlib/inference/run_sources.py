@@ -1,15 +1,26 @@
 """The files that a run's images were read from, kept in the run, so that commands without the data can name them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
 from visionlib.data import Dataset
 from visionlib.data.sources import Sources
-from visionlib.runs import Run, read_json
+from visionlib.runs import Run, read_config
+from visionlib.runs.fields import Count, parse_record
 from visionlib.runs.results import load_result, save_result
 
 _REMEDY = "visionlib test RUN --predict"
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The content of `sources.json`: each split's number, and the files of each number."""
+
+    splits: Mapping[str, Count]
+    files: tuple[tuple[str, ...], ...]
 
 
 def save_sources(run: Run, dataset: Dataset) -> None:
@@ -49,12 +60,13 @@ def load_sources(run: Run, split: str) -> Sources | None:
         return None
 
     def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Sources | None:
-        if split not in record["splits"]:
+        known = parse_record(_Record, record)
+        if split not in known.splits:
             return None
-        number, files = record["splits"][split], dict(enumerate(record["files"]))
+        number, files = known.splits[split], dict(enumerate(known.files))
         start = f"{number}."
         own = {name.removeprefix(start): values for name, values in arrays.items() if name.startswith(start)}
         return Sources.from_arrays(files[number], own)
 
-    expected = {"dataset_hash": read_json(run.config)["dataset"]["content_hash"]}
+    expected = {"dataset_hash": read_config(run).dataset.content_hash}
     return load_result(run.sources, expected, build, remedy=_REMEDY)

@@ -1,30 +1,28 @@
-"""`TrainedModel`: a network with all that it takes to use it; and how a run keeps one."""
+"""`TrainedModel`: a network with all that it takes to use it."""
 
 import os
+import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
 from visionlib.data.decode import Resize
-from visionlib.errors import ConfigError, ModelError, RunError
-from visionlib.eval_mode import Precision, input_format, unwrap_model
+from visionlib.errors import ConfigError, ModelError
+from visionlib.eval_mode import Precision, input_format
 from visionlib.inference.device import choose_compute
-from visionlib.inference.novelty import Novelty, load_novelty
 from visionlib.inference.pictures import PictureSource, read_images
 from visionlib.inference.prediction import Predictions, predict
-from visionlib.inference.preprocessing import prepare_inputs, scale_width
+from visionlib.inference.preprocessing import check_pixels, prepare_inputs, scale_width
+from visionlib.inference.run_model import load_model
 from visionlib.models import build_model, load_weights
-from visionlib.models.layout import initialize_lazy, prepare_layout
-from visionlib.models.state_file import save_state
-from visionlib.models.user_model import refuse_strange_code
-from visionlib.runs import Run, hash_file, open_run, read_json, replacing, write_json
-from visionlib.runs.results import load_result
-from visionlib.summary import ModelSummary, summarize
+from visionlib.models.layout import prepare_layout
+from visionlib.models.model_record import ModelRecord, Novelty
+from visionlib.runs import Run, open_run, read_config
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +78,8 @@ class TrainedModel:
         """
         run = run if isinstance(run, Run) else open_run(run)
         network, record = load_model(run, network)
-        config = read_json(run.config) if run.training.is_file() else {}  # pretrained weights and hub folders have none
-        trained: Precision = "bf16" if config.get("compute", {}).get("precision") == "bf16" else "fp32"
-        compute = choose_compute(device, precision or trained)
+        config = read_config(run) if run.training.is_file() else None  # pretrained weights and hub folders have none
+        compute = choose_compute(device, precision or (config.compute.precision if config else "fp32"))
         return cls(
             network.to(compute.device),
             record.mean,
@@ -91,10 +88,10 @@ class TrainedModel:
             record.classes,
             compute.precision,
             f"run {run.path}",
-            record.image_size or _size_before_shrinking(record, config),
+            record.image_size or _size_before_shrinking(record, config.config.resolutions if config else (1.0,)),
             record.resize,
             record.temperature,
-            load_novelty(run, record.weights_sha256),
+            record.novelty,
         )
 
     @classmethod
@@ -166,9 +163,7 @@ class TrainedModel:
         Raises:
             ConfigError: if they are not pixels as stored.
         """
-        if images.dtype != torch.uint8 or images.ndim != 4:
-            kind = f"{str(images.dtype).removeprefix('torch.')} of {images.ndim} dimensions"
-            raise ConfigError("images", f"are {kind}", "give uint8 pixels as stored: image, channel, row, column")
+        check_pixels(images)
         channels, height, width = images.shape[1:]
         if self.side_px is None:
             return channels, height, width
@@ -200,6 +195,8 @@ class TrainedModel:
         """
         if not isinstance(images, Tensor):
             images = read_images(self, images)
+        elif not len(images):
+            warnings.warn("images: there are none to predict; the logits have no rows", stacklevel=2)
         predictions = predict(
             self.network,
             images,
@@ -216,127 +213,7 @@ class TrainedModel:
         return replace(predictions, classes=self.classes, temperature=self.temperature, novelty=self.novelty)
 
 
-@dataclass(frozen=True)
-class ModelRecord:
-    """The content of `model.json`.
-
-    Attributes:
-        model: what `build_model` takes.
-        classes: class names, in the order of the logits.
-        channels: of the images.
-        input_size: height and width in pixels that the training ended with; images are shrunk to it.
-        mean: per channel, as fractions of 255.
-        std: per channel, as fractions of 255.
-        weights_sha256: of `model.safetensors`.
-        image_size: height and width in pixels that pictures are decoded to; the input size is at most that.
-        resize: how pictures of another size become that size.
-        temperature: divisor of the logits, fitted on held-out training images; None where none was fitted.
-    """
-
-    model: str
-    classes: tuple[str, ...]
-    channels: int
-    input_size: tuple[int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    weights_sha256: str = ""
-    image_size: tuple[int, int] | None = None
-    resize: Resize = "crop"
-    temperature: float | None = None
-
-
-def save_model(run: Run, network: nn.Module, record: ModelRecord) -> ModelRecord:
-    """Write the weights, then the record with their SHA-256, and return it."""
-    with replacing(run.weights) as temporary:
-        save_state(network, temporary)
-    record = replace(record, weights_sha256=hash_file(run.weights))
-    write_json(run.model, asdict(record))
-    return record
-
-
-def load_record(run: Run) -> ModelRecord:
-    """Read `model.json`.
-
-    Raises:
-        RunError: if it is absent or damaged.
-    """
-    fields = read_json(run.model)
-    try:
-        return _parse_record(fields)
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(run.model, f"is damaged ({error!r})", "restore it, or train again") from error
-
-
-def load_model(run: Run, network: nn.Module | None = None) -> tuple[nn.Module, ModelRecord]:
-    """Build the run's network with its weights, on the CPU and in eval mode.
-
-    Args:
-        run: finished.
-        network: takes the weights, instead of one that is built by the name in the record.
-
-    Raises:
-        RunError: if the weights are absent, or do not have the SHA-256 of `model.json`.
-        ModelError: if the network cannot be built again.
-    """
-    record = load_record(run)
-    if not run.weights.is_file():
-        raise RunError(run.weights, "the run lacks its weights", "restore the file, or train again")
-    if hash_file(run.weights) != record.weights_sha256:
-        raise RunError(run.weights, "does not have the SHA-256 of model.json", "restore it, or train again")
-    if network is None:
-        refuse_strange_code(run, record.model)
-        network = build_model(record.model, classes=len(record.classes), channels=record.channels)
-    network = unwrap_model(network)
-    initialize_lazy(network, (record.channels, *record.input_size))
-    load_weights(prepare_layout(network), run.weights)
-    return network.eval(), record
-
-
-def save_summary(run: Run, network: nn.Module, record: ModelRecord) -> None:
-    """Write `summary.json`, the layer table at the input size; nothing for a network that cannot be followed."""
-    try:
-        table = summarize(network, (record.channels, *record.input_size), name=record.model)
-    except ModelError:
-        return
-    write_json(run.summary, table.to_dict())
-
-
-def load_summary(run: Run) -> ModelSummary:
-    """Read `summary.json`.
-
-    Raises:
-        RunError: if it is absent or damaged.
-    """
-    return load_result(
-        run.summary,
-        {},
-        lambda record, arrays: ModelSummary.from_dict(record),
-        remedy=f"visionlib summary {run.path}",
-        has_arrays=False,
-    )
-
-
-def _size_before_shrinking(record: ModelRecord, config: dict[str, Any]) -> tuple[int, int]:
+def _size_before_shrinking(record: ModelRecord, resolutions: tuple[float, ...]) -> tuple[int, int]:
     """Return the size of the images of a run by an older version, whose training ended with a fraction of it."""
-    fractions = config.get("config", {}).get("resolutions") or [1.0]
-    height, width = (round(side / fractions[-1]) for side in record.input_size)
+    height, width = (round(side / resolutions[-1]) for side in record.input_size)
     return height, width
-
-
-def _parse_record(fields: dict[str, Any]) -> ModelRecord:
-    height, width = fields["input_size"]
-    size, resize, temperature = fields.get("image_size"), fields.get("resize", "crop"), fields.get("temperature")
-    if resize not in get_args(Resize):
-        raise ValueError(f"resize {resize!r}")
-    return ModelRecord(
-        model=str(fields["model"]),
-        classes=tuple(str(name) for name in fields["classes"]),
-        channels=int(fields["channels"]),
-        input_size=(int(height), int(width)),
-        mean=tuple(float(value) for value in fields["mean"]),
-        std=tuple(float(value) for value in fields["std"]),
-        weights_sha256=str(fields["weights_sha256"]),
-        image_size=None if size is None else (int(size[0]), int(size[1])),
-        resize=resize,
-        temperature=None if temperature is None else float(temperature),
-    )

@@ -15,9 +15,9 @@ from torch import Tensor
 from visionlib.data.sources import Sources, name_sources
 from visionlib.errors import ConfigError, DataError
 from visionlib.inference.run_sources import load_sources
-from visionlib.inference.trained_model import load_record
 from visionlib.inspection.out_of_sample import OutOfSample
 from visionlib.inspection.split_embeddings import read_hashes, to_arrays, to_tensors
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run
 from visionlib.runs.results import load_result, save_result
 
@@ -177,7 +177,7 @@ def load_candidates(run: Run, split: str = "test") -> LabelCandidates:
 
     def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> LabelCandidates:
         fields = {name: record[name] for name in ("split", "source", "n", "content_hash")}
-        return LabelCandidates(**to_tensors(arrays), **fields, classes=classes, sources=sources)
+        return LabelCandidates(**to_tensors(LabelCandidates, arrays), **fields, classes=classes, sources=sources)
 
     path = run.inspection / f"candidates-{split}.json"
     return load_result(path, read_hashes(run, split), build, remedy="visionlib inspect")

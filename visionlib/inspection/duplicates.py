@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from visionlib.data import ImageSplit
 from visionlib.evaluation.spreadsheet import write_csv
 from visionlib.inspection.split_embeddings import read_hashes
-from visionlib.runs import Run, read_json
+from visionlib.runs import Run, read_config
 from visionlib.runs.results import load_result, save_result
 
 Kind = Literal["exact", "near", "mirrored", "embedding"]
@@ -223,7 +223,7 @@ def _select(pairs: tuple[DuplicatePair, ...], first: str, second: str) -> tuple[
 
 
 def _expected_fields(run: Run) -> dict[str, Any]:
-    return {**read_hashes(run, "test"), "dataset_hash": read_json(run.config)["dataset"]["content_hash"]}
+    return {**read_hashes(run, "test"), "dataset_hash": read_config(run).dataset.content_hash}
 
 
 def _parse_pair(record: dict[str, Any]) -> DuplicatePair:

@@ -14,8 +14,8 @@ from torch import Tensor
 from visionlib.data import Dataset
 from visionlib.data.random import Stream, random_order
 from visionlib.errors import ConfigError, RunError
-from visionlib.inference.trained_model import load_record
 from visionlib.inspection.split_embeddings import SplitEmbeddings, embed_split, read_hashes, to_arrays, to_tensors
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run
 from visionlib.runs.results import load_result, save_result
 
@@ -159,7 +159,9 @@ def load_map(run: Run, split: str = "test", settings: MapSettings | None = None)
 
     def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> EmbeddingMap:
         fields = {name: record[name] for name in ("split", *_MEASURES)}
-        return EmbeddingMap(**to_tensors(arrays), **fields, settings=MapSettings(**record["settings"]), classes=classes)
+        return EmbeddingMap(
+            **to_tensors(EmbeddingMap, arrays), **fields, settings=MapSettings(**record["settings"]), classes=classes
+        )
 
     return load_result(run.inspection / f"map-{split}.json", expected, build, remedy="visionlib inspect")
 

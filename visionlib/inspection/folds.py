@@ -16,12 +16,14 @@ from visionlib.data import Dataset, ImageSplit
 from visionlib.data.random import Stream, random_bits
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.run_data import load_run_data
-from visionlib.inference.trained_model import load_record
 from visionlib.inspection.out_of_sample import OutOfSample, score_test
 from visionlib.inspection.split_embeddings import read_hashes
-from visionlib.runs import Run, read_json
+from visionlib.models.model_record import load_record
+from visionlib.models.pretrained import is_pretrained
+from visionlib.runs import Run, read_config
 from visionlib.runs.results import load_result, save_result
 from visionlib.training.config import TrainConfig
+from visionlib.training.provenance import read_settings
 from visionlib.training.train_run import resume, train
 
 _IGNORED_SETTINGS = ("device", "precision", "threads", "checkpoint_s")
@@ -78,16 +80,17 @@ def cross_validate(
         TrainingError: as `train`.
     """
     record = load_record(run)
-    trained = TrainConfig.from_dict(read_json(run.config)["config"])
+    trained, begun = read_settings(run), read_config(run).init
+    init = begun.source if begun is not None and is_pretrained(begun.source) else None
     config = trained.replace(
         epochs=trained.epochs if epochs is None else epochs,
         device=device,
         validation_fraction=0.0,
         test_every=0,
         tensorboard=False,
-        # A fold begins with random weights: those that the run began with may have been trained on its images.
-        freeze=False,
-        body_rate_factor=1.0,
+        # Other weights than those of the package may have been trained on the images of a fold.
+        freeze=trained.freeze and init is not None,
+        body_rate_factor=1.0 if init is None else trained.body_rate_factor,
     )
     source = load_run_data(run, dataset)
     assigned = assign_folds(source.train, folds, config.seed)
@@ -102,7 +105,7 @@ def cross_validate(
             source.classes,
             options=source.options,
         )
-        fold = _Fold(run, number + 1, folds, config, content_hash)
+        fold = _Fold(run, number + 1, folds, config, content_hash, init)
         probabilities[members] = _score_fold(fold, data, log)
     return OutOfSample(
         split="train",
@@ -125,6 +128,7 @@ class _Fold:
     folds: int
     config: TrainConfig
     content_hash: str
+    init: str | None
 
     @property
     def path(self) -> Path:
@@ -138,7 +142,8 @@ class _Fold:
 
     @property
     def key(self) -> dict[str, Any]:
-        return {"content_hash": self.content_hash, "fold": self.number, "folds": self.folds}
+        begun = {} if self.init is None else {"init": self.init}
+        return {"content_hash": self.content_hash, "fold": self.number, "folds": self.folds, **begun}
 
 
 def _select_settings(config: TrainConfig) -> dict[str, Any]:
@@ -181,13 +186,13 @@ def _train_fold(fold: _Fold, data: Dataset, log: Callable[[str], None]) -> Run:
         return run if run.training.is_file() else resume(run, dataset=data, log=log)
     if run.path.exists():
         shutil.rmtree(run.path)
-    return train(data, fold.config, out=run.path, log=log)
+    return train(data, fold.config, init=fold.init, out=run.path, log=log)
 
 
 def _is_same_training(run: Run, fold: _Fold, data: Dataset) -> bool:
     try:
-        record = read_json(run.config)
-        is_same_config = TrainConfig.from_dict(record["config"]) == fold.config
-    except (RunError, ConfigError):
+        record, settings = read_config(run), read_settings(run)
+    except RunError:
         return False
-    return bool(is_same_config and record["dataset"]["content_hash"] == data.content_hash)
+    is_same_start = (record.init.source if record.init else None) == fold.init
+    return is_same_start and settings == fold.config and record.dataset.content_hash == data.content_hash

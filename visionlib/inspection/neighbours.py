@@ -14,9 +14,9 @@ from visionlib.data.sources import Sources, name_sources
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import choose_compute, compute_environment
 from visionlib.inference.run_sources import load_sources
-from visionlib.inference.trained_model import load_record
 from visionlib.inspection.nearest import find_nearest
 from visionlib.inspection.split_embeddings import SplitEmbeddings, embed_split, read_hashes, to_arrays, to_tensors
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run
 from visionlib.runs.results import load_result, save_result
 
@@ -218,7 +218,7 @@ def load_neighbours(run: Run, k: int | None = None) -> Neighbours:
     expected = _expected_fields(run) if k is None else {**_expected_fields(run), "k": k}
 
     def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Neighbours:
-        return Neighbours(**to_tensors(arrays), **names)
+        return Neighbours(**to_tensors(Neighbours, arrays), **names)
 
     return load_result(run.inspection / _FILE, expected, build, remedy="visionlib inspect")
 

@@ -16,8 +16,10 @@ from visionlib.inference.device import choose_compute, compute_environment
 from visionlib.inference.predictions import load_predictions
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.run_sources import load_sources
-from visionlib.inference.trained_model import TrainedModel, load_record
-from visionlib.runs import Run, read_json
+from visionlib.inference.trained_model import TrainedModel
+from visionlib.models.model_record import load_record
+from visionlib.runs import Run, read_config
+from visionlib.runs.arrays import check_shapes
 from visionlib.runs.results import load_result, save_result
 
 
@@ -119,7 +121,9 @@ def load_embeddings(run: Run, split: str) -> SplitEmbeddings:
     sources = load_sources(run, split)
 
     def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> SplitEmbeddings:
-        return SplitEmbeddings(split=split, classes=classes, sources=sources, **to_tensors(arrays), **hashes)
+        return SplitEmbeddings(
+            split=split, classes=classes, sources=sources, **to_tensors(SplitEmbeddings, arrays), **hashes
+        )
 
     return load_result(run.inspection / f"{split}.json", hashes, build, remedy="visionlib inspect")
 
@@ -130,11 +134,11 @@ def read_hashes(run: Run, split: str) -> dict[str, Any]:
     Raises:
         RunError: if the run is unfinished or damaged, or lacks the split.
     """
-    splits = read_json(run.config)["dataset"]["splits"]
+    splits = read_config(run).dataset.splits
     if split not in splits:
         problem = f"its dataset has no split {split!r}"
         raise RunError(run.path, problem, f"it has: {', '.join(splits)}", is_usage=True)
-    return {"weights_sha256": load_record(run).weights_sha256, "content_hash": splits[split]["content_hash"]}
+    return {"weights_sha256": load_record(run).weights_sha256, "content_hash": splits[split].content_hash}
 
 
 def to_arrays(result: object) -> dict[str, NDArray[Any]]:
@@ -142,9 +146,15 @@ def to_arrays(result: object) -> dict[str, NDArray[Any]]:
     return {name: value.numpy() for name, value in vars(result).items() if isinstance(value, Tensor)}
 
 
-def to_tensors(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """Return arrays as tensors, which share their memory."""
-    return {name: torch.from_numpy(values) for name, values in arrays.items()}
+def to_tensors(kind: type, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return arrays as the tensors of a result, which share their memory.
+
+    Raises:
+        FieldError: if one has another type or shape than the result declares.
+    """
+    tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
+    check_shapes(kind, tensors)
+    return tensors
 
 
 def _load_test(run: Run) -> SplitEmbeddings:

@@ -78,6 +78,8 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor | Encoded]:
         ModelError: if the file is absent, damaged, no weight file, or needs unpickling.
     """
     file = Path(path)
+    if file.exists() and not file.is_file() and not file.is_dir():  # reading a pipe would wait for a writer
+        raise ModelError(file, "is no file", "name a weight file", is_usage=True)
     return _find_weights(file, _read_file(file))
 
 

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from visionlib.errors import ModelError, RunError
 from visionlib.models.checkpoints import check_numbers, is_counter, read_weights, strip_prefixes, translate_names
+from visionlib.models.model_record import load_record
 from visionlib.models.pretrained import find_pretrained
 from visionlib.models.state_file import Encoded
-from visionlib.runs import Run, hash_file, read_json
+from visionlib.runs import Run, hash_file
+from visionlib.runs.run import reachable
 
 _FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 """Weights in a folder: of a run, of pretrained weights or of a hub folder."""
@@ -108,11 +110,15 @@ def open_weights(weights: str | os.PathLike[str] | Run, model: str | None = None
     """
     source = str(weights.path if isinstance(weights, Run) else weights)
     path = Path(source)
-    if not path.exists():
-        if path.suffix or path.name != source:
-            raise ModelError(source, "there is no such weight file or folder", "check the path", is_usage=True)
-        path = find_pretrained(source, model)
-    file = _find_file(path) if path.is_dir() else path
+    with reachable(path):
+        if not path.exists():
+            if path.suffix or path.name != source:
+                raise ModelError(source, "there is no such weight file or folder", "check the path", is_usage=True)
+            path = find_pretrained(source, model)
+        file = _find_file(path) if path.is_dir() else path
+        is_file = file.is_file()
+    if not is_file:  # reading a pipe would wait for a writer
+        raise ModelError(source, "is no file of weights", "name a weight file, or a folder with one", is_usage=True)
     sha256, record = hash_file(file), file.parent / "model.json"
     is_described = file.name == _FOLDER_FILES[0] and record.is_file()
     known = _read_record(record, sha256) if is_described else {}
@@ -208,20 +214,11 @@ def _is_in(name: str, module: str) -> bool:
 
 def _read_record(file: Path, sha256: str) -> dict[str, Any]:
     """Read `model.json` beside the weights that it describes."""
-    record = read_json(file)
-    if record.get("weights_sha256") != sha256:
+    record = load_record(Run(file.parent))
+    if record.weights_sha256 != sha256:
         raise RunError(file.parent, "its weights do not have the SHA-256 of model.json", "restore them, or train again")
-    try:
-        height, width = record["input_size"]
-        return {
-            "model": str(record["model"]),
-            "classes": tuple(map(str, record["classes"])),
-            "mean": tuple(map(float, record["mean"])),
-            "std": tuple(map(float, record["std"])),
-            "input_size": (int(height), int(width)),
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(file, f"is damaged ({error!r})", "restore it, or train again") from error
+    names = ("model", "classes", "mean", "std", "input_size")
+    return {name: getattr(record, name) for name in names}
 
 
 def _check_channels(

@@ -5,6 +5,7 @@ as the bytes of `torch.save`, which are read with `weights_only`: that runs no c
 which; the format writes several in no fixed order, and the same network must give the same file.
 """
 
+import contextlib
 import io
 import json
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import _TYPES, load_file, save
 from torch import Tensor, nn
 
@@ -21,6 +22,8 @@ from visionlib.errors import ModelError
 
 _KEY = "visionlib.state"
 _EXTRA_STATE = "_extra_state"
+_MOST_HEADER_BYTES = 100 * 10**6
+"""The limit of the format itself."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def read_state(file: Path) -> dict[str, Tensor | Encoded]:
         SafetensorError: if the file is damaged.
         ModelError: if an encoded entry is damaged.
     """
+    _refuse_repeated(file)
     state: dict[str, Tensor | Encoded] = dict(load_file(file, device="cpu"))
     with safe_open(file, "pt") as opened:
         metadata: Mapping[str, str] = opened.metadata() or {}
@@ -89,6 +93,22 @@ def read_state(file: Path) -> dict[str, Tensor | Encoded]:
         return {**{alias: state[name] for alias, name in aliases.items()}, **state}
     except Exception as error:  # torch raises many exception types
         raise ModelError(file, f"holds a damaged entry ({error})", "restore the file") from error
+
+
+def _refuse_repeated(file: Path) -> None:
+    """Refuse a header that names a tensor twice: readers would disagree about which one counts."""
+
+    def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        fields = dict(pairs)
+        if len(fields) < len(pairs):
+            raise SafetensorError("a name occurs twice in its header")
+        return fields
+
+    with file.open("rb") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        header = opened.read(min(size, _MOST_HEADER_BYTES))
+    with contextlib.suppress(ValueError, RecursionError):  # what is no JSON the library refuses in its own words
+        json.loads(header, object_pairs_hook=check)
 
 
 def _is_plain(value: object) -> bool:

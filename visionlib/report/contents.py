@@ -1,9 +1,9 @@
 """`Contents`: everything that a run folder holds for the page, read once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, cast
+from typing import TypeVar
 
 from visionlib.data import Dataset
 from visionlib.data.sources import Sources
@@ -20,7 +20,7 @@ from visionlib.evaluation import (
 from visionlib.explanation import StoredExplanations, load_explanations
 from visionlib.explanation.quality import MapQuality, load_quality
 from visionlib.inference.run_data import load_run_data
-from visionlib.inference.trained_model import load_summary
+from visionlib.inference.run_model import load_summary
 from visionlib.inspection import (
     Duplicates,
     EmbeddingMap,
@@ -31,7 +31,8 @@ from visionlib.inspection import (
     load_map,
     load_neighbours,
 )
-from visionlib.runs import Run, read_json, read_json_lines
+from visionlib.runs import Run, read_config, read_history, read_training
+from visionlib.runs.training_records import EpochRecord, RunConfig, TrainingRecord
 from visionlib.summary import ModelSummary
 
 Part = TypeVar("Part")
@@ -50,20 +51,6 @@ class Missing:
     command: str
 
 
-class EpochRecord(TypedDict):
-    """A line of `history.jsonl`."""
-
-    epoch: int
-    resolution_px: int
-    learning_rate: float
-    loss: float
-    training_accuracy: float
-    validation_accuracy: float | None
-    test_accuracy: float | None
-    seconds: float
-    images_per_second: float
-
-
 @dataclass(frozen=True, eq=False)
 class Contents:
     """The results of a run; a part is `Missing` where the run has none for its weights and data.
@@ -73,8 +60,8 @@ class Contents:
         name: name of the run.
         stored: labels and predictions.
         evaluation: accuracy, confusion, calibration.
-        config: `config.json`, which the page shows as it is.
-        training: `training.json`, likewise; empty where the file is missing.
+        config: `config.json`.
+        training: `training.json`; None where the file is missing.
         history: a record per epoch.
         images: the data, for the pictures.
         explanations: maps of test images.
@@ -92,9 +79,9 @@ class Contents:
     name: str
     stored: StoredPredictions
     evaluation: Evaluation
-    config: Mapping[str, Any]
-    training: Mapping[str, Any]
-    history: list[EpochRecord] | Missing
+    config: RunConfig
+    training: TrainingRecord | None
+    history: tuple[EpochRecord, ...] | Missing
     images: Dataset | Missing
     explanations: StoredExplanations | Missing
     quality: MapQuality | Missing
@@ -128,19 +115,17 @@ def read_contents(run: Run, *, dataset: str | Path | Dataset | None = None, agai
         RunError: if the run is unfinished or damaged, or has no predictions; or the runs have other test images.
     """
     stored = load_predictions(run)
-    config = read_json(run.config)
+    config = read_config(run)
     path = run.path
-    data_path = config["dataset"]["path"] or config["dataset"]["name"]
+    data_path = config.dataset.path or config.dataset.name
     return Contents(
         run=run,
         name=path.resolve().name,
         stored=stored,
         evaluation=_load_evaluation(run),
         config=config,
-        training=read_json(run.training) if run.training.is_file() else {},
-        history=_try(
-            lambda: cast("list[EpochRecord]", read_json_lines(run.history)), f"visionlib train --resume {path}"
-        ),
+        training=read_training(run),
+        history=_try(lambda: read_history(run), f"visionlib train --resume {path}"),
         images=_try(lambda: load_run_data(run, dataset), f"visionlib report {path} --dataset PLACE"),
         explanations=_try(lambda: load_explanations(run), f"visionlib explain {path}"),
         quality=_try(lambda: load_quality(run), f"visionlib explain {path} --quality"),

@@ -73,8 +73,9 @@ def render_page(
             policy=_write_policy(style, script),
             data=embed_json(payload),
             evaluation_json=embed_json(_shorten_notes(read_json(contents.run.evaluation), names)),
-            config_json=embed_json(names.shorten_config(contents.config)),
-            config=names.shorten_config(contents.config),
+            config_json=embed_json(names.shorten_config(contents.config.whole)),
+            config=names.shorten_config(contents.config.whole),
+            settings=contents.config.config,
             model=names.shorten_value(contents.stored.record.model),
             sentence=sentence,
             with_paths=names.with_paths,
@@ -105,7 +106,7 @@ def _draw_sections(contents: Contents, names: PathNames) -> dict[str, Any]:
     evaluation = contents.evaluation
     quality, summary, duplicates = contents.quality, contents.summary, contents.duplicates
     explanations = contents.explanations
-    history = [] if isinstance(contents.history, Missing) else contents.history
+    history = () if isinstance(contents.history, Missing) else contents.history
     return {
         "history_charts": [draw_accuracy(history), draw_loss(history)] if history else None,
         "history_table": tabulate_history(history) if history else None,

@@ -13,7 +13,7 @@ from visionlib.explanation import explain_run, list_map_layers
 from visionlib.explanation.quality import measure_run_quality
 from visionlib.explanation.stages import choose_stages
 from visionlib.inference.run_data import load_run_data
-from visionlib.inference.trained_model import load_model, save_summary
+from visionlib.inference.run_model import load_model, save_summary
 from visionlib.inspection import (
     find_candidates,
     find_duplicates,

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from visionlib.runs.training_records import RunConfig
+
 _REST = r"""[^\s'"<>|,;()]*"""
 """What may follow within a path: a space or a quotation mark ends it."""
 _ABSOLUTE = re.compile(
@@ -39,12 +41,10 @@ class PathNames:
         self._known = sorted(paths, key=lambda path: (-len(path), path))
 
     @classmethod
-    def of_run(
-        cls, config: Mapping[str, Any], paths: Iterable[str | Path | None], *, with_paths: bool = False
-    ) -> "PathNames":
+    def of_run(cls, config: RunConfig, paths: Iterable[str | Path | None], *, with_paths: bool = False) -> "PathNames":
         """Know the paths of a run's `config.json`, and some more, as given and absolute."""
-        arguments = [_OPTION.sub(r"\2", str(argument)) for argument in config["command"]]
-        given = [*paths, config["dataset"]["path"], config["dataset"]["name"], *arguments]
+        arguments = [_OPTION.sub(r"\2", argument) for argument in config.command]
+        given = [*paths, config.dataset.path, config.dataset.name, *arguments]
         absolute = [Path(path).absolute() for path in paths if path is not None]
         return cls([*given, *absolute, Path.cwd(), Path.home()], with_paths=with_paths)
 
@@ -70,14 +70,17 @@ class PathNames:
         if isinstance(record, str):
             return self.shorten_value(record)
         if isinstance(record, Mapping):
-            return {self.shorten_value(name): self.shorten_values(value) for name, value in record.items()}
+            shortened = {name: self.shorten_value(name) for name in record}
+            # A name that becomes another one's stays as it is, and does not take its place.
+            names = {name: name if short in record else short for name, short in shortened.items()}
+            return {names[name]: self.shorten_values(value) for name, value in record.items()}
         return [self.shorten_values(value) for value in record] if isinstance(record, list | tuple) else record
 
     def shorten_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Shorten the paths of `config.json`, and leave out the operating system's version."""
         if self.with_paths:
             return dict(config)
-        versions = {name: value for name, value in config["versions"].items() if name not in _PRIVATE_VERSIONS}
+        versions = {name: value for name, value in config.get("versions", {}).items() if name not in _PRIVATE_VERSIONS}
         return {**self.shorten_values(config), "versions": versions}
 
 

@@ -12,7 +12,7 @@ from visionlib.evaluation.wording import count, interval, number, percent, point
 from visionlib.explanation.quality import Estimate, MapQuality
 from visionlib.inspection import Duplicates, EmbeddingMap
 from visionlib.report.charts.class_bar import draw_class_bar
-from visionlib.report.contents import EpochRecord
+from visionlib.runs.training_records import EpochRecord
 from visionlib.summary import ModelSummary
 
 Cell = str | Markup
@@ -63,15 +63,15 @@ def tabulate_history(history: Sequence[EpochRecord]) -> Table:
     """List the measures of each epoch."""
     rows = tuple(
         (
-            str(record["epoch"]),
-            f"{record['resolution_px']}",
-            f"{record['learning_rate']:.4g}",
-            f"{record['loss']:.4f}",
-            percent(record["training_accuracy"], 2),
-            percent(record.get("validation_accuracy"), 2),
-            percent(record.get("test_accuracy"), 2),
-            f"{record['seconds']:.1f}",
-            f"{record['images_per_second']:,.0f}",
+            str(record.epoch),
+            f"{record.resolution_px}",
+            f"{record.learning_rate:.4g}",
+            f"{record.loss:.4f}",
+            percent(record.training_accuracy, 2),
+            percent(record.validation_accuracy, 2),
+            percent(record.test_accuracy, 2),
+            f"{record.seconds:.1f}",
+            f"{record.images_per_second:,.0f}",
         )
         for record in history
     )

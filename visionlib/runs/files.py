@@ -4,16 +4,14 @@ import contextlib
 import errno
 import glob
 import hashlib
-import json
 import os
+import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from visionlib.errors import ConfigError, RunError
 
-SCHEMA_VERSION = 1
 _SEAL = b"visionlib-sha256"
 """Before the digest at the end of a sealed file. Readers of zip archives and of .npy files ignore what follows."""
 _DIGEST_BYTES = 32
@@ -26,69 +24,6 @@ _REMEDIES = {
     errno.EPERM: "make the folder writable",
     errno.EROFS: "make the file system writable",
 }
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a record of a run.
-
-    Raises:
-        RunError: if the file is absent, damaged, or of a newer schema than this version knows.
-    """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        is_begun = (path.parent / "resume.pt").is_file()
-        how = f"go on with: visionlib train --resume {path.parent}" if is_begun else "train it again"
-        raise RunError(path, "the run lacks this file", f"the run did not finish; {how}") from None
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(path, f"is damaged ({error})", "restore it, or train again") from error
-    version = record.get("schema_version") if isinstance(record, dict) else None
-    if not isinstance(version, int):
-        raise RunError(path, "has no schema_version", "visionlib did not write it; name another file")
-    if version > SCHEMA_VERSION:
-        raise RunError(
-            path, f"has schema {version} and this visionlib knows up to {SCHEMA_VERSION}", "update visionlib"
-        )
-    return dict(record)
-
-
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read records, one per line.
-
-    Raises:
-        RunError: if the file is absent or damaged.
-    """
-    try:
-        return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-    except FileNotFoundError:
-        raise RunError(path, "the run lacks this file", "no epoch of it is finished; train it again") from None
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except (TypeError, ValueError) as error:
-        raise RunError(path, f"is damaged ({error})", "restore it, or train again") from error
-
-
-def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record with its schema version, whole or not at all; NaN is refused."""
-    write_bytes(path, encode_json({"schema_version": SCHEMA_VERSION, **record}, indent=2) + b"\n")
-
-
-def write_json_lines(path: Path, records: list[dict[str, Any]]) -> None:
-    """Write records, one per line, whole or not at all."""
-    lines = [encode_json({"schema_version": SCHEMA_VERSION, **record}) for record in records]
-    write_bytes(path, b"".join(line + b"\n" for line in lines))
-
-
-def encode_json(record: Mapping[str, Any], *, indent: int | None = None) -> bytes:
-    r"""Write JSON in UTF-8; NaN is refused.
-
-    The bytes of a file name that is not UTF-8, which Python holds as lone surrogates, become escapes like `\udce9`.
-    Python reads them back as they were, so that the file can be opened.
-    """
-    text = json.dumps(record, indent=indent, ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "backslashreplace")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -145,10 +80,15 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        if error.filename is not None and Path(os.fsdecode(error.filename)).parent.absolute() != path.parent.absolute():
+        if error.filename is not None and not _is_in(path.parent, Path(os.fsdecode(error.filename))):
             raise  # of another file, which the block reads
         remedy = _REMEDIES.get(error.errno or 0, "check the disk, or choose another place")
         raise RunError(path, f"cannot be written ({error.strerror or error})", remedy) from error
+
+
+def _is_in(folder: Path, path: Path) -> bool:
+    """Whether a path is that of the folder, which is flushed too, or of a file in it."""
+    return folder.absolute() in {path.absolute(), path.parent.absolute()}
 
 
 def remove_leftovers(path: Path) -> None:
@@ -166,6 +106,27 @@ def hash_file(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def read_whole(path: Path, *, most_bytes: int) -> bytes:
+    """Read a file of a run, whose size is checked first.
+
+    Raises:
+        RunError: if it cannot be read, is no file, as a folder or a pipe, or is larger.
+        FileNotFoundError: if there is none.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for a writer
+            raise RunError(path, "is a folder, or a file of a special kind", "restore it, or train again")
+        if status.st_size > most_bytes:
+            problem = f"has {status.st_size:,} bytes, more than the limit of {most_bytes:,}"
+            raise RunError(path, problem, "restore it, or train again")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise unreadable(path, error) from error
 

@@ -22,8 +22,6 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_NAME = ".writer.lock"
-
 
 @contextlib.contextmanager
 def writing(run: Run) -> Iterator[None]:
@@ -32,7 +30,7 @@ def writing(run: Run) -> Iterator[None]:
     Raises:
         RunError: if another process holds it, which the message names, or the folder cannot be written.
     """
-    path = run.path / _NAME
+    path = run.lock
     try:
         handle = _acquire(path)
     except BlockingIOError:
@@ -42,7 +40,7 @@ def writing(run: Run) -> Iterator[None]:
         raise RunError(run.path, f"cannot be written ({error.strerror})", "make the folder writable") from error
     try:
         owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.datetime.now():%F %T}"}
-        for file in (run.config, run.history, run.resume, run.weights, run.model, run.predictions, run.training):
+        for file in run.trained_files:
             remove_leftovers(file)
         with contextlib.suppress(OSError):  # a full disk has no room for the name; the lock holds without
             os.truncate(handle, 0)

@@ -6,7 +6,6 @@ hashes of the weights and images that the result was made with, and so does not 
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visionlib.errors import RunError
-from visionlib.runs.files import read_json, unreadable, write_bytes, write_json
+from visionlib.runs.arrays import read_arrays
+from visionlib.runs.fields import FieldError
+from visionlib.runs.files import write_bytes
+from visionlib.runs.json_records import read_json, write_json
 
 Result = TypeVar("Result")
 Arrays = Mapping[str, NDArray[Any]]
@@ -71,7 +73,7 @@ def load_result(
     Args:
         path: of the record.
         expected: fields that the record must have, such as the SHA-256 of the weights.
-        build: makes the result from the record and the arrays by name.
+        build: makes the result from the record and the arrays by name, see `parse_record` and `fit_arrays`.
         remedy: the command that makes it anew, for error messages.
         has_arrays: whether arrays belong to it.
         file: of the arrays; by default beside the record, ending in `.npz`.
@@ -90,25 +92,8 @@ def load_result(
     arrays = {} if file is None else read_arrays(file, remedy=remedy, sha256=str(record.get("arrays_sha256")))
     try:
         return build(record, arrays)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except FieldError as error:
+        raise RunError(subject, f"is damaged ({error})", remedy) from error
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        # A stranger's values, of the right types, may not go together.
         raise RunError(subject, f"is damaged ({error!r})", remedy) from error
-
-
-def read_arrays(file: Path, *, remedy: str, sha256: str | None = None) -> dict[str, NDArray[Any]]:
-    """Read every array of an `.npz` file, without unpickling anything.
-
-    Raises:
-        RunError: if it is damaged, or has another SHA-256.
-    """
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise unreadable(file, error) from error
-    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise RunError(file, "does not have the SHA-256 of its record", remedy)
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return dict(arrays.items())
-    except (KeyError, TypeError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        # RuntimeError: flipped bits of a zip header, such as those of encryption and compression.
-        raise RunError(file, f"is damaged ({error})", remedy) from error

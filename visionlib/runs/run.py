@@ -1,11 +1,13 @@
 """The run folder: the path of each file."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from visionlib.errors import RunError
-from visionlib.runs.files import read_json
+from visionlib.runs.json_records import read_json
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,6 @@ class Run:
         return self.path / "validation.npz"
 
     @property
-    def novelty(self) -> Path:
-        """Embeddings of some training images, with `novelty.npz` beside it, to tell pictures unlike all of them."""
-        return self.path / "novelty.json"
-
-    @property
     def sources(self) -> Path:
         """Files that the images were read from, with `sources.npz` beside it; exists if the dataset has files."""
         return self.path / "sources.json"
@@ -100,6 +97,18 @@ class Run:
         return self.path / "inspection"
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that trains; a killed one leaves the file, which means nothing then."""
+        return self.path / ".writer.lock"
+
+    @property
+    def trained_files(self) -> tuple[Path, ...]:
+        """Files that a training writes, the last one last; of them only `training` says that all are there."""
+        sources = (self.sources.with_suffix(".npz"), self.sources)
+        begun = (self.config, self.network_source, self.history, self.resume, self.weights, self.model, self.summary)
+        return (*begun, self.validation, self.predictions, *sources, self.history_picture, self.training)
+
+    @property
     def explanations(self) -> Path:
         """Folder of the results of `visionlib explain`: maps with their manifest, and measures of their quality."""
         return self.path / "explanations"
@@ -109,19 +118,41 @@ class Run:
         return self.history_picture.read_bytes() if self.history_picture.is_file() else None
 
 
-def create_run(path: Path) -> Run:
-    """Make a new run folder.
+@contextlib.contextmanager
+def reachable(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Look for files of a run: where the system does not let this user look, or the name cannot be one, say so.
 
     Raises:
-        RunError: if the path exists and is not an empty folder, or it cannot be made.
+        RunError: of any error of the system in the block.
     """
-    if path.is_dir() and any(path.iterdir()):
+    try:
+        yield
+    except OSError as error:
+        remedy = "give yourself the right to read it, or check the path"
+        raise RunError(path, f"cannot be read ({error.strerror or error})", remedy, is_usage=True) from error
+
+
+def create_run(path: Path) -> Run:
+    """Make a new run folder, or take one in which a killed training had written nothing yet.
+
+    Raises:
+        RunError: if the path exists and is not such a folder or an empty one, or it cannot be made.
+    """
+    run = Run(path)
+    with reachable(path):
+        is_taken = path.is_dir() and not all(_is_of_killed_start(run, file) for file in path.iterdir())
+    if is_taken:
         raise RunError(path, "exists and is not empty", "choose another folder with --out, or remove it")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(path, f"cannot be made ({error.strerror})", "choose another folder with --out") from error
-    return Run(path)
+    return run
+
+
+def _is_of_killed_start(run: Run, file: Path) -> bool:
+    """Whether a file is the lock, or a record of the settings that was not whole yet."""
+    return file == run.lock or (file.name.startswith(f".{run.config.name}.") and file.suffix == ".tmp")
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:
@@ -131,10 +162,12 @@ def open_run(path: str | os.PathLike[str]) -> Run:
         RunError: if there is no such folder, it is no run, or a newer version wrote it.
     """
     run = Run(Path(path))
-    if not run.path.is_dir():
-        raise RunError(path, "there is no such run folder", "name one that `visionlib train` has made", is_usage=True)
-    if not run.config.is_file():
-        remedy = "name a folder that `visionlib train` has made"
-        raise RunError(path, "is no run, it has no config.json", remedy, is_usage=True)
+    with reachable(path):
+        if not run.path.is_dir():
+            remedy = "name one that `visionlib train` has made"
+            raise RunError(path, "there is no such run folder", remedy, is_usage=True)
+        if not run.config.is_file():
+            remedy = "name a folder that `visionlib train` has made"
+            raise RunError(path, "is no run, it has no config.json", remedy, is_usage=True)
     read_json(run.config)
     return run

@@ -20,8 +20,8 @@ from typing import Any, Literal
 import platformdirs
 
 from visionlib.errors import RunError
-from visionlib.runs.files import read_json
 from visionlib.runs.run import Run
+from visionlib.runs.training_records import read_config
 
 Kind = Literal["model", "dataset"]
 _KEY_BYTES = 32
@@ -51,12 +51,11 @@ def is_trusted(run: Run, kind: Kind, value: Any) -> bool:
     """Return whether this user's visionlib wrote what the run names, or the user trusts every run."""
     if _is_trusting:
         return True
-    signatures = None
+    given = None
     with contextlib.suppress(RunError):  # no record, or one of another kind, as in a hub folder
-        signatures = read_json(run.config).get("signatures")
-    given = signatures.get(kind) if isinstance(signatures, dict) else None
-    own = sign_record(kind, value) if isinstance(given, str) else None
-    return own is not None and hmac.compare_digest(own.encode(), str(given).encode("utf-8", "replace"))
+        given = read_config(run).signatures.get(kind)
+    own = sign_record(kind, value) if given is not None else None
+    return given is not None and own is not None and hmac.compare_digest(own.encode(), given.encode("utf-8", "replace"))
 
 
 def refuse_untrusted(run: Run, kind: Kind, value: Any, *, what: str, remedy: str) -> None:

@@ -1,12 +1,16 @@
 """`ModelSummary` and `LayerSummary`: the layer table as frozen records, the source of every text and plot."""
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
+
+from visionlib.runs.fields import Count, Key, parse_record, parse_value
 
 Method: TypeAlias = Literal["exact", "hook-order"]
 Extent: TypeAlias = tuple[int, ...]
+_Shape: TypeAlias = tuple[Count, ...]
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,12 @@ class LayerSummary:
 
     name: str
     type: str
-    depth: int
-    output_shape: tuple[int, ...] | None
-    params: int
-    macs: int
+    depth: Count
+    output_shape: _Shape | None
+    params: Count
+    macs: Count
     receptive_field: Extent | None = None
-    smallest_receptive_field: Extent | None = None
+    smallest_receptive_field: Annotated[Extent | None, Key("smallest_extent")] = None
     is_global: bool = False
     jump: tuple[Fraction, ...] | None = None
     start: Extent | None = None
@@ -55,17 +59,13 @@ class LayerSummary:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "LayerSummary":
-        """The row of its `to_dict`."""
-        jump = record["jump"]
-        return cls(
-            **{
-                **{field.name: _as_tuple(record[field.name]) for field in fields(cls) if field.name in record},
-                "receptive_field": _as_tuple(record["extent"]),
-                "smallest_receptive_field": _as_tuple(record["smallest_extent"]),
-                "is_global": record["receptive_field"] == "global",
-                "jump": None if jump is None else tuple(map(Fraction, jump)),
-            }
-        )
+        """The row of its `to_dict`.
+
+        Raises:
+            FieldError: if a field is missing, or has another type.
+        """
+        is_global = record.get("receptive_field") == "global"
+        return parse_record(cls, {**record, "receptive_field": record.get("extent"), "is_global": is_global})
 
     def to_dict(self) -> dict[str, Any]:
         """The row for JSON; fractions of pixels become floats."""
@@ -111,14 +111,14 @@ class ModelSummary:
     """
 
     model: str
-    input_size: tuple[int, ...]
-    batch_size: int
-    method: Method
+    input_size: _Shape
+    batch_size: Count
+    method: Annotated[Method, Key("receptive_field_method")]
     layers: tuple[LayerSummary, ...]
-    total_params: int
-    trainable_params: int
-    weights_bytes: int
-    activations_bytes: int
+    total_params: Count
+    trainable_params: Count
+    weights_bytes: Count
+    activations_bytes: Count
     findings: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     disagreement: str | None = None
@@ -147,14 +147,14 @@ class ModelSummary:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "ModelSummary":
-        """The table of its `to_dict`."""
-        return cls(
-            **{
-                **{field.name: _as_tuple(record[field.name]) for field in fields(cls) if field.name in record},
-                "method": record["receptive_field_method"],
-                "layers": tuple(map(LayerSummary.from_dict, record["layers"])),
-            }
-        )
+        """The table of its `to_dict`.
+
+        Raises:
+            FieldError: if a field is missing, or has another type.
+        """
+        rows = parse_value(tuple[Mapping[str, Any], ...], record.get("layers"), "layers")
+        layers = tuple(map(LayerSummary.from_dict, rows))
+        return dataclasses.replace(parse_record(cls, {**record, "layers": []}), layers=layers)
 
     def to_dict(self) -> dict[str, Any]:
         """The table for JSON."""
@@ -184,10 +184,6 @@ class ModelSummary:
 
 def _listed(values: tuple[Any, ...] | None) -> list[Any] | None:
     return None if values is None else list(values)
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _number(step: Fraction) -> int | float:

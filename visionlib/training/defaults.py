@@ -12,14 +12,17 @@ Where few images were tried: docs/experiments.md, "Defaults for few images". Rat
 images; the power and the larger batch sizes are guesses.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from visionlib.data import ImageSplit
 from visionlib.inference.device import Compute
-from visionlib.models.initial_weights import InitialWeights
+from visionlib.models.initial_weights import InitialWeights, open_weights
 from visionlib.models.names import MODEL_NAMES
+from visionlib.models.pretrained import MOST_ACCURATE, is_pretrained
+from visionlib.runs import Run
 from visionlib.training.config import TrainConfig
 from visionlib.training.cost import count_training_flop, measure_flop_rate
 from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
@@ -41,6 +44,12 @@ _LARGEST_PX = 64
 """Larger images are shrunk to this height for training, except on a GPU."""
 
 
+_LEARNED_ANEW = 2_000
+"""From this number of images on a training begins with random weights by default: more were not measured."""
+_FINE_TUNING: Mapping[str, Any] = {"muon_learning_rate": 0.1, "peak_learning_rate": 0.2}
+"""Rates for earlier weights, half of those for random ones, see docs/experiments.md."""
+_WEIGHTS, _WEIGHTS_CHANNELS = "cifar10", 3
+"""Weights that come with the package, and the channels of their images."""
 _MEASURING_FRACTION = 0.02
 """Fraction of the time after which the machine is measured by parts of a batch alone."""
 
@@ -73,6 +82,31 @@ class ChosenSettings:
     reasons: tuple[str, ...] = ()
 
 
+def choose_initial_weights(
+    init: str | os.PathLike[str] | Run | None, split: ImageSplit, config: TrainConfig | Mapping[str, Any]
+) -> InitialWeights | None:
+    """Open the weights to begin with.
+
+    Args:
+        init: as in `open_weights`; None or "none" for random weights; "auto" for pretrained ones where the settings
+            are chosen for few color images and a built-in network that such weights exist for, else for random ones.
+        split: images to learn from.
+        config: settings, all or some.
+    Raises:
+        ModelError, RunError: as `open_weights`.
+    """
+    model = config.model if isinstance(config, TrainConfig) else config.get("model")
+    if init is None or init == "none":
+        return None
+    if init != "auto":
+        return open_weights(init, model)
+    is_like_theirs = len(split) < _LEARNED_ANEW and split.channels == _WEIGHTS_CHANNELS
+    is_there = model is None or is_pretrained(f"{model}-{_WEIGHTS}")
+    if isinstance(config, TrainConfig) or not is_like_theirs or not is_there:
+        return None
+    return open_weights(MOST_ACCURATE[_WEIGHTS] if model is None else f"{model}-{_WEIGHTS}")
+
+
 def choose_for_machine(
     split: ImageSplit,
     given: Mapping[str, Any],
@@ -96,8 +130,6 @@ def choose_for_machine(
     Raises:
         ConfigError: if a given setting is unknown, of the wrong type or out of range.
     """
-    if weights is not None and weights.model in MODEL_NAMES:
-        given = {"model": weights.model, **given}
     asked = TrainConfig.from_dict(given)
     budget_flop = None
     if max_seconds is not None and len(split) >= MANY_IMAGES and group.size == 1:
@@ -108,6 +140,7 @@ def choose_for_machine(
         is_gpu=compute.device.startswith("cuda"),
         budget_flop=budget_flop,
         is_fine_tuning=weights is not None,
+        weights_model=weights.model if weights is not None and weights.model in MODEL_NAMES else None,
     )
 
 
@@ -118,6 +151,7 @@ def choose_settings(
     is_gpu: bool = False,
     budget_flop: float | None = None,
     is_fine_tuning: bool = False,
+    weights_model: str | None = None,
 ) -> ChosenSettings:
     """Choose every setting that the user has not given.
 
@@ -127,22 +161,26 @@ def choose_settings(
         is_gpu: the training runs on a GPU.
         budget_flop: floating-point operations that the time allows, if there is a limit.
         is_fine_tuning: the training begins with earlier weights.
+        weights_model: the built-in network of these weights, which is trained where none is given.
     Raises:
         ConfigError: if a given setting is out of range.
     """
     given = dict(given or {})
+    settings = given if weights_model is None else {"model": weights_model, **given}
     if facts.n < MANY_IMAGES:
         chosen = _for_few_images(facts)
     else:
-        chosen = _for_many_images(facts, given, is_gpu=is_gpu, budget_flop=budget_flop)
-    if given.get("model", chosen.config.model) not in MODEL_NAMES:
+        chosen = _for_many_images(facts, settings, is_gpu=is_gpu, budget_flop=budget_flop)
+    if settings.get("model", chosen.config.model) not in MODEL_NAMES:
         chosen = _with_sgd(chosen, "a network of one's own: SGD, and one image size", resolutions=(1.0,))
     elif is_fine_tuning:
-        chosen = _with_sgd(chosen, "earlier weights: their network, and SGD at a rate that changes them slowly")
+        reason = "earlier weights: their network, at rates that change them slowly; --init none begins with random ones"
+        config = chosen.config.replace(**_FINE_TUNING, whiten=False, norm_bias_factor=1.0)
+        chosen = ChosenSettings(config, (*chosen.reasons, reason))
     fraction = next((fraction for least, fraction in _HELD_OUT if facts.n >= least), 0.0)
     if fraction:
         chosen = ChosenSettings(chosen.config.replace(validation_fraction=fraction), chosen.reasons)
-    config = chosen.config.replace(**given)
+    config = chosen.config.replace(**settings)
     kept = f" (as given: {', '.join(name.replace('_', '-') for name in given)})" if given else ""
     return ChosenSettings(config, (_describe(config, facts) + kept, *chosen.reasons))
 

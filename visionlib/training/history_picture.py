@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ from scipy.stats import binomtest
 from visionlib.drawing.figure_file import encode_figure
 from visionlib.drawing.palette import CONTRAST, MAIN, REFERENCE
 from visionlib.errors import RunError
-from visionlib.runs import Run, read_json_lines, write_bytes
+from visionlib.runs import Run, read_history, write_bytes
 
 _CURVES = (
     ("training_accuracy", "training: augmented images, mean over the epoch", MAIN, "o"),
@@ -28,12 +29,11 @@ def save_history_picture(run: Run) -> None:
     Raises:
         RunError: if the history is absent or damaged, or no epoch is finished.
     """
-    history = read_json_lines(run.history)
-    interval = None
-    if history and history[-1]["test_n"]:
-        n = history[-1]["test_n"]
-        interval = binomtest(round(history[-1]["test_accuracy"] * n), n).proportion_ci(method="wilson")
-    figure = draw_history(history, interval=interval, title=run.path.name)
+    history, interval = read_history(run), None
+    last = history[-1] if history else None
+    if last and last.test_n and last.test_accuracy is not None:
+        interval = binomtest(round(last.test_accuracy * last.test_n), last.test_n).proportion_ci(method="wilson")
+    figure = draw_history([asdict(record) for record in history], interval=interval, title=run.path.name)
     write_bytes(run.history_picture, encode_figure(figure, run.history_picture.suffix))
 
 

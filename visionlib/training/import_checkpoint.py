@@ -10,10 +10,12 @@ from visionlib.data import Dataset, load_dataset
 from visionlib.errors import ConfigError
 from visionlib.inference.device import choose_compute
 from visionlib.inference.predictions import predict_split, save_predictions
-from visionlib.inference.trained_model import ModelRecord, TrainedModel, save_model, save_summary
+from visionlib.inference.run_model import save_model, save_summary
+from visionlib.inference.trained_model import TrainedModel
 from visionlib.models.checkpoints import load_weights
 from visionlib.models.initial_weights import InitialWeights, open_weights
 from visionlib.models.layout import initialize_lazy, prepare_layout
+from visionlib.models.model_record import ModelRecord
 from visionlib.models.recognition import build_for, count_outputs_and_channels
 from visionlib.runs import Run, create_run, write_json
 from visionlib.training.provenance import describe_import
@@ -148,7 +150,7 @@ def _choose_input_size(weights: InitialWeights, image_size: int | None, source: 
 def summarize_import(run: Run) -> dict[str, Any]:
     """Return the record of an imported run, and the accuracy on its test images, if it has some."""
     from visionlib.inference.predictions import load_predictions
-    from visionlib.inference.trained_model import load_record
+    from visionlib.models.model_record import load_record
     from visionlib.training.loop import accuracy
 
     record, test_accuracy, n = load_record(run), None, 0

@@ -12,7 +12,8 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from visionlib.errors import ConfigError
-from visionlib.runs import Run, read_json
+from visionlib.runs import Run, read_training
+from visionlib.runs.training_records import BudgetRecord
 
 
 class Segment(NamedTuple):
@@ -89,10 +90,10 @@ class Pace:
             ConfigError: if it has none.
             RunError: if its record is damaged.
         """
-        pace = read_json(run.training).get("pace") if run.training.is_file() else None
-        if pace is None:
+        record = read_training(run)
+        if record is None or record.pace is None:
             raise ConfigError("pace", f"{run.path} has none", "take a finished run with --max-seconds")
-        return cls.from_list(pace)
+        return cls.from_list(record.pace)
 
     def to_list(self) -> list[list[int | float]]:
         """Return first step, position and steps to go of each plan, for JSON and checkpoints."""
@@ -154,7 +155,7 @@ class TimeBudget:
         return {"max_seconds": self.max_s, "seconds_measuring": self.seconds_measuring, "seconds_per_image": speeds}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "TimeBudget":
-        """Read a budget from JSON."""
-        speeds = {(int(side_px), bool(is_sam)): seconds for side_px, is_sam, seconds in values["seconds_per_image"]}
-        return cls(values["max_seconds"], values["seconds_measuring"], speeds)
+    def of_record(cls, record: BudgetRecord) -> "TimeBudget":
+        """Take a budget from a run's record."""
+        speeds = {(side_px, is_sam): seconds for side_px, is_sam, seconds in record.seconds_per_image}
+        return cls(record.max_seconds, record.seconds_measuring, speeds)

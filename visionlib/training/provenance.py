@@ -16,13 +16,16 @@ from typing import Any
 from torch import nn
 
 from visionlib.data import Dataset
+from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import Compute
 from visionlib.inference.run_data import list_data_origin
 from visionlib.models import MODELS
 from visionlib.models.initial_weights import Transfer
 from visionlib.models.user_model import import_builder
-from visionlib.runs import Run
+from visionlib.runs import Run, read_config
+from visionlib.runs.fields import parse_record
 from visionlib.runs.files import write_bytes
+from visionlib.runs.training_records import DataRecord
 from visionlib.runs.trust import sign_record
 from visionlib.training.config import TrainConfig
 from visionlib.training.job import TrainingJob
@@ -88,7 +91,10 @@ def _describe_data(dataset: Dataset) -> dict[str, Any]:
 
 def _sign(model: str, data: Mapping[str, Any]) -> dict[str, str | None]:
     """Sign what later commands import and read, see `visionlib.runs.trust`."""
-    return {"model": sign_record("model", model), "dataset": sign_record("dataset", list_data_origin(data))}
+    return {
+        "model": sign_record("model", model),
+        "dataset": sign_record("dataset", list_data_origin(parse_record(DataRecord, data))),
+    }
 
 
 def _describe_circumstances(compute: Compute) -> dict[str, Any]:
@@ -98,6 +104,21 @@ def _describe_circumstances(compute: Compute) -> dict[str, Any]:
         "command": sys.argv,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def read_settings(run: Run) -> TrainConfig:
+    """Read the settings of a run's training.
+
+    Raises:
+        RunError: if its record is damaged, or holds a setting that this version does not know.
+    """
+    settings = read_config(run).config.whole
+    try:
+        return TrainConfig.from_dict(settings)
+    except ConfigError as error:
+        raise RunError(
+            run.config, f"has the setting {error.what}: {error.problem}", "restore it, or train again"
+        ) from error
 
 
 def keep_source(run: Run, network: nn.Module, job: TrainingJob) -> None:

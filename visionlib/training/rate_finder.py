@@ -18,13 +18,12 @@ from torch import Tensor, nn
 from visionlib.data import Dataset, ImageSplit, load_dataset
 from visionlib.errors import ConfigError, ModelError
 from visionlib.inference.device import compute_environment
-from visionlib.models.initial_weights import open_weights
 from visionlib.models.registry import network_name
 from visionlib.progress import progress_bar
 from visionlib.runs import Run
 from visionlib.training.batches import Targets, augmented_batches, epoch_batches
 from visionlib.training.config import TrainConfig
-from visionlib.training.defaults import choose_for_machine
+from visionlib.training.defaults import choose_for_machine, choose_initial_weights
 from visionlib.training.initialization import initialize_model
 from visionlib.training.job import TrainingJob, choose_training_compute, make_job
 from visionlib.training.network_check import check_network
@@ -86,7 +85,7 @@ def find_learning_rate(
     config: TrainConfig | Mapping[str, Any] = MappingProxyType({}),
     *,
     model: nn.Module | None = None,
-    init: str | os.PathLike[str] | Run | None = None,
+    init: str | os.PathLike[str] | Run | None = "auto",
     lowest: float = 1e-3,
     highest: float = 10.0,
     steps: int = 100,
@@ -119,7 +118,7 @@ def find_learning_rate(
     source = load_dataset(dataset) if isinstance(dataset, str | Path) else dataset
     named = {} if model is None else {"model": network_name(model)}
     given = {**(config.to_dict() if isinstance(config, TrainConfig) else config), **named}
-    weights = None if init is None else open_weights(init, given.get("model"))
+    weights = choose_initial_weights(init, source.train, config if isinstance(config, TrainConfig) else given)
     if isinstance(config, TrainConfig):
         config = config.replace(**named)
     else:

@@ -19,15 +19,16 @@ from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import Compute, compute_environment
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import TrainedModel
-from visionlib.models.initial_weights import open_weights, plan_transfer
+from visionlib.models.initial_weights import plan_transfer
 from visionlib.models.registry import network_name
 from visionlib.models.user_model import refuse_strange_code
-from visionlib.runs import Run, create_run, open_run, read_json, write_json
+from visionlib.runs import Run, create_run, open_run, read_config, write_json
 from visionlib.runs.lock import writing
+from visionlib.runs.training_records import RunConfig
 from visionlib.training.baseline import describe_failure
 from visionlib.training.budget import fit_time_budget
 from visionlib.training.config import TrainConfig
-from visionlib.training.defaults import ChosenSettings, choose_for_machine
+from visionlib.training.defaults import ChosenSettings, choose_for_machine, choose_initial_weights
 from visionlib.training.distributed import ProcessGroup, connected, find_process_group
 from visionlib.training.initialization import initialize_model
 from visionlib.training.job import TrainingJob, choose_training_compute, make_job
@@ -35,7 +36,7 @@ from visionlib.training.loop import train_epochs
 from visionlib.training.network_check import blamed_errors, check_network
 from visionlib.training.outcome import describe_times, save_outcome
 from visionlib.training.pace import Pace, TimeBudget
-from visionlib.training.provenance import describe_run, keep_source, name_run
+from visionlib.training.provenance import describe_run, keep_source, name_run, read_settings
 from visionlib.training.start_messages import describe_cost, describe_start
 from visionlib.training.tensorboard import check_tensorboard
 
@@ -49,7 +50,7 @@ def train(
     config: TrainConfig | Mapping[str, Any] = MappingProxyType({}),
     *,
     model: Network | None = None,
-    init: str | os.PathLike[str] | Run | None = None,
+    init: str | os.PathLike[str] | Run | None = "auto",
     out: str | Path | None = None,
     max_seconds: float | None = None,
     pace: Pace | None = None,
@@ -69,7 +70,8 @@ def train(
             network, `TrainedModel.from_run(run, network=...)` loads it.
         init: weights to begin with: a run, a checkpoint file, a hub folder, or the name of pretrained weights, see
             `visionlib.models.open_weights`. The head is new where their classes are others. Their mean and std, where
-            they are known, stay the network's. `config.json` tells what was taken.
+            they are known, stay the network's. `config.json` tells what was taken. None begins with random weights;
+            "auto" takes pretrained ones where the settings are chosen for fewer than 2,000 color images.
         out: the run folder to make; by default `runs/DATASET-MODEL-TIME`.
         max_seconds: time for the steps; as many are taken as fit into it here, instead of `config.epochs`. Their number
             is planned again while they go; the last epoch may be cut short.
@@ -95,7 +97,8 @@ def train(
     started = time.perf_counter()
     named = {} if model is None else {"model": network_name(model)}
     given = {**(config.to_dict() if isinstance(config, TrainConfig) else config), **named}
-    weights = None if init is None else open_weights(init, given.get("model"))
+    settings = config.replace(**named) if isinstance(config, TrainConfig) else given
+    weights = choose_initial_weights(init, source.train, settings)
     if isinstance(config, TrainConfig):
         chosen = ChosenSettings(config.replace(**named))
     else:
@@ -155,39 +158,41 @@ def resume(
     run = run if isinstance(run, Run) else open_run(run)
     if run.training.is_file():
         raise RunError(run.path, "is finished", f"test it with: visionlib test {run.path}")
-    record = read_json(run.config)
-    if record.get("imported"):
+    record = read_config(run)
+    if record.imported:
         raise RunError(run.path, "was imported, and has no training", f"begin one with --init {run.path}")
     if model is None:
-        refuse_strange_code(run, record["config"]["model"])
-    init = record.get("init")
+        refuse_strange_code(run, record.config.model)
+    init = record.init
     if init and not run.resume.is_file():
-        raise RunError(run.path, "has no checkpoint yet", f"train again with --init {init['source']}")
+        raise RunError(run.path, "has no checkpoint yet", f"train again with --init {init.source}")
     group = find_process_group()
-    if group.size > (parts := max(record["config"].get("parts", 1), record["compute"].get("processes", 1))):
+    config, compute = _choose_same_compute(run, record, group)
+    if group.size > (parts := max(config.parts, record.compute.processes)):
         problem = f"has {parts} parts a step, too few for {group.size} processes"
         raise ConfigError(str(run.path), problem, f"resume it with at most {parts}")
-    config, compute = _choose_same_compute(run, record, group)
     config = config.replace(parts=parts)
     log = log if group.is_first else _stay_silent
     log(str(compute))
-    if compute.threads != (threads := record["compute"]["threads"]):
+    if compute.threads != (threads := record.compute.threads):
         log(f"{compute.threads} threads in each process here, not {threads}: the weights will differ by rounding")
     source = load_run_data(run, dataset)
     if isinstance(model, str):
         config, model = config.replace(model=model), None
-    normalization = (tuple(init["mean"]), tuple(init["std"])) if init and init["mean"] else None
+    normalization = (init.mean, init.std) if init and init.mean and init.std else None
     job, validation = make_job(source, config, compute, group, network=model, normalization=normalization)
     job = dataclasses.replace(
         job,
-        planned=Pace.from_list(record["pace"]) if "pace" in record else None,
-        budget=TimeBudget.from_dict(record["time_budget"]) if "time_budget" in record else None,
+        planned=_parse_pace(run, record),
+        budget=None if record.time_budget is None else TimeBudget.of_record(record.time_budget),
     )
     network = job.build_model()
     check_network(network, job)
     with connected(group, compute.device), writing(run) if group.is_first else contextlib.nullcontext():
         if group.is_first and run.training.is_file():  # by a process that had the lock until now
             raise RunError(run.path, "is finished", f"test it with: visionlib test {run.path}")
+        if group.is_first and not run.network_source.is_file():  # it was killed before
+            keep_source(run, network, job)
         return _train_run(run, source, job, network, validation, log)
 
 
@@ -197,17 +202,21 @@ def _load(dataset: str | Path | tuple[Any, ...] | Dataset | Callable[[], Dataset
     return load_dataset(dataset) if isinstance(dataset, str | Path | tuple) else dataset()
 
 
-def _choose_same_compute(run: Run, record: dict[str, Any], group: ProcessGroup) -> tuple[TrainConfig, Compute]:
+def _parse_pace(run: Run, record: RunConfig) -> Pace | None:
+    try:
+        return None if record.pace is None else Pace.from_list(record.pace)
+    except ConfigError as error:
+        raise RunError(run.config, f"is damaged (pace: {error.problem})", "restore it, or train again") from error
+
+
+def _choose_same_compute(run: Run, record: RunConfig, group: ProcessGroup) -> tuple[TrainConfig, Compute]:
     """Choose the device, precision, threads and kernels that a run began with: others would round differently."""
-    used = record["compute"]
-    config = TrainConfig.from_dict(
-        {**record["config"], **{name: used[name] for name in ("device", "precision", "threads")}}
-    )
+    used = record.compute
+    config = read_settings(run).replace(device=used.device, precision=used.precision, threads=used.threads)
     if group.size > 1:  # which share the cores of a machine
-        config = config.replace(
-            threads=min(used["threads"], choose_training_compute(config.replace(threads=0), group).threads)
-        )
-    had_kernels = used.get("kernels", "torch") == "own"
+        most = choose_training_compute(config.replace(threads=0), group).threads
+        config = config.replace(threads=min(used.threads, most))
+    had_kernels = used.kernels == "own"
     compute = choose_training_compute(config if had_kernels else config.replace(kernels="off"), group)
     if had_kernels and compute.kernels != "own":
         raise ConfigError(
@@ -277,9 +286,6 @@ def _train_to_end(
             log(describe_times(outcome))
         if outcome["is_better_than_largest_class"] is False:
             log(describe_failure(outcome, job.config, job.split))
-        from visionlib.training.history_picture import save_history_picture  # matplotlib takes a second to import
-
-        save_history_picture(run)
     return run
 
 

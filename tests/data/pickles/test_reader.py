@@ -69,6 +69,10 @@ def test_a_hostile_pickle_is_refused_by_name_and_does_not_run(protocol: int, tmp
     assert not (tmp_path / "made").exists()
 
 
+ARRAY = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+"""An array whose content is to follow."""
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
@@ -81,6 +85,14 @@ def test_a_hostile_pickle_is_refused_by_name_and_does_not_run(protocol: int, tmp
         (b"\x80\x02cnumpy\nload\n)R.", r"it names numpy\.load"),
         (b"\x80\x02cnumpy\nndarray\n)R.", r"a call of numpy\.ndarray"),
         (b"\x80\x02}(]K\x01u.", "a key that is neither text nor number"),
+        (b"\x80\x02cnumpy\nndarray\n.", "a value is numpy.ndarray"),
+        (b"\x80\x02cnumpy\ndtype\nU\x02u1\x85R.", "a value is"),
+        (b"\x80\x02}U\x01a" + ARRAY + b"s.", "an array has no content"),
+        (b"\x80\x02K\x01)R.", "a call of what is no name"),
+        (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x04\x00\x00\x00utf8\x86R.", "an encoding 'utf8'"),
+        (b"\x80\x02" + ARRAY + b"K\x01b.", "a state that is no array's"),
+        (b"\x80\x02" + ARRAY + b"(K\x01)cnumpy\ndtype\nU\x02f4\x85R\x89U\x01atb.", "an array that is not of bytes"),
+        (b"\x80\x02" + ARRAY + b"(K\x01]cnumpy\ndtype\nU\x02u1\x85R\x89U\x01atb.", "an array without a shape"),
         (b"\x80\x02P1\n.", "opcode PERSID at byte 2 is not for plain data"),
     ],
 )

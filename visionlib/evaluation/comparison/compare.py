@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ from visionlib.evaluation.comparison.paired import (
 )
 from visionlib.evaluation.comparison.run_metrics import measure_run
 from visionlib.inference.predictions import StoredPredictions, load_predictions
-from visionlib.runs import Run, read_json
+from visionlib.runs import Run, read_config
 
 _ABOUT_WEIGHTS = (
     "This is about these weights, one training each: another seed gives others. To compare recipes or networks, train "
@@ -159,9 +158,6 @@ def _note(stored: Sequence[StoredPredictions], *, pairs: int) -> tuple[str, ...]
     return tuple(notes)
 
 
-def _training_hash(run: Run) -> Any:
-    record = read_json(run.config)
-    try:
-        return record["dataset"]["splits"].get("train", {}).get("content_hash")
-    except (AttributeError, KeyError, TypeError) as error:
-        raise RunError(run.config, f"is damaged ({error!r})", "restore it, or train again") from error
+def _training_hash(run: Run) -> str | None:
+    split = read_config(run).dataset.splits.get("train")
+    return None if split is None else split.content_hash

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 
 from visionlib.evaluation.intervals import Interval, as_list, normal_quantile, wilson_interval
 from visionlib.inference.predictions import StoredPredictions
-from visionlib.runs import read_json
+from visionlib.inference.run_model import load_summary
+from visionlib.runs import read_config, read_training
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,7 @@ def measure_run(stored: StoredPredictions, name: str) -> RunMetrics:
         RunError: if its records are damaged.
     """
     run, labels, logits = stored.run, stored.labels, stored.predictions.logits
-    config = read_json(run.config).get("config", {})
-    training, summary = (read_json(path) if path.is_file() else {} for path in (run.training, run.summary))
+    config, training = read_config(run), read_training(run)
     mirror_averaged, _ = stored.predictions.choose_logits(is_mirrored=True)
     losses = F.cross_entropy(logits.double(), labels, reduction="none")
     loss, interval = (losses.mean().item() if len(labels) else None), None
@@ -98,8 +98,8 @@ def measure_run(stored: StoredPredictions, name: str) -> RunMetrics:
         mirror_correct=int((mirror_averaged.argmax(1) == labels).sum()),
         loss=loss,
         loss_interval=interval,
-        parameters=summary.get("trainable_params"),
-        training_seconds=training.get("seconds_training"),
-        epochs=training.get("epochs"),
-        seed=config.get("seed"),
+        parameters=load_summary(run).trainable_params if run.summary.is_file() else None,
+        training_seconds=None if training is None else training.seconds_training,
+        epochs=None if training is None else training.epochs,
+        seed=None if config.imported else config.config.seed,
     )

@@ -1,8 +1,6 @@
 """Votes from an npz or npy file: the size is checked before the array is read, and nothing is unpickled."""
 
-import tokenize
 import zipfile
-import zlib
 from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
@@ -12,12 +10,7 @@ from numpy.typing import NDArray
 
 from visionlib.errors import DataError
 from visionlib.evaluation.votes.table import INDEX, list_names
-
-_DAMAGES = (
-    *(ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, SyntaxError),
-    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error),
-)
-"""Errors of numpy and zipfile for files that are cut off or altered."""
+from visionlib.runs.arrays import ARRAY_DAMAGES
 
 
 def read_vote_arrays(path: Path, k: int, n: int) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
@@ -48,7 +41,7 @@ def read_vote_arrays(path: Path, k: int, n: int) -> tuple[NDArray[np.float64], N
                 return votes, None
             with archive.open(archive.namelist()[names.index(INDEX)]) as file:
                 return votes, _read_index(path, file, len(votes))
-    except _DAMAGES as error:
+    except ARRAY_DAMAGES as error:
         raise DataError(path, f"is damaged ({error})", "save it again with numpy") from error
 
 

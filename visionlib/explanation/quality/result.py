@@ -7,7 +7,7 @@ from typing import Any
 from visionlib.explanation.quality.estimate import Estimate
 from visionlib.explanation.quality.grid_game import CHANCE
 from visionlib.explanation.quality.sanity import LARGEST_CORRELATION
-from visionlib.inference.trained_model import load_record
+from visionlib.models.model_record import load_record
 from visionlib.runs import Run
 from visionlib.runs.results import load_result, save_result
 

@@ -46,7 +46,7 @@ function makeBar(label, share) {
   return row;
 }
 
-function showAnswer({ picture, probabilities, pixels, seconds }) {
+function showAnswer({ picture, probabilities, isUnusual, pixels, seconds }) {
   const order = probabilities.map((share, label) => label).sort((a, b) => probabilities[b] - probabilities[a] || a - b);
   const best = order.slice(0, COUNT);
   if (shown) shown.picture.close();
@@ -54,6 +54,7 @@ function showAnswer({ picture, probabilities, pixels, seconds }) {
   const [first] = best;
   byId("verdict").replaceChildren(make("bdi", {}, setup.classes[first]));
   byId("sureness").textContent = describeSureness(probabilities[first]);
+  byId("unusual").hidden = !isUnusual;
   byId("bars").replaceChildren(...best.map((label) => makeBar(label, probabilities[label])));
   if (setup.network.map) byId("bars").querySelector("input").checked = true;
   byId("choice").hidden = false;
@@ -64,7 +65,7 @@ function showAnswer({ picture, probabilities, pixels, seconds }) {
   byId("answer").classList.remove("waiting");
   byId("answer").dataset.probabilities = JSON.stringify(probabilities);
   byId("answer").dataset.seconds = seconds;
-  byId("spoken").textContent = `Likeliest: ${best.map((label) => `${setup.classes[label]}, ${spellShare(probabilities[label])}`).join("; ")}.`;
+  byId("spoken").textContent = `Likeliest: ${best.map((label) => `${setup.classes[label]}, ${spellShare(probabilities[label])}`).join("; ")}.${isUnusual ? " " + byId("unusual").textContent : ""}`;
   showStage(false);
   // On a phone the picture moves to the top, so that the answer below it can be seen.
   if (byId("sureness").getBoundingClientRect().bottom > window.innerHeight) byId("stage").scrollIntoView();

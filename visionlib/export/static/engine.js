@@ -11,10 +11,11 @@ function makeTestPixels(count) {
 }
 
 async function classify(pixels) {
-  const { size, mean, std, input_size: inputSize, temperature } = setup;
+  const { size, mean, std, input_size: inputSize, temperature, highest_energy: highestEnergy } = setup;
   const inputs = shrink(normalize(pixels, size, mean, std), mean.length, size, inputSize);
   const answer = await runNetwork(network, inputs, pause);
-  return { ...answer, probabilities: findProbabilities(answer.logits, temperature) };
+  const isUnusual = highestEnergy !== null && !(findEnergy(answer.logits) <= highestEnergy);
+  return { ...answer, probabilities: findProbabilities(answer.logits, temperature), isUnusual };
 }
 
 const calls = {
@@ -36,7 +37,7 @@ const calls = {
     const pixels = resizer.finish();
     const answer = await classify(pixels);
     features = answer.features;
-    return { pixels, probabilities: answer.probabilities };
+    return { pixels, probabilities: answer.probabilities, isUnusual: answer.isUnusual };
   },
   map(label) {
     return features && { values: makeMap(network, features, label), size: network.map.size };

@@ -62,6 +62,12 @@ function findProbabilities(logits, temperature) {
   return powers.map((power) => power / sum);
 }
 
+// High where no class fits, as for pictures unlike those of the training.
+function findEnergy(logits) {
+  const largest = logits.reduce((most, logit) => Math.max(most, logit), -Infinity);
+  return -largest - Math.log(logits.reduce((total, logit) => total + Math.exp(logit - largest), 0));
+}
+
 // The map of a class, divided by its maximum; all 0 where nothing speaks for the class.
 function makeMap(network, features, label) {
   const [height, width] = network.map.size;

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from visionlib.evaluation.wording import percent
 from visionlib.report.charts.axes import Axes, integer_ticks, round_ticks
 from visionlib.report.charts.svg import element, line, picture, text
-from visionlib.report.contents import EpochRecord
+from visionlib.runs.training_records import EpochRecord
 
 _Accuracy = Literal["training_accuracy", "validation_accuracy", "test_accuracy"]
 _CURVES: tuple[tuple[_Accuracy, str, str], ...] = (
@@ -31,20 +31,20 @@ def draw_accuracy(history: Sequence[EpochRecord]) -> Markup:
     lowest = min((accuracy for name, *_ in _CURVES for _, accuracy in _select_points(history, name)), default=0.0)
     axes = _make_axes(history, (max(0.0, lowest - 0.05), 1.0))
     curves = [(points, label, kind) for name, label, kind in _CURVES if (points := _select_points(history, name))]
-    title = f"Accuracy over {history[-1]['epoch']} epochs"
+    title = f"Accuracy over {history[-1].epoch} epochs"
     return picture(_WIDTH, _find_height(len(curves)), title, _draw_accuracy(axes, history, curves), class_="chart wide")
 
 
 def draw_loss(history: Sequence[EpochRecord]) -> Markup:
     """Draw the training loss of each epoch."""
-    losses = [record["loss"] for record in history]
+    losses = [record.loss for record in history]
     axes = _make_axes(history, (min(0.0, *losses), max(losses) * 1.05 or 1.0))
-    title = f"Training loss over {history[-1]['epoch']} epochs"
+    title = f"Training loss over {history[-1].epoch} epochs"
     return picture(_WIDTH, _find_height(1), title, _draw_loss(axes, history), class_="chart wide")
 
 
 def _make_axes(history: Sequence[EpochRecord], y: tuple[float, float]) -> Axes:
-    return Axes(_LEFT, _TOP, _WIDTH - _LEFT - 12, _PLOT_HEIGHT, (0.5, history[-1]["epoch"] + 0.5), y)
+    return Axes(_LEFT, _TOP, _WIDTH - _LEFT - 12, _PLOT_HEIGHT, (0.5, history[-1].epoch + 0.5), y)
 
 
 def _find_height(keys: int) -> float:
@@ -56,7 +56,7 @@ def _draw_accuracy(
 ) -> Iterator[Markup]:
     yield from _draw_resolutions(axes, history)
     yield from axes.draw(
-        integer_ticks(1, history[-1]["epoch"]),
+        integer_ticks(1, history[-1].epoch),
         round_ticks(*axes.y),
         x_title="epoch",
         y_title="accuracy",
@@ -69,19 +69,19 @@ def _draw_accuracy(
 
 
 def _select_points(history: Sequence[EpochRecord], name: _Accuracy) -> list[tuple[float, float]]:
-    return [(record["epoch"], value) for record in history if (value := record.get(name)) is not None]
+    return [(record.epoch, value) for record in history if (value := getattr(record, name)) is not None]
 
 
 def _draw_loss(axes: Axes, history: Sequence[EpochRecord]) -> Iterator[Markup]:
     yield from axes.draw(
-        integer_ticks(1, history[-1]["epoch"]),
+        integer_ticks(1, history[-1].epoch),
         round_ticks(*axes.y),
         x_title="epoch",
         y_title="training loss, nats",
         write_x=lambda tick: f"{tick:.0f}",
         write_y=lambda tick: f"{tick:g}",
     )
-    yield from _draw_curve(axes, [(record["epoch"], record["loss"]) for record in history], "series-a")
+    yield from _draw_curve(axes, [(record.epoch, record.loss) for record in history], "series-a")
     yield from _draw_key(axes, 0, "augmented training images", "series-a")
 
 
@@ -114,12 +114,11 @@ def _draw_resolutions(axes: Axes, history: Sequence[EpochRecord]) -> Iterator[Ma
     begun = 0
     for position, record in enumerate(history):
         following = history[position + 1] if position + 1 < len(history) else None
-        if following is not None and following.get("resolution_px") == record.get("resolution_px"):
+        if following is not None and following.resolution_px == record.resolution_px:
             continue
-        first, last = history[begun]["epoch"], record["epoch"]
+        first, last = history[begun].epoch, record.epoch
         center = axes.locate((first + last) / 2, axes.y[1])
-        if record.get("resolution_px"):
-            yield text(center[0], axes.top - 8, f"{record['resolution_px']} px", anchor="middle", class_="resolution")
+        yield text(center[0], axes.top - 8, f"{record.resolution_px} px", anchor="middle", class_="resolution")
         if following is not None:
             x = axes.locate(last + 0.5, 0)[0]
             yield element("line", class_="parting", x1=x, x2=x, y1=axes.top, y2=axes.top + axes.height)
