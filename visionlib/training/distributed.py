@@ -4,12 +4,15 @@ torchrun starts them, or `visionlib train --devices`. In a process that was star
 at once. How gradients are added: `visionlib.training.parts`.
 """
 
+import datetime
 import os
+import socket
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -22,6 +25,8 @@ from visionlib.errors import ConfigError, TrainingError
 _T = TypeVar("_T")
 _GRACE_S = 3.0
 """Wait before a lost process is reported: the launcher ends this one sooner, and so one cause is reported."""
+_MEETING_S, _TRY = 60, datetime.timedelta(seconds=1)
+"""How long to look for the first process, and how long to try each of its addresses."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class ProcessGroup:
         received = rows.new_empty(sum(counts), width)
         dist.all_to_all_single(received, slices.reshape(-1, width), list(counts), [m] * self.size)
         total = rows.new_empty(self.size * width)
-        dist.all_gather_into_tensor(total, add(received))
+        dist.all_gather([*total.view(self.size, width)], add(received))
         return total[:n]
 
     def all_reduce_max(self, *values: int) -> tuple[int, ...]:
@@ -96,6 +101,29 @@ class ProcessGroup:
         if self.size > 1:
             for tensor in (*model.parameters(), *model.buffers()):
                 dist.broadcast(tensor.data, 0)
+
+    def check_agreement(self, facts: Mapping[str, str]) -> None:
+        """Check that all processes begin with the same; the first one tells of a difference, and all end.
+
+        Args:
+            facts: by name.
+        Raises:
+            ConfigError: in the first process.
+            SystemExit: in the others.
+        """
+        if self.size == 1:
+            return
+        everyone: list[Any] = [None] * self.size
+        dist.all_gather_object(everyone, (socket.gethostname(), dict(facts)))
+        _, expected = everyone[0]
+        for rank, (host, other) in enumerate(everyone):
+            for name in (*expected, *other):
+                if (here := expected.get(name)) != (there := other.get(name)):
+                    if not self.is_first:
+                        sys.exit(2)  # as the command does for that error
+                    problem = f"{name} is {there}, and in the first process {here}"
+                    remedy = "start all with the same data, settings and versions, on equal hardware"
+                    raise ConfigError(f"process {rank} of {self.size} on {host}", problem, remedy)
 
     def broadcast(self, value: _T) -> _T:
         """Return the first process's value in every process."""
@@ -134,6 +162,17 @@ def find_process_group() -> ProcessGroup:
     return group
 
 
+def is_restartable() -> bool:
+    """Whether torchrun starts this process again if one fails: with the same command, to go on with the same run."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
+
+
+def count_restarts_left() -> int:
+    """Return how many times torchrun will still start all processes again."""
+    allowed, done = (os.environ.get(f"TORCHELASTIC_{name}", "0") for name in ("MAX_RESTARTS", "RESTART_COUNT"))
+    return max(0, int(allowed) - int(done))
+
+
 @contextmanager
 def connected(group: ProcessGroup, device: str) -> Iterator[None]:
     """Connect to the other processes while the block runs.
@@ -151,7 +190,8 @@ def connected(group: ProcessGroup, device: str) -> Iterator[None]:
     try:
         if owns_group:
             # Tensors on the CPU, such as flags and names, always go by gloo.
-            dist.init_process_group("cpu:gloo,cuda:nccl" if is_cuda else "gloo", rank=group.rank, world_size=group.size)
+            backend = "cpu:gloo,cuda:nccl" if is_cuda else "gloo"
+            dist.init_process_group(backend, store=_find_store(group), rank=group.rank, world_size=group.size)
         yield
         dist.barrier()  # no process may close its connections while others still use them
     except RuntimeError as error:
@@ -161,11 +201,36 @@ def connected(group: ProcessGroup, device: str) -> Iterator[None]:
         raise TrainingError(
             f"process {group.rank} of {group.size}",
             f"another one ended ({str(error).splitlines()[0]})",
-            "see what that one said; then go on with --resume",
+            "torchrun starts them again, and they go on from the last checkpoint"
+            if count_restarts_left()
+            else "see what that one said; then go on with --resume",
         ) from error
     finally:
         if owns_group and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _find_store(group: ProcessGroup) -> dist.Store | None:
+    """Find the store in which processes under torchrun leave their addresses; None for torch's choice.
+
+    torchrun's own outlives a restart, with addresses of processes that are gone. So the first process opens one, and
+    leaves its port in torchrun's. An old port there is that of a dead process, and refuses a connection.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return None
+    host, deadline = os.environ["MASTER_ADDR"], time.monotonic() + _MEETING_S
+    known = dist.TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False)
+    if group.is_first:
+        store = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False)
+        known.set("visionlib-port", str(store.port))
+        return store
+    while True:
+        try:
+            return dist.TCPStore(host, int(known.get("visionlib-port")), is_master=False, timeout=_TRY)
+        except dist.DistError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _is_lost(error: RuntimeError) -> bool:

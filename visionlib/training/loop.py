@@ -50,7 +50,8 @@ def train_epochs(
     progress = load_checkpoint(run, model, optimizer, average, job.compute.device)
     has_begun = bool(progress.epoch or progress.steps)
     if has_begun:
-        log(f"going on after epoch {progress.epoch} and {progress.steps} steps")
+        several = f" in {group.size} processes" if group.size > 1 else ""
+        log(f"going on{several} after epoch {progress.epoch} and {progress.steps} steps")
     take_step = TrainingStep(job.set_training_mode(model), optimizer, job)
     started = time.perf_counter()
     if failure := take_step.record(_step_kinds(job)):

@@ -29,14 +29,14 @@ from visionlib.training.baseline import describe_failure
 from visionlib.training.budget import fit_time_budget
 from visionlib.training.config import TrainConfig
 from visionlib.training.defaults import ChosenSettings, choose_for_machine, choose_initial_weights
-from visionlib.training.distributed import ProcessGroup, connected, find_process_group
+from visionlib.training.distributed import ProcessGroup, connected, find_process_group, is_restartable
 from visionlib.training.initialization import initialize_model
 from visionlib.training.job import TrainingJob, choose_training_compute, make_job
 from visionlib.training.loop import train_epochs
 from visionlib.training.network_check import blamed_errors, check_network
 from visionlib.training.outcome import describe_times, save_outcome
 from visionlib.training.pace import Pace, TimeBudget
-from visionlib.training.provenance import describe_run, keep_source, name_run, read_settings
+from visionlib.training.provenance import describe_run, keep_source, list_agreed, name_run, read_settings
 from visionlib.training.start_messages import describe_cost, describe_start
 from visionlib.training.tensorboard import check_tensorboard
 
@@ -54,6 +54,7 @@ def train(
     out: str | Path | None = None,
     max_seconds: float | None = None,
     pace: Pace | None = None,
+    go_on: bool = False,
     log: Log = lambda line: None,
 ) -> Run:
     """Train a network, and return the finished run: weights, history, test predictions, and how they came about.
@@ -76,9 +77,12 @@ def train(
         max_seconds: time for the steps; as many are taken as fit into it here, instead of `config.epochs`. Their number
             is planned again while they go; the last epoch may be cut short.
         pace: of a run with `max_seconds`, from its `training.json`, to repeat that run exactly.
+        go_on: resume the run at `out` if it has begun, and return it if it is finished, so that one call serves every
+            restart; always so where torchrun restarts processes (`--max-restarts`).
         log: takes a line at the start and after each epoch.
     Raises:
-        ConfigError: if the settings do not fit the dataset or the machine.
+        ConfigError: if the settings do not fit the dataset or the machine, are others than those of the run to go on
+            with, or differ between the processes.
         DataError: if the dataset cannot be loaded, or has no image to learn from.
         ModelError: if the network cannot be built, trained or kept, or none of `init` fits it; nothing is written then.
         RunError: if `out` exists already or another process writes it, or `init` is an unfinished or damaged run.
@@ -91,30 +95,38 @@ def train(
     compute = choose_training_compute(asked, group)
     log = log if group.is_first else _stay_silent
     log(str(compute))
-    started = time.perf_counter()
-    source = _load(dataset)
-    seconds_loading = time.perf_counter() - started
-    started = time.perf_counter()
-    named = {} if model is None else {"model": network_name(model)}
-    given = {**(config.to_dict() if isinstance(config, TrainConfig) else config), **named}
-    settings = config.replace(**named) if isinstance(config, TrainConfig) else given
-    weights = choose_initial_weights(init, source.train, settings)
-    if isinstance(config, TrainConfig):
-        chosen = ChosenSettings(config.replace(**named))
-    else:
-        chosen = choose_for_machine(source.train, given, compute, group=group, max_seconds=max_seconds, weights=weights)
-    seconds_choosing = time.perf_counter() - started
-    in_memory = None if isinstance(model, str) else model
-    parts = max(chosen.config.parts, group.size)  # a process has at least one; the run keeps them
-    config = chosen.config.replace(parts=parts)
-    job, validation = make_job(source, config, compute, group, network=in_memory, init=weights)
-    network = job.build_model()
-    transfer = None if weights is None else plan_transfer(network, weights, source.classes)
-    check_network(network, job)
-    job.check_head(network)
-    if pace is not None:
-        job = _follow_pace(job, pace, max_seconds)
+    go_on = go_on or is_restartable()
+    if go_on and out is None:
+        raise ConfigError("out", "a run that goes on after a restart must be found again", "name it with --out")
     with connected(group, compute.device):
+        started = time.perf_counter()
+        source = _load(dataset)
+        seconds_loading = time.perf_counter() - started
+        started = time.perf_counter()
+        named = {} if model is None else {"model": network_name(model)}
+        given = {**(config.to_dict() if isinstance(config, TrainConfig) else config), **named}
+        if go_on and out is not None and group.broadcast(Run(Path(out)).config.is_file()):
+            return _go_on(open_run(out), source, given, model, log, has_budget=max_seconds is not None)
+        settings = config.replace(**named) if isinstance(config, TrainConfig) else given
+        weights = choose_initial_weights(init, source.train, settings)
+        if isinstance(config, TrainConfig):
+            chosen = ChosenSettings(config.replace(**named))
+        else:
+            chosen = choose_for_machine(
+                source.train, given, compute, group=group, max_seconds=max_seconds, weights=weights
+            )
+        seconds_choosing = time.perf_counter() - started
+        in_memory = None if isinstance(model, str) else model
+        parts = max(chosen.config.parts, group.size)  # a process has at least one; the run keeps them
+        config = chosen.config.replace(parts=parts)
+        job, validation = make_job(source, config, compute, group, network=in_memory, init=weights)
+        network = job.build_model()
+        transfer = None if weights is None else plan_transfer(network, weights, source.classes)
+        check_network(network, job)
+        job.check_head(network)
+        group.check_agreement(list_agreed(source, job, network))
+        if pace is not None:
+            job = _follow_pace(job, pace, max_seconds)
         if max_seconds is not None:
             job = fit_time_budget(job, max_seconds, seconds_choosing)
         run = Run(group.broadcast(Path(out) if out is not None else name_run(source.name, job.config.model)))
@@ -176,24 +188,42 @@ def resume(
     log(str(compute))
     if compute.threads != (threads := record.compute.threads):
         log(f"{compute.threads} threads in each process here, not {threads}: the weights will differ by rounding")
-    source = load_run_data(run, dataset)
-    if isinstance(model, str):
-        config, model = config.replace(model=model), None
-    normalization = (init.mean, init.std) if init and init.mean and init.std else None
-    job, validation = make_job(source, config, compute, group, network=model, normalization=normalization)
-    job = dataclasses.replace(
-        job,
-        planned=_parse_pace(run, record),
-        budget=None if record.time_budget is None else TimeBudget.of_record(record.time_budget),
-    )
-    network = job.build_model()
-    check_network(network, job)
-    with connected(group, compute.device), writing(run) if group.is_first else contextlib.nullcontext():
-        if group.is_first and run.training.is_file():  # by a process that had the lock until now
-            raise RunError(run.path, "is finished", f"test it with: visionlib test {run.path}")
-        if group.is_first and not run.network_source.is_file():  # it was killed before
-            keep_source(run, network, job)
-        return _train_run(run, source, job, network, validation, log)
+    with connected(group, compute.device):
+        source = load_run_data(run, dataset)
+        if isinstance(model, str):
+            config, model = config.replace(model=model), None
+        normalization = (init.mean, init.std) if init and init.mean and init.std else None
+        job, validation = make_job(source, config, compute, group, network=model, normalization=normalization)
+        job = dataclasses.replace(
+            job,
+            planned=_parse_pace(run, record),
+            budget=None if record.time_budget is None else TimeBudget.of_record(record.time_budget),
+        )
+        network = job.build_model()
+        check_network(network, job)
+        group.check_agreement(list_agreed(source, job, network, run))
+        with writing(run) if group.is_first else contextlib.nullcontext():
+            if group.is_first and run.training.is_file():  # by a process that had the lock until now
+                raise RunError(run.path, "is finished", f"test it with: visionlib test {run.path}")
+            if group.is_first and not run.network_source.is_file():  # it was killed before
+                keep_source(run, network, job)
+            return _train_run(run, source, job, network, validation, log)
+
+
+def _go_on(
+    run: Run, source: Dataset, given: Mapping[str, Any], model: Network | None, log: Log, *, has_budget: bool
+) -> Run:
+    """Resume a run that was begun with the same settings, or return it if it is finished."""
+    begun = read_settings(run)
+    free = {"device", "threads", "parts", *(["epochs"] if has_budget else [])}
+    for name, value in TrainConfig.from_dict(given).to_dict().items():
+        if name in given and name not in free and (before := begun.to_dict()[name]) != value:
+            problem = f"was begun with {name} {before}, and {value} is given now"
+            raise ConfigError(str(run.path), problem, "give the same settings, or another --out")
+    if run.training.is_file():
+        log(f"{run.path} is finished")
+        return run
+    return resume(run, model=model or given.get("model"), dataset=source, log=log)
 
 
 def _load(dataset: str | Path | tuple[Any, ...] | Dataset | Callable[[], Dataset]) -> Dataset:
