@@ -45,6 +45,7 @@ def agent(folder: Path) -> Iterator[Start]:
     for process in begun:
         if process.poll() is None:
             process.terminate()
+        if process.stdout is not None and not process.stdout.closed:
             process.communicate(timeout=60)
 
 
@@ -81,7 +82,7 @@ def meet(port: int, nodes: str, restarts: int) -> list[object]:
 
 @pytest.fixture
 def port() -> int:
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
     return store.port
 
 

@@ -210,7 +210,7 @@ def connected(group: ProcessGroup, device: str) -> Iterator[None]:
             dist.destroy_process_group()
 
 
-def _find_store(group: ProcessGroup) -> dist.Store | None:
+def _find_store(group: ProcessGroup) -> Any:
     """Find the store in which processes under torchrun leave their addresses; None for torch's choice.
 
     torchrun's own outlives a restart, with addresses of processes that are gone. So the first process opens one, and
@@ -219,14 +219,14 @@ def _find_store(group: ProcessGroup) -> dist.Store | None:
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return None
     host, deadline = os.environ["MASTER_ADDR"], time.monotonic() + _MEETING_S
-    known = dist.TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False)
+    known = dist.TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False)  # type: ignore[attr-defined]
     if group.is_first:
-        store = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False)
+        store = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
         known.set("visionlib-port", str(store.port))
         return store
     while True:
         try:
-            return dist.TCPStore(host, int(known.get("visionlib-port")), is_master=False, timeout=_TRY)
+            return dist.TCPStore(host, int(known.get("visionlib-port")), is_master=False, timeout=_TRY)  # type: ignore[attr-defined]
         except dist.DistError:
             if time.monotonic() > deadline:
                 raise
