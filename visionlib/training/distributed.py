@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
@@ -75,18 +74,19 @@ class ProcessGroup:
         whose order of additions depends on the number of processes.
 
         Args:
-            rows: of this process.
+            rows: of this process; the number of processes divides their length.
             counts: number of rows of each process, by rank.
             add: adds the rows of all processes, by rank.
         """
         m, n = rows.shape
-        width = -(-n // self.size)
-        slices = F.pad(rows, (0, self.size * width - n)).view(m, self.size, width).transpose(0, 1)
+        width = n // self.size
+        slices = rows.view(m, self.size, width).transpose(0, 1).reshape(-1, width)
         received = rows.new_empty(sum(counts), width)
-        dist.all_to_all_single(received, slices.reshape(-1, width), list(counts), [m] * self.size)
-        total = rows.new_empty(self.size * width)
-        dist.all_gather([*total.view(self.size, width)], add(received))
-        return total[:n]
+        dist.all_to_all_single(received, slices, list(counts), [m] * self.size)
+        total = rows.new_empty(self.size, width)
+        # Not gloo's all_gather, which takes two to three times as long.
+        dist.all_to_all_single(total, add(received).expand(self.size, width).contiguous())
+        return total.view(-1)
 
     def all_reduce_max(self, *values: int) -> tuple[int, ...]:
         """Return each value's maximum over all processes."""

@@ -109,10 +109,13 @@ class PartSum:
         """Sum the nodes of all processes."""
         tensors = [*self._parameters, self._parameters[0].new_empty(2 + self._buffers.size)]
         # A one behind them for each that is there: a network may use some of its parameters in some parts only.
-        rows = tensors[0].new_zeros(len(self._nodes), sum(tensor.numel() for tensor in tensors) + len(tensors))
+        n = sum(tensor.numel() for tensor in tensors)
+        rows = tensors[0].new_empty(len(self._nodes), -(-(n + len(tensors)) // self._group.size) * self._group.size)
         for row, node in zip(rows, self._nodes, strict=True):
-            _copy_present(_views(row, tensors), node.values)
-            row[-len(tensors) :] = torch.tensor([float(value is not None) for value in node.values])
+            for view, value in zip(_views(row, tensors), node.values, strict=True):
+                view.zero_() if value is None else view.copy_(value)
+            row[n:].zero_()
+            row[n : n + len(tensors)] = torch.tensor([float(value is not None) for value in node.values])
         places = [*itertools.chain.from_iterable(self._owned)]
 
         def add_rows(received: Float32[Tensor, "m n"]) -> Float32[Tensor, "n"]:
@@ -127,19 +130,14 @@ class PartSum:
         views = _views(total, tensors)
         own: list[Tensor | None] = self._nodes[0].values if self._nodes else [None] * len(tensors)
         # Into the tensors of the backward pass, which lie in memory as in one process: kernels may depend on it.
-        _copy_present(own, views)
+        pairs = [(value, view) for value, view in zip(own, views, strict=True) if value is not None]
+        if pairs:
+            torch._foreach_copy_([value for value, _ in pairs], [view for _, view in pairs])
         if all(value is not None for value in own):
             return own
-        is_present = total[-len(tensors) :].tolist()
+        is_present = total[n : n + len(tensors)].tolist()
         absent = (view.clone() if present else None for view, present in zip(views, is_present, strict=True))
         return [value if value is not None else other for value, other in zip(own, absent, strict=True)]
-
-
-def _copy_present(to: Sequence[Tensor | None], values: Sequence[Tensor | None]) -> None:
-    """Copy values where both are there."""
-    pairs = [(a, b) for a, b in zip(to, values, strict=True) if a is not None and b is not None]
-    if pairs:
-        torch._foreach_copy_([a for a, _ in pairs], [b for _, b in pairs])
 
 
 def _views(row: Float32[Tensor, "n"], tensors: Sequence[Tensor]) -> list[Tensor]:
