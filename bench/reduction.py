@@ -63,7 +63,9 @@ def main() -> None:
         if group.is_first:
             n = sum(parameter.numel() for parameter in parameters)
             times = ", ".join(f"{name} {1e3 * statistics.median(values):.1f} ms" for name, values in seconds.items())
-            print(f"{group.size} processes, {PARTS} parts, {n:,} gradients: {times}; {digest.hexdigest()[:12]}")
+            sys.stdout.write(
+                f"{group.size} processes, {PARTS} parts, {n:,} gradients: {times}; {digest.hexdigest()[:12]}\n"
+            )
 
 
 main()
