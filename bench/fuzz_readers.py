@@ -40,7 +40,6 @@ from visionlib.runs.training_records import read_config, read_history, read_trai
 from visionlib.training import TrainConfig
 from visionlib.training.averaging import WeightAverage
 from visionlib.training.checkpoint import Checkpointer, Progress, load_checkpoint
-from visionlib.training.distributed import SINGLE_PROCESS
 
 RUN = Path(__file__).parents[1] / "tests" / "previous_version" / "finished"
 """A finished run with every record."""
@@ -193,7 +192,7 @@ def _prepare_resume(folder: Path) -> Read:
     def act(content: bytes) -> object:
         run.resume.write_bytes(content)
         optimizer = torch.optim.SGD(model.parameters(), momentum=0.9)
-        return load_checkpoint(run, model, optimizer, WeightAverage(model, config), "cpu", SINGLE_PROCESS)
+        return load_checkpoint(run, model, optimizer, WeightAverage(model, config), "cpu")
 
     return act
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.training.interrupting import interrupt_after, same_weights, without_times
-from tests.training.test_distributed import history, train_as
+from tests.training.launching import history, train_as
 from visionlib.data import Dataset, ImageSplit
 from visionlib.data.description import describe_imbalance
 from visionlib.data.random import Stream, random_order
@@ -194,7 +194,7 @@ def test_two_processes_train_as_one_on_balanced_epochs(tmp_path: Path) -> None:
     from PIL import Image
     from safetensors.torch import load_file
 
-    from tests.training.test_distributed import NETWORKS, settings
+    from tests.training.launching import NETWORKS, settings
 
     (tmp_path / "networks.py").write_text(NETWORKS)
     for split, counts in (("train", (40, 6)), ("test", (8, 8))):

@@ -1,12 +1,9 @@
 """Several processes train as one does, report everything once, and end together."""
 
-import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,149 +12,58 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.cli.processes import visionlib, visionlib_processes
-from visionlib.data import Dataset
+from tests.cli.processes import visionlib
+from tests.training.launching import children, environment, history, launch, settings, start, train_as
 from visionlib.errors import ConfigError
-from visionlib.inference.device import choose_compute
-from visionlib.models import MODEL_NAMES
-from visionlib.training import TrainConfig
+from visionlib.runs.files import hash_file
+from visionlib.training import resume
 from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup, find_process_group
-from visionlib.training.job import make_job
-
-ROOT = Path(__file__).parents[2]
-NETWORKS = """
-import atexit, os
-from torch import nn
-
-def plain(classes, channels):
-    if "WORLD_SIZE" in os.environ:
-        atexit.register(os.abort)
-    return nn.Sequential(
-        nn.Conv2d(channels, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 16, 3, 2), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, classes),
-    )
-
-def normalized(classes, channels):
-    if "WORLD_SIZE" in os.environ:
-        atexit.register(os.abort)
-    return nn.Sequential(
-        nn.Conv2d(channels, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-        nn.Linear(8, classes),
-    )
-"""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a module of networks, and 78 images."""
-    from PIL import Image
-
-    folder = tmp_path_factory.mktemp("folder")
-    (folder / "networks.py").write_text(NETWORKS)
-    noise = torch.Generator().manual_seed(0)
-    for split, n in (("train", 31), ("test", 8)):
-        for number, name in enumerate(("dark", "bright")):
-            (folder / "pictures" / split / name).mkdir(parents=True)
-            for at in range(n):
-                pixels = torch.randint(0, 100, (16, 16, 3), generator=noise) + 100 * number
-                Image.fromarray(pixels.to(torch.uint8).numpy()).save(folder / f"pictures/{split}/{name}/{at}.png")
-    return folder
-
-
-def environment(folder: Path) -> dict[str, str]:
-    return {"PYTHONPATH": f"{ROOT}:{folder}", "OMP_NUM_THREADS": "1"}
-
-
-def launch(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """One command to its end; the processes that it launches have interpreters of their own."""
-    return visionlib("train", *arguments, cwd=folder, **environment(folder))
-
-
-def start(folder: Path, *arguments: object) -> subprocess.Popen[str]:
-    """One command, to be interrupted."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "visionlib", "train", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        env={**os.environ, **environment(folder)},
-    )
-
-
-def settings(model: str, **changes: object) -> list[object]:
-    given = {
-        "model": model if model in MODEL_NAMES else f"networks:{model}",
-        "epochs": 3,
-        "batch_size": 10,
-        "device": "cpu",
-        "precision": "fp32",
-        **changes,
-    }
-    return ["pictures", *(word for key, value in given.items() for word in (f"--{key.replace('_', '-')}", value))]
-
-
-def train_as(folder: Path, processes: int, out: str | Path, *arguments: object) -> Path:
-    """Train in so many processes, which the test starts itself."""
-    done = visionlib_processes(processes, "train", *arguments, "--out", out, cwd=folder, **environment(folder))
-    assert [process.returncode for process in done] == [0] * processes, [process.stderr for process in done]
-    assert "".join(process.stdout for process in done).count("next: visionlib test") == 1
-    assert len(re.findall("epoch +1/", "".join(process.stderr for process in done))) == 1
-    return folder / out
-
-
-def history(run: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("model", "counts", "changes"),
     [
-        pytest.param({"parts": 2}, id="parts"),
-        # The last epoch of "mix-sam" is one of SAM alone.
-        pytest.param({"sam_radius": 0.05, "sam_start": 0.5, "sam_fraction": 0.5}, id="sam", marks=pytest.mark.slow),
+        # Three processes own two, two and two parts or one, one and two: both end with the bits of one process.
+        pytest.param("plain", (1, 3), {"parts": 4, "optimizer": "muon", "sam_radius": 0.05, "mix": "both"}, id="plain"),
+        pytest.param("normalized", (1, 2), {"parts": 2, "averaging": "ema", "validation_fraction": 0.1}, id="norm"),
         pytest.param(
-            {"mix": "both", "mix_fraction": 0.9, "policy": "trivial", "erase_fraction": 0.5, "averaging": "ema"},
-            id="mix",
+            *("cnn8", (1, 2, 3, 4, 6)),
+            {"parts": 6, "optimizer": "muon", "sam_radius": 0.05, "sam_start": 0.3, "sam_fraction": 0.5, "mix": "both"},
+            id="cnn8-sam",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
-            {"mix": "cutmix", "mix_end": 0.6, "sam_radius": 0.05, "sam_start": 0.5, "sam_fraction": 0.5}, id="mix-sam"
+            *("cnn8", (1, 2, 4)),
+            {"parts": 4, "precision": "bf16", "kernels": "auto", "averaging": "ema", "policy": "trivial"},
+            id="cnn8-bf16",
+            marks=pytest.mark.slow,
         ),
     ],
 )
-def test_two_processes_train_as_one(changes: dict[str, object], folder: Path) -> None:
-    """62 images, a tenth of them held out, in batches of nine and ten, over three epochs, with Muon.
+def test_any_number_of_processes_ends_with_the_same_bits(
+    model: str, counts: tuple[int, ...], changes: dict[str, object], folder: Path
+) -> None:
+    """62 images in batches of twenty and twenty-one, over three epochs; SHA-256 of the weights, and the history.
 
-    Each of the two ends before its interpreter finalizes: gloo's threads live until then, and sometimes abort the
+    Each of several ends before its interpreter finalizes: gloo's threads live until then, and sometimes abort the
     process; this network's module always does.
     """
-    arguments = settings("plain", optimizer="muon", validation_fraction=0.1, **changes)
-    name = "-".join(changes)
-    one, two = (train_as(folder, count, f"{name}{count}", *arguments) for count in (1, 2))
-    ours, theirs = (load_file(run / "model.safetensors") for run in (one, two))
-    for name, weights in ours.items():
-        torch.testing.assert_close(weights, theirs[name], atol=1e-5, rtol=1e-4)
-    for a, b in zip(history(one), history(two), strict=True):
-        assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
-        assert a["training_accuracy"] == b["training_accuracy"]
-        assert a["validation_accuracy"] == b["validation_accuracy"]
-    assert json.loads((two / "config.json").read_text())["compute"]["processes"] == 2
-    assert (two / "training.json").is_file()
+    arguments = settings(model, batch_size=21, **changes)
+    runs = [train_as(folder, count, f"{model}-{'-'.join(changes)}-{count}", *arguments) for count in counts]
+    assert len({hash_file(run / "model.safetensors") for run in runs}) == 1
+    ignored = {"seconds": 0, "images_per_second": 0}
+    assert all([{**a, **ignored} for a in history(run)] == [{**b, **ignored} for b in history(runs[0])] for run in runs)
+    config = json.loads((runs[-1] / "config.json").read_text())
+    assert (config["compute"]["processes"], config["config"]["parts"]) == (counts[-1], changes["parts"])
 
 
-@pytest.mark.parametrize(
-    ("model", "first"),
-    [
-        pytest.param("normalized", "1.running_mean", marks=pytest.mark.slow),
-        ("cnn8", "layer1.bn1.running_mean"),
-    ],
-)
-def test_normalization_statistics_are_averaged(model: str, first: str, folder: Path) -> None:
-    """At a learning rate of 0 the average over both shards is the statistic of the whole batch."""
-    arguments = settings(model, epochs=3, batch_size=62, peak_learning_rate=0)
-    one, two = (train_as(folder, count, f"statistics-{model}{count}", *arguments) for count in (1, 2))
-    ours, theirs = (load_file(run / "model.safetensors") for run in (one, two))
-    torch.testing.assert_close(ours[first], theirs[first])
+def test_a_process_is_a_part_where_there_are_fewer(folder: Path) -> None:
+    """Two processes train a step of one part in two, and one process goes on with these."""
+    arguments = settings("normalized")
+    two = train_as(folder, 2, "two-of-one", *arguments)
+    one = train_as(folder, 1, "one-of-two", *arguments, "--parts", 2)
+    assert json.loads((two / "config.json").read_text())["config"]["parts"] == 2
+    assert hash_file(one / "model.safetensors") == hash_file(two / "model.safetensors")
 
 
 @pytest.fixture
@@ -177,18 +83,6 @@ def slow_run(folder: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[st
         process.communicate()
 
 
-def children(process: subprocess.Popen[str]) -> list[int]:
-    """Identifiers of a process's children, the oldest first."""
-    if not Path("/proc/self/stat").exists():
-        pytest.skip("the system does not list processes")
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # ended meanwhile
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            found += [int(entry.name)] if parent == process.pid else []
-    return sorted(found)
-
-
 def test_the_death_of_one_process_ends_the_others_with_one_message(
     slow_run: tuple[subprocess.Popen[str], Path],
 ) -> None:
@@ -203,27 +97,43 @@ def test_the_death_of_one_process_ends_the_others_with_one_message(
     assert "Traceback" not in errors
 
 
-def test_interrupted_and_resumed_is_uninterrupted(folder: Path, tmp_path: Path) -> None:
-    """Interrupted at any step: each process restores its own statistics."""
-    arguments = settings("normalized", epochs=40, flip="random")
-    train_as(folder, 2, tmp_path / "whole", *arguments)
-    interrupted = start(folder, *arguments, "--out", tmp_path / "parts", "--devices", 2)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "parts" / "history.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    interrupted.send_signal(signal.SIGINT)
-    _, errors = interrupted.communicate(timeout=60)
-    assert interrupted.returncode == 130, errors
-    assert errors.count(f"go on with: visionlib train --resume {tmp_path / 'parts'} --devices 2") == 1
-    alone = launch(folder, "--resume", tmp_path / "parts")
-    assert alone.returncode == 2
-    assert "was begun by 2 processes and cannot go on in one process; resume it with --devices 2" in alone.stderr
-    resumed = launch(folder, "--resume", tmp_path / "parts", "--devices", 2)
+@pytest.mark.parametrize(
+    "counts",
+    [pytest.param((2, 1), id="2-1"), pytest.param((4, 1, 2), id="4-1-2", marks=pytest.mark.slow)],
+)
+def test_a_run_goes_on_in_another_number_of_processes(
+    counts: tuple[int, ...], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted at any step, and resumed in fewer or more processes: the bits of an uninterrupted run."""
+    out, epochs = tmp_path / "parts", 40 * (len(counts) - 1)
+    arguments = settings("normalized", epochs=epochs, flip="random", parts=counts[0], averaging="ema")
+    train_as(folder, 1, tmp_path / "whole", *arguments)
+    begun = [*arguments, "--out", out]
+    for count in counts[:-1]:
+        done = len(history(out)) if (out / "history.jsonl").exists() else 0
+        interrupted = start(folder, *begun, "--devices", count)
+        deadline = time.monotonic() + 60
+        while not (out / "history.jsonl").exists() or len(history(out)) == done:
+            assert interrupted.poll() is None, interrupted.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        interrupted.send_signal(signal.SIGINT)
+        _, errors = interrupted.communicate(timeout=60)
+        assert interrupted.returncode == 130, errors
+        command = f"go on with: visionlib train --resume {out}" + (f" --devices {count}" if count > 1 else "")
+        assert errors.count(command) == 1
+        begun = ["--resume", out]
+    problem = f"has {counts[0]} parts a step, too few for {counts[0] + 1} processes; resume it with at most {counts[0]}"
+    with monkeypatch.context() as patched:
+        patched.setenv("RANK", "0")
+        patched.setenv("WORLD_SIZE", f"{counts[0] + 1}")
+        with pytest.raises(ConfigError, match=problem):
+            resume(out)
+    resumed = launch(folder, "--resume", out, "--devices", counts[-1])
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout.count("next: visionlib test") == 1
-    assert resumed.stderr.count("epoch 40/40") == 1
-    ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
-    assert all(torch.equal(weights, theirs[name]) for name, weights in ours.items())
+    assert resumed.stderr.count(f"epoch {epochs}/{epochs}") == 1
+    assert hash_file(out / "model.safetensors") == hash_file(tmp_path / "whole" / "model.safetensors")
 
 
 def test_processes_follow_one_time_budget_and_its_pace_repeats_the_run(folder: Path, tmp_path: Path) -> None:
@@ -246,7 +156,7 @@ def test_processes_follow_one_time_budget_and_its_pace_repeats_the_run(folder: P
     ("arguments", "code", "message"),
     [
         pytest.param(
-            ["nowhere", "--device", "cpu"], 1, "error: nowhere: is no dataset", id="data", marks=pytest.mark.slow
+            ["nowhere", "--device", "cpu"], 2, "error: nowhere: is no dataset", id="data", marks=pytest.mark.slow
         ),
         pytest.param(
             settings("normalized", batch_size=3),
@@ -280,24 +190,12 @@ def test_no_process_cannot_train(folder: Path) -> None:
     assert refused.returncode == 2
 
 
-def test_more_parts_than_processes_are_an_error(small_shapes: Dataset, small_config: TrainConfig) -> None:
-    with pytest.raises(ConfigError, match="parts: 3 are more than the 2 processes that part a step; take fewer"):
-        make_job(small_shapes, small_config.replace(parts=3), choose_compute("cpu"), ProcessGroup(0, 2))
-
-
 def test_every_image_of_a_batch_is_in_one_shard() -> None:
     positions = torch.arange(11)
     shards = [ProcessGroup(rank, 3).shard(positions) for rank in range(3)]
     assert sorted(torch.cat(shards).tolist()) == positions.tolist()
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
     assert torch.equal(SINGLE_PROCESS.shard(positions), positions)
-
-
-def test_scaled_losses_of_shards_average_to_the_mean_of_the_batch() -> None:
-    losses = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0])
-    shards = [ProcessGroup(rank, 2).shard(losses.long()).float() for rank in range(2)]
-    scaled = [ProcessGroup(rank, 2).scale_loss(shard.mean(), len(shard), 5) for rank, shard in enumerate(shards)]
-    assert float(sum(scaled)) / 2 == pytest.approx(float(losses.mean()))
 
 
 def test_the_process_group_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

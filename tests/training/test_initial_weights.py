@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tests.training.interrupting import interrupt_after, same_weights, without_times
-from tests.training.test_distributed import folder, settings, train_as  # noqa: F401  a fixture
+from tests.training.launching import settings, train_as
 from visionlib.data import Dataset
 from visionlib.data.shapes import load_shapes
 from visionlib.errors import ModelError, RunError
@@ -309,7 +309,7 @@ def test_a_body_factor_of_one_groups_as_ever() -> None:
     assert [len(group["params"]) for group in plain.param_groups] == [len(g["params"]) for g in same.param_groups]
 
 
-def test_two_processes_begin_and_end_as_one(folder: Path) -> None:  # noqa: F811
+def test_two_processes_begin_and_end_as_one(folder: Path) -> None:
     first = train_as(folder, 1, "first", *settings("plain"))
     arguments = settings("plain", init=first, body_rate_factor=0.5, seed=3)
     one, two = (train_as(folder, count, f"init{count}", *arguments) for count in (1, 2))

@@ -46,6 +46,14 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="Continue this interrupted run bit-exactly, with its own data and settings.")
     ] = None,
+    go_on: Annotated[
+        bool,
+        typer.Option(
+            "--continue",
+            help="Go on with the run at --out if it has begun, and do nothing if it is finished: one command for every "
+            "restart.",
+        ),
+    ] = False,
     max_seconds: Annotated[
         float | None,
         typer.Option(
@@ -81,6 +89,7 @@ def train(
                 "image_size": image_size,
                 "resize": resize,
                 "skip_broken": skip_broken or None,
+                "continue": go_on or None,
                 "max_seconds": max_seconds,
                 "pace": pace,
                 **settings,
@@ -108,7 +117,7 @@ def train(
         if pace is not None and not isinstance(resolved, TrainConfig):
             resolved = _settings_of(open_run(pace), resolved)
         run = train_run.train(
-            source, resolved, init=init or "auto", out=out, max_seconds=max_seconds, pace=given, log=log
+            source, resolved, init=init or "auto", out=out, max_seconds=max_seconds, pace=given, go_on=go_on, log=log
         )
     if not find_process_group().is_first:
         return

@@ -57,23 +57,15 @@ class WeightAverage:
         """Return the average's tensors, for a checkpoint."""
         return [tensor.detach() for tensor in self._averages()]
 
-    def statistics(self) -> list[Tensor]:
-        """Return the averages of normalization statistics, which differ between processes."""
-        return [tensor for tensor in self._averages() if not isinstance(tensor, nn.Parameter)]
-
-    def load(self, state: list[Any], statistics: list[Any]) -> None:
+    def load(self, state: list[Any]) -> None:
         """Restore the average from a checkpoint.
 
-        Args:
-            state: of the first process.
-            statistics: of this process.
         Raises:
             ValueError: if it is of another model, or of a run without an average.
         """
         if [tensor.shape for tensor in state] != [tensor.shape for tensor in self.state()]:
             raise ValueError("the average is of another model")
         _copy(self.state(), state)
-        _copy(self.statistics(), statistics)
 
     def _averages(self) -> list[Tensor]:
         return [] if self._averaged is None else _floating_point(self._averaged.module)

@@ -71,11 +71,11 @@ def augmented_batches(
         group: the processes, among which a batch is divided.
         is_mixing: whether this epoch is one before `mix_end`; later ones have soft targets, too.
     """
-    largest = max((len(group.shard(batch)) for batch in batches), default=1)
+    largest = max((len(group.shard(batch, config.parts)) for batch in batches), default=1)
     block_size = 1 if split.images.device.type == "cpu" else max(1, _GPU_BLOCK // largest)
     for start in range(0, len(batches), block_size):
         block = batches[start : start + block_size]
-        shards = [group.shard(batch) for batch in block]
+        shards = [group.shard(batch, config.parts) for batch in block]
         sizes = [len(shard) for shard in shards]
         positions, passes = torch.cat(shards).unbind(1)
         images = augment_images(split.images[positions], split.index[positions], config, passes)
@@ -100,8 +100,8 @@ def mix_batches(
     partner is, too, and each image is the partner of one. The partner of an image in a shard may lie in another shard;
     it is then augmented here as well, with the same result.
     """
-    positions, passes = torch.cat([group.shard(batch) for batch in batches]).unbind(1)
-    partners, partner_passes = torch.cat([group.shard(batch.roll(1, 0)) for batch in batches]).unbind(1)
+    positions, passes = torch.cat([group.shard(batch, config.parts) for batch in batches]).unbind(1)
+    partners, partner_passes = torch.cat([group.shard(batch.roll(1, 0), config.parts) for batch in batches]).unbind(1)
     if not is_mixing:
         others = images
     elif group.size == 1:

@@ -1,14 +1,17 @@
-"""The first plan of a training with a time budget: the machine's speed, measured before the first step."""
+"""The plan of a training with a time budget: from the machine's speed, from another run, or from its own record."""
 
 import dataclasses
 import math
 import time
+from typing import Any
 
 from jaxtyping import Int64
 from torch import Tensor, nn
 
-from visionlib.errors import ConfigError
+from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import compute_environment
+from visionlib.runs import Run
+from visionlib.runs.training_records import RunConfig
 from visionlib.training.batches import augmented_batches, epoch_batches
 from visionlib.training.cuda_graphs import StepKind
 from visionlib.training.job import TrainingJob
@@ -67,6 +70,38 @@ def fit_time_budget(job: TrainingJob, max_s: float, seconds_before: float = 0.0)
     )
 
 
+def follow_pace(job: TrainingJob, pace: Pace, max_seconds: float | None) -> TrainingJob:
+    """Return a job with a given pace, as many epochs as it takes.
+
+    Raises:
+        ConfigError: if there is a time budget as well.
+    """
+    if max_seconds is not None:
+        raise ConfigError("pace, max_seconds", "a given pace has its number of steps already", "leave one of them out")
+    epochs = -(-pace.total_steps // job.steps_per_epoch)
+    return dataclasses.replace(job, config=job.config.replace(epochs=epochs), planned=pace)
+
+
+def describe_pace(job: TrainingJob) -> dict[str, Any]:
+    """Return what `restore_pace` needs, besides the settings, to go on at a pace that is not that of whole epochs."""
+    pace = {} if job.planned is None else {"pace": job.planned.to_list()}
+    return pace if job.budget is None else {**pace, "time_budget": job.budget.to_dict()}
+
+
+def restore_pace(job: TrainingJob, run: Run, record: RunConfig) -> TrainingJob:
+    """Return a job with the pace and the time budget that its run began with.
+
+    Raises:
+        RunError: if the record is damaged.
+    """
+    try:
+        pace = None if record.pace is None else Pace.from_list(record.pace)
+    except ConfigError as error:
+        raise RunError(run.config, f"is damaged (pace: {error.problem})", "restore it, or train again") from error
+    budget = None if record.time_budget is None else TimeBudget.of_record(record.time_budget)
+    return dataclasses.replace(job, planned=pace, budget=budget)
+
+
 def measure_seconds_per_image(job: TrainingJob, model: nn.Module, max_s: float = math.inf) -> dict[Kind, float]:
     """Train a copy of a model for a few steps of each kind; the model itself stays as it is.
 
@@ -98,7 +133,7 @@ def _time_kinds(take_step: TrainingStep, job: TrainingJob, max_s: float) -> dict
     group, kinds, started, is_over = job.group, _list_kinds(job), time.perf_counter(), False
     count = _WARM_UP_STEPS + _TIMED_STEPS
     batch = epoch_batches(job.split, job.config.batch_size, seed=job.config.seed, epoch=0)[0]
-    part = batch[: max(2 * group.size * job.parts, len(batch) // _PARTS)]
+    part = batch[: max(2 * job.parts, len(batch) // _PARTS)]
     if max_s < math.inf and not job.compute.device.startswith("cuda"):
         expected_s = _time_step(take_step, job, part, *kinds[0]) * len(batch) * count * len(kinds)
         batch = part if any(group.all_reduce_max(int(expected_s > max_s))) else batch

@@ -18,7 +18,9 @@ from visionlib.training.pace import Pace
 _MAX_TIME_FRACTION = 0.01
 """Of the training, for checkpoints: a slow disk makes them rarer, not the training slower."""
 
-_SHARED = (
+_KEPT = (
+    "loss_sum",
+    "correct",
     "epoch",
     "steps",
     "seconds",
@@ -28,9 +30,7 @@ _SHARED = (
     "seconds_to_last_step",
     "slowdown",
 )
-"""Fields that all processes share, besides the weights."""
-_OWN = ("loss_sum", "correct")
-"""Fields that differ between processes, besides normalization statistics."""
+"""Fields of the progress that a checkpoint holds as they are."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Progress:
     Attributes:
         epoch: epochs that are finished.
         steps: steps of the next epoch that are done.
-        loss_sum: over this process's images of those steps.
+        loss_sum: over the images of those steps.
         correct: correct predictions among them.
         seconds: time that those steps took.
         history: a record for each finished epoch.
@@ -105,25 +105,19 @@ class Checkpointer:
     def save(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage, progress: Progress
     ) -> None:
-        """Replace the last checkpoint, whole or not at all; all processes must call this after the same step."""
+        """Replace the last checkpoint, whole or not at all; the first process writes, and all have the same state."""
         started = time.perf_counter()
-        own = {
-            "statistics": dict(model.named_buffers()),
-            "average_statistics": average.statistics(),
-            **{name: getattr(progress, name) for name in _OWN},
-        }
-        processes = self._group.gather(own)
         if self._group.is_first:
             state = {
                 "model": model.state_dict(),
+                "statistics": dict(model.named_buffers()),  # also those that no state dict has
                 "optimizer": optimizer.state_dict(),
                 "progress": {
-                    **{name: getattr(progress, name) for name in _SHARED},
+                    **{name: getattr(progress, name) for name in _KEPT},
                     "seconds_before": progress.seconds_total,
                     "pace": None if progress.pace is None else progress.pace.to_list(),
                 },
                 "average": average.state(),
-                "processes": processes,
             }
             content = io.BytesIO()  # torch's own writer to files reports a full disk as a defect of its own
             torch.save(state, content)
@@ -140,7 +134,6 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     average: WeightAverage,
     device: str,
-    group: ProcessGroup,
 ) -> Progress:
     """Restore model, optimizer and average from the run's last checkpoint, if there is one.
 
@@ -155,18 +148,26 @@ def load_checkpoint(
         raise RunError(run.resume, problem, "restore it, or remove it and train again")
     try:
         state = torch.load(run.resume, map_location=device, weights_only=True)
-        own = state["processes"][group.rank]
+        statistics, progress = _read_shared(state)
         model.load_state_dict(state["model"])
         with torch.no_grad():
-            for name, buffer in model.named_buffers():  # of this process, also those that no state dict has
-                stored = own["statistics"].get(name)
+            for name, buffer in model.named_buffers():
+                stored = statistics.get(name)
                 if stored is not None and stored.shape == buffer.shape:  # else a cache, which is made again
                     buffer.copy_(stored)
         optimizer.load_state_dict(state["optimizer"])
-        average.load(state.get("average", []), own.get("average_statistics", []))
-        segments = state["progress"].pop("pace", None)
-        pace = None if segments is None else Pace.from_list(segments)
-        return Progress(**state["progress"], pace=pace, **{name: own[name] for name in _OWN})
+        average.load(state.get("average", []))
+        segments = progress.pop("pace", None)
+        return Progress(**progress, pace=None if segments is None else Pace.from_list(segments))
     except Exception as error:  # torch.load raises a dozen kinds of errors for damaged files
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(run.resume, f"cannot be resumed from ({text})", "remove it, and train again") from error
+
+
+def _read_shared(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read buffers and progress, which an earlier version stored for each process."""
+    earlier = state.get("processes", [state])
+    if len(earlier) > 1:
+        raise ValueError(f"an earlier version wrote it in {len(earlier)} processes, which had other parts of a step")
+    own = {name: earlier[0][name] for name in _KEPT if name in earlier[0]}
+    return earlier[0]["statistics"], {**state["progress"], **own}

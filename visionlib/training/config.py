@@ -50,7 +50,10 @@ class TrainConfig:
         False, "draw every class equally often, in epochs of the same number of images, see docs/training.md"
     )
     parts: int = _setting(
-        1, "gradient accumulation: parts of a step, to save memory; batch normalization sees one part at a time", low=1
+        1,
+        "parts of a step, whose gradients are accumulated, to save memory; batch normalization sees a part at a time; "
+        "several processes share the parts",
+        low=1,
     )
     resolutions: tuple[float, ...] = _setting(
         (1.0,), "training resolutions as fractions of the image side, spread evenly over the steps: 0.5,0.75,1"

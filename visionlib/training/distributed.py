@@ -1,28 +1,31 @@
 """The processes that train one network together: rank, shard of a batch, and collective operations.
 
-torchrun starts them, or `visionlib train --devices`; PyTorch's DistributedDataParallel averages their gradients. In a
-process that was started alone every operation here returns at once.
+torchrun starts them, or `visionlib train --devices`. In a process that was started alone every operation here returns
+at once. How gradients are added: `visionlib.training.parts`.
 """
 
-import inspect
+import datetime
 import os
+import socket
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from visionlib.errors import ConfigError, TrainingError
 
 _T = TypeVar("_T")
 _GRACE_S = 3.0
 """Wait before a lost process is reported: the launcher ends this one sooner, and so one cause is reported."""
+_MEETING_S, _TRY = 60, datetime.timedelta(seconds=1)
+"""How long to look for the first process, and how long to try each of its addresses."""
 
 
 @dataclass(frozen=True)
@@ -46,32 +49,44 @@ class ProcessGroup:
         """Whether this is the process that writes files and logs."""
         return self.rank == 0
 
-    def shard(self, draws: Int64[Tensor, "n ..."]) -> Int64[Tensor, "_ ..."]:
-        """Return this process's images of a batch, strided by rank, so that shards differ by at most one image."""
-        return draws[self.rank :: self.size]
+    def own_parts(self, parts: int, rank: int | None = None) -> range:
+        """Return the numbers of the parts of a step that a process computes, by default this one.
 
-    def distribute(self, model: nn.Module) -> nn.Module:
-        """Wrap a model so that its gradients are averaged over all processes during the backward pass."""
-        if self.size == 1:
-            return model
-        # torch 2.13 renamed the argument. Neither weights nor statistics are broadcast: all processes begin with the
-        # same ones, by seed or by checkpoint.
-        names = inspect.signature(DistributedDataParallel).parameters
-        synced = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
-        options: dict[str, Any] = {synced: False, "init_sync": False}
-        return DistributedDataParallel(model, gradient_as_bucket_view=True, static_graph=True, **options)
+        There is at least one for each process; with fewer parts than processes every process is a part itself.
+        """
+        rank, parts = self.rank if rank is None else rank, max(parts, self.size)
+        return range(rank * parts // self.size, (rank + 1) * parts // self.size)
 
-    def scale_loss(self, loss: Tensor, own: int, total: int) -> Tensor:
-        """Scale the mean loss of this shard so that the average over processes is the mean over the batch."""
-        return loss if self.size == 1 else loss * (own * self.size / total)
+    def shard(self, draws: Int64[Tensor, "n ..."], parts: int = 1) -> Int64[Tensor, "_ ..."]:
+        """Return the images of a batch that lie in this process's parts."""
+        own, parts = self.own_parts(parts), max(parts, self.size)
+        return draws[first_image(own.start, len(draws), parts) : first_image(own.stop, len(draws), parts)]
 
-    def all_reduce_sum(self, *values: Tensor) -> tuple[Tensor, ...]:
-        """Return the sums over all processes."""
-        totals = tuple(value.clone() for value in values)
-        if self.size > 1:
-            for total in totals:
-                dist.all_reduce(total)
-        return totals
+    def sum_rows(
+        self,
+        rows: Float32[Tensor, "m n"],
+        counts: Sequence[int],
+        add: Callable[[Float32[Tensor, "_ _"]], Float32[Tensor, "_"]],
+    ) -> Float32[Tensor, "n"]:
+        """Return the sum of all processes' rows, as `add` adds them.
+
+        Every process sums a slice of all rows, and gathers the other slices. That is the traffic of an all-reduce,
+        whose order of additions depends on the number of processes.
+
+        Args:
+            rows: of this process; the number of processes divides their length.
+            counts: number of rows of each process, by rank.
+            add: adds the rows of all processes, by rank.
+        """
+        m, n = rows.shape
+        width = n // self.size
+        slices = rows.view(m, self.size, width).transpose(0, 1).reshape(-1, width)
+        received = rows.new_empty(sum(counts), width)
+        dist.all_to_all_single(received, slices, list(counts), [m] * self.size)
+        total = rows.new_empty(self.size, width)
+        # Not gloo's all_gather, which takes two to three times as long.
+        dist.all_to_all_single(total, add(received).expand(self.size, width).contiguous())
+        return total.view(-1)
 
     def all_reduce_max(self, *values: int) -> tuple[int, ...]:
         """Return each value's maximum over all processes."""
@@ -81,30 +96,34 @@ class ProcessGroup:
         dist.all_reduce(table, dist.ReduceOp.MAX)
         return tuple(table.tolist())
 
-    def average_buffers(self, model: nn.Module) -> None:
-        """Average normalization statistics over all processes.
-
-        They are exponential averages, so the mean over the shards is the statistic of the whole batches.
-        """
-        if self.size > 1:
-            for buffer in model.buffers():
-                if buffer.is_floating_point() and buffer.layout == torch.strided:
-                    dist.all_reduce(buffer)
-                    buffer /= self.size
-
     def broadcast_state(self, model: nn.Module) -> None:
         """Give a model the first process's numbers in every process, where no seed has drawn the same."""
         if self.size > 1:
             for tensor in (*model.parameters(), *model.buffers()):
                 dist.broadcast(tensor.data, 0)
 
-    def gather(self, state: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return every process's state, by rank, in the first process, and nothing in the others."""
+    def check_agreement(self, facts: Mapping[str, str]) -> None:
+        """Check that all processes begin with the same; the first one tells of a difference, and all end.
+
+        Args:
+            facts: by name.
+        Raises:
+            ConfigError: in the first process.
+            SystemExit: in the others.
+        """
         if self.size == 1:
-            return [state]
-        states: list[Any] | None = [None] * self.size if self.is_first else None
-        dist.gather_object(state, states)
-        return states or []
+            return
+        everyone: list[Any] = [None] * self.size
+        dist.all_gather_object(everyone, (socket.gethostname(), dict(facts)))
+        _, expected = everyone[0]
+        for rank, (host, other) in enumerate(everyone):
+            for name in (*expected, *other):
+                if (here := expected.get(name)) != (there := other.get(name)):
+                    if not self.is_first:
+                        sys.exit(2)  # as the command does for that error
+                    problem = f"{name} is {there}, and in the first process {here}"
+                    remedy = "start all with the same data, settings and versions, on equal hardware"
+                    raise ConfigError(f"process {rank} of {self.size} on {host}", problem, remedy)
 
     def broadcast(self, value: _T) -> _T:
         """Return the first process's value in every process."""
@@ -116,6 +135,11 @@ class ProcessGroup:
 
 
 SINGLE_PROCESS = ProcessGroup()
+
+
+def first_image(part: int, n: int, parts: int) -> int:
+    """Return the place in a batch of n images at which a part begins; sizes of parts differ by one image at most."""
+    return part * (n // parts) + min(part, n % parts)
 
 
 def find_process_group() -> ProcessGroup:
@@ -138,6 +162,17 @@ def find_process_group() -> ProcessGroup:
     return group
 
 
+def is_restartable() -> bool:
+    """Whether torchrun starts this process again if one fails: with the same command, to go on with the same run."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
+
+
+def count_restarts_left() -> int:
+    """Return how many times torchrun will still start all processes again."""
+    allowed, done = (os.environ.get(f"TORCHELASTIC_{name}", "0") for name in ("MAX_RESTARTS", "RESTART_COUNT"))
+    return max(0, int(allowed) - int(done))
+
+
 @contextmanager
 def connected(group: ProcessGroup, device: str) -> Iterator[None]:
     """Connect to the other processes while the block runs.
@@ -155,7 +190,8 @@ def connected(group: ProcessGroup, device: str) -> Iterator[None]:
     try:
         if owns_group:
             # Tensors on the CPU, such as flags and names, always go by gloo.
-            dist.init_process_group("cpu:gloo,cuda:nccl" if is_cuda else "gloo", rank=group.rank, world_size=group.size)
+            backend = "cpu:gloo,cuda:nccl" if is_cuda else "gloo"
+            dist.init_process_group(backend, store=_find_store(group), rank=group.rank, world_size=group.size)
         yield
         dist.barrier()  # no process may close its connections while others still use them
     except RuntimeError as error:
@@ -165,11 +201,36 @@ def connected(group: ProcessGroup, device: str) -> Iterator[None]:
         raise TrainingError(
             f"process {group.rank} of {group.size}",
             f"another one ended ({str(error).splitlines()[0]})",
-            "see what that one said; then go on with --resume",
+            "torchrun starts them again, and they go on from the last checkpoint"
+            if count_restarts_left()
+            else "see what that one said; then go on with --resume",
         ) from error
     finally:
         if owns_group and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _find_store(group: ProcessGroup) -> Any:
+    """Find the store in which processes under torchrun leave their addresses; None for torch's choice.
+
+    torchrun's own outlives a restart, with addresses of processes that are gone. So the first process opens one, and
+    leaves its port in torchrun's. An old port there is that of a dead process, and refuses a connection.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return None
+    host, deadline = os.environ["MASTER_ADDR"], time.monotonic() + _MEETING_S
+    known = dist.TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False)  # type: ignore[attr-defined]
+    if group.is_first:
+        store = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+        known.set("visionlib-port", str(store.port))
+        return store
+    while True:
+        try:
+            return dist.TCPStore(host, int(known.get("visionlib-port")), is_master=False, timeout=_TRY)  # type: ignore[attr-defined]
+        except dist.DistError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _is_lost(error: RuntimeError) -> bool:

@@ -16,6 +16,8 @@ from visionlib.inference.preprocessing import scale_width
 from visionlib.models import build_model
 from visionlib.models.initial_weights import InitialWeights, find_head, take_weights
 from visionlib.models.layout import initialize_lazy, prepare_layout
+from visionlib.runs import Run
+from visionlib.runs.training_records import ComputeRecord
 from visionlib.training.config import TrainConfig
 from visionlib.training.cpu import choose_kernels
 from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
@@ -73,8 +75,8 @@ class TrainingJob:
 
     @property
     def parts(self) -> int:
-        """Parts of a step whose gradients this process accumulates; each of several processes is a part itself."""
-        return self.config.parts if self.group.size == 1 else 1
+        """Parts of a step, in all processes together; each of them has at least one."""
+        return max(self.config.parts, self.group.size)
 
     @property
     def final_input_size(self) -> tuple[int, int]:
@@ -150,6 +152,27 @@ def choose_training_compute(config: TrainConfig, group: ProcessGroup = SINGLE_PR
     return choose_kernels(dataclasses.replace(compute, processes=group.size), config.kernels)
 
 
+def choose_same_compute(
+    run: Run, settings: TrainConfig, used: ComputeRecord, group: ProcessGroup
+) -> tuple[TrainConfig, Compute]:
+    """Choose the device, precision, threads and kernels that a run began with: others would round differently.
+
+    Raises:
+        ConfigError: if this machine lacks them.
+    """
+    config = settings.replace(device=used.device, precision=used.precision, threads=used.threads)
+    if group.size > 1:  # which share the cores of a machine
+        most = choose_training_compute(config.replace(threads=0), group).threads
+        config = config.replace(threads=min(used.threads, most))
+    had_kernels = used.kernels == "own"
+    compute = choose_training_compute(config if had_kernels else config.replace(kernels="off"), group)
+    if had_kernels and compute.kernels != "own":
+        raise ConfigError(
+            str(run.path), f"was begun with kernels that cannot be had here: {compute.reason}", "resume it where it was"
+        )
+    return config, compute
+
+
 def make_job(
     dataset: Dataset,
     config: TrainConfig,
@@ -177,10 +200,6 @@ def make_job(
     """
     if config.compile and not compute.device.startswith("cuda"):
         raise ConfigError("compile", f"it is made for GPUs, and this trains on {compute.device}", "leave it out")
-    if group.size > 1 and config.parts > group.size:
-        raise ConfigError(
-            "parts", f"{config.parts} are more than the {group.size} processes that part a step", "take fewer"
-        )
     split, validation = _hold_out_validation(dataset.train, config)
     if init is not None and init.mean is not None and init.std is not None:
         normalization = init.mean, init.std
@@ -194,14 +213,14 @@ def make_job(
         raise ConfigError("crop_px", problem, f"set 0 to {side - 1}")
     job = TrainingJob(split.to(compute.device), config, compute, mean, std, group, network, init=init)
     smallest_batch = len(split) // job.steps_per_epoch
-    if config.parts > 1 and smallest_batch < 2 * config.parts:
-        raise ConfigError("parts", f"of {config.parts} each has less than two images of a step", "take fewer")
     if group.size > 1 and smallest_batch < 2 * group.size:
         raise ConfigError(
             "batch_size",
             f"batches of {smallest_batch} images are less than two for each of {group.size} processes",
             "set it higher, or take fewer processes",
         )
+    if config.parts > 1 and smallest_batch < 2 * config.parts:
+        raise ConfigError("parts", f"of {config.parts} each has less than two images of a step", "take fewer")
     return job, validation
 
 

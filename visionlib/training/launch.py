@@ -91,17 +91,21 @@ def is_launched() -> bool:
 
 
 def claim_error_report() -> bool:
-    """Claim the right to report an error; true once, in one of the processes that `launch_processes` started.
+    """Claim the right to report an error; true once, in one of the processes that were launched.
 
-    So an error of all processes, such as an absent dataset, is reported once. A process of another launcher always has
-    that right; all but the first wait before, since that launcher most likely ends them meanwhile.
+    So an error of all processes, such as an absent dataset, is reported once; with torchrun once on each machine. All
+    but the first wait before: the launcher most likely ends them meanwhile. A process of any other launcher always has
+    that right.
     """
-    if (claim := os.environ.get(_ERROR_CLAIM)) is None:
-        if os.environ.get("RANK", "0") != "0":
-            time.sleep(_GRACE_S)
+    claim, torchrun = os.environ.get(_ERROR_CLAIM), os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if claim is None and os.environ.get("RANK", "0") != "0":
+        time.sleep(_GRACE_S)
+    if claim is None and torchrun is None:
         return True
     try:
-        Path(claim).touch(exist_ok=False)
+        # Of torchrun's file for this process, the folder is that of this start of all processes on this machine.
+        path = Path(torchrun).parents[1] / "error-reported" if claim is None and torchrun else Path(claim or "")
+        path.touch(exist_ok=False)
     except OSError:  # claimed already, or the launcher has ended
         return False
     return True

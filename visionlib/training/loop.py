@@ -47,10 +47,11 @@ def train_epochs(
     config, group = job.config, job.group
     optimizer = make_optimizer(model, config, job.compute.dtype, head=job.find_head(model))
     average = WeightAverage(model, config)
-    progress = load_checkpoint(run, model, optimizer, average, job.compute.device, group)
+    progress = load_checkpoint(run, model, optimizer, average, job.compute.device)
     has_begun = bool(progress.epoch or progress.steps)
     if has_begun:
-        log(f"going on after epoch {progress.epoch} and {progress.steps} steps")
+        several = f" in {group.size} processes" if group.size > 1 else ""
+        log(f"going on{several} after epoch {progress.epoch} and {progress.steps} steps")
     take_step = TrainingStep(job.set_training_mode(model), optimizer, job)
     started = time.perf_counter()
     if failure := take_step.record(_step_kinds(job)):
@@ -83,7 +84,6 @@ def train_epochs(
         while _count_steps_to_go(job, progress):
             record = _train_epoch(model, take_step, average, job, progress, after_step, replanner)
             progress.seconds_to_last_step = progress.seconds_spent
-            group.average_buffers(model)
             is_tested = config.test_every > 0 and record["epoch"] % config.test_every == 0
             tested = test if is_tested and _count_steps_to_go(job, progress) else None
             with average.applied():
@@ -142,13 +142,13 @@ def _train_epoch(
                 is_sam=is_sam,
             )
             average.update(step)
-            progress.loss_sum += loss * len(targets)
+            progress.loss_sum += loss * len(draws)
             progress.correct += hits
             progress.steps += 1
             done += len(draws)
             if (now := time.perf_counter()) - last_shown > _PROGRESS_INTERVAL_S:
                 last_shown = now
-                show(done, f"loss {_read_finite(progress.loss_sum, epoch, config) * group.size / done:.3f}")
+                show(done, f"loss {_read_finite(progress.loss_sum, epoch, config) / done:.3f}")
             progress.seconds = now - started
             if replanner:
                 replanner.count_step(side_px, is_sam)
@@ -156,8 +156,7 @@ def _train_epoch(
                 break  # an epoch may be cut short by a time budget
             if progress.steps < job.steps_per_epoch:
                 after_step()  # after the last step of an epoch, its history comes first
-        loss_sum, correct = group.all_reduce_sum(progress.loss_sum, progress.correct)
-        mean_loss = _read_finite(loss_sum, epoch, config) / done
+        mean_loss = _read_finite(progress.loss_sum, epoch, config) / done
     seconds = time.perf_counter() - started
     return {
         "epoch": epoch + 1,
@@ -165,7 +164,7 @@ def _train_epoch(
         "resolution_px": side_px,
         "learning_rate": rate,
         "loss": mean_loss,
-        "training_accuracy": correct.item() / done,
+        "training_accuracy": progress.correct.item() / done,
         "seconds": seconds,
         "images_per_second": done / seconds,
     }

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import functools
+import hashlib
 import importlib.metadata
 import inspect
 import platform
@@ -13,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
@@ -22,7 +24,7 @@ from visionlib.inference.run_data import list_data_origin
 from visionlib.models import MODELS
 from visionlib.models.initial_weights import Transfer
 from visionlib.models.user_model import import_builder
-from visionlib.runs import Run, read_config
+from visionlib.runs import Run, hash_file, read_config
 from visionlib.runs.fields import parse_record
 from visionlib.runs.files import write_bytes
 from visionlib.runs.training_records import DataRecord
@@ -119,6 +121,33 @@ def read_settings(run: Run) -> TrainConfig:
         raise RunError(
             run.config, f"has the setting {error.what}: {error.problem}", "restore it, or train again"
         ) from error
+
+
+def list_agreed(dataset: Dataset, job: TrainingJob, network: nn.Module, run: Run | None = None) -> dict[str, str]:
+    """List what all processes of a training must have alike, by name: another number would drift unnoticed.
+
+    Args:
+        dataset: wherever each of them has it.
+        job: with settings and hardware.
+        network: with the weights to begin with.
+        run: to go on with.
+    """
+    if job.group.size == 1:
+        return {}
+    versions, compute = describe_versions(), job.compute
+    settings = {name: value for name, value in job.config.to_dict().items() if name not in ("device", "threads")}
+    weights = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        if isinstance(tensor, Tensor) and tensor.layout == torch.strided and not isinstance(job.network, nn.Module):
+            weights.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return {
+        "the content hash of the data": dataset.content_hash,
+        **{f"--{name.replace('_', '-')}": str(value) for name, value in settings.items()},
+        **{f"the version of {name}": versions[name] for name in ("visionlib", "torch", "numpy")},
+        **{name: str(getattr(compute, name)) for name in ("hardware", "precision", "kernels", "threads")},
+        "the hash of the first weights": weights.hexdigest(),
+        "the hash of the checkpoint": hash_file(run.resume) if run is not None and run.resume.is_file() else "absent",
+    }
 
 
 def keep_source(run: Run, network: nn.Module, job: TrainingJob) -> None:

@@ -30,6 +30,8 @@ def describe_start(
     if (steps := job.pace.total_steps) < _FEW_STEPS:
         more = "--epochs" if job.budget is None else "--max-seconds"
         lines.append(f"these are {steps} steps, few to learn in: more {more} or a smaller --batch-size may help")
+    if job.group.size > 1:
+        lines.append(f"a step has {job.parts} parts: the run can go on in up to {job.parts} processes")
     lines += list_idle_settings(network, job)
     lines.append(describe_sizes(source))
     imbalance = describe_imbalance(job.split)

@@ -1,8 +1,9 @@
 """One training step: forward and backward passes of a batch, with SAM where it is due, and the optimizer's update.
 
 Requirements:
-- The same function for one CPU, one GPU and several processes, with the same update to rounding.
-- Gradients may be accumulated over parts of a batch, to save memory; batch normalization then sees a part at a time.
+- The same function for one CPU, one GPU and several processes.
+- Gradients are accumulated over the parts of a batch, of which each process has some; batch normalization sees a part
+  at a time. The update has the same bits in any number of processes, see `parts`.
 - On a GPU the step can be replayed as one CUDA graph, so nothing in it may wait for a number from the device.
 """
 
@@ -21,9 +22,11 @@ from visionlib.models import MODELS
 from visionlib.training.batches import Targets
 from visionlib.training.cpu import accelerate
 from visionlib.training.cuda_graphs import RecordedStep, StepKind, StepResult, record_steps
+from visionlib.training.distributed import first_image
 from visionlib.training.job import TrainingJob
 from visionlib.training.muon import initialize_state
 from visionlib.training.optimizer import set_rates
+from visionlib.training.parts import PartSum
 from visionlib.training.sam import sam_perturbation
 
 
@@ -39,7 +42,7 @@ class TrainingStep:
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, job: TrainingJob) -> None:
         config = job.config
         has_fixed_graph = config.model in MODELS or config.kernels == "on"
-        self._model = job.group.distribute(accelerate(model, job.compute, has_fixed_graph=has_fixed_graph))
+        self._network, self._model = model, accelerate(model, job.compute, has_fixed_graph=has_fixed_graph)
         self._optimizer, self._job = optimizer, job
         self._recorded: dict[StepKind, RecordedStep] = {}
         self._is_on_gpu = torch.device(job.compute.device).type == "cuda"
@@ -110,31 +113,39 @@ class TrainingStep:
         if is_sam:
             self._accumulate_sam_gradients(inputs, targets, batch_size)
         with sam_perturbation(self._model, job.config.sam_radius) if is_sam else nullcontext():
-            result = self._accumulate_gradients(inputs, targets, batch_size, min(len(targets), job.parts))
+            result = self._accumulate_gradients(inputs, targets, batch_size, batch_size)
         self._optimizer.step()
         return result
 
     def _accumulate_sam_gradients(self, inputs: Float32[Tensor, "n c h w"], targets: Targets, batch_size: int) -> None:
         """Accumulate the gradients of the batch's first images, which give the direction of the perturbation."""
-        group, fraction = self._job.group, self._job.config.sam_fraction
-        total = min(batch_size, max(2 * group.size, math.ceil(batch_size * fraction)))
-        own = len(range(total)[group.rank :: group.size])
-        parts = min(math.ceil(self._job.parts * fraction), max(1, own // 2))
-        self._accumulate_gradients(inputs[:own], targets[:own], total, parts)
+        fraction, parts = self._job.config.sam_fraction, self._job.parts
+        total = min(batch_size, max(2, math.ceil(batch_size * fraction)))
+        begins = [first_image(part, batch_size, parts) for part in range(parts)]
+        total += total - 1 in begins  # a part of one image may have no variance
+        self._accumulate_gradients(inputs, targets, batch_size, total)
 
     def _accumulate_gradients(
-        self, inputs: Float32[Tensor, "n c h w"], targets: Targets, batch_size: int, parts: int
+        self, inputs: Float32[Tensor, "n c h w"], targets: Targets, batch_size: int, total: int
     ) -> StepResult:
-        """Replace the gradients by those of the mean loss, accumulated over a number of parts."""
+        """Replace the gradients by those of the mean loss over the batch's first images, summed over their parts."""
         self._optimizer.zero_grad(set_to_none=True)
-        n, losses, hits = len(targets), [], []
-        for part, part_targets in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
-            loss, correct = self._forward(part, part_targets)
-            loss = loss if parts == 1 else loss * (len(part) / n)
-            self._job.group.scale_loss(loss, n, batch_size).backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
-            hits.append(correct)
-        return (losses[0], hits[0]) if parts == 1 else (torch.stack(losses).sum(), torch.stack(hits).sum())
+        group, parts = self._job.group, self._job.parts
+        begins = [min(first_image(part, batch_size, parts), total) for part in range(parts + 1)]
+        used, own = sum(begin < total for begin in begins), group.own_parts(parts)
+        if parts == 1:
+            loss, correct = self._forward(inputs[:total], targets[:total])
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss.detach(), correct
+        step = PartSum(self._network, group, parts, used)
+        for part in own[: max(0, used - own.start)]:
+            images = slice(begins[part] - begins[own.start], begins[part + 1] - begins[own.start])
+            step.begin()
+            loss, correct = self._forward(inputs[images], targets[images])
+            loss = loss * ((begins[part + 1] - begins[part]) / total)
+            loss.backward()  # type: ignore[no-untyped-call]
+            step.add(part, loss.detach(), correct)
+        return step.finish()
 
     def _forward(self, inputs: Float32[Tensor, "n c h w"], targets: Targets) -> StepResult:
         """Return the mean loss, with its graph, and the number of correct predictions."""

@@ -4,7 +4,6 @@ Both build a `TrainingJob`, then train it (`loop`), then write what the run keep
 """
 
 import contextlib
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,24 +18,23 @@ from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import Compute, compute_environment
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import TrainedModel
-from visionlib.models.initial_weights import plan_transfer
+from visionlib.models.initial_weights import InitialWeights, plan_transfer
 from visionlib.models.registry import network_name
 from visionlib.models.user_model import refuse_strange_code
 from visionlib.runs import Run, create_run, open_run, read_config, write_json
 from visionlib.runs.lock import writing
-from visionlib.runs.training_records import RunConfig
 from visionlib.training.baseline import describe_failure
-from visionlib.training.budget import fit_time_budget
+from visionlib.training.budget import describe_pace, fit_time_budget, follow_pace, restore_pace
 from visionlib.training.config import TrainConfig
 from visionlib.training.defaults import ChosenSettings, choose_for_machine, choose_initial_weights
-from visionlib.training.distributed import ProcessGroup, connected, find_process_group
+from visionlib.training.distributed import ProcessGroup, connected, find_process_group, is_restartable
 from visionlib.training.initialization import initialize_model
-from visionlib.training.job import TrainingJob, choose_training_compute, make_job
+from visionlib.training.job import TrainingJob, choose_same_compute, choose_training_compute, make_job
 from visionlib.training.loop import train_epochs
 from visionlib.training.network_check import blamed_errors, check_network
 from visionlib.training.outcome import describe_times, save_outcome
-from visionlib.training.pace import Pace, TimeBudget
-from visionlib.training.provenance import describe_run, keep_source, name_run, read_settings
+from visionlib.training.pace import Pace
+from visionlib.training.provenance import describe_run, keep_source, list_agreed, name_run, read_settings
 from visionlib.training.start_messages import describe_cost, describe_start
 from visionlib.training.tensorboard import check_tensorboard
 
@@ -54,6 +52,7 @@ def train(
     out: str | Path | None = None,
     max_seconds: float | None = None,
     pace: Pace | None = None,
+    go_on: bool = False,
     log: Log = lambda line: None,
 ) -> Run:
     """Train a network, and return the finished run: weights, history, test predictions, and how they came about.
@@ -77,9 +76,12 @@ def train(
         max_seconds: time for the steps; as many are taken as fit into it here, instead of `config.epochs`. Their number
             is planned again while they go; the last epoch may be cut short.
         pace: of a run with `max_seconds`, from its `training.json`, to repeat that run exactly.
+        go_on: resume the run at `out` if it has begun, and return it if it is finished, so that one call serves every
+            restart; always so where torchrun restarts processes (`--max-restarts`).
         log: takes a line at the start and after each epoch.
     Raises:
-        ConfigError: if the settings do not fit the dataset or the machine.
+        ConfigError: if the settings do not fit the dataset or the machine, are others than those of the run to go on
+            with, or differ between the processes.
         DataError: if the dataset cannot be loaded, or has no image to learn from.
         ModelError: if the network cannot be built, trained or kept, or none of `init` fits it; nothing is written then.
         RunError: if `out` exists already or another process writes it, or `init` is an unfinished or damaged run.
@@ -92,37 +94,40 @@ def train(
     compute = choose_training_compute(asked, group)
     log = log if group.is_first else _stay_silent
     log(str(compute))
-    started = time.perf_counter()
-    source = _load(dataset)
-    seconds_loading = time.perf_counter() - started
-    started = time.perf_counter()
-    named = {} if model is None else {"model": network_name(model)}
-    given = {**(config.to_dict() if isinstance(config, TrainConfig) else config), **named}
-    in_memory = None if isinstance(model, str) else model
-    if in_memory is not None and init == "auto":
-        init = None  # a network that was passed has its own weights
-    settings = config.replace(**named) if isinstance(config, TrainConfig) else given
-    weights = choose_initial_weights(init, source.train, settings)
-    if isinstance(config, TrainConfig):
-        chosen = ChosenSettings(config.replace(**named))
-    else:
-        chosen = choose_for_machine(source.train, given, compute, group=group, max_seconds=max_seconds, weights=weights)
-    seconds_choosing = time.perf_counter() - started
-    job, validation = make_job(source, chosen.config, compute, group, network=in_memory, init=weights)
-    network = job.build_model()
-    transfer = None if weights is None else plan_transfer(network, weights, source.classes)
-    check_network(network, job)
-    job.check_head(network)
-    if pace is not None:
-        job = _follow_pace(job, pace, max_seconds)
+    go_on = go_on or is_restartable()
+    if go_on and out is None:
+        raise ConfigError("out", "a run that goes on after a restart must be found again", "name it with --out")
     with connected(group, compute.device):
+        started = time.perf_counter()
+        source = _load(dataset)
+        seconds_loading = time.perf_counter() - started
+        started = time.perf_counter()
+        settings = _add_model(config, model)
+        if go_on and out is not None and group.broadcast(Run(Path(out)).config.is_file()):
+            return _go_on(open_run(out), source, settings, model, log, has_budget=max_seconds is not None)
+        in_memory = None if isinstance(model, str) else model
+        if in_memory is not None and init == "auto":
+            init = None  # a network that was passed has its own weights
+        weights = choose_initial_weights(init, source.train, settings)
+        chosen = _complete(settings, source.train, compute, group, max_seconds, weights)
+        seconds_choosing = time.perf_counter() - started
+        parts = max(chosen.config.parts, group.size)  # a process has at least one; the run keeps them
+        config = chosen.config.replace(parts=parts)
+        job, validation = make_job(source, config, compute, group, network=in_memory, init=weights)
+        network = job.build_model()
+        transfer = None if weights is None else plan_transfer(network, weights, source.classes)
+        check_network(network, job)
+        job.check_head(network)
+        group.check_agreement(list_agreed(source, job, network))
+        if pace is not None:
+            job = follow_pace(job, pace, max_seconds)
         if max_seconds is not None:
             job = fit_time_budget(job, max_seconds, seconds_choosing)
         run = Run(group.broadcast(Path(out) if out is not None else name_run(source.name, job.config.model)))
         with writing(create_run(run.path)) if group.is_first else contextlib.nullcontext():
             if group.is_first:
                 record = describe_run(source, job.config, compute, transfer)
-                begun = {"chosen": list(chosen.reasons), **_describe_pace(job), "seconds_loading": seconds_loading}
+                begun = {"chosen": list(chosen.reasons), **describe_pace(job), "seconds_loading": seconds_loading}
                 write_json(run.config, {**record, **begun})
                 keep_source(run, network, job)
             for line in (*chosen.reasons, *describe_start(source, job, network, transfer, run)):
@@ -168,73 +173,82 @@ def resume(
     if init and not run.resume.is_file():
         raise RunError(run.path, "has no checkpoint yet", f"train again with --init {init.source}")
     group = find_process_group()
-    if (processes := record.compute.processes) != group.size:
-        raise ConfigError(
-            str(run.path),
-            f"was begun by {_count_processes(processes)} and cannot go on in {_count_processes(group.size)}",
-            f"resume it with --devices {processes}",
-        )
-    config, compute = _choose_same_compute(run, record, group)
+    config, compute = choose_same_compute(run, read_settings(run), record.compute, group)
+    if group.size > (parts := max(config.parts, record.compute.processes)):
+        problem = f"has {parts} parts a step, too few for {group.size} processes"
+        raise ConfigError(str(run.path), problem, f"resume it with at most {parts}")
+    config = config.replace(parts=parts)
     log = log if group.is_first else _stay_silent
     log(str(compute))
-    source = load_run_data(run, dataset)
-    if isinstance(model, str):
-        config, model = config.replace(model=model), None
-    normalization = (init.mean, init.std) if init and init.mean and init.std else None
-    job, validation = make_job(source, config, compute, group, network=model, normalization=normalization)
-    job = dataclasses.replace(
-        job,
-        planned=_parse_pace(run, record),
-        budget=None if record.time_budget is None else TimeBudget.of_record(record.time_budget),
-    )
-    network = job.build_model()
-    check_network(network, job)
-    with connected(group, compute.device), writing(run) if group.is_first else contextlib.nullcontext():
-        if group.is_first and run.training.is_file():  # by a process that had the lock until now
-            raise RunError(run.path, "is finished", f"test it with: visionlib test {run.path}")
-        if group.is_first and not run.network_source.is_file():  # it was killed before
-            keep_source(run, network, job)
-        return _train_run(run, source, job, network, validation, log)
+    if compute.threads != (threads := record.compute.threads):
+        log(f"{compute.threads} threads in each process here, not {threads}: the weights will differ by rounding")
+    with connected(group, compute.device):
+        source = load_run_data(run, dataset)
+        if isinstance(model, str):
+            config, model = config.replace(model=model), None
+        normalization = (init.mean, init.std) if init and init.mean and init.std else None
+        job, validation = make_job(source, config, compute, group, network=model, normalization=normalization)
+        job = restore_pace(job, run, record)
+        network = job.build_model()
+        check_network(network, job)
+        group.check_agreement(list_agreed(source, job, network, run))
+        with writing(run) if group.is_first else contextlib.nullcontext():
+            if group.is_first and run.training.is_file():  # by a process that had the lock until now
+                raise RunError(run.path, "is finished", f"test it with: visionlib test {run.path}")
+            if group.is_first and not run.network_source.is_file():  # it was killed before
+                keep_source(run, network, job)
+            return _train_run(run, source, job, network, validation, log)
+
+
+def _add_model(config: TrainConfig | Mapping[str, Any], model: Network | None) -> TrainConfig | Mapping[str, Any]:
+    """Return the settings with the name of a network that is given apart from them."""
+    if model is None:
+        return config
+    name = network_name(model)
+    return config.replace(model=name) if isinstance(config, TrainConfig) else {**config, "model": name}
+
+
+def _complete(
+    settings: TrainConfig | Mapping[str, Any],
+    split: ImageSplit,
+    compute: Compute,
+    group: ProcessGroup,
+    max_seconds: float | None,
+    weights: InitialWeights | None,
+) -> ChosenSettings:
+    """Choose the settings that are not given."""
+    if isinstance(settings, TrainConfig):
+        return ChosenSettings(settings)
+    return choose_for_machine(split, settings, compute, group=group, max_seconds=max_seconds, weights=weights)
+
+
+def _go_on(
+    run: Run,
+    source: Dataset,
+    settings: TrainConfig | Mapping[str, Any],
+    model: Network | None,
+    log: Log,
+    *,
+    has_budget: bool,
+) -> Run:
+    """Resume a run that was begun with the same settings, or return it if it is finished."""
+    given = settings.to_dict() if isinstance(settings, TrainConfig) else settings
+    before, now = read_settings(run).to_dict(), TrainConfig.from_dict(given).to_dict()
+    free = {"device", "threads", "parts", *(["epochs"] if has_budget else [])}
+    for name in given:
+        if name not in free and before[name] != now[name]:
+            problem = f"was begun with {name} {before[name]}, and {now[name]} is given now"
+            raise ConfigError(str(run.path), problem, "give the same settings, or another --out")
+    if run.training.is_file():
+        log(f"{run.path} is finished")
+        return run
+    return resume(run, model=model or given.get("model"), dataset=source, log=log)
 
 
 def _load(dataset: str | Path | tuple[Any, ...] | Dataset | Callable[[], Dataset]) -> Dataset:
     if isinstance(dataset, Dataset):
         return dataset
     return load_dataset(dataset) if isinstance(dataset, str | Path | tuple) else dataset()
-
-
-def _parse_pace(run: Run, record: RunConfig) -> Pace | None:
-    try:
-        return None if record.pace is None else Pace.from_list(record.pace)
-    except ConfigError as error:
-        raise RunError(run.config, f"is damaged (pace: {error.problem})", "restore it, or train again") from error
-
-
-def _choose_same_compute(run: Run, record: RunConfig, group: ProcessGroup) -> tuple[TrainConfig, Compute]:
-    """Choose the device, precision, threads and kernels that a run began with: others would round differently."""
-    used = record.compute
-    config = read_settings(run).replace(device=used.device, precision=used.precision, threads=used.threads)
-    had_kernels = used.kernels == "own"
-    compute = choose_training_compute(config if had_kernels else config.replace(kernels="off"), group)
-    if had_kernels and compute.kernels != "own":
-        raise ConfigError(
-            str(run.path), f"was begun with kernels that cannot be had here: {compute.reason}", "resume it where it was"
-        )
-    return config, compute
-
-
-def _follow_pace(job: TrainingJob, pace: Pace, max_seconds: float | None) -> TrainingJob:
-    """Return a job with a given pace."""
-    if max_seconds is not None:
-        raise ConfigError("pace, max_seconds", "a given pace has its number of steps already", "leave one of them out")
-    epochs = -(-pace.total_steps // job.steps_per_epoch)
-    return dataclasses.replace(job, config=job.config.replace(epochs=epochs), planned=pace)
-
-
-def _describe_pace(job: TrainingJob) -> dict[str, Any]:
-    """Return what `resume` needs, besides the settings, to go on at a pace that is not that of whole epochs."""
-    pace = {} if job.planned is None else {"pace": job.planned.to_list()}
-    return pace if job.budget is None else {**pace, "time_budget": job.budget.to_dict()}
 
 
 def _train_run(
@@ -285,10 +299,6 @@ def _train_to_end(
         if outcome["is_better_than_largest_class"] is False:
             log(describe_failure(outcome, job.config, job.split))
     return run
-
-
-def _count_processes(count: int) -> str:
-    return f"{count} processes" if count > 1 else "one process"
 
 
 def _stay_silent(line: str) -> None:
