@@ -1,13 +1,14 @@
 """Predict pictures as people have them: files, folders, Pillow's images and arrays, of any size.
 
-Decoding, orientation and resizing are those of the training (`visionlib.data.decode`). Threads decode files while the
-network computes, a few batches ahead: memory does not grow with the number of files.
+Decoding, orientation and resizing are those of the training (`visionlib.data.decode`). Threads decode a batch of files,
+for a GPU a few batches ahead. On a CPU they decode between the batches: beside the network they would take cores from
+its threads, which wait for each other. Memory does not grow with the number of files.
 """
 
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 PictureSource = str | os.PathLike[str] | Image.Image | NDArray[Any]
 """A file, or a folder that is searched at any depth; a picture of Pillow's; pixels of one picture, or of several."""
 _AHEAD = 2
-"""Batches that are decoded before they are needed."""
+"""Batches that are decoded before a GPU needs them."""
 
 
 @dataclass(frozen=True)
@@ -116,27 +117,34 @@ def classify_files(
         ConfigError: if the model's image size is not known.
     """
     size = find_image_size(model)
-    files = _find_files(sources)
+    ahead = 0 if model.device.type == "cpu" else _AHEAD
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: deque[tuple[list[Path], list[Future[Tensor] | DataError]]] = deque()
 
-        def submit() -> None:
-            if chunk := list(itertools.islice(files, batch_size)):
-                decoding = [
-                    error or pool.submit(fit_picture, path, size, model.channels, model.resize) for path, error in chunk
-                ]
-                waiting.append(([path for path, _ in chunk], decoding))
+        def decode(path: Path, error: DataError | None) -> "Future[Tensor] | DataError":
+            return error or pool.submit(fit_picture, path, size, model.channels, model.resize)
 
         try:
-            for _ in range(_AHEAD):
-                submit()
-            while waiting:
-                chunk, decoding = waiting.popleft()
-                decoded = [_result(one) for one in decoding]
-                submit()
+            for chunk, decoded in _decode_batches(_find_files(sources), decode, batch_size, ahead):
                 yield from _classify(model, chunk, decoded, k, has_images=has_images)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _decode_batches(
+    files: Iterator[tuple[Path, DataError | None]],
+    decode: "Callable[[Path, DataError | None], Future[Tensor] | DataError]",
+    batch_size: int,
+    ahead: int,
+) -> Iterator[tuple[list[Path], list[Tensor | DataError]]]:
+    """Yield batches of decoded files, while the threads decode that many more."""
+    waiting: deque[tuple[list[Path], list[Future[Tensor] | DataError]]] = deque()
+    while True:
+        while len(waiting) <= ahead and (chunk := list(itertools.islice(files, batch_size))):
+            waiting.append(([path for path, _ in chunk], [decode(path, error) for path, error in chunk]))
+        if not waiting:
+            return
+        paths, decoding = waiting.popleft()
+        yield paths, [_result(one) for one in decoding]
 
 
 def _result(decoding: "Future[Tensor] | DataError") -> Tensor | DataError:
