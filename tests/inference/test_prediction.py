@@ -1,5 +1,6 @@
 """Logits and embeddings are the network's own, for every batch size, and the network is restored."""
 
+import gc
 from typing import Any, Literal
 
 import jaxtyping
@@ -147,6 +148,20 @@ class Returning(nn.Module):
     def forward(self, inputs: Tensor) -> Any:
         self.was_training.append(self.training or self.norm.training)
         return self.output(self.linear, self.norm(inputs))
+
+
+def test_a_prediction_leaves_no_tensors_behind(model: nn.Module) -> None:
+    images = draw_images(20)
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        predict(model, images, mean=MEAN, std=STD)
+        gc.collect()
+        # Cyclic garbage stays for long in a process that allocates much memory in few objects.
+        assert not [value for value in gc.garbage if type(value) in (Tensor, nn.Parameter)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
 
 
 def test_everything_is_restored_after_an_exception() -> None:
