@@ -15,6 +15,7 @@ from visionlib.errors import ConfigError
 from visionlib.evaluation.evaluate import evaluate_model
 from visionlib.evaluation.evaluation import Evaluation
 from visionlib.export import CardFacts, write_card
+from visionlib.export.evaluation_facts import take_evaluation
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import TrainedModel
 from visionlib.models.checkpoints import load_weights
@@ -59,6 +60,9 @@ def make_pretrained(run: Run, name: str, folder: Path = FOLDER) -> Path:
             f"**Name**: `{name}`, as in `visionlib train DATASET --model {record.model} --init {name}`.",
         ),
     )
+    taken = take_evaluation(rounded.to_dict())
+    assert taken is not None
+    write_json(place / "evaluation.json", taken.to_dict())
     write_bytes(place / "README.md", write_card(record, facts).encode())
     write_json(place / "model.json", asdict(record))  # last: it makes the name known
     return place

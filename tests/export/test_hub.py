@@ -17,9 +17,11 @@ from visionlib.errors import ConfigError, ModelError, RunError, VisionlibError
 from visionlib.evaluation import evaluate
 from visionlib.export import export_hub, hub, onnx_file, open_source
 from visionlib.export.card import CardFacts, write_card
+from visionlib.export.evaluation_facts import EvaluationFacts, take_evaluation
 from visionlib.models import open_weights, pretrained
 from visionlib.models.model_record import ModelRecord, load_record
 from visionlib.runs import Run, read_json, write_json
+from visionlib.runs.fields import parse_record
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -56,6 +58,7 @@ def test_the_folder_holds_what_a_repository_needs(folder: Path, calibrated_run: 
     assert names == [
         "README.md",
         "config.json",
+        "evaluation.json",
         "model.json",
         "model.safetensors",
         "onnx/model.onnx",
@@ -113,11 +116,36 @@ def test_the_card_tells_the_measured_figures(folder: Path, calibrated_run: Run) 
 
 
 @pytest.mark.usefixtures("traced")
-def test_a_hub_folder_and_bare_weights_have_no_figures_to_tell(folder: Path, tmp_path: Path) -> None:
+def test_a_hub_folder_hands_its_figures_on(folder: Path, calibrated_run: Run, tmp_path: Path) -> None:
+    evaluation = take_evaluation(read_json(calibrated_run.evaluation))
+    assert evaluation is not None
+    assert open_source(folder).read_evaluation() == evaluation
+    assert parse_record(EvaluationFacts, evaluation.to_dict()) == evaluation
     export_hub(folder, tmp_path / "again")
-    card = (tmp_path / "again" / "README.md").read_text()
+    assert f"{evaluation.accuracy:.2%}" in (tmp_path / "again" / "README.md").read_text()
+
+
+@pytest.mark.usefixtures("traced")
+def test_without_figures_none_are_told_and_those_of_other_weights_go(folder: Path, tmp_path: Path) -> None:
+    bare = Path(shutil.copytree(folder, tmp_path / "bare"))
+    (bare / "evaluation.json").unlink()
+    place = Path(shutil.copytree(folder, tmp_path / "again"))
+    export_hub(bare, place, force=True)
+    card = (place / "README.md").read_text()
     assert "**Test accuracy**: not measured." in card
     assert "model-index" not in card
+    assert open_source(place).read_evaluation() is None
+
+
+def test_the_figures_of_pretrained_weights_come_along() -> None:
+    facts = open_source("cifar10").read_evaluation()
+    assert facts is not None
+    assert facts.n == 10_000
+    assert facts.accuracy is not None
+    assert facts.confidence_interval is not None
+    assert facts.confidence_interval[0] < facts.accuracy < facts.confidence_interval[1]
+    card = (open_source("cifar10").run.path / "README.md").read_text()
+    assert f"**Test accuracy**: {facts.accuracy:.2%}" in card
 
 
 HOSTILE = "<script>alert(1)</script>|`rm`\n---\n# *x* ![a](http://b)"

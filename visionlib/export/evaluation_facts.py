@@ -4,7 +4,7 @@ It takes what `Evaluation.to_dict` returns, or what a run keeps of that in `eval
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from visionlib.errors import ConfigError
@@ -45,6 +45,13 @@ class EvaluationFacts:
     per_class: tuple[ClassFacts, ...] = ()
     calibration: CalibrationFacts = CalibrationFacts()
     temperature: TemperatureFacts | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, named as in `Evaluation.to_dict`."""
+        classes = [{"class": entry.name, **asdict(entry)} for entry in self.per_class]
+        for entry in classes:
+            del entry["name"]
+        return {**asdict(self), "per_class": classes}
 
 
 def take_evaluation(evaluation: "Mapping[str, Any] | EvaluationFacts | None") -> EvaluationFacts | None:

@@ -57,8 +57,8 @@ def export_hub(
 ) -> HubExport:
     """Write weights, their description, a model card and an ONNX file.
 
-    The folder holds `model.safetensors` and `model.json` as a run does, `config.json`, `preprocessor_config.json`,
-    `README.md` and `onnx/model.onnx`.
+    The folder holds `model.safetensors`, `model.json` and, where it is known, `evaluation.json` as a run does,
+    `config.json`, `preprocessor_config.json`, `README.md` and `onnx/model.onnx`.
 
     Args:
         source: a run or its folder, pretrained weights by name, or another hub folder.
@@ -125,6 +125,8 @@ def _write_files(made: Path, found: ExportSource, facts: CardFacts, onnx: OnnxEx
     record = found.record
     shutil.copyfile(found.run.weights, made / "model.safetensors")
     write_json(made / "model.json", asdict(record))
+    if facts.evaluation is not None:
+        write_json(made / "evaluation.json", facts.evaluation.to_dict())
     write_bytes(made / "config.json", encode_json(_configure(record), indent=2) + b"\n")
     write_bytes(made / "preprocessor_config.json", encode_json(_configure_preprocessor(record), indent=2) + b"\n")
     note = _describe_onnx(onnx)
@@ -179,10 +181,11 @@ def _move_files(made: Path, folder: Path) -> tuple[str, ...]:
 
     `model.json` goes first and comes last. So a folder that holds files of two exports cannot be loaded.
     """
-    record = Path("model.json")
+    record, evaluation = Path("model.json"), Path("evaluation.json")
     files = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
     try:
         (folder / record).unlink(missing_ok=True)
+        (folder / evaluation).unlink(missing_ok=True)  # it would be that of other weights
         for file in sorted(files, key=lambda file: file == record):
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (made / file).replace(folder / file)

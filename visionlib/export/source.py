@@ -46,13 +46,14 @@ class ExportSource:
         return load_run_data(self.run, dataset)
 
     def read_evaluation(self) -> EvaluationFacts | None:
-        """Read the run's `evaluation.json`; None where there is none.
+        """Read the folder's `evaluation.json`; None where there is none.
 
         Raises:
             RunError: if it is damaged.
         """
-        file, remedy = self.run.evaluation, f"make it again with: visionlib test {self.run.path}"
-        return read_record(file, EvaluationFacts, remedy=remedy) if self.is_run and file.is_file() else None
+        file = self.run.evaluation
+        remedy = f"make it again with: visionlib test {self.run.path}" if self.is_run else "restore it, or remove it"
+        return read_record(file, EvaluationFacts, remedy=remedy) if file.is_file() else None
 
 
 def open_source(source: str | os.PathLike[str] | Run) -> ExportSource:
