@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.data import containers
-from visionlib.data import load_dataset
+from visionlib.data import cache, load_dataset
 from visionlib.data.cache import Pixels, build_images, memory_limit
 from visionlib.errors import ConfigError
 
@@ -114,3 +114,55 @@ def test_a_dataset_out_of_the_cache_is_the_same_and_follows_its_files(tmp_path: 
     changed = folder / "train" / "airplane" / "00000.png"
     changed.write_bytes(containers.encode(splits["test"].images[0]))
     assert load_dataset(folder).train.content_hash != expected[0]
+
+
+def test_a_subset_that_is_too_large_is_mapped(no_memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = load_dataset("shapes").train
+    positions = torch.arange(9_999, -1, -2)
+    monkeypatch.setenv("VISIONLIB_MEMORY_FRACTION", "1")
+    expected = split.subset(positions)
+    monkeypatch.setenv("VISIONLIB_MEMORY_FRACTION", "0")
+    before = set(no_memory.rglob("*.npy"))
+    found = split.subset(positions)
+    (made,) = set(no_memory.rglob("*.npy")) - before
+    assert np.load(made).nbytes == found.images.nbytes
+    assert torch.equal(found.images, expected.images)
+    assert found.content_hash == expected.content_hash
+    assert not torch.equal(split.subset(positions.flip(0)).images, found.images)  # another order is another file
+    assert len(split.subset(torch.zeros(0, dtype=torch.int64))) == 0
+
+
+def write_groups(folder: Path, membership: str, limits: dict[str, str]) -> tuple[Path, Path]:
+    (folder / "membership").write_text(membership)
+    for name, content in limits.items():
+        place = folder / "groups" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(content)
+    return folder / "membership", folder / "groups"
+
+
+@pytest.mark.parametrize(
+    ("membership", "limits", "least"),
+    [
+        ("0::/", {"memory.max": "5000\n"}, 5000),
+        ("0::/a/b\n", {"a/b/memory.max": "max\n", "a/memory.max": "7000\n"}, 7000),
+        ("0::/a/b\n", {"a/b/memory.max": "3000\n", "a/memory.max": "7000\n", "memory.max": "9000"}, 3000),
+        ("0::/of/the/host\n", {"memory.max": "4000"}, 4000),  # in a container the path may be that of the host
+        ("4:cpu,memory:/x\n3:cpuset:/\n", {"memory/x/memory.limit_in_bytes": "6000"}, 6000),
+        ("3:cpuset:/y\n", {"memory/y/memory.limit_in_bytes": "6000"}, None),
+        ("0::/\n", {"memory.max": "max\n"}, None),
+        ("", {}, None),
+    ],
+)
+def test_a_containers_limit_is_its_memory(
+    membership: str, limits: dict[str, str], least: int | None, tmp_path: Path
+) -> None:
+    found = cache._list_limits(*write_groups(tmp_path, membership, limits))
+    assert min(found) == (least or min(cache._list_limits(tmp_path / "absent")))
+
+
+def test_the_limit_of_a_process_is_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    monkeypatch.setenv("VISIONLIB_MEMORY_FRACTION", "0.5")
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (2**20, -1) if kind == resource.RLIMIT_DATA else (-1, -1))
+    assert memory_limit() == 2**19

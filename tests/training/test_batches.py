@@ -1,10 +1,12 @@
+from typing import Any
+
 import pytest
 import torch
 
 from visionlib.data import Dataset, ImageSplit
 from visionlib.data.augmentation import mix_images
 from visionlib.training import RECIPES, TrainConfig
-from visionlib.training.batches import augment_images, augmented_batches, epoch_batches, mix_batches
+from visionlib.training.batches import augment_images, augmented_batches, copy_ahead, epoch_batches, mix_batches
 from visionlib.training.config import Mix
 from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
 from visionlib.training.pace import Pace
@@ -181,3 +183,29 @@ def test_balanced_shards_mix_the_partners_of_the_same_passes(small_shapes: Datas
         for (images, targets), (part, part_targets) in zip(whole, shards, strict=True):
             assert torch.equal(part, images.tensor_split(2)[rank])
             assert torch.equal(part_targets, targets.tensor_split(2)[rank])
+
+
+def test_blocks_from_elsewhere_are_those_of_their_positions_and_only_the_next_one_is_copied_ahead(
+    small_shapes: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, copied = small_shapes.train.images, list[int]()
+    blocks = [torch.randperm(200)[:n] for n in (7, 1, 200, 30, 7)]
+    move = torch.Tensor.to
+
+    def count(self: torch.Tensor, *args: Any) -> Any:
+        copied.extend([len(self)] * (self.ndim == images.ndim))
+        return move(self, *args)
+
+    monkeypatch.setattr(torch.Tensor, "to", count)
+    for at, (found, positions) in enumerate(zip(copy_ahead(images, blocks, torch.device("cpu")), blocks, strict=True)):
+        assert torch.equal(found, images[positions])
+        assert len(copied) <= at + 2
+    assert copied == [7, 1, 200, 30, 7]
+    assert list(copy_ahead(images, [], torch.device("cpu"))) == []
+
+
+def test_an_error_while_copying_ahead_is_raised_and_ends_the_thread(small_shapes: Dataset) -> None:
+    blocks = copy_ahead(small_shapes.train.images, [torch.tensor([0]), torch.tensor([200])], torch.device("cpu"))
+    assert len(next(blocks)) == 1
+    with pytest.raises(IndexError):
+        next(blocks)

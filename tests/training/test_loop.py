@@ -77,6 +77,19 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(
     assert not torch.equal(first["linear.weight"], third["linear.weight"])
 
 
+def test_images_in_a_memory_mapped_file_give_the_same_weights(
+    small_shapes: Dataset, small_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_config.replace(epochs=1, validation_fraction=0.2)
+    in_memory = train(small_shapes, config, out=tmp_path / "in-memory")
+    monkeypatch.setenv("VISIONLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("VISIONLIB_MEMORY_FRACTION", "0")
+    mapped = train(small_shapes, config, out=tmp_path / "mapped")
+    assert len(list((tmp_path / "cache" / "decoded").iterdir())) == 2  # the images to learn from, and those held out
+    assert mapped.weights.read_bytes() == in_memory.weights.read_bytes()
+    assert mapped.history.read_text().count("\n") == 1
+
+
 def test_training_learns_what_can_be_learned(small_config: TrainConfig, tmp_path: Path) -> None:
     """Four shades of gray with noise: the network classifies them after eighty steps, also unseen ones."""
 

@@ -1,7 +1,9 @@
 """Storage of decoded images: in memory, or, if too large, in a memory-mapped file that all processes share."""
 
+import contextlib
 import errno
 import hashlib
+import math
 import os
 import warnings
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from visionlib.errors import ConfigError
@@ -21,6 +23,8 @@ from visionlib.runs.files import has_broken_seal, seal_file
 _DEFAULT_FRACTION = 0.25
 _FALLBACK_MEMORY = 8 * 2**30
 """8 GiB, where the system does not report its memory, as on Windows."""
+_BLOCK = 4096
+"""Images that are copied at a time."""
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -45,8 +49,8 @@ def build_images(
 ) -> UInt8[Tensor, "n c h w"]:
     """Make a tensor of images in memory or, if it is too large, in a memory-mapped file that is built once.
 
-    Too large is more than a quarter of the machine's memory; $VISIONLIB_MEMORY_FRACTION sets another fraction. The file
-    is written beside its final path and renamed when complete; processes that build it at the same time write the same.
+    Too large is more than a quarter of the memory, see `memory_limit`. The file is written beside its final path and
+    renamed when complete; processes that build it at the same time write the same.
 
     Args:
         shape: n, c, h, w.
@@ -72,6 +76,28 @@ def build_images(
     return torch.from_numpy(np.load(path, mmap_mode="c"))
 
 
+def take_images(
+    images: UInt8[Tensor, "n c h w"], positions: Int64[Tensor, "k"], describe: Callable[[], str]
+) -> UInt8[Tensor, "k c h w"]:
+    """Take images at positions, into memory or, if they are too many, into a memory-mapped file, as `build_images`.
+
+    Args:
+        images: on any device; what lies on a GPU stays there.
+        positions: in the order of the result.
+        describe: returns a text of everything that the pixels of `images` depend on.
+    """
+    shape = (len(positions), *images.shape[1:])
+    if images.device.type != "cpu" or np.prod(shape, dtype=np.int64) <= memory_limit():
+        return images[positions]
+
+    def fill(taken: Pixels) -> None:
+        for start in range(0, len(positions), _BLOCK):
+            taken[start : start + _BLOCK] = images[positions[start : start + _BLOCK]].numpy()
+
+    places = hashlib.sha256(positions.numpy().astype("<i8").tobytes())
+    return build_images(shape, fill, lambda: f"images {places.hexdigest()} of {describe()}")
+
+
 def _reserve(path: Path) -> None:
     """Take the disk space of a sparse file now: on a full disk, a write to mapped memory would end the process."""
     if hasattr(os, "posix_fallocate"):
@@ -93,7 +119,10 @@ def _is_whole(path: Path, shape: tuple[int, int, int, int]) -> bool:
 
 
 def memory_limit() -> int:
-    """Return the number of bytes up to which images are kept in memory.
+    """Return the number of bytes up to which images are kept in memory: a quarter of it.
+
+    It is the machine's memory or, if that is less, the limit of this process or of its container (cgroup).
+    $VISIONLIB_MEMORY_FRACTION sets another fraction.
 
     Raises:
         ConfigError: if $VISIONLIB_MEMORY_FRACTION is not a fraction.
@@ -109,4 +138,41 @@ def memory_limit() -> int:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         memory = _FALLBACK_MEMORY
-    return int(memory * fraction)
+    return int(min(memory, *_list_limits()) * fraction)
+
+
+def _list_limits(
+    membership: Path = Path("/proc/self/cgroup"), groups: Path = Path("/sys/fs/cgroup")
+) -> tuple[float, ...]:
+    """List the limits of memory that this process has, in bytes; infinity if there is none.
+
+    Args:
+        membership: the control groups of the process, a line for each hierarchy: `number:controllers:path`.
+        groups: where the hierarchies lie; in a container its own group is the root, whatever the path says.
+    Source: cgroups(7); the kernel's documentation of cgroup v1 and v2.
+    """
+    limits = [math.inf]
+    with contextlib.suppress(ImportError):  # not on Windows
+        import resource
+
+        limits += [soft for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA) if (soft := _soft_limit(kind)) > 0]
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for line in membership.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "memory" not in controllers.split(","):
+                continue
+            root, name = (groups / "memory", "memory.limit_in_bytes") if controllers else (groups, "memory.max")
+            place = root / path.lstrip("/")
+            for folder in (place, *place.parents):  # a group cannot have more than those above it
+                with contextlib.suppress(OSError, ValueError):  # `max` is no number
+                    limits.append(int((folder / name).read_text()))
+                if folder == root:
+                    break
+    return tuple(limits)
+
+
+def _soft_limit(kind: int) -> int:
+    """Return a limit of this process in bytes; a negative number for none."""
+    import resource
+
+    return resource.getrlimit(kind)[0]

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
+from visionlib.data.cache import take_images
 from visionlib.data.sources import Sources
 from visionlib.errors import DataError
 
@@ -129,11 +130,14 @@ class ImageSplit:
         return dict(zip(self.classes, counts, strict=True))
 
     def subset(self, positions: Int64[Tensor, "k"]) -> "ImageSplit":
-        """Take the images at `positions`, in that order, with their stable ids."""
+        """Take the images at `positions`, in that order, with their stable ids.
+
+        Pixels that are too many for the memory go into a memory-mapped file, see `take_images`.
+        """
         masks = None if self.masks is None else self.masks[positions]
         return replace(
             self,
-            images=self.images[positions],
+            images=take_images(self.images, positions, lambda: self.content_hash),
             labels=self.labels[positions],
             index=self.index[positions],
             masks=masks,

@@ -125,8 +125,8 @@ def _write_files(made: Path, found: ExportSource, facts: CardFacts, onnx: OnnxEx
     record = found.record
     shutil.copyfile(found.run.weights, made / "model.safetensors")
     write_json(made / "model.json", asdict(record))
-    if facts.evaluation is not None:
-        write_json(made / "evaluation.json", facts.evaluation.to_dict())
+    if (evaluation := take_evaluation(facts.evaluation)) is not None:
+        write_json(made / "evaluation.json", evaluation.to_dict())
     write_bytes(made / "config.json", encode_json(_configure(record), indent=2) + b"\n")
     write_bytes(made / "preprocessor_config.json", encode_json(_configure_preprocessor(record), indent=2) + b"\n")
     note = _describe_onnx(onnx)

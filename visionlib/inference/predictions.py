@@ -29,6 +29,8 @@ LogitsKind = Literal["plain", "mirror-averaged"]
 _LARGEST_LOGIT = 1e30
 """Sums of a few are finite in float32."""
 _REMEDY = "make it again with `visionlib test --predict`"
+_MIRRORED = 10_000
+"""Images that are mirrored at a time; a multiple of any usual batch size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +121,9 @@ def predict_split(
     with compute_environment(compute or choose_compute(str(model.device), model.precision)), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "images: there are none")  # the numbers of a split tell their n
         plain = model.predict(split.images, batch_size=batch_size)
-        mirrored = model.predict(mirror_images(split.images), batch_size=batch_size)
-    return SplitPredictions(plain.logits.cpu(), mirrored.logits.cpu(), plain.embeddings)
+        blocks = torch.split(split.images, _MIRRORED)
+        mirrored = [model.predict(mirror_images(block), batch_size=batch_size).logits for block in blocks]
+    return SplitPredictions(plain.logits.cpu(), torch.cat(mirrored).cpu(), plain.embeddings)
 
 
 def save_predictions(

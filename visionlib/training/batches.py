@@ -1,6 +1,11 @@
-"""The images of a training batch: their order, their augmentation, and their mixture with each other."""
+"""The images of a training batch: their order, their way to the device, their augmentation, and their mixture.
+
+Order and augmentation are pure functions of the position, so where images lie does not change them: in the memory of
+the device, in that of the computer, or in a memory-mapped file.
+"""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -27,8 +32,8 @@ from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
 Targets = Int64[Tensor, "n"] | Float32[Tensor, "n _k"]
 """Labels; or, where images are mixed, the weight of every class for each image."""
 
-_GPU_BLOCK = 65_536
-"""Images that a GPU augments at a time: an epoch of CIFAR-10, 200 MB of pixels."""
+_GPU_BLOCK_BYTES = 200 * 2**20
+"""Pixels that a GPU augments at a time: an epoch of CIFAR-10."""
 
 
 def epoch_batches(
@@ -57,6 +62,7 @@ def augmented_batches(
     config: TrainConfig,
     group: ProcessGroup = SINGLE_PROCESS,
     *,
+    device: str | torch.device | None = None,
     is_mixing: bool = True,
 ) -> Iterator[tuple[UInt8[Tensor, "_n c h w"], Targets]]:
     """Yield the augmented images of this process's shard of each batch, and their targets.
@@ -65,24 +71,58 @@ def augmented_batches(
     than one. The images are the same.
 
     Args:
-        split: images to learn from.
+        split: images to learn from. If they do not lie on the device, the next block is copied to it while one is used.
         batches: of `epoch_batches`.
         config: every setting.
         group: the processes, among which a batch is divided.
+        device: that augments; by default that of the split's images.
         is_mixing: whether this epoch is one before `mix_end`; later ones have soft targets, too.
     """
+    device = torch.device(device or split.images.device)
     largest = max((len(group.shard(batch, config.parts)) for batch in batches), default=1)
-    block_size = 1 if split.images.device.type == "cpu" else max(1, _GPU_BLOCK // largest)
-    for start in range(0, len(batches), block_size):
-        block = batches[start : start + block_size]
-        shards = [group.shard(batch, config.parts) for batch in block]
-        sizes = [len(shard) for shard in shards]
-        positions, passes = torch.cat(shards).unbind(1)
-        images = augment_images(split.images[positions], split.index[positions], config, passes)
-        targets: Targets = split.labels[positions]
+    most = _GPU_BLOCK_BYTES // (largest * split.images[:1].nbytes) if len(split) else 1
+    block_size = 1 if device.type == "cpu" else max(1, most)
+    blocks = [batches[start : start + block_size] for start in range(0, len(batches), block_size)]
+    shards = [[group.shard(batch, config.parts) for batch in block] for block in blocks]
+    places = [torch.cat(parts)[:, 0] for parts in shards]
+    lies_there = split.images.device.type == device.type
+    pixels = (split.images[at] for at in places) if lies_there else copy_ahead(split.images, places, device)
+    for block, parts, images in zip(blocks, shards, pixels, strict=True):
+        sizes = [len(shard) for shard in parts]
+        positions, passes = torch.cat(parts).unbind(1)
+        images = augment_images(images, split.index[positions].to(device), config, passes.to(device))
+        targets: Targets = split.labels[positions].to(device)
         if config.mix != "none":
             images, targets = mix_batches(images, split, block, config, group, is_mixing=is_mixing)
         yield from zip(torch.split(images, sizes), torch.split(targets, sizes), strict=True)
+
+
+def copy_ahead(
+    images: UInt8[Tensor, "n c h w"], blocks: Sequence[Int64[Tensor, "_"]], device: torch.device
+) -> Iterator[UInt8[Tensor, "_ c h w"]]:
+    """Yield the images at each block's positions on another device, which holds two blocks at a time.
+
+    A thread gathers and copies the next block while one is used.
+    """
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+
+    def copy(positions: Int64[Tensor, "_"]) -> UInt8[Tensor, "_ c h w"]:
+        gathered = images[positions.to(images.device)]
+        if stream is None:
+            return gathered.to(device)
+        with torch.cuda.stream(stream):  # copies from pinned memory do not hold up the training
+            moved = gathered.pin_memory().to(device, non_blocking=True)
+        stream.synchronize()
+        return moved
+
+    with ThreadPoolExecutor(1) as thread:
+        coming = [thread.submit(copy, positions) for positions in blocks[:1]]
+        for at in range(len(blocks)):
+            block = coming.pop().result()
+            if stream is not None:  # its memory is not reused before the training has read it
+                block.record_stream(torch.cuda.current_stream(device))
+            coming += [thread.submit(copy, positions) for positions in blocks[at + 1 : at + 2]]
+            yield block
 
 
 def mix_batches(
@@ -100,6 +140,7 @@ def mix_batches(
     partner is, too, and each image is the partner of one. The partner of an image in a shard may lie in another shard;
     it is then augmented here as well, with the same result.
     """
+    device = images.device
     positions, passes = torch.cat([group.shard(batch, config.parts) for batch in batches]).unbind(1)
     partners, partner_passes = torch.cat([group.shard(batch.roll(1, 0), config.parts) for batch in batches]).unbind(1)
     if not is_mixing:
@@ -107,20 +148,22 @@ def mix_batches(
     elif group.size == 1:
         others = torch.cat([part.roll(1, 0) for part in torch.split(images, [len(batch) for batch in batches])])
     else:
-        others = augment_images(split.images[partners], split.index[partners], config, partner_passes)
+        pixels, index = split.images[partners].to(device), split.index[partners].to(device)
+        others = augment_images(pixels, index, config, partner_passes.to(device))
     images, weights = mix_images(
         images,
         others,
-        split.index[positions],
+        split.index[positions].to(device),
         seed=config.seed,
-        epoch=passes,
+        epoch=passes.to(device),
         mix=config.mix,
         alpha=config.mix_alpha,
         fraction=config.mix_fraction if is_mixing else 0.0,
     )
     # One shape of targets throughout, also where nothing is mixed: a recorded step takes no other.
-    classes = torch.eye(len(split.classes), device=images.device)
-    targets = torch.lerp(classes[split.labels[partners]], classes[split.labels[positions]], weights[:, None])
+    classes = torch.eye(len(split.classes), device=device)
+    first, second = (classes[split.labels[places].to(device)] for places in (positions, partners))
+    targets = torch.lerp(second, first, weights[:, None])
     return images, targets
 
 

@@ -153,7 +153,7 @@ def _time_step(
 ) -> float:
     """Take a step with images at these positions; return its seconds per image."""
     begun = time.perf_counter()
-    ((images, targets),) = augmented_batches(job.split, [batch], job.config, job.group)
+    ((images, targets),) = augmented_batches(job.split, [batch], job.config, job.group, device=job.compute.device)
     loss, _ = take_step(images, targets, side_px=side_px, learning_rate=0.0, batch_size=len(batch), is_sam=is_sam)
     loss.item()  # waits for a GPU
     return (time.perf_counter() - begun) / len(batch)

@@ -10,7 +10,7 @@ from visionlib.models import build_model
 from visionlib.summary import summarize
 from visionlib.training.budget import measure_seconds_per_image
 from visionlib.training.config import TrainConfig
-from visionlib.training.job import TrainingJob
+from visionlib.training.job import TrainingJob, place_images
 from visionlib.training.recipes import RECIPES
 from visionlib.training.schedule import step_fractions
 
@@ -55,7 +55,7 @@ def measure_flop_rate(split: ImageSplit, compute: Compute, max_s: float = math.i
         compute: of the training.
         max_s: time in seconds, after which parts of a batch are measured, which are slower for each image.
     """
-    job = TrainingJob(split.to(compute.device), _SAMPLE, compute, split.mean, split.std)
+    job = TrainingJob(place_images(split, compute), _SAMPLE, compute, split.mean, split.std)
     with compute_environment(compute):
         ((_, seconds_per_image),) = measure_seconds_per_image(job, job.build_model(), max_s).items()
     flop = count_training_flop(_SAMPLE, len(split), (split.channels, *split.image_size), len(split.classes))

@@ -21,7 +21,8 @@ def initialize_model(model: nn.Module, job: TrainingJob) -> None:
     if job.config.whiten and job.init is None:
         split = job.split
         chosen = random_order(job.config.seed, 0, split.index, Stream.WHITENING_IMAGES)[:_IMAGES]
-        whiten_stem(model, prepare_inputs(split.images[chosen], job.mean, job.std, split.image_size[0]))
+        images = split.images[chosen].to(job.compute.device)
+        whiten_stem(model, prepare_inputs(images, job.mean, job.std, split.image_size[0]))
 
 
 def find_stem(model: nn.Module, inputs: Float[Tensor, "n c h w"]) -> nn.Conv2d | None:

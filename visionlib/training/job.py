@@ -24,13 +24,16 @@ from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
 from visionlib.training.pace import Pace, TimeBudget
 from visionlib.training.schedule import scale_side
 
+_GPU_FRACTION = 0.5
+"""Of a GPU's free memory, for the images; networks, activations and two blocks of images need the rest."""
+
 
 @dataclass(frozen=True)
 class TrainingJob:
     """Everything that stays the same through a training: images, settings, device, preprocessing, processes.
 
     Attributes:
-        split: images to learn from, on the device.
+        split: images to learn from, on the device, or in the computer's memory where they do not fit.
         config: every setting.
         compute: device, precision, threads and kernels.
         mean: per channel, as fractions of 255.
@@ -211,7 +214,7 @@ def make_job(
     if config.crop_px >= (side := min(split.image_size)):
         problem = f"{config.crop_px} px are no shift within images of {split.image_size[1]} x {split.image_size[0]} px"
         raise ConfigError("crop_px", problem, f"set 0 to {side - 1}")
-    job = TrainingJob(split.to(compute.device), config, compute, mean, std, group, network, init=init)
+    job = TrainingJob(place_images(split, compute), config, compute, mean, std, group, network, init=init)
     smallest_batch = len(split) // job.steps_per_epoch
     if group.size > 1 and smallest_batch < 2 * group.size:
         raise ConfigError(
@@ -222,6 +225,14 @@ def make_job(
     if config.parts > 1 and smallest_batch < 2 * config.parts:
         raise ConfigError("parts", f"of {config.parts} each has less than two images of a step", "take fewer")
     return job, validation
+
+
+def place_images(split: ImageSplit, compute: Compute) -> ImageSplit:
+    """Bring images to the device, unless they would take more than half of a GPU's free memory."""
+    if not compute.device.startswith("cuda"):
+        return split.to(compute.device)
+    free, _ = torch.cuda.mem_get_info(compute.device)
+    return split.to(compute.device) if split.images.nbytes <= _GPU_FRACTION * free else split
 
 
 def _hold_out_validation(split: ImageSplit, config: TrainConfig) -> tuple[ImageSplit, ImageSplit]:

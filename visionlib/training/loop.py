@@ -119,7 +119,8 @@ def _train_epoch(
     batches = epoch_batches(job.split, config.batch_size, seed=config.seed, epoch=epoch, balance=config.balance)
     done, remaining = sum(map(len, batches[: progress.steps])), batches[progress.steps :]
     start = (progress.pace or job.pace).position(job.count_steps(epoch, 0))
-    augmented = augmented_batches(job.split, remaining, config, group, is_mixing=is_mixing_epoch(start, config))
+    is_mixing = is_mixing_epoch(start, config)
+    augmented = augmented_batches(job.split, remaining, config, group, device=job.compute.device, is_mixing=is_mixing)
     side_px = progress.history[-1]["resolution_px"] if progress.history else 0
     job.set_training_mode(model)
     epochs = format_epochs((progress.pace or job.pace).total_steps / job.steps_per_epoch)

@@ -148,7 +148,7 @@ def _check_weights(name: str, network: nn.Module) -> None:
 
 def _find_failure(network: nn.Module, job: TrainingJob, side_px: int) -> Exception | None:
     """Run a batch in both modes; return the first error, if there is one."""
-    inputs = prepare_inputs(job.split.images[:_IMAGES], job.mean, job.std, side_px)
+    inputs = prepare_inputs(job.split.images[:_IMAGES].to(job.compute.device), job.mean, job.std, side_px)
     try:
         with torch.enable_grad():
             logits = _run(network.train(), inputs, job, "training")
@@ -186,7 +186,7 @@ def _run(network: nn.Module, inputs: Tensor, job: TrainingJob, mode: str) -> Ten
 def _check_gradients(network: nn.Module, logits: Tensor, job: TrainingJob) -> None:
     trained = [p for p in network.parameters() if p.requires_grad]
     if logits.requires_grad:
-        loss = F.cross_entropy(logits.float(), job.split.labels[: len(logits)])
+        loss = F.cross_entropy(logits.float(), job.split.labels[: len(logits)].to(logits.device))
         if any(gradient is not None for gradient in torch.autograd.grad(loss, trained, allow_unused=True)):
             return
     remedy = "remove no_grad, inference_mode and detach() between its weights and its outputs"

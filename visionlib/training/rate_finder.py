@@ -173,7 +173,7 @@ def _test_range(model: nn.Module, job: TrainingJob, rates: list[float]) -> tuple
     config = job.config
     side_px = scale_side(config.resolutions[0], job.split.image_size[0])
     optimizer = make_optimizer(model, config, job.compute.dtype, head=job.find_head(model))
-    batches = _endless_batches(job.split, config)
+    batches = _endless_batches(job.split, config, job.compute.device)
     losses: list[float] = []
     mean, lowest = math.nan, math.inf
     take_step = TrainingStep(job.set_training_mode(model), optimizer, job)
@@ -199,7 +199,9 @@ def _rate(step: int, steps: int, lowest: float, highest: float, growth: Growth) 
     return float(lowest * (highest / lowest) ** fraction)
 
 
-def _endless_batches(split: ImageSplit, config: TrainConfig) -> Iterator[tuple[UInt8[Tensor, "_n c h w"], Targets]]:
+def _endless_batches(
+    split: ImageSplit, config: TrainConfig, device: str
+) -> Iterator[tuple[UInt8[Tensor, "_n c h w"], Targets]]:
     for epoch in itertools.count():
         batches = epoch_batches(split, config.batch_size, seed=config.seed, epoch=epoch, balance=config.balance)
-        yield from augmented_batches(split, batches, config, is_mixing=config.mix_end > 0)
+        yield from augmented_batches(split, batches, config, device=device, is_mixing=config.mix_end > 0)
