@@ -13,6 +13,28 @@ from visionlib.errors import ConfigError
 from visionlib.training.config import TrainConfig, parse_setting
 from visionlib.training.recipes import recipe_config
 
+_COMMON = "Common settings (default: the recipe's)"
+PANELS: Mapping[str, tuple[str, ...]] = {
+    _COMMON: (
+        "model", "epochs", "batch_size", "peak_learning_rate", "seed", "balance", "freeze", "validation_fraction",
+        "device", "precision",
+    ),
+    "Optimizer and learning rate": (
+        "optimizer", "momentum", "weight_decay", "muon_learning_rate", "muon_momentum", "schedule", "warmup_fraction",
+        "cycles", "body_rate_factor", "norm_bias_factor", "averaging", "averaging_decay", "sam_radius", "sam_start",
+        "sam_fraction",
+    ),
+    "Images": (
+        "resolutions", "normalization", "whiten", "label_smoothing", "flip", "crop_px", "cutout_px", "erase_fraction",
+        "erase_area", "rotate_degrees", "translate_fraction", "scale_fraction", "brightness", "contrast", "saturation",
+        "hue", "policy", "policy_strength", "mix", "mix_alpha", "mix_fraction", "mix_end",
+    ),
+    "Machine and files": (
+        "threads", "parts", "kernels", "cuda_graphs", "compile", "checkpoint_s", "test_every", "tensorboard",
+    ),
+}  # fmt: skip
+"""The settings by the panel of the help in which they stand; `--help` shows the common ones, `--help-all` all."""
+
 
 def with_setting_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option per field of `TrainConfig`; the options in use arrive as `**settings`.
@@ -25,13 +47,14 @@ def with_setting_options(command: Callable[..., None]) -> Callable[..., None]:
 
     def wrapper(**arguments: Any) -> None:
         given = {p.name: arguments.pop(p.name) for p in own}
-        settings = {name: value for name, value in arguments.items() if value is not None}
+        settings = {name: value for name, value in arguments.items() if value is not None and name in fields}
         if "resolutions" in settings:
             settings["resolutions"] = _parse_fractions(settings["resolutions"])
         command(**given, **settings)
 
-    options = [_option_for(field) for field in dataclasses.fields(TrainConfig)]
-    keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in [*own, *options]]
+    fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
+    options = [_option_for(fields[name], panel) for panel, names in PANELS.items() for name in names]
+    keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in [*own, *options, _HELP_ALL]]
     wrapper.__signature__ = signature.replace(parameters=keyword_only)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in keyword_only}
     wrapper.__name__, wrapper.__doc__ = command.__name__, command.__doc__
@@ -56,13 +79,38 @@ def resolve_config(recipe: str, config_file: Path | None, settings: Mapping[str,
     return given
 
 
-def _option_for(field: dataclasses.Field[Any]) -> inspect.Parameter:
+def _show_all(context: typer.Context, is_wanted: bool) -> None:
+    if is_wanted:
+        for option in context.command.params:
+            option.hidden = False  # type: ignore[attr-defined]
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+_HELP_ALL = inspect.Parameter(
+    "help_all",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool,
+        typer.Option(
+            "--help-all",
+            help="Show all settings, not the common ones alone, and exit.",
+            callback=_show_all,
+            is_eager=True,
+        ),
+    ],
+)
+
+
+def _option_for(field: dataclasses.Field[Any], panel: str) -> inspect.Parameter:
     kind: Any = str if isinstance(field.default, tuple) else field.type
     option = typer.Option(
         f"--{field.name.replace('_', '-')}",
         help=_capitalize(field) + ".",
-        rich_help_panel="Settings (default: the recipe's)",
+        rich_help_panel=panel,
         show_default=False,
+        hidden=panel != _COMMON,
     )
     return inspect.Parameter(
         field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
