@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import visionlib
+from visionlib.version import __version__
 
 
 def test_importing_the_library_loads_neither_torch_nor_matplotlib() -> None:
@@ -43,3 +44,15 @@ def test_readme_docstring_and_contract_have_the_same_map(project_root: Path) -> 
     assert sorted(table) == sorted(name for layer in expected for name in layer)
     folders = {path.stem for path in (project_root / "visionlib").iterdir() if path.suffix in {"", ".py"}}
     assert set(table) == folders - {"__init__", "__main__", "__pycache__", "version"}
+
+
+def test_files_that_the_contributors_guide_names_exist(project_root: Path) -> None:
+    guide = (project_root / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`([\w/]+(?:\.py|/))`", guide)
+    assert len(named) > 10
+    places = (project_root, project_root / "visionlib")
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []
+
+
+def test_the_citation_has_the_version(project_root: Path) -> None:
+    assert f"version: {__version__}\n" in (project_root / "CITATION.cff").read_text()

@@ -29,7 +29,10 @@ def test_the_commands_page_is_what_the_commands_say(make: ModuleType, project_ro
 
 
 def _pages(project_root: Path) -> list[Path]:
-    return [project_root / "README.md", project_root / "CHANGELOG.md", *sorted((project_root / "docs").glob("*.md"))]
+    return [
+        *(project_root / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+        *sorted((project_root / "docs").glob("*.md")),
+    ]
 
 
 def test_every_link_and_picture_leads_somewhere(project_root: Path) -> None:
