@@ -79,13 +79,15 @@ def resolve_config(recipe: str, config_file: Path | None, settings: Mapping[str,
     return given
 
 
-def _show_all(context: typer.Context, is_wanted: bool) -> None:
+def _show_all(context: Any, is_wanted: bool) -> None:
     if is_wanted:
         for option in context.command.params:
-            option.hidden = False  # type: ignore[attr-defined]
+            option.hidden = False
         typer.echo(context.get_help())
         raise typer.Exit
 
+
+_show_all.__annotations__["context"] = typer.Context  # asks for it; what comes is its base class
 
 _HELP_ALL = inspect.Parameter(
     "help_all",
