@@ -13,9 +13,12 @@ python docs/make.py inspection RUN [DATASET]
 Those of docs/report.md from a run on CIFAR-10, whose page is written anew; in headless Chromium:
 python docs/make.py report RUN [DATASET]
 
+The demo alone, whose figures stand in README.md and docs/results.md: python docs/make.py demo
+
 Those of docs/explanations.md from a run, with a name for the file: python docs/make.py explanations RUN NAME [DATASET]
 """
 
+import datetime
 import re
 import sys
 import tempfile
@@ -28,6 +31,7 @@ from visionlib.cli.app import app
 
 if TYPE_CHECKING:
     from visionlib.evaluation import Evaluation
+    from visionlib.runs import Run
 
 DOCS = Path(__file__).parent
 
@@ -111,7 +115,7 @@ def draw_rate(path: Path) -> None:
 
 
 def draw_demo(folder: Path) -> None:
-    """Run the demo, and keep its table as a picture, and what its network really looks at."""
+    """Run the demo; keep its table as a picture, its figures in the documents, and what its network really looks at."""
     from visionlib.cli.demo import run_demo
     from visionlib.cli.picture_files import save_picture
     from visionlib.evaluation import measure_effective_fields
@@ -120,9 +124,36 @@ def draw_demo(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as place:
         run, evaluation = run_demo(Path(place) / "demo", seed=0, log=lambda line: None)
         fields = measure_effective_fields(run)
+        write_demo_figures(run, evaluation)
     draw_evaluation(evaluation, folder / "demo.svg")
     titled = [("before training", fields.before), ("after training", fields.after)]
     save_picture(draw_effective(titled, fields.image), folder / "effective-field.png")
+
+
+def write_demo_figures(run: "Run", evaluation: "Evaluation", root: Path = DOCS.parent) -> None:
+    """Write the demo's accuracy, interval and seconds into the first rows of the tables in README and results.md."""
+    from visionlib.runs import read_config, read_training
+
+    accuracy, interval, mirrored = evaluation.accuracy, evaluation.confidence_interval, evaluation.mirror_accuracy
+    assert accuracy is not None
+    assert interval is not None
+    assert mirrored is not None
+    percent, low, high = f"{100 * accuracy:.2f}", f"{100 * interval[0]:.1f}", f"{100 * interval[1]:.1f}"
+    training = read_training(run)
+    assert training is not None
+    seconds, n = f"{training.seconds_training:.0f} s", f"{evaluation.n:,}"
+    hardware = read_config(run).compute.hardware
+    device = next((name for name in ("EPYC", "Xeon") if name in hardware), hardware)
+    today = datetime.datetime.now(tz=datetime.UTC).date()
+    figures = (
+        f"| 0 | {n} | **{percent}** ({low} to {high}) | | {100 * mirrored:.2f} | | {seconds} | {device} | {today} |"
+    )
+    rows = {"README.md": f"| {percent} %, {low} to {high} | {n} | {seconds} |", "docs/results.md": figures}
+    for name, row in rows.items():
+        before, found, after = re.split(
+            r"^(\| `make demo`[^|]*).*$", (root / name).read_text("utf-8"), flags=re.MULTILINE
+        )
+        (root / name).write_text(before + found + row + after, encoding="utf-8")
 
 
 def draw_errors(first: Path, second: Path, folder: Path) -> None:
@@ -131,10 +162,9 @@ def draw_errors(first: Path, second: Path, folder: Path) -> None:
     from visionlib.evaluation import compare_runs, find_mistakes, load_predictions
     from visionlib.evaluation.pictures.comparison import describe_comparison, draw_differences, draw_differing
     from visionlib.evaluation.pictures.mistakes import describe_mistakes, draw_mistakes
-    from visionlib.inference.predictions import load_predicted_images
 
     kept = load_predictions(first)
-    images = load_predicted_images(kept).images
+    images = kept.load_images().images
     found = find_mistakes(kept.predictions, kept.labels, kept.record.classes, index=kept.index)
     save_picture(draw_mistakes(found, images, count=6), folder / "mistakes.png", describe_mistakes(found))
     comparison = compare_runs([first, second])
@@ -270,6 +300,9 @@ if __name__ == "__main__":
         sys.exit()
     if sys.argv[1:2] == ["report"]:
         draw_page(Path(sys.argv[2]), DOCS / "pictures", *sys.argv[3:4])
+        sys.exit()
+    if sys.argv[1:2] == ["demo"]:
+        draw_demo(DOCS / "pictures")
         sys.exit()
     if sys.argv[1:2] == ["explanations"]:
         draw_explained(Path(sys.argv[2]), sys.argv[3], DOCS / "pictures", *sys.argv[4:5])

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import re
 import shlex
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,8 @@ import pytest
 import typer.main
 
 from visionlib.cli.app import app
+from visionlib.evaluation import evaluate
+from visionlib.runs import Run, read_json
 
 
 @pytest.fixture
@@ -26,6 +29,24 @@ def make(project_root: Path) -> ModuleType:
 def test_the_commands_page_is_what_the_commands_say(make: ModuleType, project_root: Path) -> None:
     written = (project_root / "docs" / "commands.md").read_text(encoding="utf-8")
     assert written == make.commands_page(), "run `make docs`"
+
+
+def test_the_demos_figures_are_written_into_its_rows_alone(
+    make: ModuleType, project_root: Path, finished_run: Run, tmp_path: Path
+) -> None:
+    names = ("README.md", "docs/results.md")
+    (tmp_path / "docs").mkdir()
+    for name in names:
+        shutil.copyfile(project_root / name, tmp_path / name)
+    make.write_demo_figures(finished_run, evaluate(finished_run), tmp_path)
+    score = read_json(finished_run.evaluation)["accuracy"]
+    for name in names:
+        before, after = ((root / name).read_text().splitlines() for root in (project_root, tmp_path))
+        changed = [new for old, new in zip(before, after, strict=True) if old != new]
+        assert len(changed) == 1
+        assert changed[0].startswith("| `make demo`")
+        assert f"{100 * score:.2f}" in changed[0]
+        assert changed[0].count("|") == after[after.index(changed[0]) - 1].count("|")
 
 
 def _pages(project_root: Path) -> list[Path]:
