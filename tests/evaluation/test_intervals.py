@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from visionlib.evaluation import wilson_interval
-from visionlib.evaluation.intervals import mean_interval
+from visionlib.evaluation.intervals import difference_interval, mean_interval, mean_score_interval
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,61 @@ def test_the_interval_of_a_mean_covers_it_about_as_often_as_it_says(recalls: tup
     intervals = [mean_interval(list(zip(row, sizes, strict=True))) or (1, 0) for row in drawn]
     covered = sum(low <= sum(recalls) / len(recalls) <= high for low, high in intervals) / 4000
     assert 0.92 < covered < 0.985
+
+
+def test_scores_of_right_and_wrong_have_nearly_wilsons_interval() -> None:
+    """With z for t they would have it exactly, for n - 1 images."""
+    scores = [1.0] * 300 + [0.0] * 100
+    assert mean_score_interval(scores) == pytest.approx(wilson_interval(300, 400), abs=5e-4)
+    assert mean_score_interval([1.0] * 50) == wilson_interval(50, 50)
+    assert mean_score_interval([0.0]) == wilson_interval(0, 1)
+    assert mean_score_interval([]) is None
+
+
+def test_scores_solved_by_hand() -> None:
+    """Of 0.2, 0.4 and 0.6 the mean is 0.4, the variance 0.04, and t of 2 degrees of freedom 4.303."""
+    z, t = 1.959963984540054, 4.302652729911275
+    n = 3 * 0.24 / 0.04 / (t / z) ** 2
+    centre = (0.4 + z * z / 2 / n) / (1 + z * z / n)
+    reach = z / (1 + z * z / n) * math.sqrt(0.24 / n + z * z / 4 / n / n)
+    assert mean_score_interval([0.2, 0.4, 0.6]) == pytest.approx((centre - reach, centre + reach), abs=1e-12)
+
+
+@pytest.mark.parametrize(("n", "a", "b"), [(30, 0.5, 0.2), (30, 6, 2), (200, 0.3, 0.1)])
+def test_the_mean_of_scores_is_covered_where_counting_each_prediction_is_not(n: int, a: float, b: float) -> None:
+    """Each image has its own probability, and 75 predictions of it: as under corruption."""
+    generator = np.random.default_rng(0)
+    covered, naive = 0, 0
+    for _ in range(1000):
+        scores = generator.binomial(75, generator.beta(a, b, n)) / 75
+        low, high = mean_score_interval(scores.tolist()) or (0, 0)
+        covered += low <= a / (a + b) <= high
+        low, high = wilson_interval(round(scores.sum() * 75), 75 * n) or (0, 0)
+        naive += low <= a / (a + b) <= high
+    assert 930 <= covered <= 985
+    assert naive < 600
+
+
+def test_the_difference_of_dependent_means_is_covered() -> None:
+    generator = np.random.default_rng(1)
+    covered, difference = 0, 0.9 - 0.9 * 0.6
+    for _ in range(1000):
+        first = generator.random(60) < 0.9
+        second = np.where(first, generator.binomial(20, 0.6, 60) / 20, 0)
+        correlation = float(np.corrcoef(first, second)[0, 1]) if first.std() and second.std() else 0.0
+        low, high = difference_interval(
+            (float(first.mean()), wilson_interval(int(first.sum()), 60) or (0, 0)),
+            (float(second.mean()), mean_score_interval(second.tolist()) or (0, 0)),
+            correlation,
+        )
+        covered += low <= difference <= high
+    assert 930 <= covered <= 985
+
+
+def test_a_difference_solved_by_hand() -> None:
+    """Distances to the bounds of 0.3 and 0.4 add up to 0.5 at right angles, and to 0.1 if they move together."""
+    first, second = (0.8, (0.5, 0.9)), (0.5, (0.3, 0.9))
+    low, high = difference_interval(first, second)
+    assert low == pytest.approx(0.3 - 0.5)
+    assert high == pytest.approx(0.3 + math.hypot(0.1, 0.2))
+    assert difference_interval(first, second, 1.0) == pytest.approx((0.3 - 0.1, 0.3 + 0.1))

@@ -241,7 +241,7 @@ def elastic_transform(image: Pixels, number: int, seed: int, amount: float, smoo
 
 
 def resize(image: Pixels, height: int, width: int) -> Pixels:
-    """By a box: the mean of the pixels whose middles lie in it, an edge belonging to the lower one, or else that at its middle."""
+    """By a box: the mean of the pixels whose middles lie in it or on its far edge, or else of that at its middle."""
     result = np.zeros((len(image), height, width))
     for row, column in np.ndindex(height, width):
         chosen = []

@@ -150,9 +150,7 @@ def test_pixelate_is_pillows_box_within_a_level() -> None:
     images = make_images(3, 3, 32, 32)
     for strength, (fraction,) in enumerate(CORRUPTIONS["pixelate"].strengths, 1):
         small = int(32 * fraction)
-        for image, corrupted in zip(
-            images, corrupt_images(images, torch.arange(3), "pixelate", strength), strict=True
-        ):
+        for image, corrupted in zip(images, corrupt_images(images, torch.arange(3), "pixelate", strength), strict=True):
             picture = Image.fromarray(image.permute(1, 2, 0).numpy())
             picture = picture.resize((small, small), Image.Resampling.BOX).resize((32, 32), Image.Resampling.BOX)
             expected = torch.from_numpy(np.array(picture)).permute(2, 0, 1).int()

@@ -57,7 +57,7 @@ def _draw_kind(axes: Axes, result: StressResult, kind: str) -> None:
     axes.set_title(kind, fontsize=9)
     names = dict.fromkeys(score.corruption for score in result.conditions if score.kind == kind)
     for name, style in zip(names, _STYLES, strict=False):
-        scores = [result.clean_score, *(score for score in result.conditions if score.corruption == name)]
+        scores = [result.clean, *(score for score in result.conditions if score.corruption == name)]
         points = [(score.accuracy, score.confidence_interval or (0.0, 1.0)) for score in scores]
         _draw_line(axes, points, name.replace("_", " "), style)
 

@@ -5,7 +5,7 @@ from html import escape
 from itertools import groupby
 
 from visionlib.data.class_names import tidy_name
-from visionlib.data.corruption import CORRUPTIONS, STRENGTHS
+from visionlib.data.corruption import STRENGTHS
 from visionlib.drawing.html_table import render_table
 from visionlib.evaluation.stress.result import StressResult
 from visionlib.evaluation.stress.scores import ConditionScore
@@ -18,10 +18,9 @@ CLASS_HEADERS = ("class", "n", "0", *map(str, STRENGTHS), "drop", "95 % interval
 
 def condition_rows(result: StressResult) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
     """Yield each kind of corruption with its rows, whose cells belong below `CONDITION_HEADERS`."""
-    by_name = groupby(result.conditions, key=lambda score: score.corruption)
-    rows = [(name, _row(name, list(scores))) for name, scores in by_name]
-    for kind, group in groupby(rows, key=lambda row: CORRUPTIONS[row[0]].kind):
-        yield kind, [cells for _, cells in group]
+    for kind, scores in groupby(result.conditions, key=lambda score: score.kind):
+        by_name = groupby(scores, key=lambda score: score.corruption)
+        yield kind, [_row(name, list(group)) for name, group in by_name]
 
 
 def _row(name: str, scores: list[ConditionScore]) -> tuple[str, ...]:
@@ -65,7 +64,7 @@ def class_rows(result: StressResult) -> list[tuple[str, ...]]:
 
 def describe_means(result: StressResult) -> str:
     """State the accuracy without corruption and the mean under it, with intervals."""
-    clean = result.clean_score
+    clean = result.clean
     name = "mean corruption accuracy" if result.is_complete else "mean accuracy under corruption"
     return (
         f"accuracy without corruption {percent(clean.accuracy, 2)} ({interval(clean.confidence_interval)}); "

@@ -16,6 +16,7 @@ from visionlib.data.random import Stream, random_order
 from visionlib.errors import ConfigError, DataError, RunError
 from visionlib.eval_mode import Precision
 from visionlib.evaluation.calibration import find_confidences
+from visionlib.evaluation.stress.answers import Answers
 from visionlib.evaluation.stress.result import StressResult
 from visionlib.inference.device import choose_compute, compute_environment
 from visionlib.inference.load import find_run
@@ -148,18 +149,21 @@ def _measure(
                 advance((1 + len(columns)) * len(sample), f"{name} {strength}")
                 columns.append(predict(corrupt_images(sample.images, sample.index, name, strength, seed=seed)))
     shape = (len(corruptions), len(STRENGTHS), len(sample))
+    is_correct, confidences = (torch.stack(parts).view(shape) for parts in zip(*columns, strict=True))
+    answers = Answers(corruptions, labels, clean, is_correct, clean_confidences, confidences)
+    mean_accuracy, mean_interval = answers.average()
     return StressResult(
-        corruptions=corruptions,
-        clean=clean,
-        is_correct=torch.stack([column[0] for column in columns]).view(shape),
-        clean_confidences=clean_confidences,
-        confidences=torch.stack([column[1] for column in columns]).view(shape),
-        labels=labels,
-        index=sample.index.cpu(),
-        classes=split.classes,
+        n=len(sample),
         n_split=len(split),
         seed=seed,
+        network=model.provenance,
         temperature=model.temperature,
-        provenance=model.provenance,
         content_hash=split.content_hash,
+        clean=answers.score_clean(),
+        conditions=answers.score_conditions(),
+        averaged=answers.averaged,
+        mean_accuracy=mean_accuracy,
+        mean_interval=mean_interval,
+        by_strength=answers.average_by_strength(),
+        per_class=answers.measure_falls(split.classes),
     )

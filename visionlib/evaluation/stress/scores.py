@@ -1,9 +1,15 @@
 """The measures of a network under one corruption, at one strength, and of one class."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from visionlib.evaluation.intervals import Interval, as_list, wilson_interval
+from visionlib.runs.fields import Count, FieldError, Key, Range, Unit
+
+Positive = Annotated[int, Range(1, 2**53)]
+_Strength = Annotated[int, Range(0, 5)]
+_Difference = Annotated[float, Range(-1, 1)]
+Bounds = tuple[Unit, Unit]
 
 
 @dataclass(frozen=True)
@@ -22,11 +28,15 @@ class ConditionScore:
 
     corruption: str
     kind: str
-    strength: int
-    n: int
-    correct: int
-    mean_confidence: float
-    ece: float
+    strength: _Strength
+    n: Positive
+    correct: Count
+    mean_confidence: Unit
+    ece: Unit
+
+    def __post_init__(self) -> None:
+        if self.correct > self.n:
+            raise FieldError("correct", f"is {self.correct} of {self.n}")
 
     @property
     def accuracy(self) -> float:
@@ -65,11 +75,11 @@ class StrengthScore:
         ece: expected calibration error of all predictions together.
     """
 
-    strength: int
-    accuracy: float
-    confidence_interval: Interval
-    mean_confidence: float
-    ece: float
+    strength: _Strength
+    accuracy: Unit
+    confidence_interval: Bounds
+    mean_confidence: Unit
+    ece: Unit
 
     @property
     def gap(self) -> float:
@@ -103,14 +113,14 @@ class ClassFall:
         worst_accuracy: that accuracy.
     """
 
-    name: str
-    n: int
-    clean_accuracy: float
-    accuracies: tuple[float, ...]
-    drop: float
-    drop_interval: Interval
+    name: Annotated[str, Key("class")]
+    n: Positive
+    clean_accuracy: Unit
+    accuracies: tuple[Unit, ...]
+    drop: _Difference
+    drop_interval: tuple[_Difference, _Difference]
     worst_corruption: str
-    worst_accuracy: float
+    worst_accuracy: Unit
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values as plain types for JSON."""

@@ -1,0 +1,125 @@
+"""`Answers`: whether a network is right about each image under each corruption; the measures follow from them."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor
+
+from visionlib.data.corruption import CORRUPTIONS, STRENGTHS
+from visionlib.evaluation.calibration import Calibration, fill_bins
+from visionlib.evaluation.intervals import Interval, difference_interval, mean_score_interval, wilson_interval
+from visionlib.evaluation.stress.scores import ClassFall, ConditionScore, StrengthScore
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """A network's predictions of the same images, as they are and corrupted in many ways.
+
+    Attributes:
+        corruptions: names of those measured, each at strength 1 to 5.
+        labels: classes of the images, at least one.
+        clean: whether each image is classified correctly as it is.
+        is_correct: the same for each corruption, strength and image.
+        clean_confidences: probability of each image's predicted class.
+        confidences: the same for each corruption, strength and image.
+    """
+
+    corruptions: tuple[str, ...]
+    labels: Int64[Tensor, "n"]
+    clean: Bool[Tensor, "n"]
+    is_correct: Bool[Tensor, "k s n"]
+    clean_confidences: Float64[Tensor, "n"]
+    confidences: Float64[Tensor, "k s n"]
+
+    @property
+    def averaged(self) -> tuple[str, ...]:
+        """The corruptions that means are over: the standard ones among those measured, or else all of them."""
+        standard = tuple(name for name in self.corruptions if CORRUPTIONS[name].is_standard)
+        return standard or self.corruptions
+
+    def score_clean(self) -> ConditionScore:
+        """Score the images as they are."""
+        return _score("none", "none", 0, self.clean, self.clean_confidences)
+
+    def score_conditions(self) -> tuple[ConditionScore, ...]:
+        """Score each corruption at each strength."""
+        return tuple(
+            _score(name, CORRUPTIONS[name].kind, strength, self.is_correct[row, at], self.confidences[row, at])
+            for row, name in enumerate(self.corruptions)
+            for at, strength in enumerate(STRENGTHS)
+        )
+
+    def average(self) -> tuple[float, Interval]:
+        """Return the mean accuracy over the averaged corruptions and the strengths, with its interval."""
+        scores = self._select(self.is_correct).double().mean((0, 1))
+        return float(scores.mean()), _interval(scores)
+
+    def average_by_strength(self) -> tuple[StrengthScore, ...]:
+        """Average over the averaged corruptions at strength 0, which is the images as they are, to 5."""
+        is_correct, confidences = self._select(self.is_correct), self._select(self.confidences)
+        pairs = [(self.clean[None], self.clean_confidences[None])]
+        pairs += [(is_correct[:, at], confidences[:, at]) for at in range(len(STRENGTHS))]
+        scores = [right.double().mean(0) for right, _ in pairs]
+        return tuple(
+            StrengthScore(strength, float(score.mean()), _interval(score), *_calibrate(*pair))
+            for strength, (score, pair) in enumerate(zip(scores, pairs, strict=True))
+        )
+
+    def measure_falls(self, classes: tuple[str, ...]) -> tuple[ClassFall, ...]:
+        """Measure the loss of accuracy of each class that has images; the largest comes first."""
+        present = self.labels.unique().tolist()
+        return tuple(
+            sorted((self._measure_fall(label, classes[label]) for label in present), key=lambda one: -one.drop)
+        )
+
+    def _measure_fall(self, label: int, name: str) -> ClassFall:
+        of_class = self.labels == label
+        clean, right = self.clean[of_class].double(), self._select(self.is_correct)[:, :, of_class].double()
+        scores, by_corruption = right.mean((0, 1)), right.mean((1, 2))
+        n, correct, worst = len(clean), int(clean.sum()), int(by_corruption.argmin())
+        interval = wilson_interval(correct, n)
+        assert interval is not None
+        first, second = (correct / n, interval), (float(scores.mean()), _interval(scores))
+        low, high = difference_interval(first, second, _correlate(clean, scores))
+        return ClassFall(
+            name=name,
+            n=n,
+            clean_accuracy=first[0],
+            accuracies=tuple(right.mean((0, 2)).tolist()),
+            drop=first[0] - second[0],
+            drop_interval=(max(-1.0, low), min(1.0, high)),
+            worst_corruption=self.averaged[worst],
+            worst_accuracy=float(by_corruption[worst]),
+        )
+
+    def _select(self, values: Tensor) -> Tensor:
+        return values[[self.corruptions.index(name) for name in self.averaged]]
+
+
+def _score(
+    name: str, kind: str, strength: int, is_correct: Bool[Tensor, "n"], confidences: Float64[Tensor, "n"]
+) -> ConditionScore:
+    calibration = _calibrate(is_correct, confidences)
+    return ConditionScore(name, kind, strength, len(is_correct), int(is_correct.sum()), *calibration)
+
+
+def _calibrate(is_correct: Bool[Tensor, "*n"], confidences: Float64[Tensor, "*n"]) -> tuple[float, float]:
+    """Return the mean confidence and the expected calibration error of at least one prediction."""
+    calibration = Calibration(None, None, fill_bins(confidences.flatten().numpy(), is_correct.flatten().numpy()))
+    assert calibration.mean_confidence is not None
+    assert calibration.ece is not None
+    return min(1.0, calibration.mean_confidence), calibration.ece
+
+
+def _interval(scores: Float64[Tensor, "n"]) -> Interval:
+    interval = mean_score_interval(scores.tolist())
+    assert interval is not None
+    return interval
+
+
+def _correlate(first: Float64[Tensor, "n"], second: Float64[Tensor, "n"]) -> float:
+    """Return Pearson's correlation; 0 where one of them does not vary."""
+    if len(first) < 2 or not bool(first.std() > 0) or not bool(second.std() > 0):
+        return 0.0
+    return float(torch.corrcoef(torch.stack([first, second]))[0, 1].clamp(-1, 1))
