@@ -33,21 +33,8 @@ def make_result(names: tuple[str, ...], right: dict[tuple[int, int], list[int]],
     clean, clean_confidences = torch.ones(n, dtype=torch.bool), torch.full((n,), 0.9, dtype=torch.float64)
     confidences = torch.full((k, 5, n), 0.7, dtype=torch.float64)
     answers = Answers(names, torch.tensor(labels), clean, is_correct, clean_confidences, confidences)
-    return StressResult(
-        n=n,
-        n_split=40,
-        seed=0,
-        network="by hand",
-        temperature=None,
-        content_hash="0",
-        clean=answers.score_clean(),
-        conditions=answers.score_conditions(),
-        averaged=answers.averaged,
-        mean_accuracy=answers.average()[0],
-        mean_interval=answers.average()[1],
-        by_strength=answers.average_by_strength(),
-        per_class=answers.measure_falls(("cat", "dog", "empty")),
-    )
+    names_of = ("cat", "dog", "empty")
+    return answers.summarize(names_of, n_split=40, seed=0, network="by hand", temperature=None, content_hash="0")
 
 
 def test_measures_solved_by_hand() -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from visionlib.data.corruption import CORRUPTIONS, STRENGTHS
 from visionlib.evaluation.calibration import Calibration, fill_bins
 from visionlib.evaluation.intervals import Interval, difference_interval, mean_score_interval, wilson_interval
+from visionlib.evaluation.stress.result import StressResult
 from visionlib.evaluation.stress.scores import ClassFall, ConditionScore, StrengthScore
 
 
@@ -38,11 +39,35 @@ class Answers:
         standard = tuple(name for name in self.corruptions if CORRUPTIONS[name].is_standard)
         return standard or self.corruptions
 
-    def score_clean(self) -> ConditionScore:
-        """Score the images as they are."""
-        return _score("none", "none", 0, self.clean, self.clean_confidences)
+    def summarize(
+        self,
+        classes: tuple[str, ...],
+        *,
+        n_split: int,
+        seed: int,
+        network: str,
+        temperature: float | None,
+        content_hash: str,
+    ) -> StressResult:
+        """Measure all that `StressResult` holds, whose attributes the arguments are; `classes` are names."""
+        scores = self._select(self.is_correct).double().mean((0, 1))
+        return StressResult(
+            n=len(self.labels),
+            n_split=n_split,
+            seed=seed,
+            network=network,
+            temperature=temperature,
+            content_hash=content_hash,
+            clean=_score("none", "none", 0, self.clean, self.clean_confidences),
+            conditions=self._score_conditions(),
+            averaged=self.averaged,
+            mean_accuracy=float(scores.mean()),
+            mean_interval=_interval(scores),
+            by_strength=self._average_by_strength(),
+            per_class=self._measure_falls(classes),
+        )
 
-    def score_conditions(self) -> tuple[ConditionScore, ...]:
+    def _score_conditions(self) -> tuple[ConditionScore, ...]:
         """Score each corruption at each strength."""
         return tuple(
             _score(name, CORRUPTIONS[name].kind, strength, self.is_correct[row, at], self.confidences[row, at])
@@ -50,12 +75,7 @@ class Answers:
             for at, strength in enumerate(STRENGTHS)
         )
 
-    def average(self) -> tuple[float, Interval]:
-        """Return the mean accuracy over the averaged corruptions and the strengths, with its interval."""
-        scores = self._select(self.is_correct).double().mean((0, 1))
-        return float(scores.mean()), _interval(scores)
-
-    def average_by_strength(self) -> tuple[StrengthScore, ...]:
+    def _average_by_strength(self) -> tuple[StrengthScore, ...]:
         """Average over the averaged corruptions at strength 0, which is the images as they are, to 5."""
         is_correct, confidences = self._select(self.is_correct), self._select(self.confidences)
         pairs = [(self.clean[None], self.clean_confidences[None])]
@@ -66,7 +86,7 @@ class Answers:
             for strength, (score, pair) in enumerate(zip(scores, pairs, strict=True))
         )
 
-    def measure_falls(self, classes: tuple[str, ...]) -> tuple[ClassFall, ...]:
+    def _measure_falls(self, classes: tuple[str, ...]) -> tuple[ClassFall, ...]:
         """Measure the loss of accuracy of each class that has images; the largest comes first."""
         present = self.labels.unique().tolist()
         return tuple(

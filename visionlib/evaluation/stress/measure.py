@@ -151,19 +151,11 @@ def _measure(
     shape = (len(corruptions), len(STRENGTHS), len(sample))
     is_correct, confidences = (torch.stack(parts).view(shape) for parts in zip(*columns, strict=True))
     answers = Answers(corruptions, labels, clean, is_correct, clean_confidences, confidences)
-    mean_accuracy, mean_interval = answers.average()
-    return StressResult(
-        n=len(sample),
+    return answers.summarize(
+        split.classes,
         n_split=len(split),
         seed=seed,
         network=model.provenance,
         temperature=model.temperature,
         content_hash=split.content_hash,
-        clean=answers.score_clean(),
-        conditions=answers.score_conditions(),
-        averaged=answers.averaged,
-        mean_accuracy=mean_accuracy,
-        mean_interval=mean_interval,
-        by_strength=answers.average_by_strength(),
-        per_class=answers.measure_falls(split.classes),
     )

@@ -67,6 +67,8 @@ class StressResult:
         expected = [(name, strength) for name in self.corruptions for strength in STRENGTHS]
         if not expected or [(score.corruption, score.strength) for score in self.conditions] != expected:
             raise FieldError("conditions", "lack a strength, or have one twice")
+        if not self.averaged or not set(self.averaged) <= set(self.corruptions):
+            raise FieldError("averaged", "must be some of the corruptions")
         if [score.strength for score in self.by_strength] != [0, *STRENGTHS]:
             raise FieldError("by_strength", "lacks a strength, or has one twice")
         if any(len(fall.accuracies) != len(STRENGTHS) for fall in self.per_class):
