@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from visionlib.evaluation import StressResult, load_stress, stress, wilson_inter
 from visionlib.evaluation.pictures.stress import describe_stress, draw_stress
 from visionlib.evaluation.stress import measure
 from visionlib.evaluation.stress.answers import Answers
+from visionlib.evaluation.stress.result import MADE_HERE
 from visionlib.inference.trained_model import TrainedModel
 from visionlib.models.model_record import load_record
 from visionlib.runs import Run, read_json, write_json
@@ -34,7 +36,9 @@ def make_result(names: tuple[str, ...], right: dict[tuple[int, int], list[int]],
     confidences = torch.full((k, 5, n), 0.7, dtype=torch.float64)
     answers = Answers(names, torch.tensor(labels), clean, is_correct, clean_confidences, confidences)
     names_of = ("cat", "dog", "empty")
-    return answers.summarize(names_of, n_split=40, seed=0, network="by hand", temperature=None, content_hash="0")
+    return answers.summarize(
+        names_of, n_split=40, seed=0, network="by hand", source=MADE_HERE, temperature=None, content_hash="0"
+    )
 
 
 def test_measures_solved_by_hand() -> None:
@@ -246,3 +250,20 @@ def test_a_certain_network_has_a_confidence_of_one() -> None:
     result = stress(model, make_split(12), corruptions="contrast")
     assert result.clean.mean_confidence == 1
     assert math.isfinite(result.clean.ece)
+
+
+def test_published_files_give_the_figures_of_their_images(tmp_path: Path) -> None:
+    """Files of our own corruptions give what corrupting gives."""
+    split, model = make_split(20), bright_model()
+    for name in ("fog", "contrast"):
+        parts = [corrupt_images(split.images, split.index, name, strength) for strength in range(1, 6)]
+        np.save(tmp_path / f"{name}.npy", torch.cat(parts).permute(0, 2, 3, 1).numpy())
+    np.save(tmp_path / "labels.npy", split.labels.repeat(5).numpy().astype(np.uint8))
+    read = stress(model, split, n=13, published=tmp_path)
+    made = stress(model, split, n=13, corruptions=["fog", "contrast"])
+    assert read.source == f"files in {tmp_path}"
+    assert replace(read, source=made.source) == made
+    with pytest.raises(ConfigError, match="corruption snow: is not in .*; it has: fog, contrast"):
+        stress(model, split, published=tmp_path, corruptions="snow")
+    with pytest.raises(DataError, match="has the labels of other images than the test split"):
+        stress(model, split.subset(torch.arange(19, -1, -1)), published=tmp_path)

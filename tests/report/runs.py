@@ -9,6 +9,7 @@ from visionlib.data import Dataset, ImageSplit
 from visionlib.data.corruption import find_corruptions
 from visionlib.evaluation import StressResult, evaluate_run
 from visionlib.evaluation.stress.answers import Answers
+from visionlib.evaluation.stress.result import MADE_HERE
 from visionlib.explanation.explanation import Explanation
 from visionlib.explanation.quality import Estimate, MapQuality, MethodQuality
 from visionlib.explanation.stored_explanations import StoredExplanations
@@ -197,7 +198,9 @@ def make_stress(classes: tuple[str, ...], labels: Tensor) -> StressResult:
     is_correct[names.index("frost"), 4] = False
     confidences = torch.full(is_correct.shape, 0.7, dtype=torch.float64)
     answers = Answers(names, labels, right[0], is_correct, confidences[0, 0], confidences)
-    return answers.summarize(classes, n_split=n, seed=0, network="a test", temperature=None, content_hash="0")
+    return answers.summarize(
+        classes, n_split=n, seed=0, network="a test", source=MADE_HERE, temperature=None, content_hash="0"
+    )
 
 
 def _explain(split: ImageSplit, logits: Tensor, method: str, target: str, cell: int) -> Explanation:

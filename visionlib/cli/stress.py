@@ -24,6 +24,10 @@ def stress(
     plot: Annotated[
         Path | None, typer.Option(help="Draw accuracy over strength, as PNG or SVG by the name.", show_default=False)
     ] = None,
+    published: Annotated[
+        Path | None,
+        typer.Option(help="Folder of CIFAR-10-C, whose files are measured instead.", show_default=False),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 250,
     dataset: MovedDatasetOption = None,
     device: DeviceOption = "auto",
@@ -43,7 +47,16 @@ def stress(
 
     names = [name for group in only for name in group.split(",")] if only else None
     find_corruptions(names)  # a wrong name is reported before anything is loaded
-    result = measure(run, n=n, seed=seed, corruptions=names, batch_size=batch_size, dataset=dataset, device=device)
+    result = measure(
+        run,
+        n=n,
+        seed=seed,
+        corruptions=names,
+        batch_size=batch_size,
+        published=published,
+        dataset=dataset,
+        device=device,
+    )
     if plot is not None:
         from visionlib.evaluation.pictures.stress import describe_stress, draw_stress
 

@@ -46,6 +46,7 @@ class Answers:
         n_split: int,
         seed: int,
         network: str,
+        source: str,
         temperature: float | None,
         content_hash: str,
     ) -> StressResult:
@@ -56,6 +57,7 @@ class Answers:
             n_split=n_split,
             seed=seed,
             network=network,
+            source=source,
             temperature=temperature,
             content_hash=content_hash,
             clean=_score("none", "none", 0, self.clean, self.clean_confidences),

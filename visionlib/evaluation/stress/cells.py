@@ -7,7 +7,7 @@ from itertools import groupby
 from visionlib.data.class_names import tidy_name
 from visionlib.data.corruption import STRENGTHS
 from visionlib.drawing.html_table import render_table
-from visionlib.evaluation.stress.result import StressResult
+from visionlib.evaluation.stress.result import MADE_HERE, StressResult
 from visionlib.evaluation.stress.scores import ConditionScore
 from visionlib.evaluation.wording import interval, number, percent, points
 
@@ -81,6 +81,8 @@ def legend(result: StressResult) -> str:
         f"accuracy in % of {result.n:,} test images, {chosen}, by strength of the corruption; 0 is without",
         f"the 95 % interval of a cell is at most {100 * widest:.1f} points wide; --json has each",
     ]
+    if result.source != MADE_HERE:
+        lines.append(f"corrupted images: {result.source}")
     if len(result.averaged) < len(result.corruptions):
         lines.append(
             f"means and classes are of the {len(result.averaged)} standard corruptions, without the extra ones"

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from visionlib.data import Dataset, ImageSplit, load_dataset
 from visionlib.data.corruption import STRENGTHS, corrupt_images, find_corruptions
+from visionlib.data.corruption.published import PublishedImages, open_published
 from visionlib.data.random import Stream, random_order
 from visionlib.errors import ConfigError, DataError, RunError
 from visionlib.eval_mode import Precision
 from visionlib.evaluation.calibration import find_confidences
 from visionlib.evaluation.stress.answers import Answers
-from visionlib.evaluation.stress.result import StressResult
+from visionlib.evaluation.stress.result import MADE_HERE, StressResult
 from visionlib.inference.device import choose_compute, compute_environment
 from visionlib.inference.load import find_run
 from visionlib.inference.predictions import check_predictions
@@ -39,6 +40,7 @@ def stress(
     side_px: int | None = None,
     batch_size: int = 250,
     precision: Precision | None = None,
+    published: str | Path | None = None,
     dataset: str | Path | Dataset | None = None,
     device: str = "auto",
 ) -> StressResult:
@@ -58,6 +60,7 @@ def stress(
         side_px: height of the inputs of a network alone, if it works on shrunk images.
         batch_size: images per forward pass.
         precision: of convolutions and products; by default that of the run or trained model, fp32 for a network alone.
+        published: folder of CIFAR-10-C, whose files are measured instead of corruptions that are made here.
         dataset: new location of a run's data, if it has moved; data for weights that name none.
         device: of a run's network, as in `TrainConfig.device`.
     Raises:
@@ -67,13 +70,14 @@ def stress(
         RunError: if the run is unfinished or damaged, or its data differs from the training data.
         ModelError: if the network does not return a row of finite logits per image, one for each class.
     """
-    chosen = find_corruptions(corruptions if corruptions is None or isinstance(corruptions, str) else [*corruptions])
+    files = None if published is None else open_published(published)
+    chosen = _choose(corruptions, files)
     for name, value in (("n", n), ("batch_size", batch_size)):
         if value < 1:
             raise ConfigError(name, f"{value} is out of range", "it must be at least 1")
     if not isinstance(subject, nn.Module) and any(value is not None for value in (mean, std, side_px)):
         raise ConfigError("mean, std, side_px", "are known already", "leave them out, or give the network alone")
-    options: dict[str, Any] = {"n": n, "seed": seed, "corruptions": chosen, "batch_size": batch_size}
+    options: dict[str, Any] = {"n": n, "seed": seed, "corruptions": chosen, "files": files, "batch_size": batch_size}
     if isinstance(subject, nn.Module | TrainedModel):
         if split is None:
             raise ConfigError("split", "there is none to corrupt", "give a dataset or one of its splits")
@@ -88,6 +92,18 @@ def stress(
     result = _measure(model, load_run_data(run, dataset), **options)
     result.save(run)
     return result
+
+
+def _choose(corruptions: str | Sequence[str] | None, files: PublishedImages | None) -> tuple[str, ...]:
+    if corruptions is None and files is not None:
+        return files.corruptions
+    chosen = find_corruptions(corruptions if corruptions is None or isinstance(corruptions, str) else [*corruptions])
+    absent = [name for name in chosen if files is not None and name not in files.corruptions]
+    if files is not None and absent:
+        raise ConfigError(
+            f"corruption {absent[0]}", f"is not in {files.folder}", f"it has: {', '.join(files.corruptions)}"
+        )
+    return chosen
 
 
 def _complete(
@@ -120,6 +136,7 @@ def _measure(
     n: int,
     seed: int,
     corruptions: tuple[str, ...],
+    files: PublishedImages | None,
     batch_size: int,
 ) -> StressResult:
     split = source.test if isinstance(source, Dataset) else source
@@ -130,6 +147,14 @@ def _measure(
     positions = random_order(seed, 0, split.index.cpu(), Stream.STRESSED_IMAGES)[:n].sort().values
     sample = split.subset(positions.to(split.images.device))
     labels = sample.labels.cpu()
+    if files is not None and not torch.equal(files.labels, split.labels.cpu()):
+        remedy = "give the test split of CIFAR-10 in its own order"
+        raise DataError(files.folder, "has the labels of other images than the test split", remedy)
+
+    def corrupt(name: str, strength: int) -> UInt8[Tensor, "n c h w"]:
+        if files is not None:
+            return files.read(name, strength, positions)
+        return corrupt_images(sample.images, sample.index, name, strength, seed=seed)
 
     def predict(images: UInt8[Tensor, "n c h w"]) -> tuple[Bool[Tensor, "n"], Float64[Tensor, "n"]]:
         logits = model.predict(images, batch_size=batch_size).logits.cpu()
@@ -147,7 +172,7 @@ def _measure(
         for name in corruptions:
             for strength in STRENGTHS:
                 advance((1 + len(columns)) * len(sample), f"{name} {strength}")
-                columns.append(predict(corrupt_images(sample.images, sample.index, name, strength, seed=seed)))
+                columns.append(predict(corrupt(name, strength)))
     shape = (len(corruptions), len(STRENGTHS), len(sample))
     is_correct, confidences = (torch.stack(parts).view(shape) for parts in zip(*columns, strict=True))
     answers = Answers(corruptions, labels, clean, is_correct, clean_confidences, confidences)
@@ -156,6 +181,7 @@ def _measure(
         n_split=len(split),
         seed=seed,
         network=model.provenance,
+        source=MADE_HERE if files is None else f"files in {files.folder}",
         temperature=model.temperature,
         content_hash=split.content_hash,
     )

@@ -11,6 +11,8 @@ from visionlib.runs import Run
 from visionlib.runs.fields import FieldError, Key, Unit, parse_record
 from visionlib.runs.results import load_result, save_result
 
+MADE_HERE = "made by visionlib"
+"""The source of images that were corrupted here."""
 DEFINITIONS = {
     "clean": "the same images without corruption",
     "conditions.confidence_interval": "95 % Wilson score interval of the accuracy, for images drawn at random",
@@ -38,6 +40,7 @@ class StressResult:
         n_split: images of the split that these were drawn from.
         seed: of the choice of images and of the corruptions.
         network: where its weights come from, in words.
+        source: of the corrupted images, in words.
         temperature: divisor of the logits; None if none was fitted.
         content_hash: of the split.
         clean: the measures of the images as they are.
@@ -53,6 +56,7 @@ class StressResult:
     n_split: Positive
     seed: int
     network: str
+    source: str
     temperature: float | None
     content_hash: str
     clean: ConditionScore
@@ -96,6 +100,7 @@ class StressResult:
             "n_split": self.n_split,
             "seed": self.seed,
             "network": self.network,
+            "source": self.source,
             "temperature": self.temperature,
             "content_hash": self.content_hash,
             "clean": self.clean.to_dict(),
