@@ -261,9 +261,9 @@ def test_published_files_give_the_figures_of_their_images(tmp_path: Path) -> Non
     np.save(tmp_path / "labels.npy", split.labels.repeat(5).numpy().astype(np.uint8))
     read = stress(model, split, n=13, published=tmp_path)
     made = stress(model, split, n=13, corruptions=["fog", "contrast"])
-    assert read.source == f"files in {tmp_path}"
+    assert read.source == f"files of {tmp_path.name}"
     assert replace(read, source=made.source) == made
-    with pytest.raises(ConfigError, match="corruption snow: is not in .*; it has: fog, contrast"):
+    with pytest.raises(ConfigError, match=r"corruption snow: is not in .*; it has: fog, contrast"):
         stress(model, split, published=tmp_path, corruptions="snow")
     with pytest.raises(DataError, match="has the labels of other images than the test split"):
         stress(model, split.subset(torch.arange(19, -1, -1)), published=tmp_path)

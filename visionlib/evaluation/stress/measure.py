@@ -1,7 +1,7 @@
 """`stress`: the accuracy of a run's network, or of any other, on corrupted images."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,8 @@ def stress(
         ConfigError: if n is below 1, there is no such corruption, the classes are others, or a network alone comes
             without a split or without mean and std.
         DataError: if the data cannot be read, or there are no images.
-        RunError: if the run is unfinished or damaged, or its data differs from the training data.
-        ModelError: if the network does not return a row of finite logits per image, one for each class.
+        RunError: if the run is unfinished or damaged, its data differs from the training data, or the network does not
+            return finite logits, one for each class.
     """
     files = None if published is None else open_published(published)
     chosen = _choose(corruptions, files)
@@ -144,44 +144,55 @@ def _measure(
         raise ConfigError("images", "have other classes than the network", "give images of the network's classes")
     if not len(split):
         raise DataError("images", "there are none to corrupt", "give a split with images")
-    positions = random_order(seed, 0, split.index.cpu(), Stream.STRESSED_IMAGES)[:n].sort().values
-    sample = split.subset(positions.to(split.images.device))
-    labels = sample.labels.cpu()
     if files is not None and not torch.equal(files.labels, split.labels.cpu()):
         remedy = "give the test split of CIFAR-10 in its own order"
         raise DataError(files.folder, "has the labels of other images than the test split", remedy)
+    positions = random_order(seed, 0, split.index.cpu(), Stream.STRESSED_IMAGES)[:n].sort().values
+    sample = split.subset(positions.to(split.images.device))
 
     def corrupt(name: str, strength: int) -> UInt8[Tensor, "n c h w"]:
         if files is not None:
             return files.read(name, strength, positions)
         return corrupt_images(sample.images, sample.index, name, strength, seed=seed)
 
-    def predict(images: UInt8[Tensor, "n c h w"]) -> tuple[Bool[Tensor, "n"], Float64[Tensor, "n"]]:
-        logits = model.predict(images, batch_size=batch_size).logits.cpu()
-        check_predictions(logits, labels, split.classes)
-        confidences = find_confidences(logits.double() / (model.temperature or 1.0))
-        return logits.argmax(1) == labels, confidences.clamp(max=1)
-
-    total = (1 + len(corruptions) * len(STRENGTHS)) * len(sample)
-    with (
-        compute_environment(choose_compute(str(model.device), model.precision)),
-        progress_bar("corrupting and predicting", total, "images") as advance,
-    ):
-        clean, clean_confidences = predict(sample.images)
-        columns = []
-        for name in corruptions:
-            for strength in STRENGTHS:
-                advance((1 + len(columns)) * len(sample), f"{name} {strength}")
-                columns.append(predict(corrupt(name, strength)))
-    shape = (len(corruptions), len(STRENGTHS), len(sample))
-    is_correct, confidences = (torch.stack(parts).view(shape) for parts in zip(*columns, strict=True))
-    answers = Answers(corruptions, labels, clean, is_correct, clean_confidences, confidences)
-    return answers.summarize(
+    return _collect(model, sample, corruptions, corrupt, batch_size).summarize(
         split.classes,
         n_split=len(split),
         seed=seed,
         network=model.provenance,
-        source=MADE_HERE if files is None else f"files in {files.folder}",
+        source=MADE_HERE if files is None else f"files of {files.folder.resolve().name}",
         temperature=model.temperature,
         content_hash=split.content_hash,
     )
+
+
+def _collect(
+    model: TrainedModel,
+    sample: ImageSplit,
+    corruptions: tuple[str, ...],
+    corrupt: Callable[[str, int], Tensor],
+    batch_size: int,
+) -> Answers:
+    """Predict the images as they are, and under each corruption at each strength."""
+    labels = sample.labels.cpu()
+
+    def answer(images: UInt8[Tensor, "n c h w"]) -> tuple[Bool[Tensor, "n"], Float64[Tensor, "n"]]:
+        logits = model.predict(images, batch_size=batch_size).logits.cpu()
+        check_predictions(logits, labels, sample.classes)
+        confidences = find_confidences(logits.double() / (model.temperature or 1.0))
+        return logits.argmax(1) == labels, confidences.clamp(max=1)  # a sum may be rounded to more
+
+    conditions = [(name, strength) for name in corruptions for strength in STRENGTHS]
+    total = (1 + len(conditions)) * len(sample)
+    with (
+        compute_environment(choose_compute(str(model.device), model.precision)),
+        progress_bar("corrupting and predicting", total, "images") as advance,
+    ):
+        answers = [answer(sample.images)]
+        for name, strength in conditions:
+            advance(len(answers) * len(sample), f"{name} {strength}")
+            answers.append(answer(corrupt(name, strength)))
+    shape = (len(corruptions), len(STRENGTHS), len(sample))
+    (clean, *right), (clean_confidences, *confidences) = zip(*answers, strict=True)
+    is_correct = torch.stack(right).view(shape)
+    return Answers(corruptions, labels, clean, is_correct, clean_confidences, torch.stack(confidences).view(shape))
