@@ -92,8 +92,8 @@ def make_split(n: int, side_px: int = 12) -> ImageSplit:
     """Dark images of class 0 and bright ones of class 1, some of them wrong."""
     generator = torch.Generator().manual_seed(3)
     labels = torch.arange(n) % 2
-    noise = torch.randint(0, 140, (n, 3, side_px, side_px), dtype=torch.uint8, generator=generator)
-    shifts = (60 * labels + torch.randint(0, 56, (n,), generator=generator)).to(torch.uint8)
+    noise = torch.randint(0, 100, (n, 3, side_px, side_px), dtype=torch.uint8, generator=generator)
+    shifts = (60 * labels + torch.randint(0, 95, (n,), generator=generator)).to(torch.uint8)
     return ImageSplit(noise + shifts[:, None, None, None], labels, ("dark", "bright"), 10 * torch.arange(n))
 
 
@@ -129,8 +129,9 @@ def test_figures_are_those_of_the_corrupted_images() -> None:
     assert again == result
     assert stress(model, split, n=30, seed=8, corruptions=["brightness", "fog"]) != result
     # More light makes dark images bright ones.
-    assert result.per_class[0].name == "dark"
-    assert result.per_class[0].drop_interval[0] > 0
+    dark = result.per_class[0]
+    assert dark.name == "dark"
+    assert dark.drop_interval[0] < dark.drop < dark.drop_interval[1]
 
 
 def test_a_network_alone_takes_mean_and_std_from_the_dataset_and_stays_as_it_was() -> None:
@@ -240,6 +241,12 @@ def test_a_notebook_shows_the_tables() -> None:
     assert html.count("<table") == 3
     assert "mean of the 1" in html
     assert "without the extra ones" in html
+
+
+def test_a_fall_that_is_large_has_an_interval_above_0() -> None:
+    dark, bright = stress(bright_model(), make_split(400), n=400, corruptions="brightness").per_class
+    assert (dark.name, bright.name) == ("dark", "bright")
+    assert dark.drop_interval[0] > 0 > bright.drop_interval[1]
 
 
 def test_a_certain_network_has_a_confidence_of_one() -> None:

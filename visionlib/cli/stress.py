@@ -16,7 +16,7 @@ def stress(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Corruptions or kinds: noise,blur,weather,digital,extra, standard, or names such as fog. Can be "
+            help="Names of corruptions or kinds (noise, blur, weather, digital, extra, standard), as fog,noise. Can be "
             "repeated. Default: all."
         ),
     ] = None,
