@@ -107,12 +107,12 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def whole_run(finished_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def whole_run(finished_run: Run, small_shapes: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run with its evaluation."""
     run = Run(tmp_path_factory.mktemp("damaged") / "run")
     shutil.copytree(finished_run.path, run.path)
     evaluate_run(run)
-    stress(run, n=8, corruptions=["fog", "shift"])
+    stress(run, n=8, corruptions=["fog", "shift"], dataset=small_shapes)
     return run
 
 

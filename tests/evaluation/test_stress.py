@@ -146,7 +146,7 @@ def test_a_network_alone_takes_mean_and_std_from_the_dataset_and_stays_as_it_was
 
 
 def test_a_run_keeps_the_result(finished_run: Run, small_shapes: Dataset) -> None:
-    result = stress(finished_run, n=25, corruptions=["contrast", "rotation"])
+    result = stress(finished_run, n=25, corruptions=["contrast", "rotation"], dataset=small_shapes)
     record = read_json(finished_run.stress)
     assert record["weights_sha256"] == load_record(finished_run).weights_sha256
     assert record["content_hash"] == small_shapes.test.content_hash

@@ -74,27 +74,22 @@ def mean_score_interval(scores: Sequence[float], confidence: float = CONFIDENCE)
     return _wilson(mean, effective, z)
 
 
-def difference_interval(
-    first: tuple[float, Interval], second: tuple[float, Interval], correlation: float = 0.0
-) -> Interval:
-    """Interval of the first mean minus the second, from the interval of each, by the MOVER method.
+def mean_difference_interval(differences: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """Interval of the mean of differences from -1 to 1, one for each image, such as that of its two scores.
+
+    It is that of the scores (1 + difference) / 2. Where no image differs, it is as wide as Wilson's interval of 0 in n.
 
     Args:
-        first: the mean and its interval.
-        second: likewise.
-        correlation: of what both are means of, image by image; 0 for different images.
-    Source: Zou and Donner 2008, doi 10.1002/sim.3095; for dependent means Zou 2007, doi 10.1037/1082-989X.12.4.399.
+        differences: of images that were drawn at random.
+        confidence: nominal coverage of the interval.
+    Returns:
+        Lower and upper bound; None for no images.
     """
-
-    def combine(one: float, other: float) -> float:
-        return math.sqrt(max(0.0, one**2 + other**2 - 2 * correlation * one * other))
-
-    (mean, (low, high)), (other_mean, (other_low, other_high)) = first, second
-    difference = mean - other_mean
-    return (
-        difference - combine(mean - low, other_high - other_mean),
-        difference + combine(high - mean, other_mean - other_low),
-    )
+    if not any(differences):
+        none = wilson_interval(0, len(differences), confidence)
+        return None if none is None else (-none[1], none[1])
+    interval = mean_score_interval([(1 + difference) / 2 for difference in differences], confidence)
+    return None if interval is None else (2 * interval[0] - 1, 2 * interval[1] - 1)
 
 
 def mean_interval(counts: Sequence[tuple[int, int]], confidence: float = CONFIDENCE) -> Interval | None:

@@ -153,6 +153,6 @@ def corrupt_images(
         return images
     corruption = CORRUPTIONS[name]
     size = max(1, _CHUNK_VALUES // images[0].numel())
-    parts = zip(torch.split(images.cpu(), size), torch.split(index.cpu(), size), strict=True)
+    parts = zip(torch.split(images.cpu().contiguous(), size), torch.split(index.cpu(), size), strict=True)
     parameters = corruption.strengths[strength - 1]
     return torch.cat([corruption.function(*part, seed, *parameters) for part in parts]).to(images.device)

@@ -30,7 +30,7 @@ def add_shot_noise(
     keys = (torch.arange(256)[:, None] + table.clamp(max=1)).flatten()
     uniform = random_values(seed, index, Stream.SHOT_NOISE, images[0].numel()).view(images.shape)
     drawn = torch.searchsorted(keys, images + uniform) - most * images.to(torch.int64)
-    return to_pixels(drawn / photons)
+    return to_pixels(drawn.to(torch.float64) / photons)
 
 
 def add_impulse_noise(

@@ -71,7 +71,7 @@ def magnifying_matrix(length: int, factor: float) -> Float64[Tensor, "l l"]:
     return (1 - (positions[:, None] - torch.arange(length)).abs()).clamp(min=0)
 
 
-def reflect_positions(positions: Int64[Tensor, "p"], length: int) -> Int64[Tensor, "p"]:
+def reflect_positions(positions: Int64[Tensor, "*p"], length: int) -> Int64[Tensor, "*p"]:
     """Fold positions beyond an axis back, by mirrors at the outermost pixels, which are not repeated."""
     period = max(1, 2 * (length - 1))
     positions = positions % period

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from visionlib.data.corruption import CORRUPTIONS, STRENGTHS
 from visionlib.evaluation.calibration import Calibration, fill_bins
-from visionlib.evaluation.intervals import Interval, difference_interval, mean_score_interval, wilson_interval
+from visionlib.evaluation.intervals import Interval, mean_difference_interval, mean_score_interval
 from visionlib.evaluation.stress.result import StressResult
 from visionlib.evaluation.stress.scores import ClassFall, ConditionScore, StrengthScore
 
@@ -99,18 +99,16 @@ class Answers:
         of_class = self.labels == label
         clean, right = self.clean[of_class].double(), self._select(self.is_correct)[:, :, of_class].double()
         scores, by_corruption = right.mean((0, 1)), right.mean((1, 2))
-        n, correct, worst = len(clean), int(clean.sum()), int(by_corruption.argmin())
-        interval = wilson_interval(correct, n)
+        interval, worst = mean_difference_interval((clean - scores).tolist()), int(by_corruption.argmin())
         assert interval is not None
-        first, second = (correct / n, interval), (float(scores.mean()), _interval(scores))
-        low, high = difference_interval(first, second, _correlate(clean, scores))
+        clean_accuracy = float(clean.mean())
         return ClassFall(
             name=name,
-            n=n,
-            clean_accuracy=first[0],
+            n=len(clean),
+            clean_accuracy=clean_accuracy,
             accuracies=tuple(right.mean((0, 2)).tolist()),
-            drop=first[0] - second[0],
-            drop_interval=(max(-1.0, low), min(1.0, high)),
+            drop=clean_accuracy - float(scores.mean()),
+            drop_interval=interval,
             worst_corruption=self.averaged[worst],
             worst_accuracy=float(by_corruption[worst]),
         )
@@ -138,10 +136,3 @@ def _interval(scores: Float64[Tensor, "n"]) -> Interval:
     interval = mean_score_interval(scores.tolist())
     assert interval is not None
     return interval
-
-
-def _correlate(first: Float64[Tensor, "n"], second: Float64[Tensor, "n"]) -> float:
-    """Return Pearson's correlation; 0 where one of them does not vary."""
-    if len(first) < 2 or not bool(first.std() > 0) or not bool(second.std() > 0):
-        return 0.0
-    return float(torch.corrcoef(torch.stack([first, second]))[0, 1].clamp(-1, 1))
