@@ -251,9 +251,9 @@ def test_a_fall_that_is_large_has_an_interval_above_0() -> None:
 
 def test_a_certain_network_has_a_confidence_of_one() -> None:
     """Sums of exponentials may round above 1, which no bin would hold."""
-    model = bright_model()
-    with torch.no_grad():
-        model.network.scale.fill_(1e4)  # type: ignore[union-attr]
+    network = Bright()
+    network.scale.data.fill_(1e4)
+    model = TrainedModel.from_network(network, (0.5,) * 3, (0.25,) * 3)
     result = stress(model, make_split(12), corruptions="contrast")
     assert result.clean.mean_confidence == 1
     assert math.isfinite(result.clean.ece)

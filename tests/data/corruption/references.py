@@ -37,7 +37,7 @@ def to_levels(fractions: Values) -> Pixels:
 
 
 def scale(image: Pixels) -> float:
-    return min(image.shape[1:]) / 32
+    return float(min(image.shape[1:]) / 32)
 
 
 def normal(uniform: Values) -> Values:
@@ -165,7 +165,8 @@ def clouds(numbers: Values, decay: float) -> Values:
                 fill(row + down, column + right, [(-half, 0), (half, 0), (0, -half), (0, half)])
         step, amplitude = half, amplitude / decay / decay
     values = np.array([[field[row, column] for column in range(side)] for row in range(side)])
-    return (values - values.min()) / (values.max() - values.min())
+    scaled: Values = (values - values.min()) / (values.max() - values.min())
+    return scaled
 
 
 def next_power(length: int) -> int:

@@ -107,12 +107,10 @@ def find_corruptions(names: str | tuple[str, ...] | list[str] | None) -> tuple[s
     """
     if names is None:
         return tuple(CORRUPTIONS)
-    groups = {kind: [name for name, entry in CORRUPTIONS.items() if entry.kind == kind] for kind in KINDS}
-    known: dict[str, list[str]] = {
-        "standard": [name for name, entry in CORRUPTIONS.items() if entry.is_standard],
-        **groups,
-        **{name: [name] for name in CORRUPTIONS},
-    }
+    known: dict[str, list[str]] = {"standard": [name for name, entry in CORRUPTIONS.items() if entry.is_standard]}
+    for kind in KINDS:
+        known[kind] = [name for name, entry in CORRUPTIONS.items() if entry.kind == kind]
+    known.update({name: [name] for name in CORRUPTIONS})
     chosen: set[str] = set()
     for name in [names] if isinstance(names, str) else names:
         word = name.strip().lower().replace("-", "_").replace(" ", "_")

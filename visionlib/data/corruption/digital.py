@@ -68,7 +68,8 @@ def _draw_inverse_affine(
     points = middle + torch.tensor([[reach, reach], [reach, -reach], [-reach, -reach]], dtype=torch.float64)
     shifts = largest_px * (2 * random_values(seed, index, Stream.ELASTIC_POINTS, 6).view(-1, 3, 2) - 1)
     moved = torch.cat([points + shifts, torch.ones(len(index), 3, 1, dtype=torch.float64)], 2)
-    return torch.linalg.solve(moved, points.expand(len(index), 3, 2))
+    inverse: Tensor = torch.linalg.solve(moved, points.expand(len(index), 3, 2))
+    return inverse
 
 
 def pixelate(

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
@@ -90,7 +89,7 @@ class Answers:
 
     def _measure_falls(self, classes: tuple[str, ...]) -> tuple[ClassFall, ...]:
         """Measure the loss of accuracy of each class that has images; the largest comes first."""
-        present = self.labels.unique().tolist()
+        present = sorted(set(self.labels.tolist()))
         return tuple(
             sorted((self._measure_fall(label, classes[label]) for label in present), key=lambda one: -one.drop)
         )

@@ -26,7 +26,7 @@ DEFINITIONS = {
     "ece": "expected calibration error: 15 bins of equal width by the probability of the predicted class",
     "by_strength.gap": "mean confidence minus accuracy; above 0 for an overconfident network",
     "per_class.drop": "clean accuracy minus the mean over the averaged corruptions and strengths; largest first",
-    "per_class.drop_interval": "95 % interval of the drop, from the difference of each image, as mean_confidence_interval",
+    "per_class.drop_interval": "95 % interval of the drop, from the difference of each image",
 }
 """The definition of each measure, also written to `stress.json`."""
 
