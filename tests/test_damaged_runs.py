@@ -15,9 +15,10 @@ from tests.mutants import Mutant, mutate_arrays, mutate_json
 from visionlib.cli.app import app
 from visionlib.data import Dataset
 from visionlib.errors import VisionlibError
-from visionlib.evaluation import compare_runs, evaluate_run, load_evaluation
+from visionlib.evaluation import compare_runs, evaluate_run, load_evaluation, load_stress, stress
 from visionlib.evaluation.comparison.run_metrics import measure_run
 from visionlib.evaluation.render_html import to_html
+from visionlib.evaluation.stress.cells import to_html as stress_to_html
 from visionlib.export.card import CardFacts, write_card
 from visionlib.export.source import ExportSource
 from visionlib.inference.predictions import load_predictions
@@ -27,7 +28,8 @@ from visionlib.models.initial_weights import open_weights
 from visionlib.models.model_record import load_record
 from visionlib.report.charts.field_chart import draw_fields
 from visionlib.report.charts.history_chart import draw_accuracy, draw_loss
-from visionlib.report.tables import tabulate_history, tabulate_layers
+from visionlib.report.charts.stress_chart import draw_stress
+from visionlib.report.tables import tabulate_history, tabulate_layers, tabulate_stress
 from visionlib.runs import Run, read_config, read_history, read_training
 from visionlib.runs.trust import is_trusted
 from visionlib.summary.render_text import to_plain_text
@@ -56,6 +58,12 @@ def show_summary(run: Run) -> None:
     tabulate_layers(table, table.model)
 
 
+def show_stress(run: Run) -> None:
+    result = load_stress(run)
+    for show in (stress_to_html, draw_stress, tabulate_stress):
+        show(result)
+
+
 def write_model_card(run: Run) -> None:
     facts = CardFacts("x", read_config(run), read_training(run), ExportSource.read_evaluation(_Source(run)))  # type: ignore[arg-type]
     write_card(load_record(run), facts)
@@ -79,6 +87,7 @@ READERS: Readers = {
     "history.jsonl": (show_history,),
     "evaluation.json": (show_evaluation, write_model_card),
     "summary.json": (show_summary,),
+    "stress.json": (show_stress,),
     "training.json": (read_training, write_model_card, Pace.from_run),
     "predictions.npz": (load_predictions, evaluate_run, lambda run: compare_runs([run, run])),
 }
@@ -91,17 +100,19 @@ COMMANDS = {
     "history.jsonl": ("report", "resume"),
     "evaluation.json": ("test", "report"),
     "summary.json": ("report", "compare"),
+    "stress.json": ("report",),
     "training.json": ("compare", "report", "predict"),
     "predictions.npz": ("test", "mistakes", "compare", "report", "explain"),
 }
 
 
 @pytest.fixture(scope="module")
-def whole_run(finished_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def whole_run(finished_run: Run, small_shapes: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run with its evaluation."""
     run = Run(tmp_path_factory.mktemp("damaged") / "run")
     shutil.copytree(finished_run.path, run.path)
     evaluate_run(run)
+    stress(run, n=8, corruptions=["fog", "shift"], dataset=small_shapes)
     return run
 
 

@@ -109,3 +109,19 @@ def test_python_at_a_prompt_of_ipython_is_no_notebook(monkeypatch: pytest.Monkey
         ipython.get_ipython = lambda shell=shell: shell
         monkeypatch.setitem(sys.modules, "IPython", ipython)
         assert not is_notebook()
+
+
+def test_a_bar_within_another_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    with progress_bar("outside", 10, "images") as show:
+        with progress_bar("inside", 10, "images") as show_part:
+            show_part(5)
+        show(5)
+    assert "outside" in terminal.getvalue()
+    assert "inside" not in terminal.getvalue()
+    with progress_bar("afterwards", 10, "images") as show:
+        show(5)
+    assert "afterwards" in terminal.getvalue()

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _NOTEBOOK_PAUSE_S = 0.2
 """Shortest time between two updates of a bar in a notebook: each is a message to the browser."""
 _NOTEBOOK_COLUMNS = 110
+_is_shown = ContextVar("_is_shown", default=False)
+"""Whether a bar is on the screen: the bars of the work's parts would flicker below it."""
 
 
 @runtime_checkable
@@ -46,22 +49,29 @@ def is_notebook() -> bool:
 def progress_bar(description: str, total: int, unit: str) -> Iterator[Progress]:
     """Show a bar with rate and time left while the block runs, or nothing without a terminal or notebook.
 
+    Nothing is shown within the block of another bar, either: that one counts the whole work.
+
     Args:
         description: what is being done, such as "decoding train".
         total: number of units in all.
         unit: plural name of what is counted, such as "images".
     """
-    if is_interactive():
-        # rich takes 0.1 s to import: only where a bar is shown.
-        from rich.console import Console
-
-        with _make_bar(Console(stderr=True), unit) as bar:
-            yield _make_advance(bar, description, total)
-    elif is_notebook():
-        with _notebook_bar(description, total, unit) as show:
-            yield show
-    else:
+    if _is_shown.get() or not (is_interactive() or is_notebook()):
         yield lambda done, note="": None
+        return
+    outside = _is_shown.set(True)
+    try:
+        if is_interactive():
+            # rich takes 0.1 s to import: only where a bar is shown.
+            from rich.console import Console
+
+            with _make_bar(Console(stderr=True), unit) as bar:
+                yield _make_advance(bar, description, total)
+        else:
+            with _notebook_bar(description, total, unit) as show:
+                yield show
+    finally:
+        _is_shown.reset(outside)
 
 
 @contextmanager

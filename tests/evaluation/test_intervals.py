@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from visionlib.evaluation import wilson_interval
-from visionlib.evaluation.intervals import mean_interval
+from visionlib.evaluation.intervals import mean_difference_interval, mean_interval, mean_score_interval
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,59 @@ def test_the_interval_of_a_mean_covers_it_about_as_often_as_it_says(recalls: tup
     intervals = [mean_interval(list(zip(row, sizes, strict=True))) or (1, 0) for row in drawn]
     covered = sum(low <= sum(recalls) / len(recalls) <= high for low, high in intervals) / 4000
     assert 0.92 < covered < 0.985
+
+
+def test_scores_of_right_and_wrong_have_nearly_wilsons_interval() -> None:
+    """With z for t they would have it exactly, for n - 1 images."""
+    scores = [1.0] * 300 + [0.0] * 100
+    assert mean_score_interval(scores) == pytest.approx(wilson_interval(300, 400), abs=5e-4)
+    assert mean_score_interval([1.0] * 50) == wilson_interval(50, 50)
+    assert mean_score_interval([0.0]) == wilson_interval(0, 1)
+    assert mean_score_interval([]) is None
+
+
+def test_scores_solved_by_hand() -> None:
+    """Of 0.2, 0.4 and 0.6 the mean is 0.4, the variance 0.04, and t of 2 degrees of freedom 4.303."""
+    z, t = 1.959963984540054, 4.302652729911275
+    n = 3 * 0.24 / 0.04 / (t / z) ** 2
+    centre = (0.4 + z * z / 2 / n) / (1 + z * z / n)
+    reach = z / (1 + z * z / n) * math.sqrt(0.24 / n + z * z / 4 / n / n)
+    assert mean_score_interval([0.2, 0.4, 0.6]) == pytest.approx((centre - reach, centre + reach), abs=1e-9)
+
+
+@pytest.mark.parametrize(("n", "a", "b"), [(30, 0.5, 0.2), (30, 6, 2), (200, 0.3, 0.1)])
+def test_the_mean_of_scores_is_covered_where_counting_each_prediction_is_not(n: int, a: float, b: float) -> None:
+    """Each image has its own probability, and 75 predictions of it: as under corruption."""
+    generator = np.random.default_rng(0)
+    covered, naive = 0, 0
+    for _ in range(1000):
+        scores = generator.binomial(75, generator.beta(a, b, n)) / 75
+        low, high = mean_score_interval(scores.tolist()) or (0, 0)
+        covered += low <= a / (a + b) <= high
+        low, high = wilson_interval(round(scores.sum() * 75), 75 * n) or (0, 0)
+        naive += low <= a / (a + b) <= high
+    assert 930 <= covered <= 985
+    assert naive < 600
+
+
+@pytest.mark.parametrize("n", [30, 100])
+def test_the_mean_difference_of_dependent_scores_is_covered(n: int) -> None:
+    """Images that are wrong without corruption are wrong with it; the others are right in three of five conditions."""
+    generator = np.random.default_rng(1)
+    covered, difference = 0, 0.9 - 0.9 * 0.6
+    for _ in range(1000):
+        first = generator.random(n) < 0.9
+        second = np.where(first, generator.binomial(20, 0.6, n) / 20, 0)
+        low, high = mean_difference_interval((first - second).tolist()) or (0, 0)
+        covered += low <= difference <= high
+    assert 930 <= covered <= 975
+
+
+def test_differences_solved_by_hand() -> None:
+    """Halved and moved to the middle they are scores; of none it is the interval of 0 in n, both ways."""
+    low, high = mean_score_interval([0.6, 0.4, 0.75]) or (0, 0)
+    assert mean_difference_interval([0.2, -0.2, 0.5]) == pytest.approx((2 * low - 1, 2 * high - 1))
+    none = wilson_interval(0, 40)
+    assert none is not None
+    assert mean_difference_interval([0.0] * 40) == (-none[1], none[1])
+    assert mean_difference_interval([]) is None

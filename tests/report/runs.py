@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 
 from visionlib.data import Dataset, ImageSplit
-from visionlib.evaluation import evaluate_run
+from visionlib.data.corruption import find_corruptions
+from visionlib.evaluation import StressResult, evaluate_run
+from visionlib.evaluation.stress.answers import Answers
+from visionlib.evaluation.stress.result import MADE_HERE
 from visionlib.explanation.explanation import Explanation
 from visionlib.explanation.quality import Estimate, MapQuality, MethodQuality
 from visionlib.explanation.stored_explanations import StoredExplanations
@@ -172,6 +175,7 @@ def _add_parts(run: Run, data: Dataset, logits: Tensor) -> None:
         seed=0,
         selection="the first test images",
     ).save(run)
+    make_stress(data.classes, test.labels).save(run)
     figure = Estimate(0.5, (0.4, 0.6), 20)
     methods = tuple(
         MethodQuality(name, ("layer3",), (4, 4), figure, {}, None, None, figure, figure, figure, {}, 0.0)
@@ -183,6 +187,19 @@ def _add_parts(run: Run, data: Dataset, logits: Tensor) -> None:
             "weights_sha256": read_hashes(run, "test")["weights_sha256"],
             **MapQuality(methods, None, 20, 0, "mean").to_dict(),
         },
+    )
+
+
+def make_stress(classes: tuple[str, ...], labels: Tensor) -> StressResult:
+    """Make the measures of a network that loses every image whose number modulo 8 is below the strength."""
+    names, n = find_corruptions(["standard", "shift"]), len(labels)
+    right = torch.stack([torch.arange(n) % 8 >= strength for strength in range(6)])
+    is_correct = right[1:].expand(len(names), -1, -1).clone()
+    is_correct[names.index("frost"), 4] = False
+    confidences = torch.full(is_correct.shape, 0.7, dtype=torch.float64)
+    answers = Answers(names, labels, right[0], is_correct, confidences[0, 0], confidences)
+    return answers.summarize(
+        classes, n_split=n, seed=0, network="a test", source=MADE_HERE, temperature=None, content_hash="0"
     )
 
 

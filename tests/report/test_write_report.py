@@ -201,12 +201,32 @@ def test_curves_of_sam_are_explained(written: Written, tmp_path: Path) -> None:
 def test_parts_of_other_weights_are_not_shown(written: Written, tmp_path: Path) -> None:
     shutil.copytree(written.run.path, tmp_path / "run")
     run = open_run(tmp_path / "run")
-    for file in (run.inspection / "duplicates.json", run.explanations / "quality.json"):
+    for file in (run.inspection / "duplicates.json", run.explanations / "quality.json", run.stress):
         write_json(file, {**read_json(file), "weights_sha256": "another"})
     (run.explanations / "maps.npz").write_bytes(b"cut")
     report = write_report(run, dataset=written.data)
-    assert set(report.missing) == {"duplicates", "quality", "explanations"}
+    assert set(report.missing) == {"duplicates", "quality", "explanations", "stress"}
     assert report.missing["duplicates"].reason == "was made with other weights"
+
+
+def test_accuracy_under_corruption_is_drawn_and_listed(written: Written) -> None:
+    """Of 300 images those are right whose number modulo 8 is at least the strength, and none under frost at 5."""
+    page = written.report.path.read_text(encoding="utf-8")
+    (section,) = re.findall(r'<section id="corruption".*?</section>', page, re.DOTALL)
+    right = [sum(number % 8 >= strength for number in range(300)) / 300 for strength in range(6)]
+    assert right[0] == 1
+    means = [*right[:5], right[5] * 14 / 15]
+    mean = sum(means[1:]) / 5
+    clean = "Accuracy without corruption 100.00\u00a0% (98.7\u00a0% to 100.0\u00a0%)"
+    assert f"{clean}; mean corruption accuracy {100 * mean:.2f}\u00a0%" in section
+    cells = [re.findall(r"<t[dh][^>]*>(?:<bdi>)?([^<]*)", row) for row in re.findall(r"<tr>(.*?)</tr>", section)]
+    assert ["accuracy, %", *(f"{100 * value:.1f}" for value in means)] in cells
+    assert ["mean confidence, %", *["70.0"] * 6] in cells
+    frost = [*(f"{100 * value:.1f}" for value in right[1:5]), "0.0", f"{100 * sum(right[1:5]) / 5:.1f}"]
+    assert ["frost", *frost] in cells
+    assert "accuracy, frost" in section
+    points = re.findall(r'<polyline class="series-a" points="([^"]*)"', section)[0].split()
+    assert [float(point.split(",")[1]) for point in points] == pytest.approx([294 - 250 * v for v in means], abs=0.01)
 
 
 def test_old_figures_are_made_anew(written: Written, tmp_path: Path) -> None:
@@ -358,6 +378,7 @@ def test_the_record_holds_size_and_what_is_missing(bare: Written) -> None:
     assert record["report"] == str(bare.report.path)
     assert record["bytes"] == bare.report.path.stat().st_size
     assert set(record["missing"]) == {
-        *("explanations", "quality", "embedding_map", "neighbours", "candidates", "duplicates", "summary")
+        *("explanations", "quality", "embedding_map", "neighbours"),
+        *("candidates", "duplicates", "summary", "stress"),
     }
     assert isinstance(bare.run, Run)

@@ -27,6 +27,7 @@ from visionlib.cli.mistakes import mistakes
 from visionlib.cli.options import is_debugging
 from visionlib.cli.predict import predict
 from visionlib.cli.report import report
+from visionlib.cli.stress import stress
 from visionlib.cli.summary import summary
 from visionlib.cli.test import test
 from visionlib.cli.train import train
@@ -48,7 +49,7 @@ app = typer.Typer(
 )
 for command in (
     *(demo, data, summary, lr_find, train, test, mistakes, compare),
-    *(inspect, explain, features, report, predict, export),
+    *(inspect, explain, features, stress, report, predict, export),
 ):
     app.command()(command)
 app.command("import")(import_weights)

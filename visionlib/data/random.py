@@ -7,7 +7,7 @@ order, on any device, by any number of processes; a resumed run draws the same n
 from enum import IntEnum, unique
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
 
@@ -59,6 +59,21 @@ class Stream(IntEnum):
     MIX_AMOUNT = 38
     MIX_ROW = 39
     MIX_COLUMN = 40
+    STRESSED_IMAGES = 60
+    GAUSSIAN_NOISE = 61
+    SHOT_NOISE = 62
+    IMPULSE_NOISE = 63
+    GLASS_OFFSETS = 64
+    MOTION_ANGLE = 65
+    SNOW_FLAKES = 66
+    SNOW_ANGLE = 67
+    FROST_CRYSTALS = 68
+    FROST_HAZE = 69
+    FOG = 70
+    ELASTIC_POINTS = 71
+    ELASTIC_FIELD = 72
+    SHIFT_ANGLE = 73
+    ROTATION_SIGN = 74
     SHAPES_LABELS = 999
     SHAPES_NUMBERS = 1000
     SHAPES_GRAIN = 1001
@@ -106,6 +121,20 @@ def random_uniform(
 ) -> Float32[Tensor, "*shape"]:
     """Return a number of [0, 1) for every index; the arguments are those of `random_bits`."""
     return _shift_right(random_bits(seed, epoch, index, stream), 40).to(torch.float32) * 2.0**-24
+
+
+def random_values(seed: int, index: Int64[Tensor, "n"], stream: Stream, count: int) -> Float64[Tensor, "n {count}"]:
+    """Return many numbers between 0 and 1, both excluded, for every index, such as one for each of its pixels.
+
+    Args:
+        seed: of the random choices.
+        index: stable id of each image.
+        stream: what the numbers are used for.
+        count: numbers per index; the first of them do not depend on it.
+    """
+    keys = random_bits(seed, 0, index, stream)[:, None]
+    bits = _mix(keys + _GOLDEN * (torch.arange(count, device=index.device) + 1))
+    return (_shift_right(bits, 12).to(torch.float64) + 0.5) * 2.0**-52
 
 
 def random_integers(

@@ -18,6 +18,9 @@ from visionlib.evaluation.intervals import wilson_interval as wilson_interval
 from visionlib.evaluation.mistakes import Mistakes as Mistakes
 from visionlib.evaluation.mistakes import find_mistakes as find_mistakes
 from visionlib.evaluation.scoring import score_logits as score_logits
+from visionlib.evaluation.stress import StressResult as StressResult
+from visionlib.evaluation.stress import load_stress as load_stress
+from visionlib.evaluation.stress import stress as stress
 from visionlib.evaluation.temperature import TemperatureScaling as TemperatureScaling
 from visionlib.evaluation.votes.opinions import Opinions as Opinions
 from visionlib.evaluation.votes.opinions import judge_mistakes as judge_mistakes

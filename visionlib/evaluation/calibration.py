@@ -122,11 +122,12 @@ def measure_calibration(logits: Float64[Tensor, "n k"], labels: Int64[Tensor, "n
     return Calibration(
         loss=_mean(losses),
         brier_score=_mean(errors.square_().sum(1)),
-        bins=_fill_bins(find_confidences(logits).numpy(), (logits.argmax(1) == labels).numpy()),
+        bins=fill_bins(find_confidences(logits).numpy(), (logits.argmax(1) == labels).numpy()),
     )
 
 
-def _fill_bins(confidences: Float64[np.ndarray, "n"], is_correct: Bool[np.ndarray, "n"]) -> tuple[ReliabilityBin, ...]:
+def fill_bins(confidences: Float64[np.ndarray, "n"], is_correct: Bool[np.ndarray, "n"]) -> tuple[ReliabilityBin, ...]:
+    """Count the images in each of the fifteen bins of confidence."""
     edges = np.linspace(0, 1, BINS + 1)
     numbers = np.searchsorted(edges[1:], confidences)
     bins = []

@@ -12,10 +12,12 @@ from visionlib.evaluation import (
     Comparison,
     Evaluation,
     StoredPredictions,
+    StressResult,
     compare_runs,
     evaluate_run,
     load_evaluation,
     load_predictions,
+    load_stress,
 )
 from visionlib.explanation import StoredExplanations, load_explanations
 from visionlib.explanation.quality import MapQuality, load_quality
@@ -71,6 +73,7 @@ class Contents:
         candidates: test images whose label is doubtful.
         duplicates: pairs of duplicate images.
         summary: the layer table.
+        stress: accuracy on corrupted test images.
         comparison: with another run; None without one.
         sources: files of the test images; None if they are not known.
     """
@@ -90,6 +93,7 @@ class Contents:
     candidates: LabelCandidates | Missing
     duplicates: Duplicates | Missing
     summary: ModelSummary | Missing
+    stress: StressResult | Missing
     comparison: Comparison | None = None
     sources: Sources | Missing | None = None
 
@@ -134,6 +138,7 @@ def read_contents(run: Run, *, dataset: str | Path | Dataset | None = None, agai
         candidates=_try(lambda: load_candidates(run), f"visionlib inspect {path} --candidates labels.csv"),
         duplicates=_try(lambda: load_duplicates(run), f"visionlib data {data_path} --duplicates near --run {path}"),
         summary=_try(lambda: load_summary(run), f"visionlib summary {path}"),
+        stress=_try(lambda: load_stress(run), f"visionlib stress {path}"),
         comparison=None if against is None else compare_runs([run, against]),
         sources=_try(lambda: stored.sources, f"visionlib test {path} --predict"),
     )

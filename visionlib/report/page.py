@@ -12,10 +12,12 @@ from markupsafe import Markup
 from visionlib.data.class_names import tidy_name
 from visionlib.drawing.offline_page import embed_json, hash_source
 from visionlib.drawing.palette import CONTRAST, MAIN, NEUTRAL, ON_DARK, REFERENCE, TRUE_CLASS
+from visionlib.evaluation.stress.cells import describe_means, legend
 from visionlib.evaluation.wording import count, interval, number, percent
 from visionlib.report.charts.field_chart import draw_fields
 from visionlib.report.charts.history_chart import draw_accuracy, draw_loss
 from visionlib.report.charts.reliability_chart import draw_reliability
+from visionlib.report.charts.stress_chart import draw_stress
 from visionlib.report.choice import Choice
 from visionlib.report.contents import Contents, Missing
 from visionlib.report.image_data import ImageData
@@ -32,6 +34,7 @@ from visionlib.report.tables import (
     tabulate_pairs,
     tabulate_quality,
     tabulate_reliability,
+    tabulate_stress,
 )
 from visionlib.report.verdict import make_cards, write_verdict
 from visionlib.runs import read_json
@@ -105,7 +108,7 @@ def _draw_sections(contents: Contents, names: PathNames) -> dict[str, Any]:
     """Make the charts and tables; None for a missing part."""
     evaluation = contents.evaluation
     quality, summary, duplicates = contents.quality, contents.summary, contents.duplicates
-    explanations = contents.explanations
+    explanations, stress = contents.explanations, contents.stress
     history = () if isinstance(contents.history, Missing) else contents.history
     return {
         "history_charts": [draw_accuracy(history), draw_loss(history)] if history else None,
@@ -115,6 +118,9 @@ def _draw_sections(contents: Contents, names: PathNames) -> dict[str, Any]:
         "matrix": build_matrix(evaluation.confusion),
         "reliability_chart": draw_reliability(evaluation.calibration.bins),
         "reliability_table": tabulate_reliability(evaluation),
+        "stress_chart": None if isinstance(stress, Missing) else draw_stress(stress),
+        "stress_tables": None if isinstance(stress, Missing) else tabulate_stress(stress),
+        "stress_words": None if isinstance(stress, Missing) else (describe_means(stress), legend(stress)),
         "map_table": None if isinstance(contents.embedding_map, Missing) else tabulate_map(contents.embedding_map),
         "quality_table": None if isinstance(quality, Missing) else tabulate_quality(quality),
         "explained": None if isinstance(explanations, Missing) else describe_explained(explanations),

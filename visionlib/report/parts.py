@@ -9,6 +9,7 @@ from pathlib import Path
 
 from visionlib.data import Dataset
 from visionlib.errors import VisionlibError
+from visionlib.evaluation import stress
 from visionlib.explanation import explain_run, list_map_layers
 from visionlib.explanation.quality import measure_run_quality
 from visionlib.explanation.stages import choose_stages
@@ -27,6 +28,7 @@ from visionlib.runs import Run
 
 _MAPS_N = 120
 _QUALITY_N = 100
+_STRESS_N = 400
 _QUALITY_METHODS = ("layercam-fused", "layercam", "grad-cam", "hirescam")
 
 
@@ -100,4 +102,5 @@ _PARTS: dict[str, Callable[[Run, Dataset, str], object]] = {
     "neighbours": lambda run, data, device: find_neighbours(run, dataset=data, device=device),
     "candidates": lambda run, data, device: find_candidates(score_test(run)).save(run),
     "duplicates": lambda run, data, device: find_duplicates(data).save(run),
+    "stress": lambda run, data, device: stress(run, n=_STRESS_N, corruptions="standard", dataset=data, device=device),
 }

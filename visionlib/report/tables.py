@@ -6,8 +6,17 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from visionlib.data.class_names import tidy_name
-from visionlib.evaluation import Comparison, Evaluation
+from visionlib.evaluation import Comparison, Evaluation, StressResult
 from visionlib.evaluation.intervals import wilson_interval
+from visionlib.evaluation.stress.cells import (
+    CLASS_HEADERS,
+    CONDITION_HEADERS,
+    STRENGTH_HEADERS,
+    class_rows,
+    condition_rows,
+    mean_row,
+    strength_rows,
+)
 from visionlib.evaluation.wording import count, interval, number, percent, points, points_interval
 from visionlib.explanation.quality import Estimate, MapQuality
 from visionlib.inspection import Duplicates, EmbeddingMap
@@ -57,6 +66,17 @@ def tabulate_classes(evaluation: Evaluation) -> Table:
     total = ("all", f"{evaluation.n:,}", percent(overall, 2), interval(overall_interval), bar, "", "")
     headers = ("class", "n", "accuracy", "95 % interval", "0 to 100 %", "precision", "F1")
     return Table("Accuracy of each class, with its 95 % Wilson interval", headers, rows, total=total)
+
+
+def tabulate_stress(result: StressResult) -> tuple[Table, Table, Table]:
+    """List confidence by strength, the classes by their fall, and the accuracy of each condition, in %."""
+    rows = tuple(row for _, group in condition_rows(result) for row in group)
+    conditions = Table("Accuracy under each corruption, %", CONDITION_HEADERS, rows, total=mean_row(result))
+    by_strength = Table("Accuracy and confidence under corruption", STRENGTH_HEADERS, tuple(strength_rows(result)))
+    by_class = Table(
+        "Accuracy of each class by strength, the largest fall first, %", CLASS_HEADERS, tuple(class_rows(result))
+    )
+    return by_strength, by_class, conditions
 
 
 def tabulate_history(history: Sequence[EpochRecord]) -> Table:

@@ -92,6 +92,11 @@ class Run:
         return self.path / "evaluation.json"
 
     @property
+    def stress(self) -> Path:
+        """Result of `visionlib stress`: accuracy and calibration on corrupted test images."""
+        return self.path / "stress.json"
+
+    @property
     def inspection(self) -> Path:
         """Folder of the results of `visionlib inspect`: embedding map, nearest images, label candidates, folds."""
         return self.path / "inspection"
