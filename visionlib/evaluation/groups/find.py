@@ -17,14 +17,11 @@ from visionlib.evaluation.groups.conditions import Conditions, list_conditions
 from visionlib.evaluation.groups.judging import Judge
 from visionlib.evaluation.groups.metadata import load_metadata
 from visionlib.evaluation.groups.properties import measure_properties
-from visionlib.evaluation.groups.proposals import LEAST_IMAGES, propose_groups
+from visionlib.evaluation.groups.proposals import LEAST_IMAGES
 from visionlib.evaluation.groups.weak_groups import LEVEL, WeakGroups
 from visionlib.inference.predictions import SplitPredictions, check_predictions, load_predictions, predict_split
 from visionlib.inference.trained_model import TrainedModel
 from visionlib.runs import Run
-
-MOST_TESTED = 10
-"""Groups; each one more makes every p-value larger."""
 
 
 @overload
@@ -106,33 +103,47 @@ def search_groups(
     """
     labels = split.labels.cpu()
     check_predictions(predictions.logits, labels, split.classes)
-    is_wrong = predictions.logits.argmax(1) != labels
     is_proposing = draw_half(labels, split.index.cpu(), seed)
-    properties, notes = measure_properties(split), ()
-    if metadata is not None:
-        further, notes = load_metadata(Path(metadata), split.index, split.sources)
-        properties = (*properties, *further)
-    clusters = None
-    if predictions.embeddings is not None:
-        clusters = find_clusters(predictions.embeddings, predictions.logits, is_proposing, seed=seed)
-    conditions = list_conditions(properties, labels, split.classes, clusters, is_proposing, least=LEAST_IMAGES)
-    proposing = Conditions(conditions.conditions, conditions.members[is_proposing])
-    proposals = propose_groups(proposing, is_wrong[is_proposing], labels[is_proposing], most=MOST_TESTED)
-    groups = Judge(predictions, split, ~is_proposing).judge(
-        [tuple(conditions.conditions[at] for at in chosen) for chosen in proposals],
-        [conditions.members[:, list(chosen)].all(1) for chosen in proposals],
-    )
+    conditions, notes = gather_conditions(predictions, split, is_proposing, metadata=metadata, seed=seed)
     return WeakGroups(
         n=len(labels),
-        wrong=int(is_wrong.sum()),
+        wrong=int((predictions.logits.argmax(1) != labels).sum()),
         n_proposing=int(is_proposing.sum()),
         n_testing=int((~is_proposing).sum()),
         conditions=len(conditions.conditions),
         level=LEVEL,
         seed=seed,
-        tested=groups,
-        notes=(*notes, *(() if clusters is not None else ("there are no clusters in the embedding to look at",))),
+        tested=Judge(predictions, split, is_proposing).search(conditions),
+        notes=notes,
     )
+
+
+def gather_conditions(
+    predictions: SplitPredictions,
+    split: ImageSplit,
+    is_proposing: Bool[Tensor, "n"],
+    *,
+    metadata: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+) -> tuple[Conditions, tuple[str, ...]]:
+    """Measure the images, read their metadata, cluster their embeddings, and make conditions of all that.
+
+    Which images are wrong is not looked at.
+
+    Returns:
+        The conditions, and sentences on what could not be used.
+    """
+    properties, notes = measure_properties(split), ()
+    if metadata is not None:
+        further, notes = load_metadata(Path(metadata), split.index.cpu(), split.sources)
+        properties = (*properties, *further)
+    clusters = None
+    if predictions.embeddings is not None:
+        clusters = find_clusters(predictions.embeddings.cpu(), predictions.logits, is_proposing, seed=seed)
+    if clusters is None:
+        notes = (*notes, "there are no clusters in the embedding to look at")
+    labels = split.labels.cpu()
+    return list_conditions(properties, labels, split.classes, clusters, is_proposing, least=LEAST_IMAGES), notes
 
 
 def draw_half(labels: Int64[Tensor, "n"], index: Int64[Tensor, "n"], seed: int) -> Bool[Tensor, "n"]:

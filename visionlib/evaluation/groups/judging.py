@@ -1,4 +1,4 @@
-"""`Judge`: the tests of proposed groups on the other half of the images, and what is told of each group."""
+"""`Judge`: lets one half of the images propose groups, and tests these on the other."""
 
 import torch
 import torch.nn.functional as F
@@ -9,11 +9,14 @@ from visionlib.data import ImageSplit
 from visionlib.data.class_names import embed_name
 from visionlib.data.sources import name_sources
 from visionlib.evaluation.comparison.paired import adjust_by_holm
-from visionlib.evaluation.groups.conditions import CLASS, Condition
+from visionlib.evaluation.groups.conditions import CLASS, Condition, Conditions
+from visionlib.evaluation.groups.proposals import propose_groups
 from visionlib.evaluation.groups.stratified import count_strata, exact_p, expected_accuracy
 from visionlib.evaluation.groups.weak_groups import LEVEL, Group, GroupImages, Verdict
 from visionlib.inference.predictions import SplitPredictions
 
+MOST_TESTED = 6
+"""Groups: a handful, and each one more raises the adjusted p-value of the others."""
 _MOST_OVERLAP = 0.5
 """Fraction of a group's images that may be in better groups."""
 _MOSTLY = 0.5
@@ -21,27 +24,30 @@ _NO_IMAGES = GroupImages((), (), (), (), ())
 
 
 class Judge:
-    """Tests groups on the images that did not propose them.
+    """Proposes and tests groups.
 
     Args:
         predictions: of the split.
         split: all images.
-        is_tested: which of them are the testing half.
+        is_proposing: which of them propose groups; the others test them.
     """
 
-    def __init__(self, predictions: SplitPredictions, split: ImageSplit, is_tested: Bool[Tensor, "n"]) -> None:
+    def __init__(self, predictions: SplitPredictions, split: ImageSplit, is_proposing: Bool[Tensor, "n"]) -> None:
         self._split, self._labels = split, split.labels.cpu()
         self._predicted = predictions.logits.argmax(1)
         self._losses = F.cross_entropy(predictions.logits.double(), self._labels, reduction="none")
-        self._is_wrong, self._is_tested = self._predicted != self._labels, is_tested
+        self._is_wrong, self._is_tested = self._predicted != self._labels, ~is_proposing
 
-    def judge(self, proposals: list[tuple[Condition, ...]], members: list[Bool[Tensor, "n"]]) -> tuple[Group, ...]:
-        """Test every group, and decide which are weak: the weak ones first, each by their p-values.
+    def search(self, conditions: Conditions) -> tuple[Group, ...]:
+        """Propose groups, test every one, and decide which are weak.
 
-        Args:
-            proposals: conditions of each group.
-            members: which images each one has, of both halves.
+        Returns:
+            The weak groups, then the others, each the smallest p-value first.
         """
+        half = ~self._is_tested
+        proposing = Conditions(conditions.conditions, conditions.members[half])
+        proposals = propose_groups(proposing, self._is_wrong[half], self._labels[half], most=MOST_TESTED)
+        members = [conditions.members[:, list(chosen)].all(1) for chosen in proposals]
         p_values = [self._test(part, self._is_tested) for part in members]
         adjusted = adjust_by_holm(p_values)
         covered = torch.zeros_like(self._is_tested)
@@ -50,7 +56,8 @@ class Judge:
             verdict = self._decide(members[at], adjusted[at], covered)
             if verdict == "weak":
                 covered |= members[at]
-            groups.append(self._describe(proposals[at], members[at], p_values[at], adjusted[at], verdict))
+            chosen = tuple(conditions.conditions[place] for place in proposals[at])
+            groups.append(self._describe(chosen, members[at], p_values[at], adjusted[at], verdict))
         return tuple(sorted(groups, key=lambda group: group.verdict != "weak"))
 
     def _test(self, members: Bool[Tensor, "n"], among: Bool[Tensor, "n"]) -> float:

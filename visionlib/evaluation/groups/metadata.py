@@ -48,7 +48,8 @@ def load_metadata(
     header, rows = _read_table(path)
     key = _find_key(path, header)
     row_of: dict[int, int] = {}
-    images = _IndexKey(path, index) if header[key] == INDEX else _FileKey(path, index, sources)
+    is_index = header[key].lower() == INDEX
+    images = _IndexKey(path, index) if is_index else _FileKey(path, index, sources)
     for number, row in enumerate(rows):
         position = images.locate(row[key].strip(), number + 2)
         if position is not None:
@@ -56,9 +57,9 @@ def load_metadata(
                 raise DataError(path, f"has two rows for {row[key].strip()!r}", "leave one of them out")
             row_of[position] = number
     if not row_of:
-        example = index[0].item() if header[key] == INDEX else (sources.name(int(index[0])) if sources else None)
         problem = f"no value of its column {header[key]!r} is of an image of the split, such as {rows[0][key][:60]!r}"
-        raise DataError(path, problem, f"name the images as this split does, such as {str(example)!r}")
+        example = "".join(str(image if is_index else sources.name(image)) for image in index[:1].tolist())
+        raise DataError(path, problem, f"name the images as this split does, such as {example!r}")
     notes = []
     if len(row_of) < len(index):
         notes.append(f"{path.name} has rows for {len(row_of):,} of {len(index):,} images")
@@ -101,11 +102,12 @@ def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
 
 
 def _find_key(path: Path, header: Sequence[str]) -> int:
+    lowered = [name.lower() for name in header]
     for name in (INDEX, *FILES):
-        if name in header:
+        if name in lowered:
             if len(header) == 1:
                 raise DataError(path, f"has no column but {name!r}", "add the properties of the images as columns")
-            return header.index(name)
+            return lowered.index(name)
     raise DataError(
         path, f"has no column that names the images, only {', '.join(header[:5])}", "call one `index` or `file`"
     )
