@@ -44,7 +44,7 @@ class Condition:
     def definition(self) -> str:
         """The exact statement, as `brightness at most 0.214`."""
         value = f"{self.value:.3g}" if isinstance(self.value, float) else embed_name(self.value)
-        return f"{self.name} {self.relation} {value}"
+        return f"{embed_name(self.name)} {self.relation} {value}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from visionlib.data.class_names import embed_name
 from visionlib.data.sources import Sources
 from visionlib.errors import DataError
 from visionlib.evaluation.groups.properties import UNKNOWN, Category, Property, Quantity
@@ -185,13 +186,14 @@ def _make_property(name: str, cells: Sequence[str]) -> Property | None:
     numbers = [_parse(cell) for cell in names]
     if len(set(numbers)) >= _FEWEST_NUMBERS and all(map(math.isfinite, numbers)):
         values = [_parse(cell) if is_one else math.nan for cell, is_one in zip(cells, is_known, strict=True)]
-        return Quantity(name, f"low {name}", f"high {name}", torch.tensor(values, dtype=torch.float64))
+        shown = embed_name(name)
+        return Quantity(name, f"low {shown}", f"high {shown}", torch.tensor(values, dtype=torch.float64))
     if not names or len(names) > min(_MOST_NAMES, len(known) / 2):
         return None
     positions = {text: position for position, text in enumerate(names)}
     codes = [positions[cell] if is_one else UNKNOWN for cell, is_one in zip(cells, is_known, strict=True)]
     # Braces of the name are no places for the value.
-    wording = name.replace("{", "{{").replace("}", "}}") + " {}"
+    wording = embed_name(name).replace("{", "{{").replace("}", "}}") + " {}"
     return Category(name, wording, names, torch.tensor(codes, dtype=torch.int64))
 
 
