@@ -12,11 +12,14 @@ import pytest
 from PIL import Image
 
 from tests.mutants import Mutant, mutate_arrays, mutate_json
+from tests.report.runs import add_groups
 from visionlib.cli.app import app
+from visionlib.cli.group_tables import tabulate_groups
 from visionlib.data import Dataset
 from visionlib.errors import VisionlibError
-from visionlib.evaluation import compare_runs, evaluate_run, load_evaluation
+from visionlib.evaluation import compare_runs, evaluate_run, load_evaluation, load_groups
 from visionlib.evaluation.comparison.run_metrics import measure_run
+from visionlib.evaluation.groups.wording import describe_groups
 from visionlib.evaluation.render_html import to_html
 from visionlib.export.card import CardFacts, write_card
 from visionlib.export.source import ExportSource
@@ -49,6 +52,13 @@ def show_history(run: Run) -> None:
             show(history)
 
 
+def show_groups(run: Run) -> None:
+    groups = load_groups(run)
+    groups.to_dict()
+    for show in (tabulate_groups, describe_groups):
+        show(groups)
+
+
 def show_summary(run: Run) -> None:
     table = load_summary(run)
     for show in (to_plain_text, draw_fields):
@@ -78,6 +88,7 @@ READERS: Readers = {
     "model.json": (write_model_card, load_model, open_weights, load_predictions),
     "history.jsonl": (show_history,),
     "evaluation.json": (show_evaluation, write_model_card),
+    "groups.json": (show_groups,),
     "summary.json": (show_summary,),
     "training.json": (read_training, write_model_card, Pace.from_run),
     "predictions.npz": (load_predictions, evaluate_run, lambda run: compare_runs([run, run])),
@@ -90,6 +101,7 @@ COMMANDS = {
     "model.json": ("summary", "test", "mistakes", "compare", "report", "predict", "explain"),
     "history.jsonl": ("report", "resume"),
     "evaluation.json": ("test", "report"),
+    "groups.json": ("report",),
     "summary.json": ("report", "compare"),
     "training.json": ("compare", "report", "predict"),
     "predictions.npz": ("test", "mistakes", "compare", "report", "explain"),
@@ -97,11 +109,13 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def whole_run(finished_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def whole_run(finished_run: Run, small_shapes: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run with its evaluation."""
     run = Run(tmp_path_factory.mktemp("damaged") / "run")
     shutil.copytree(finished_run.path, run.path)
     evaluate_run(run)
+    stored = load_predictions(run)
+    add_groups(run, small_shapes, stored.predictions.logits.argmax(1))
     return run
 
 

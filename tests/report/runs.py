@@ -162,7 +162,7 @@ def _add_parts(run: Run, data: Dataset, logits: Tensor) -> None:
         for place in range(3)
     )
     Duplicates(pairs, is_near=True, n={"train": len(train), "test": n}).save(run)
-    _add_groups(run, data, predictions)
+    add_groups(run, data, predictions)
     chosen = test.subset(torch.arange(min(40, n)))
     StoredExplanations.from_explanations(
         [
@@ -190,7 +190,7 @@ def _add_parts(run: Run, data: Dataset, logits: Tensor) -> None:
     )
 
 
-def _add_groups(run: Run, data: Dataset, predictions: Tensor) -> None:
+def add_groups(run: Run, data: Dataset, predictions: Tensor) -> None:
     """Keep a weak group of eight images of the first class, its mistakes first, six of them wrong."""
     test = data.test
     members = (test.labels == 0).nonzero().flatten()
@@ -199,15 +199,13 @@ def _add_groups(run: Run, data: Dataset, predictions: Tensor) -> None:
     group = Group(
         description=f"dark, {embed_name(data.classes[0])}",
         conditions=(Condition("brightness", "dark", "at most", 0.25, 0.1),),
-        **{
-            "n": 8,
-            "wrong": 6,
-            "rest_n": 142,
-            "rest_wrong": 30,
-            "expected_accuracy": 0.8,
-            "p": 1e-4,
-            "p_adjusted": 6e-4,
-        },
+        n=8,
+        wrong=6,
+        rest_n=142,
+        rest_wrong=30,
+        expected_accuracy=0.8,
+        p=1e-4,
+        p_adjusted=6e-4,
         verdict="weak",
         taken_for=data.classes[1],
         taken_for_n=4,
