@@ -76,7 +76,7 @@ def test_numbers_are_quantities_if_there_are_many(tmp_path: Path) -> None:
 def test_a_column_of_names_of_single_images_is_left_out(tmp_path: Path) -> None:
     properties, notes = load(tmp_path, "index,id,camera\n0,q,A\n1,w,A\n2,e,B\n3,r,B\n")
     assert [entry.name for entry in properties] == ["camera"]
-    assert notes == ("column 'id' of meta.csv was left out: its names are empty or too many",)
+    assert notes == ("column 'id' of meta.csv was left out: it has no names, too many, or one for each image",)
 
 
 def test_braces_in_a_name_are_text(tmp_path: Path) -> None:

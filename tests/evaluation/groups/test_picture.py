@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.drawing.test_image_grid import assert_tidy, texts
 from tests.evaluation.groups.planted import draw, draw_mistakes, object_sizes, predict
 from visionlib.errors import RunError
 from visionlib.evaluation import WeakGroups, search_groups
@@ -18,19 +19,20 @@ def found() -> WeakGroups:
 
 def test_a_group_has_its_description_and_its_first_images(found: WeakGroups) -> None:
     figure = draw_groups(found, draw(), count=5)
-    texts = [text.get_text() for text in figure.texts]
+    lines = [text.get_text() for text in texts(figure)]
     (group,) = found.groups
-    assert any(text.startswith("1. small object: ") for text in texts)
+    assert any(line.startswith("1. small object: ") for line in lines)
     _, _, true, said, *_ = group.images.to_rows()[0]
-    assert f"said {said}" in texts
-    assert f"is {true}" in texts
-    assert sum(text.startswith("is ") for text in texts) == 5
+    assert f"said {said}" in lines
+    assert f"is {true}" in lines
+    assert sum(line.startswith("is ") for line in lines) == 5
+    assert_tidy(figure)
 
 
 def test_no_group_is_said() -> None:
     split = draw()
     figure = draw_groups(search_groups(predict(split, split.labels < 0), split), split)
-    assert any("No weak group among 1,000 images" in text.get_text() for text in figure.texts)
+    assert any("No weak group among 1,000 images" in text.get_text() for text in texts(figure))
 
 
 def test_another_split_is_refused(found: WeakGroups) -> None:

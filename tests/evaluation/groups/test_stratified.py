@@ -1,6 +1,7 @@
 """The exact test within classes against numbers by hand, enumeration, and scipy's test of a single table."""
 
 import itertools
+import math
 from fractions import Fraction
 
 import pytest
@@ -82,6 +83,6 @@ def test_the_score_is_that_of_a_slow_loop() -> None:
         slow = 0.0
         if observed >= 3 and observed > expected and int(group.sum()) >= 8:
             e, v = float(expected), float(variance)
-            slow = (2 * (observed * float(torch.tensor(observed / e).log()) - observed + e) * e / v) ** 0.5
+            slow = (2 * (observed * math.log(observed / e) - observed + e) * e / v) ** 0.5
         assert float(scores[first, second]) == pytest.approx(slow, abs=1e-5)
     assert float(scores[0, 0]) > 5

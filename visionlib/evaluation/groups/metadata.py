@@ -70,7 +70,8 @@ def load_metadata(
             cells = [rows[row_of[at]][column].strip() if at in row_of else "" for at in range(len(index))]
             entry = _make_property(name, cells)
             if entry is None:
-                notes.append(f"column {name!r} of {path.name} was left out: its names are empty or too many")
+                problem = "it has no names, too many, or one for each image"
+                notes.append(f"column {name!r} of {path.name} was left out: {problem}")
             else:
                 properties.append(entry)
     return tuple(properties), tuple(notes)
@@ -188,7 +189,7 @@ def _make_property(name: str, cells: Sequence[str]) -> Property | None:
         values = [_parse(cell) if is_one else math.nan for cell, is_one in zip(cells, is_known, strict=True)]
         shown = embed_name(name)
         return Quantity(name, f"low {shown}", f"high {shown}", torch.tensor(values, dtype=torch.float64))
-    if not names or len(names) > min(_MOST_NAMES, len(known) / 2):
+    if not names or len(names) > _MOST_NAMES or len(names) == len(known) > 1:
         return None
     positions = {text: position for position, text in enumerate(names)}
     codes = [positions[cell] if is_one else UNKNOWN for cell, is_one in zip(cells, is_known, strict=True)]

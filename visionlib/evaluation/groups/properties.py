@@ -88,7 +88,7 @@ def measure_properties(split: ImageSplit) -> tuple[Property, ...]:
 
 def _measure_pixels(images: Float32[Tensor, "n c h w"]) -> dict[str, Tensor]:
     luma = _weigh_luma(images)
-    contrast = luma.flatten(1).std(1, correction=0)
+    contrast = (luma - luma.mean((1, 2), keepdim=True)).square().mean((1, 2)).sqrt()  # std warns of no images
     measured = {"brightness": luma.mean((1, 2)), "contrast": contrast}
     if min(luma.shape[1:]) > 2:
         inner = luma[:, 1:-1, 1:-1]
@@ -112,7 +112,7 @@ def _measure_objects(images: Float32[Tensor, "n c h w"], masks: Bool[Tensor, "n 
     around = (images * (1 - inside)).sum((2, 3)) / others
     names = _name_colours(colour.nan_to_num()[:, :, None, None]).flatten()
     return {
-        "object size": torch.where(area[:, 0] > 0, area[:, 0] / masks[0].numel(), torch.nan),
+        "object size": torch.where(area[:, 0] > 0, area[:, 0] / (area + others)[:, 0], torch.nan),
         "object contrast": (colour - around).norm(dim=1),
         "object colour": torch.where(area[:, 0] > 0, names, UNKNOWN),
     }

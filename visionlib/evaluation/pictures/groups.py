@@ -10,7 +10,8 @@ from visionlib.data.class_names import CAPTION_PATH_LENGTH, embed_name, tidy_pat
 from visionlib.drawing.image_grid import draw_images
 from visionlib.errors import RunError
 from visionlib.evaluation.groups.weak_groups import WeakGroups
-from visionlib.evaluation.groups.wording import describe_figures, describe_groups
+from visionlib.evaluation.groups.wording import describe_groups
+from visionlib.evaluation.wording import percent
 
 
 def draw_groups(groups: WeakGroups, split: ImageSplit, *, count: int = 12, columns: int = 6) -> Figure:
@@ -28,7 +29,8 @@ def draw_groups(groups: WeakGroups, split: ImageSplit, *, count: int = 12, colum
     position_of = {image: position for position, image in enumerate(split.index.tolist())}
     positions, captions, headings = [], [], {}
     for number, group in enumerate(groups.groups, 1):
-        headings[len(positions)] = f"{number}. {group.description}: {describe_figures(group)}"
+        figures = f"{percent(group.accuracy)} of {group.n:,} correct, same classes {percent(group.expected_accuracy)}"
+        headings[len(positions)] = f"{number}. {group.description}: {figures}"
         for image, source, true, said, is_correct, _ in group.images.to_rows()[:count]:
             if image not in position_of:
                 raise RunError("images", f"lack number {image} of a group", "give the split that was searched")
