@@ -12,11 +12,14 @@ import pytest
 from PIL import Image
 
 from tests.mutants import Mutant, mutate_arrays, mutate_json
+from tests.report.runs import add_groups
 from visionlib.cli.app import app
+from visionlib.cli.group_tables import tabulate_groups
 from visionlib.data import Dataset
 from visionlib.errors import VisionlibError
-from visionlib.evaluation import compare_runs, evaluate_run, load_evaluation, load_stress, stress
+from visionlib.evaluation import compare_runs, evaluate_run, load_evaluation, load_groups, load_stress, stress
 from visionlib.evaluation.comparison.run_metrics import measure_run
+from visionlib.evaluation.groups.wording import describe_groups
 from visionlib.evaluation.render_html import to_html
 from visionlib.evaluation.stress.cells import to_html as stress_to_html
 from visionlib.export.card import CardFacts, write_card
@@ -49,6 +52,13 @@ def show_history(run: Run) -> None:
     if history:
         for show in (draw_accuracy, draw_loss, tabulate_history):
             show(history)
+
+
+def show_groups(run: Run) -> None:
+    groups = load_groups(run)
+    groups.to_dict()
+    for show in (tabulate_groups, describe_groups):
+        show(groups)
 
 
 def show_summary(run: Run) -> None:
@@ -86,6 +96,7 @@ READERS: Readers = {
     "model.json": (write_model_card, load_model, open_weights, load_predictions),
     "history.jsonl": (show_history,),
     "evaluation.json": (show_evaluation, write_model_card),
+    "groups.json": (show_groups,),
     "summary.json": (show_summary,),
     "stress.json": (show_stress,),
     "training.json": (read_training, write_model_card, Pace.from_run),
@@ -99,6 +110,7 @@ COMMANDS = {
     "model.json": ("summary", "test", "mistakes", "compare", "report", "predict", "explain"),
     "history.jsonl": ("report", "resume"),
     "evaluation.json": ("test", "report"),
+    "groups.json": ("report",),
     "summary.json": ("report", "compare"),
     "stress.json": ("report",),
     "training.json": ("compare", "report", "predict"),
@@ -113,6 +125,8 @@ def whole_run(finished_run: Run, small_shapes: Dataset, tmp_path_factory: pytest
     shutil.copytree(finished_run.path, run.path)
     evaluate_run(run)
     stress(run, n=8, corruptions=["fog", "shift"], dataset=small_shapes)
+    stored = load_predictions(run)
+    add_groups(run, small_shapes, stored.predictions.logits.argmax(1))
     return run
 
 

@@ -7,6 +7,7 @@ from .errors import VisionlibError as VisionlibError
 from .evaluation import Evaluation as Evaluation
 from .evaluation import compare_runs as compare_runs
 from .evaluation import evaluate as evaluate
+from .evaluation import find_groups as find_groups
 from .evaluation import stress as stress
 from .explanation import Explanation as Explanation
 from .explanation import explain as explain

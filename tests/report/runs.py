@@ -6,8 +6,11 @@ import torch
 from torch import Tensor
 
 from visionlib.data import Dataset, ImageSplit
+from visionlib.data.class_names import embed_name
 from visionlib.data.corruption import find_corruptions
-from visionlib.evaluation import StressResult, evaluate_run
+from visionlib.evaluation import StressResult, WeakGroups, evaluate_run
+from visionlib.evaluation.groups.conditions import Condition
+from visionlib.evaluation.groups.weak_groups import Group, GroupImages
 from visionlib.evaluation.stress.answers import Answers
 from visionlib.evaluation.stress.result import MADE_HERE
 from visionlib.explanation.explanation import Explanation
@@ -162,6 +165,7 @@ def _add_parts(run: Run, data: Dataset, logits: Tensor) -> None:
         for place in range(3)
     )
     Duplicates(pairs, is_near=True, n={"train": len(train), "test": n}).save(run)
+    add_groups(run, data, predictions)
     chosen = test.subset(torch.arange(min(40, n)))
     StoredExplanations.from_explanations(
         [
@@ -201,6 +205,36 @@ def make_stress(classes: tuple[str, ...], labels: Tensor) -> StressResult:
     return answers.summarize(
         classes, n_split=n, seed=0, network="a test", source=MADE_HERE, temperature=None, content_hash="0"
     )
+
+
+def add_groups(run: Run, data: Dataset, predictions: Tensor) -> None:
+    """Keep a weak group of eight images of the first class, its mistakes first, six of them wrong."""
+    test = data.test
+    members = (test.labels == 0).nonzero().flatten()
+    is_right = predictions[members] == 0
+    members = torch.cat([members[~is_right][:6], members[is_right][:2]])
+    group = Group(
+        description=f"dark, {embed_name(data.classes[0])}",
+        conditions=(Condition("brightness", "dark", "at most", 0.25, 0.1),),
+        n=8,
+        wrong=6,
+        rest_n=142,
+        rest_wrong=30,
+        expected_accuracy=0.8,
+        p=1e-4,
+        p_adjusted=6e-4,
+        verdict="weak",
+        taken_for=data.classes[1],
+        taken_for_n=4,
+        images=GroupImages(
+            index=tuple(test.index[members].tolist()),
+            sources=(None,) * len(members),
+            true=(data.classes[0],) * len(members),
+            predicted=tuple(data.classes[at] for at in predictions[members].tolist()),
+            is_tested=(True,) * len(members),
+        ),
+    )
+    WeakGroups(len(test), 60, len(test) // 2, len(test) - len(test) // 2, 50, 0.05, 0, (group,), ()).save(run)
 
 
 def _explain(split: ImageSplit, logits: Tensor, method: str, target: str, cell: int) -> Explanation:

@@ -15,10 +15,13 @@ def test_every_sentence_is_of_a_record(written: Written) -> None:
     assert sentences[0] == "For comparison: always predicting circle would be correct on 10.0 %."
     assert "McNemar" in sentences[1]
     assert sentences[2] == (
+        "Weakest group of images within their classes: dark, circle, 25.0 % correct; others of the same classes 80.0 %."
+    )
+    assert sentences[3] == (
         "layer3.2.relu2, the last local layer, has a receptive field of 81 x 81 pixels: more than the image, which is "
         "32 x 32."
     )
-    assert sentences[3:] == ["3 test images have a duplicate in the training split, which inflates the accuracy."]
+    assert sentences[4:] == ["3 test images have a duplicate in the training split, which inflates the accuracy."]
 
 
 def test_every_card_is_of_a_record_and_links_to_its_images(written: Written) -> None:

@@ -378,7 +378,7 @@ def test_the_record_holds_size_and_what_is_missing(bare: Written) -> None:
     assert record["report"] == str(bare.report.path)
     assert record["bytes"] == bare.report.path.stat().st_size
     assert set(record["missing"]) == {
-        *("explanations", "quality", "embedding_map", "neighbours"),
+        *("groups", "explanations", "quality", "embedding_map", "neighbours"),
         *("candidates", "duplicates", "summary", "stress"),
     }
     assert isinstance(bare.run, Run)

@@ -20,6 +20,7 @@ from visionlib.cli.demo import demo
 from visionlib.cli.explain import explain
 from visionlib.cli.export import export
 from visionlib.cli.features import features
+from visionlib.cli.groups import groups
 from visionlib.cli.import_weights import import_weights
 from visionlib.cli.inspect import inspect
 from visionlib.cli.lr_find import lr_find
@@ -48,7 +49,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *(demo, data, summary, lr_find, train, test, mistakes, compare),
+    *(demo, data, summary, lr_find, train, test, mistakes, groups, compare),
     *(inspect, explain, features, stress, report, predict, export),
 ):
     app.command()(command)

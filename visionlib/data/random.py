@@ -48,6 +48,7 @@ class Stream(IntEnum):
     """Was 10, that of CROP_ROWS."""
     BALANCED_DRAWS = 25
     BALANCED_ORDER = 26
+    GROUP_HALVES = 29
     ERASING_CHOICE = 30
     ERASING_AREA = 31
     ERASING_ASPECT = 32

@@ -14,6 +14,10 @@ from visionlib.evaluation.evaluate import evaluate_model as evaluate_model
 from visionlib.evaluation.evaluate import evaluate_run as evaluate_run
 from visionlib.evaluation.evaluation import Evaluation as Evaluation
 from visionlib.evaluation.evaluation import load_evaluation as load_evaluation
+from visionlib.evaluation.groups import WeakGroups as WeakGroups
+from visionlib.evaluation.groups import find_groups as find_groups
+from visionlib.evaluation.groups import load_groups as load_groups
+from visionlib.evaluation.groups import search_groups as search_groups
 from visionlib.evaluation.intervals import wilson_interval as wilson_interval
 from visionlib.evaluation.mistakes import Mistakes as Mistakes
 from visionlib.evaluation.mistakes import find_mistakes as find_mistakes

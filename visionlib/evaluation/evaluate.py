@@ -73,11 +73,8 @@ def evaluate(
         VisionlibError: as `evaluate_run`.
     """
     if isinstance(subject, nn.Module | TrainedModel):
-        if split is None:
-            raise ConfigError("split", "there is none to score the network on", "give a dataset or one of its splits")
-        if isinstance(subject, nn.Module):
-            return _evaluate_network(subject, split, **options)
-        return evaluate_model(subject, split.test if isinstance(split, Dataset) else split, **options)
+        batch_size = options.pop("batch_size", 250)
+        return evaluate_model(*prepare_subject(subject, split, **options), batch_size=batch_size)
     if split is not None:
         raise ConfigError("split", "a run is scored on its own test split", "say where that lies with dataset=")
     return evaluate_run(subject, **options)
@@ -164,24 +161,36 @@ def _average_unsure(
     return score_selectively(model, images, stored.labels, stored.predictions.logits, threshold, batch_size=batch_size)
 
 
-def _evaluate_network(
-    network: nn.Module,
-    split: Dataset | ImageSplit,
+def prepare_subject(
+    subject: nn.Module | TrainedModel,
+    split: Dataset | ImageSplit | None,
     *,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
     side_px: int | None = None,
-    batch_size: int = 250,
     precision: Literal["fp32", "bf16"] = "fp32",
-) -> Evaluation:
+) -> tuple[TrainedModel, ImageSplit]:
+    """Complete a network in memory by its preprocessing, and choose the images to score it on; see `evaluate`.
+
+    Raises:
+        ConfigError: if there is no split, or preprocessing is missing, or given twice.
+        DataError: if a dataset has no test split.
+    """
+    if split is None:
+        raise ConfigError("split", "there is none to score the network on", "give a dataset or one of its splits")
+    images = split.test if isinstance(split, Dataset) else split
+    if isinstance(subject, TrainedModel):
+        if (mean, std, side_px, precision) != (None, None, None, "fp32"):
+            raise ConfigError(
+                "preprocessing", "comes with a TrainedModel", "leave out mean, std, side_px and precision"
+            )
+        return subject, images
     if isinstance(split, Dataset):
         if mean is None:
             mean = split.train.mean
         if std is None:
             std = tuple(value or 1.0 for value in split.train.std)  # a constant channel is only shifted
-        split = split.test
-    model = TrainedModel.from_network(network, mean, std, side_px, classes=split.classes, precision=precision)
-    return evaluate_model(model, split, batch_size=batch_size)
+    return TrainedModel.from_network(subject, mean, std, side_px, classes=images.classes, precision=precision), images
 
 
 def _load_held_out(run: Run) -> tuple[HeldOut | None, str]:

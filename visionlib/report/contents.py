@@ -13,12 +13,15 @@ from visionlib.evaluation import (
     Evaluation,
     StoredPredictions,
     StressResult,
+    WeakGroups,
     compare_runs,
     evaluate_run,
     load_evaluation,
+    load_groups,
     load_predictions,
     load_stress,
 )
+from visionlib.evaluation.groups import Group
 from visionlib.explanation import StoredExplanations, load_explanations
 from visionlib.explanation.quality import MapQuality, load_quality
 from visionlib.inference.run_data import load_run_data
@@ -66,6 +69,7 @@ class Contents:
         training: `training.json`; None where the file is missing.
         history: a record per epoch.
         images: the data, for the pictures.
+        groups: weak groups of test images.
         explanations: maps of test images.
         quality: measures of the reliability of the maps.
         embedding_map: of the test images.
@@ -86,6 +90,7 @@ class Contents:
     training: TrainingRecord | None
     history: tuple[EpochRecord, ...] | Missing
     images: Dataset | Missing
+    groups: WeakGroups | Missing
     explanations: StoredExplanations | Missing
     quality: MapQuality | Missing
     embedding_map: EmbeddingMap | Missing
@@ -101,6 +106,11 @@ class Contents:
     def classes(self) -> tuple[str, ...]:
         """Class names of the dataset."""
         return self.stored.record.classes
+
+    @property
+    def weak_groups(self) -> tuple[Group, ...]:
+        """The weak groups; none if they were not looked for."""
+        return () if isinstance(self.groups, Missing) else self.groups.groups
 
     @property
     def missing(self) -> dict[str, Missing]:
@@ -131,6 +141,7 @@ def read_contents(run: Run, *, dataset: str | Path | Dataset | None = None, agai
         training=read_training(run),
         history=_try(lambda: read_history(run), f"visionlib train --resume {path}"),
         images=_try(lambda: load_run_data(run, dataset), f"visionlib report {path} --dataset PLACE"),
+        groups=_try(lambda: load_groups(run), f"visionlib groups {path}"),
         explanations=_try(lambda: load_explanations(run), f"visionlib explain {path}"),
         quality=_try(lambda: load_quality(run), f"visionlib explain {path} --quality"),
         embedding_map=_try(lambda: load_map(run), f"visionlib inspect {path}"),

@@ -22,6 +22,7 @@ from visionlib.report.path_names import PathNames
 from visionlib.report.payload import (
     CandidateEntry,
     DuplicateEntry,
+    GroupImages,
     MapPoints,
     NeighbourRows,
     OtherRun,
@@ -36,6 +37,7 @@ from visionlib.report.sprites import make_sheet, make_thumbnails, shrink_images
 _TOP = 5
 _NEIGHBOURS = 3
 _MOST_REFERENCED = 200
+_OF_A_GROUP = 24
 _TILE_PX = {False: 48, True: 96}
 """Largest height of a tile, without and with `is_full`."""
 _SHEET_BYTES = {False: (560_000, 150_000), True: (2_700_000, 600_000)}
@@ -95,6 +97,7 @@ class ImageData:
             "neighbours": neighbours,
             "candidates": self._list_candidates(),
             "duplicates": duplicates,
+            "groups": self._list_groups(),
             "maps": pack_maps(explanations, contents.quality, self._find_records(explained)),
             "embedding_map": self._pack_embedding_map(),
             "against": self._pack_other_run(),
@@ -111,10 +114,12 @@ class ImageData:
         return self._locate([] if isinstance(explanations, Missing) else explanations.index.tolist())
 
     def _locate_referenced(self) -> Int64[Tensor, "d"]:
-        """Return the positions of the first label candidates, and of the first duplicates of training images."""
+        """Return the positions of the first label candidates, duplicates of training images, and images of groups."""
         candidates = self._contents.candidates
         index = [] if isinstance(candidates, Missing) else candidates.index.tolist()[:_MOST_REFERENCED]
-        return self._locate(index + [leak[0] for leak in self._find_leaks()][:_MOST_REFERENCED])
+        first = [group.images.index[:_OF_A_GROUP] for group in self._contents.weak_groups]
+        leaks = [leak[0] for leak in self._find_leaks()][:_MOST_REFERENCED]
+        return self._locate([*index, *leaks, *(image for images in first for image in images)])
 
     def _locate(self, indices: list[int]) -> Int64[Tensor, "m"]:
         positions = [self._positions[index] for index in indices if index in self._positions]
@@ -225,6 +230,10 @@ class ImageData:
             for index, training_index, source, label, kind, correlation in self._find_leaks()
             if (record := self._find_record(index)) >= 0
         ]
+
+    def _list_groups(self) -> list[GroupImages]:
+        records = [self._find_records(torch.tensor(group.images.index)) for group in self._contents.weak_groups]
+        return [{"record": pack(found[found >= 0], "i4")} for found in records]
 
     def _pack_embedding_map(self) -> MapPoints | None:
         embedding_map = self._contents.embedding_map

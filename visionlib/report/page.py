@@ -12,6 +12,7 @@ from markupsafe import Markup
 from visionlib.data.class_names import tidy_name
 from visionlib.drawing.offline_page import embed_json, hash_source
 from visionlib.drawing.palette import CONTRAST, MAIN, NEUTRAL, ON_DARK, REFERENCE, TRUE_CLASS
+from visionlib.evaluation.groups.wording import describe_figures, describe_groups, describe_mistakes
 from visionlib.evaluation.stress.cells import describe_means, legend
 from visionlib.evaluation.wording import count, interval, number, percent
 from visionlib.report.charts.field_chart import draw_fields
@@ -111,6 +112,11 @@ def _draw_sections(contents: Contents, names: PathNames) -> dict[str, Any]:
     explanations, stress = contents.explanations, contents.stress
     history = () if isinstance(contents.history, Missing) else contents.history
     return {
+        "groups_found": None if isinstance(contents.groups, Missing) else describe_groups(contents.groups),
+        "groups": [
+            (group.description, describe_figures(group), describe_mistakes(group), len(group.images))
+            for group in contents.weak_groups
+        ],
         "history_charts": [draw_accuracy(history), draw_loss(history)] if history else None,
         "history_table": tabulate_history(history) if history else None,
         "class_table": tabulate_classes(evaluation),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from visionlib.data import Dataset
 from visionlib.errors import VisionlibError
-from visionlib.evaluation import stress
+from visionlib.evaluation import find_groups, stress
 from visionlib.explanation import explain_run, list_map_layers
 from visionlib.explanation.quality import measure_run_quality
 from visionlib.explanation.stages import choose_stages
@@ -94,6 +94,7 @@ def _make_explanations(run: Run, data: Dataset, device: str) -> None:
 
 _PARTS: dict[str, Callable[[Run, Dataset, str], object]] = {
     "summary": lambda run, data, device: save_summary(run, *load_model(run)),
+    "groups": lambda run, data, device: find_groups(run, dataset=data),
     "explanations": _make_explanations,
     "quality": lambda run, data, device: measure_run_quality(
         run, methods=_QUALITY_METHODS, n=_QUALITY_N, dataset=data, device=device

@@ -71,6 +71,12 @@ class DuplicateEntry(TypedDict):
     tile: int
 
 
+class GroupImages(TypedDict):
+    """The records of a weak group, its mistakes first."""
+
+    record: PackedArray
+
+
 class MapEntry(TypedDict):
     """The maps of one method for one target; rank and sanity check are None where they were not measured."""
 
@@ -123,6 +129,7 @@ class Payload(TypedDict):
     neighbours: NeighbourRows | None
     candidates: list[CandidateEntry]
     duplicates: list[DuplicateEntry]
+    groups: list[GroupImages]
     maps: Maps | None
     embedding_map: MapPoints | None
     against: OtherRun | None

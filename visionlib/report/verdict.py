@@ -92,8 +92,13 @@ def _show_calibration(contents: Contents) -> Iterator[Card]:
 
 
 def write_verdict(contents: Contents) -> list[str]:
-    """Write the baseline, the comparison, the receptive field and leaks as sentences."""
-    return [*_describe_accuracy(contents), *_describe_receptive_field(contents), *_describe_leaks(contents)]
+    """Write the baseline, the comparison, the weakest group, the receptive field and leaks as sentences."""
+    return [
+        *_describe_accuracy(contents),
+        *_describe_groups(contents),
+        *_describe_receptive_field(contents),
+        *_describe_leaks(contents),
+    ]
 
 
 def _describe_accuracy(contents: Contents) -> Iterator[str]:
@@ -108,6 +113,15 @@ def _describe_accuracy(contents: Contents) -> Iterator[str]:
     )
     if contents.comparison is not None:
         yield contents.comparison.describe(contents.comparison.pairs[0])
+
+
+def _describe_groups(contents: Contents) -> Iterator[str]:
+    if contents.weak_groups:
+        group = contents.weak_groups[0]
+        yield (
+            f"Weakest group of images within their classes: {group.description}, {percent(group.accuracy)} correct; "
+            f"others of the same classes {percent(group.expected_accuracy)}."
+        )
 
 
 def _describe_receptive_field(contents: Contents) -> Iterator[str]:

@@ -97,6 +97,11 @@ class Run:
         return self.path / "stress.json"
 
     @property
+    def groups(self) -> Path:
+        """The weak groups of `visionlib groups`."""
+        return self.path / "groups.json"
+
+    @property
     def inspection(self) -> Path:
         """Folder of the results of `visionlib inspect`: embedding map, nearest images, label candidates, folds."""
         return self.path / "inspection"

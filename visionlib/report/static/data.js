@@ -55,6 +55,9 @@ const candidateOf = new Map(data.candidates.map((entry) => [entry.record, entry]
 const duplicateOf = new Map();
 for (const entry of data.duplicates) if (!duplicateOf.has(entry.record)) duplicateOf.set(entry.record, entry);
 
+// The records of each weak group, its mistakes first; Sets keep the order.
+const groups = data.groups.map((group) => new Set(unpack(group.record)));
+
 const neighbours = data.neighbours && {
   k: data.neighbours.k,
   row: new Map(Array.from(unpack(data.neighbours.record), (record, row) => [record, row])),

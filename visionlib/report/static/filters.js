@@ -17,6 +17,9 @@ const KINDS = {
   "only-this": { words: "correct in this run only", has: (r) => isRight(r) && !isRightInOther(r), needs: otherPredicted },
   "only-other": { words: "correct in the other run only", has: (r) => !isRight(r) && isRightInOther(r), needs: otherPredicted },
 };
+groups.forEach((group, at) => {
+  KINDS[`group-${at + 1}`] = { words: `weak group ${at + 1}`, has: (record) => group.has(record) };
+});
 for (const [name, kind] of Object.entries(KINDS)) if ("needs" in kind && !kind.needs) delete KINDS[name];
 
 const SORTS = {

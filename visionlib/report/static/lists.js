@@ -1,4 +1,4 @@
-// The first label candidates, and the first duplicates beside their training images.
+// The first images of weak groups, the first label candidates, and the first duplicates beside their training images.
 
 const MOST_LISTED = 24;
 
@@ -9,6 +9,9 @@ function openButton(record, ...children) {
 }
 
 function startLists() {
+  for (const strip of document.querySelectorAll("[data-group]")) {
+    strip.append(...Array.from(groups[Number(strip.dataset.group) - 1]).slice(0, N_WORST).map(makeThumb));
+  }
   const candidates = document.getElementById("candidate-list");
   if (candidates) {
     candidates.append(

@@ -1,0 +1,156 @@
+"""`find_groups`: the weak groups of a run, or of a network on a split."""
+
+import os
+from pathlib import Path
+from typing import Any, overload
+
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor, nn
+
+from visionlib.data import Dataset, ImageSplit
+from visionlib.data.random import Stream, random_bits
+from visionlib.errors import ConfigError
+from visionlib.evaluation.evaluate import prepare_subject
+from visionlib.evaluation.groups.clusters import find_clusters
+from visionlib.evaluation.groups.conditions import Conditions, list_conditions
+from visionlib.evaluation.groups.judging import Judge
+from visionlib.evaluation.groups.metadata import load_metadata
+from visionlib.evaluation.groups.properties import measure_properties
+from visionlib.evaluation.groups.proposals import LEAST_IMAGES
+from visionlib.evaluation.groups.weak_groups import LEVEL, WeakGroups
+from visionlib.inference.predictions import SplitPredictions, check_predictions, load_predictions, predict_split
+from visionlib.inference.trained_model import TrainedModel
+from visionlib.runs import Run
+
+
+@overload
+def find_groups(
+    subject: nn.Module | TrainedModel,
+    split: Dataset | ImageSplit,
+    *,
+    metadata: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> WeakGroups: ...
+
+
+@overload
+def find_groups(
+    subject: Run | str | os.PathLike[str],
+    *,
+    dataset: str | Path | Dataset | None = None,
+    metadata: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+) -> WeakGroups: ...
+
+
+def find_groups(
+    subject: Run | str | os.PathLike[str] | nn.Module | TrainedModel,
+    split: Dataset | ImageSplit | None = None,
+    *,
+    dataset: str | Path | Dataset | None = None,
+    metadata: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> WeakGroups:
+    """Find groups of images that a network classifies worse than the other images of the same classes.
+
+    A run's groups are found from its stored predictions and kept in its `groups.json`; a network predicts the split.
+
+    Args:
+        subject: a run or its folder; a network; or a network with its preprocessing.
+        split: for a network, as in `evaluate`.
+        dataset: new location of a run's data, if it has moved; it must be the same data.
+        metadata: a CSV file with further properties of the images, see `load_metadata`.
+        seed: of the halves and clusters.
+        **options: of a network, as in `evaluate`.
+    Raises:
+        ConfigError: if a network comes without a split or without `mean` and `std`, or a run with a split.
+        VisionlibError: as `evaluate`, `load_predictions` and `load_metadata`.
+    """
+    if isinstance(subject, nn.Module | TrainedModel):
+        if dataset is not None:
+            raise ConfigError("dataset", "is for runs", "give the images of a network as its split")
+        batch_size = options.pop("batch_size", 250)
+        model, images = prepare_subject(subject, split, **options)
+        return search_groups(predict_split(model, images, batch_size=batch_size), images, metadata=metadata, seed=seed)
+    if split is not None or options:
+        name = "split" if split is not None else next(iter(options))
+        raise ConfigError(name, "is for networks, and this is a run", "say where its data lies with dataset=")
+    stored = load_predictions(subject)
+    groups = search_groups(stored.predictions, stored.load_images(dataset), metadata=metadata, seed=seed)
+    groups.save(stored.run)
+    return groups
+
+
+def search_groups(
+    predictions: SplitPredictions,
+    split: ImageSplit,
+    *,
+    metadata: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+) -> WeakGroups:
+    """Find weak groups in predictions of a split.
+
+    One half of the images, drawn by seed from each class, proposes groups; the other half tests them. A group is weak
+    if the exact test within classes, adjusted for all groups that were tested, gives less than 0.05. It is left out if
+    more than half of its images in the testing half, or its weakness, belong to a better group.
+
+    Raises:
+        RunError: if the predictions do not fit the split.
+        DataError: as `load_metadata`.
+    """
+    labels = split.labels.cpu()
+    check_predictions(predictions.logits, labels, split.classes)
+    is_proposing = draw_half(labels, split.index.cpu(), seed)
+    conditions, notes = gather_conditions(predictions, split, is_proposing, metadata=metadata, seed=seed)
+    return WeakGroups(
+        n=len(labels),
+        wrong=int((predictions.logits.argmax(1) != labels).sum()),
+        n_proposing=int(is_proposing.sum()),
+        n_testing=int((~is_proposing).sum()),
+        conditions=len(conditions.conditions),
+        level=LEVEL,
+        seed=seed,
+        tested=Judge(predictions, split, is_proposing).search(conditions),
+        notes=notes,
+    )
+
+
+def gather_conditions(
+    predictions: SplitPredictions,
+    split: ImageSplit,
+    is_proposing: Bool[Tensor, "n"],
+    *,
+    metadata: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+) -> tuple[Conditions, tuple[str, ...]]:
+    """Measure the images, read their metadata, cluster their embeddings, and make conditions of all that.
+
+    Which images are wrong is not looked at.
+
+    Returns:
+        The conditions, and sentences on what could not be used.
+    """
+    properties, notes = measure_properties(split), ()
+    if metadata is not None:
+        further, notes = load_metadata(Path(metadata), split.index.cpu(), split.sources)
+        properties = (*properties, *further)
+    clusters = None
+    if predictions.embeddings is not None:
+        clusters = find_clusters(predictions.embeddings.cpu(), predictions.logits, is_proposing, seed=seed)
+    if clusters is None:
+        notes = (*notes, "there are no clusters in the embedding to look at")
+    labels = split.labels.cpu()
+    return list_conditions(properties, labels, split.classes, clusters, is_proposing, least=LEAST_IMAGES), notes
+
+
+def draw_half(labels: Int64[Tensor, "n"], index: Int64[Tensor, "n"], seed: int) -> Bool[Tensor, "n"]:
+    """Draw half of the images of each class; of an odd number one less."""
+    is_drawn = torch.zeros(len(labels), dtype=torch.bool)
+    bits = random_bits(seed, 0, index, Stream.GROUP_HALVES)
+    for label in labels.unique().tolist():
+        members = (labels == label).nonzero().flatten()
+        is_drawn[members[bits[members].argsort(stable=True)[: len(members) // 2]]] = True
+    return is_drawn

@@ -1,0 +1,119 @@
+"""`Judge`: lets one half of the images propose groups, and tests these on the other."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool
+from torch import Tensor
+
+from visionlib.data import ImageSplit
+from visionlib.data.class_names import embed_name
+from visionlib.data.sources import name_sources
+from visionlib.evaluation.comparison.paired import adjust_by_holm
+from visionlib.evaluation.groups.conditions import CLASS, Condition, Conditions
+from visionlib.evaluation.groups.proposals import propose_groups
+from visionlib.evaluation.groups.stratified import count_strata, exact_p, expected_accuracy
+from visionlib.evaluation.groups.weak_groups import LEVEL, Group, GroupImages, Verdict
+from visionlib.inference.predictions import SplitPredictions
+
+MOST_TESTED = 6
+"""Groups: a handful, and each one more raises the adjusted p-value of the others."""
+_MOST_OVERLAP = 0.5
+"""Fraction of a group's images that may be in better groups."""
+_MOSTLY = 0.5
+_NO_IMAGES = GroupImages((), (), (), (), ())
+
+
+class Judge:
+    """Proposes and tests groups.
+
+    Args:
+        predictions: of the split.
+        split: all images.
+        is_proposing: which of them propose groups; the others test them.
+    """
+
+    def __init__(self, predictions: SplitPredictions, split: ImageSplit, is_proposing: Bool[Tensor, "n"]) -> None:
+        self._split, self._labels = split, split.labels.cpu()
+        self._predicted = predictions.logits.argmax(1)
+        self._losses = F.cross_entropy(predictions.logits.double(), self._labels, reduction="none")
+        self._is_wrong, self._is_tested = self._predicted != self._labels, ~is_proposing
+
+    def search(self, conditions: Conditions) -> tuple[Group, ...]:
+        """Propose groups, test every one, and decide which are weak.
+
+        Returns:
+            The weak groups, then the others, each the smallest p-value first.
+        """
+        half = ~self._is_tested
+        proposing = Conditions(conditions.conditions, conditions.members[half])
+        proposals = propose_groups(proposing, self._is_wrong[half], self._labels[half], most=MOST_TESTED)
+        members = [conditions.members[:, list(chosen)].all(1) for chosen in proposals]
+        p_values = [self._test(part, self._is_tested) for part in members]
+        adjusted = adjust_by_holm(p_values)
+        covered = torch.zeros_like(self._is_tested)
+        groups = []
+        for at in sorted(range(len(members)), key=p_values.__getitem__):
+            verdict = self._decide(members[at], adjusted[at], covered)
+            if verdict == "weak":
+                covered |= members[at]
+            chosen = tuple(conditions.conditions[place] for place in proposals[at])
+            groups.append(self._describe(chosen, members[at], p_values[at], adjusted[at], verdict))
+        return tuple(sorted(groups, key=lambda group: group.verdict != "weak"))
+
+    def _test(self, members: Bool[Tensor, "n"], among: Bool[Tensor, "n"]) -> float:
+        return exact_p(count_strata(members[among], self._is_wrong[among], self._labels[among]))
+
+    def _decide(self, members: Bool[Tensor, "n"], adjusted: float, covered: Bool[Tensor, "n"]) -> Verdict:
+        if adjusted >= LEVEL:
+            return "not significant"
+        tested, left = members & self._is_tested, members & self._is_tested & ~covered
+        if int(left.sum()) < (1 - _MOST_OVERLAP) * int(tested.sum()):
+            return "overlaps"
+        return "weak" if self._test(left, self._is_tested & ~covered) < LEVEL else "overlaps"
+
+    def _describe(
+        self, conditions: tuple[Condition, ...], members: Bool[Tensor, "n"], p: float, adjusted: float, verdict: Verdict
+    ) -> Group:
+        tested, rest = members & self._is_tested, ~members & self._is_tested
+        among = self._is_tested
+        said = torch.bincount(self._predicted[tested & self._is_wrong], minlength=1)
+        return Group(
+            description=self._put_in_words(conditions, members),
+            conditions=conditions,
+            n=int(tested.sum()),
+            wrong=int((tested & self._is_wrong).sum()),
+            rest_n=int(rest.sum()),
+            rest_wrong=int((rest & self._is_wrong).sum()),
+            expected_accuracy=expected_accuracy(
+                count_strata(members[among], self._is_wrong[among], self._labels[among])
+            ),
+            p=p,
+            p_adjusted=adjusted,
+            verdict=verdict,
+            taken_for=self._split.classes[int(said.argmax())] if int(said.max()) else None,
+            taken_for_n=int(said.max()),
+            images=self._list_images(members) if verdict == "weak" else _NO_IMAGES,
+        )
+
+    def _put_in_words(self, conditions: tuple[Condition, ...], members: Bool[Tensor, "n"]) -> str:
+        """Name the class first, then the properties; or last the class that most of the images have."""
+        words = [entry.words for entry in sorted(conditions, key=lambda entry: entry.name != CLASS)]
+        counts = torch.bincount(self._labels[members], minlength=1)
+        is_mixed = all(entry.name != CLASS for entry in conditions)
+        if is_mixed and len(self._split.classes) > 2 and int(counts.max()) >= _MOSTLY * int(members.sum()) > 0:
+            words.append(f"mostly {embed_name(self._split.classes[int(counts.argmax())])}")
+        return ", ".join(words)
+
+    def _list_images(self, members: Bool[Tensor, "n"]) -> GroupImages:
+        positions = members.nonzero().flatten()
+        ranks = torch.where(self._is_wrong[positions], -self._losses[positions], 1.0)
+        positions = positions[ranks.argsort(stable=True)]
+        index = self._split.index.cpu()[positions]
+        names = self._split.classes
+        return GroupImages(
+            index=tuple(index.tolist()),
+            sources=tuple(name_sources(self._split.sources, index)),
+            true=tuple(names[label] for label in self._labels[positions].tolist()),
+            predicted=tuple(names[label] for label in self._predicted[positions].tolist()),
+            is_tested=tuple(self._is_tested[positions].tolist()),
+        )
