@@ -165,9 +165,7 @@ def test_images_may_hide_a_difference_from_any_number_of_seeds() -> None:
 
 
 def test_one_run_of_a_recipe_and_pairs_without_partner_are_refused() -> None:
-    with pytest.raises(
-        ConfigError, match="runs: 1 of a recipe cannot tell the variance between seeds; name two"
-    ):
+    with pytest.raises(ConfigError, match="runs: 1 of a recipe cannot tell the variance between seeds; name two"):
         compare_crossed(FIRST[:1], SECOND)
     with pytest.raises(ConfigError, match="paired: 2 runs and 3 make no pairs"):
         compare_crossed(FIRST, SECOND[[0, 1, 1]], is_paired=True)

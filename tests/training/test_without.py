@@ -9,11 +9,17 @@ import torch
 
 from tests.training.interrupting import interrupt_after
 from visionlib import resume, train
+from visionlib.cli.app import app
 from visionlib.data import Dataset
+from visionlib.data.correction_list import read_corrections
 from visionlib.data.corrections import Corrections
 from visionlib.errors import ConfigError, DataError, RunError
+from visionlib.evaluation import compare_runs, find_mistakes, load_predictions
+from visionlib.evaluation.comparison.comparison import write_differing
+from visionlib.evaluation.mistakes import write_mistakes
 from visionlib.inference.run_corrections import load_corrections
 from visionlib.inference.run_data import load_run_data
+from visionlib.inspection import LabelCandidates, tabulate_candidates
 from visionlib.models.model_record import load_record
 from visionlib.runs import Run, read_config, read_json, write_json
 from visionlib.training import TrainConfig
@@ -109,3 +115,47 @@ def test_a_start_that_was_killed_before_its_settings_begins_anew(
     train(small_shapes, small_config.replace(epochs=1), out=run.path)
     assert load_corrections(run) is None
     assert not run.corrections.exists()
+
+
+def test_tables_of_candidates_are_read_and_those_of_test_images_refused(
+    small_shapes: Dataset, finished_run: Run, tmp_path: Path
+) -> None:
+    split = small_shapes.train
+    positions = torch.tensor([5, 2, 11])
+    suggested = (split.labels[positions] + 1) % 10
+    rows = torch.full((3, 10), 0.1, dtype=torch.float64)
+    facts = ("hand", 200, split.index[positions], split.labels[positions], suggested, rows[:, 0], rows, split.classes)
+    path = tmp_path / "labels.csv"
+    path.write_text(tabulate_candidates(LabelCandidates("train", *facts, content_hash="")))
+    assert read_corrections(path, small_shapes) == Corrections((2, 5, 11))
+    path.write_text(path.read_text().replace("suggested", "new_label", 1))
+    expected = sorted((int(at), split.classes[int(label)]) for at, label in zip(positions, suggested, strict=True))
+    assert read_corrections(path, small_shapes) == Corrections((), tuple(expected))
+    path.write_text(tabulate_candidates(LabelCandidates("test", *facts, content_hash="")))
+    with pytest.raises(DataError, match="line 2: is about the split 'test', and only training images are learned from"):
+        read_corrections(path, small_shapes)
+    stored = load_predictions(finished_run)
+    write_mistakes(find_mistakes(stored.predictions, stored.labels, small_shapes.classes), path)
+    with pytest.raises(DataError, match="is a list of test images with their predictions"):
+        read_corrections(path, small_shapes)
+    write_differing(compare_runs([finished_run, finished_run]), path)
+    with pytest.raises(DataError, match="is a list of test images with their predictions"):
+        read_corrections(path, small_shapes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["shapes", "--without", "absent.csv"], "absent.csv: there is no such file; name a list of training images"),
+        (["shapes", "--without", "."], r"\.: is no file; name a list of training images"),
+        (["--resume", "run", "--without", "a.csv"], "--without: a resumed run keeps the settings that it began with"),
+    ],
+)
+def test_the_command_refuses_lists_before_it_loads_the_data(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("visionlib.data.load_dataset", lambda *_, **__: pytest.fail("the data was loaded"))
+    with pytest.raises(ConfigError, match=message):
+        app(["train", *arguments], standalone_mode=False)
+    assert not list(tmp_path.iterdir())
