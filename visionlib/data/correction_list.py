@@ -21,8 +21,8 @@ from visionlib.data.dataset import Dataset
 from visionlib.data.sources import name_sources
 from visionlib.errors import ConfigError, DataError
 
-_IDS = ("index", "id")
-_FILES = ("source", "file", "filename", "name", "path")
+_IDS = ("index", "id", "image_id")
+_FILES = ("source", "file", "filename", "file_name", "name", "path")
 _LABELS = ("new_label", "label")
 _OF_PREDICTIONS = frozenset({"predicted", "first_predicted"})
 """Columns of lists of test images, as `visionlib mistakes` and `compare` write."""

@@ -119,7 +119,7 @@ class CrossedDifference:
         return max(by_runs, normal_quantile() * math.sqrt(self.least_seed_variance))
 
     def _reach_to(self, reach: float) -> Interval:
-        return self.difference - reach, self.difference + reach
+        return max(-1.0, self.difference - reach), min(1.0, self.difference + reach)
 
     @property
     def least_visible(self) -> float:
