@@ -62,14 +62,9 @@ def read_corrections(path: Path, dataset: Dataset) -> Corrections:
             raise DataError(line.place, f"image {image_id} is named before, with another label", "name it once")
     if not labels:
         raise DataError(path, "names no image", "write an index or a file name in each line")
-    return Corrections(
-        left_out=tuple(sorted(image_id for image_id, label in labels.items() if label is None)),
-        relabelled=tuple(
-            sorted(
-                (image_id, label) for image_id, label in labels.items() if label not in (None, images.label(image_id))
-            )
-        ),
-    )
+    left_out = sorted(image_id for image_id, label in labels.items() if label is None)
+    named = [(image_id, label) for image_id, label in sorted(labels.items()) if label is not None]
+    return Corrections(tuple(left_out), tuple(pair for pair in named if pair[1] != images.label(pair[0])))
 
 
 def check_list(path: Path) -> None:
