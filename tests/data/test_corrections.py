@@ -112,7 +112,7 @@ WRONG = [
     ("index,label\n10,bird\n", r"line 2: 'bird' is no class; the classes are: cat, dog, =sum"),
     ("index,label\n10,dog\n10,=sum\n", r"line 3: image 10 is named before, with another label"),
     ("index,label\n10\n", r"line 2: has 1 columns instead of 2"),
-    ("index,source\n,\n,,\n", r"line 2: names no image|line 3: has 3 columns"),
+    ("index,source,note\n,,x\n", r"line 2: names no image; write an index or a file name"),
     ("rank,position,index,source,true,predicted\n1,0,10,,cat,dog\n", r"list\.csv: is a list of test images with their"),
     ("first,second,right,index,first_predicted\na,b,a,10,cat\n", r"is a list of test images with their predictions"),
 ]

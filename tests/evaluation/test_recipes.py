@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer.main
 
 from visionlib import compare_recipes
 from visionlib.cli.app import app
@@ -115,7 +116,7 @@ def test_the_intervals_hold_the_truth_as_often_as_they_say(std_of_seeds: float, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10])
-@pytest.mark.parametrize(("std_of_seeds", "std_of_images"), itertools.product([0.0, 0.1, 0.3], [0.0, 1.0, 2.0]))
+@pytest.mark.parametrize(("std_of_seeds", "std_of_images"), list(itertools.product([0.0, 0.1, 0.3], [0.0, 1.0, 2.0])))
 def test_coverage_over_a_grid(seeds: int, std_of_seeds: float, std_of_images: float) -> None:
     # Welch's intervals of two or three runs are too wide by their uncertain degrees of freedom.
     highest = {2: 1.0, 3: 0.99}.get(seeds, 0.98)
@@ -236,11 +237,13 @@ def test_the_command_takes_all_runs_behind_against(make: Make, capsys: pytest.Ca
     recipe = [make(f"a{seed}", seed, (seed,)).path for seed in range(3)]
     against = [make(f"b{seed}", seed, (5, 6 + seed)).path for seed in range(3)]
     comparison = compare_recipes(recipe, against, mirror=True)
-    app(["compare", *map(str, recipe), "--against", *map(str, against), "--mirror", "--json"], standalone_mode=False)
+    compare = typer.main.get_command(app).commands["compare"]  # type: ignore[attr-defined]
+    compare.main([*map(str, recipe), "--against", *map(str, against), "--mirror", "--json"], standalone_mode=False)
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(comparison.to_dict()))
-    app(["compare", "--mirror", *map(str, recipe), "--against", *map(str, against)], standalone_mode=False)
+    compare.main(["--mirror", *map(str, recipe), "--against", *map(str, against)], standalone_mode=False)
     printed = " ".join(capsys.readouterr().out.split())
     assert "a0, a1, a2 3 98.57 % 0.00 % 98.57 % 98.57 % b0, b1, b2 3 97.14 % 0.00 %" in printed
     low, high = (f"{100 * bound:+.2f}" for bound in comparison.crossed.new_images)
-    assert f"new images, new seeds +1.43 {low} to {high}" in printed
+    assert "second: +1.43 points for 95 % interval by seeds by images seeds needed" in printed.replace("─", "")
+    assert f"new images and seeds {low} to {high}" in printed
     assert comparison.describe() in printed

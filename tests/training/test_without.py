@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer.main
 
 from tests.training.interrupting import interrupt_after
 from visionlib import resume, train
@@ -157,5 +158,5 @@ def test_the_command_refuses_lists_before_it_loads_the_data(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("visionlib.data.load_dataset", lambda *_, **__: pytest.fail("the data was loaded"))
     with pytest.raises(ConfigError, match=message):
-        app(["train", *arguments], standalone_mode=False)
+        typer.main.get_command(app).commands["train"].main(arguments, standalone_mode=False)  # type: ignore[attr-defined]
     assert not list(tmp_path.iterdir())

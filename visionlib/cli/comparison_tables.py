@@ -123,18 +123,17 @@ def _tabulate_sides(comparison: RecipeComparison) -> Table:
 
 def _tabulate_difference(comparison: RecipeComparison) -> Table:
     crossed = comparison.crossed
-    table = Table(
-        box=box.SIMPLE_HEAD, title="mean of the first minus that of the second, in points", title_justify="left"
-    )
-    table.add_column("for")
-    for header in ("difference", "95 % interval", "by seeds", "by images", "seeds needed"):
+    title = f"mean of the first minus that of the second: {points(crossed.difference)} points"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table.add_column("for", no_wrap=True)
+    for header in ("95 % interval", "by seeds", "by images", "seeds needed"):
         table.add_column(header, justify="right", no_wrap=True)
     by_seeds = number(100 * crossed.seed_variance**0.5, 2)
     by_images = number(100 * crossed.image_variance**0.5, 2)
     for name, interval, images, has_new_images in (
-        ("these images, new seeds", crossed.same_images, "", False),
-        ("new images, new seeds", crossed.new_images, by_images, True),
+        ("new seeds", crossed.same_images, "", False),
+        ("new images and seeds", crossed.new_images, by_images, True),
     ):
         needed = count(crossed.count_seeds(has_new_images=has_new_images))
-        table.add_row(name, points(crossed.difference), points_interval(interval), by_seeds, images, needed)
+        table.add_row(name, points_interval(interval), by_seeds, images, needed)
     return table

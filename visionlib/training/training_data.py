@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from visionlib.data import Dataset, load_dataset
 from visionlib.data.correction_list import check_list, read_corrections
 from visionlib.data.corrections import Corrections
@@ -13,7 +15,7 @@ from visionlib.inference.run_corrections import load_corrections
 from visionlib.runs import Run, open_run
 
 Source = str | Path | tuple[Any, ...] | Dataset | Callable[[], Dataset]
-Without = str | os.PathLike[str] | Corrections | Iterable[int]
+Without = str | os.PathLike[str] | Corrections | Iterable[int] | Tensor
 
 
 def load_training_data(

@@ -7,6 +7,7 @@ from typing import Any
 from visionlib.data.class_names import embed_name
 from visionlib.evaluation.comparison.crossed import POWER, CrossedDifference
 from visionlib.evaluation.intervals import CONFIDENCE
+from visionlib.evaluation.wording import percent
 from visionlib.inference.predictions import LogitsKind
 
 
@@ -97,8 +98,8 @@ class RecipeComparison:
         here, anywhere = (self.crossed.count_seeds(has_new_images=is_new) for is_new in (False, True))
         seeds = "more than any practical number of" if here is None else f"{here:,}"
         text = (
-            f"To see a true difference of {size} with a probability of {POWER:.0%} takes {seeds} seeds of each recipe "
-            "on these images"
+            f"To see a true difference of {size} with a probability of {percent(POWER, 0)} takes {seeds} seeds of each "
+            "recipe on these images"
         )
         if anywhere is not None:
             return f"{text}, and {anywhere:,} for a statement about new images."
