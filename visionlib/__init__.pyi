@@ -5,6 +5,7 @@ from .data import ImageSplit as ImageSplit
 from .data import load_dataset as load_dataset
 from .errors import VisionlibError as VisionlibError
 from .evaluation import Evaluation as Evaluation
+from .evaluation import compare_recipes as compare_recipes
 from .evaluation import compare_runs as compare_runs
 from .evaluation import evaluate as evaluate
 from .evaluation import find_groups as find_groups

@@ -141,6 +141,14 @@ WRONG: list[tuple[list[str], int, str]] = [
     (["compare", "run0", "other"], 1, "other: was tested on other images than run0"),
     (["compare", "run0", "pictures"], 2, "pictures: is no run, it has no config.json"),
     (["compare", "run0", "run1", "--gallery", "g"], 2, "g: is no picture by its name"),
+    (["compare", "run0", "--against", "run1", "bare"], 2, "runs: 1 of a recipe cannot tell the variance between seeds"),
+    (["compare", "run0", "run1", "--against", "run1"], 2, "name two or more on either side, or compare two runs"),
+    (["compare", "run0", "run1", "--against", "bare", "run0"], 1, "the run lacks its predictions"),
+    (["compare", "run0", "run1", "--against", "other", "run0"], 2, "run0: is named twice, and counts as one draw"),
+    (["compare", "run0", "run1", "--paired"], 2, "--paired: there are no pairs of seeds; name the runs of the other"),
+    (["compare", "run0", "--against", "a", "b", "--csv", "d"], 2, "--csv: is about single runs, not recipes"),
+    (["compare", "--against", "run0", "run1"], 2, "Missing argument 'runs'"),
+    (["compare", "run0", "run1", "--against"], 2, "Option '--against' requires an argument"),
 ]
 
 _RUN_ALL = """

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -115,6 +116,26 @@ def test_folds_that_are_done_are_not_trained_again(copied_run: Run, stripes: Dat
     assert len(trained_parts) == 3
     cross_validate(copied_run, 2, epochs=2, dataset=stripes)
     assert len(trained_parts) == 5
+
+
+def test_repeats_have_other_folds_and_seeds_and_are_averaged(
+    copied_run: Run, stripes: Dataset, trained_parts: Parts
+) -> None:
+    first = cross_validate(copied_run, 2, epochs=1, dataset=stripes)
+    both = cross_validate(copied_run, 2, repeats=2, epochs=1, dataset=stripes)
+    assert [config.seed for _, config, _ in trained_parts] == [0, 0, 1, 1]
+    assert not trained_parts[0][0].test.index.equal(trained_parts[2][0].test.index)
+    other = copied_run.inspection / "folds" / "2-folds-1-epochs-repeat-2"
+    second = torch.zeros_like(first.probabilities)
+    for number, (part, _, _) in enumerate(trained_parts[2:], 1):
+        with np.load(other / f"fold-{number}.npz") as arrays:
+            second[torch.isin(stripes.train.index, part.test.index)] = torch.from_numpy(arrays["probabilities"])
+    assert both.probabilities.numpy() == pytest.approx(((first.probabilities + second) / 2).numpy())
+    assert both.source.startswith("2 times 2 networks (")
+    cross_validate(copied_run, 2, repeats=2, epochs=1, dataset=stripes)
+    assert len(trained_parts) == 4
+    with pytest.raises(ConfigError, match="repeats: 0 is out of range; it must be at least 1"):
+        cross_validate(copied_run, 2, repeats=0, dataset=stripes)
 
 
 def test_folds_of_the_previous_version_count_if_their_settings_mean_the_same(

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from visionlib.cli.compare import compare
+from visionlib.cli.compare import CompareCommand, compare
 from visionlib.cli.console import print_error
 from visionlib.cli.data import data
 from visionlib.cli.demo import demo
@@ -52,7 +52,7 @@ for command in (
     *(demo, data, summary, lr_find, train, test, mistakes, groups, compare),
     *(inspect, explain, features, stress, report, predict, export),
 ):
-    app.command()(command)
+    app.command(cls=CompareCommand if command is compare else None)(command)
 app.command("import")(import_weights)
 
 

@@ -1,18 +1,53 @@
 """`visionlib compare`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from visionlib.cli.console import log, print_json
 from visionlib.cli.options import DebugOption, JsonOption, MovedDatasetOption, TrustOption
 from visionlib.cli.picture_files import check_picture_path, save_picture
+from visionlib.errors import ConfigError
 from visionlib.runs import check_file_place
+
+_AGAINST = "--against"
+
+
+class CompareCommand(TyperCommand):
+    """A command whose option `--against` takes all values up to the next option, as a shell expands `runs/b*`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Repeat the option before each of its values, and parse."""
+        return super().parse_args(ctx, _repeat_option(args))
+
+
+def _repeat_option(arguments: list[str]) -> list[str]:
+    repeated: list[str] = []
+    is_listing = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            is_listing = argument == _AGAINST
+        elif is_listing and repeated[-1] != _AGAINST:
+            repeated.append(_AGAINST)
+        repeated.append(argument)
+    return repeated
 
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Two or more run folders, tested on the same images.")],
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            _AGAINST,
+            help="Compare two recipes by several seeds of each: the mean accuracy of the runs with that of these, two "
+            "or more.",
+        ),
+    ] = None,
+    paired: Annotated[
+        bool, typer.Option("--paired", help="With --against: compare runs of the same seed with each other.")
+    ] = False,
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Average the logits with those of the mirror images.")
     ] = False,
@@ -36,10 +71,15 @@ def compare(
     trust: TrustOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Test whether runs differ, by their predictions of the same test images.
+    """Test whether runs differ, or two recipes over seeds, by their predictions of the same test images.
 
     Example: visionlib compare runs/first runs/second --picture differences.png
     """
+    if against is not None or paired:
+        about_runs = {"picture": picture, "gallery": gallery, "csv": csv, "dataset": dataset}
+        about_runs |= {"against-first": against_first or None, "seed": seed or None}
+        _compare_recipes(runs, against, about_runs, mirror=mirror, paired=paired, json=json)
+        return
     for path in (picture, gallery):
         if path is not None:
             check_picture_path(path)
@@ -72,3 +112,29 @@ def compare(
         from visionlib.cli.tables import print_tables
 
         print_tables(*tabulate_comparison(comparison))
+
+
+def _compare_recipes(
+    runs: list[Path],
+    against: list[Path] | None,
+    about_runs: dict[str, Any],
+    *,
+    mirror: bool,
+    paired: bool,
+    json: bool,
+) -> None:
+    """Compare two recipes; `about_runs` holds the options that are about single runs."""
+    if against is None:
+        raise ConfigError("--paired", "there are no pairs of seeds", "name the runs of the other recipe with --against")
+    if named := [f"--{name}" for name, value in about_runs.items() if value is not None]:
+        raise ConfigError(", ".join(named), "is about single runs, not recipes", "leave it out, or compare two runs")
+    from visionlib.evaluation.comparison.recipes import compare_recipes
+
+    comparison = compare_recipes(runs, against, mirror=mirror, paired=paired)
+    if json:
+        print_json(comparison.to_dict())
+        return
+    from visionlib.cli.comparison_tables import tabulate_recipes
+    from visionlib.cli.tables import print_tables
+
+    print_tables(*tabulate_recipes(comparison))

@@ -7,9 +7,19 @@ from rich.text import Text
 
 from visionlib.data.class_names import embed_name
 from visionlib.evaluation.comparison.comparison import Comparison, PairComparison
+from visionlib.evaluation.comparison.recipe_comparison import RecipeComparison
 from visionlib.evaluation.comparison.run_metrics import RunMetrics
 from visionlib.evaluation.intervals import wilson_interval
-from visionlib.evaluation.wording import UNKNOWN, count, p_value, percent_with_interval, points, points_interval
+from visionlib.evaluation.wording import (
+    UNKNOWN,
+    count,
+    number,
+    p_value,
+    percent,
+    percent_with_interval,
+    points,
+    points_interval,
+)
 
 _DIFFERENCE = ("only 1st", "only 2nd", "2nd - 1st", "95 % interval")
 
@@ -80,4 +90,50 @@ def _tabulate_classes(pair: PairComparison) -> Table:
         cells = [embed_name(entry.name)]
         cells += [count(value) for value in (entry.counts.n, entry.counts.only_first, entry.counts.only_second)]
         table.add_row(*map(Text, [*cells, points(entry.counts.difference), points_interval(entry.interval)]))
+    return table
+
+
+def tabulate_recipes(comparison: RecipeComparison) -> tuple[RenderableType, ...]:
+    """Lay out the accuracies of two recipes, their difference with its sources of variance, and the meaning."""
+    pairing = "the difference by pairs of runs of the same seed" if comparison.crossed.is_paired else "seeds not paired"
+    definitions = (
+        f"std between runs, with n - 1; by {comparison.logits} logits; {pairing}; 95 % t-intervals; by seeds, "
+        "by images: standard error of the difference by this source"
+    )
+    return (
+        _tabulate_sides(comparison),
+        _tabulate_difference(comparison),
+        Text(comparison.describe()),
+        Text("\n".join(["", definitions, *comparison.notes]), style="dim"),
+    )
+
+
+def _tabulate_sides(comparison: RecipeComparison) -> Table:
+    title = f"accuracy on {comparison.crossed.n:,} test images"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table.add_column("runs", overflow="fold")
+    for header in ("n", "mean", "std", "lowest", "highest"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for side in (comparison.recipe, comparison.against):
+        accuracies = (side.mean, side.std, min(side.accuracies), max(side.accuracies))
+        cells = [", ".join(map(embed_name, side.runs)), count(len(side.runs)), *(percent(one, 2) for one in accuracies)]
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _tabulate_difference(comparison: RecipeComparison) -> Table:
+    crossed = comparison.crossed
+    title = f"mean of the first minus that of the second: {points(crossed.difference)} points"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table.add_column("for", no_wrap=True)
+    for header in ("95 % interval", "by seeds", "by images", "seeds needed"):
+        table.add_column(header, justify="right", no_wrap=True)
+    by_seeds = number(100 * crossed.seed_variance**0.5, 2)
+    by_images = number(100 * crossed.image_variance**0.5, 2)
+    for name, interval, images, has_new_images in (
+        ("new seeds", crossed.same_images, "", False),
+        ("new images and seeds", crossed.new_images, by_images, True),
+    ):
+        needed = count(crossed.count_seeds(has_new_images=has_new_images))
+        table.add_row(name, points_interval(interval), by_seeds, images, needed)
     return table

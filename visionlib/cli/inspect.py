@@ -61,6 +61,9 @@ def inspect(
             min=2, help="Find candidates in the training split by this many folds; a network is trained for each."
         ),
     ] = None,
+    fold_repeats: Annotated[
+        int, typer.Option(min=1, help="Times that this is done, each by another seed; probabilities are averaged.")
+    ] = 1,
     fold_epochs: Annotated[
         int | None, typer.Option(min=1, help="Epochs of each of these trainings. Default: those of the run.")
     ] = None,
@@ -79,8 +82,9 @@ def inspect(
     files = candidates or []
     index = parse_index(of)
     _check_files(map_file, neighbours, files)
-    if fold_epochs is not None and folds is None:
-        raise ConfigError("--fold-epochs", "there are no folds", "say how many with --folds")
+    for name, is_given in (("--fold-epochs", fold_epochs is not None), ("--fold-repeats", fold_repeats > 1)):
+        if is_given and folds is None:
+            raise ConfigError(name, "there are no folds", "say how many with --folds")
     opened = open_run(run)
     is_about_candidates = bool(files) or folds is not None
     is_about_neighbours = neighbours is not None or index is not None
@@ -98,7 +102,7 @@ def inspect(
     if is_about_neighbours:
         result["neighbours"] = _make_neighbours(source, index, k, neighbours, device)
     if is_about_candidates:
-        result["candidates"] = _make_candidates(source, folds, fold_epochs, files, device)
+        result["candidates"] = _make_candidates(source, folds, fold_repeats, fold_epochs, files, device)
     if json:
         print_json(result)
         return
@@ -163,14 +167,15 @@ def _make_neighbours(
 
 
 def _make_candidates(
-    source: _Source, folds: int | None, epochs: int | None, files: list[Path], device: str
+    source: _Source, folds: int | None, repeats: int, epochs: int | None, files: list[Path], device: str
 ) -> dict[str, Any]:
     from visionlib.inspection import cross_validate, find_candidates, score_test, tabulate_candidates
 
     if folds is None:
         scored = score_test(source.run)
     else:
-        scored = cross_validate(source.run, folds, epochs=epochs, dataset=source.load(), device=device, log=log)
+        data = source.load()
+        scored = cross_validate(source.run, folds, repeats=repeats, epochs=epochs, dataset=data, device=device, log=log)
     candidates = find_candidates(scored)
     candidates.save(source.run)
     for file in files:

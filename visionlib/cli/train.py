@@ -43,6 +43,14 @@ def train(
     image_size: ImageSizeOption = None,
     resize: ResizeOption = None,
     skip_broken: SkipBrokenOption = False,
+    without: Annotated[
+        Path | None,
+        typer.Option(
+            help="Leave out the training images that this file lists, by index or file name: a CSV file, as of "
+            "`visionlib inspect --folds 5 --candidates`, or one name in each line. A column `new_label` relabels them "
+            "instead."
+        ),
+    ] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Continue this interrupted run bit-exactly, with its own data and settings.")
     ] = None,
@@ -89,6 +97,7 @@ def train(
                 "image_size": image_size,
                 "resize": resize,
                 "skip_broken": skip_broken or None,
+                "without": without,
                 "continue": go_on or None,
                 "max_seconds": max_seconds,
                 "pace": pace,
@@ -117,7 +126,15 @@ def train(
         if pace is not None and not isinstance(resolved, TrainConfig):
             resolved = _settings_of(open_run(pace), resolved)
         run = train_run.train(
-            source, resolved, init=init or "auto", out=out, max_seconds=max_seconds, pace=given, go_on=go_on, log=log
+            source,
+            resolved,
+            init=init or "auto",
+            without=without,
+            out=out,
+            max_seconds=max_seconds,
+            pace=given,
+            go_on=go_on,
+            log=log,
         )
     if not find_process_group().is_first:
         return

@@ -4,6 +4,8 @@ from visionlib.evaluation.calibration import Calibration as Calibration
 from visionlib.evaluation.class_scores import ClassScore as ClassScore
 from visionlib.evaluation.comparison.compare import compare_runs as compare_runs
 from visionlib.evaluation.comparison.comparison import Comparison as Comparison
+from visionlib.evaluation.comparison.recipe_comparison import RecipeComparison as RecipeComparison
+from visionlib.evaluation.comparison.recipes import compare_recipes as compare_recipes
 from visionlib.evaluation.confusion import ConfusedPair as ConfusedPair
 from visionlib.evaluation.confusion import ConfusionMatrix as ConfusionMatrix
 from visionlib.evaluation.coverage import RiskCoverage as RiskCoverage

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from visionlib.data import Dataset, load_dataset
 from visionlib.data.decode import Resize
 from visionlib.data.load import NAMES, is_known
-from visionlib.errors import RunError
+from visionlib.errors import DataError, RunError
+from visionlib.inference.run_corrections import load_corrections
 from visionlib.models.model_record import load_record
 from visionlib.runs import Run, read_config
 from visionlib.runs.fields import FieldError, Range, Unit, parse_record
@@ -18,9 +19,11 @@ from visionlib.runs.trust import is_trusted, refuse_untrusted
 def load_run_data(run: Run, dataset: str | Path | Dataset | None = None) -> Dataset:
     """Load a run's data from its old or new path, and check by content hash that it is the same.
 
+    Images that the run left out are not in it, and those that it relabelled have the new labels.
+
     Args:
         run: that was trained with it.
-        dataset: where the data is now, if it has moved since.
+        dataset: where the data is now, if it has moved since; in memory with or without the run's corrections.
     Raises:
         RunError: if the data is not what the run was trained with; if this user neither made the run nor trusts it,
             and its records name a path; for a run that was imported without data, if none is named, or its classes are
@@ -38,6 +41,14 @@ def load_run_data(run: Run, dataset: str | Path | Dataset | None = None) -> Data
             "pass it again in Python with dataset=, or name a folder of the same pictures with --dataset",
         )
     source = path if isinstance(path, Dataset) else _load(run, path, trained_on, is_named=dataset is not None)
+    corrections = load_corrections(run)
+    is_corrected = isinstance(path, Dataset) and path.content_hash == trained_on.content_hash
+    if corrections is not None and not is_corrected:
+        try:
+            source = corrections.apply(source)
+        except DataError as error:
+            problem = f"was trained on other data than {source.name} holds now ({error.what} {error.problem})"
+            raise RunError(run.path, problem, "name the data it was trained on with --dataset") from error
     if source.content_hash != trained_on.content_hash:
         raise RunError(
             run.path,

@@ -1,6 +1,7 @@
 """`cross_validate`: out-of-sample probabilities of the training images, by stratified cross-validation."""
 
 import contextlib
+import dataclasses
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ _IGNORED_SETTINGS = ("device", "precision", "threads", "checkpoint_s")
 """A saved fold may differ in these settings: they change its probabilities by rounding at most."""
 
 
+_SEEDS = 2**63
+"""Seeds are below."""
+
+
 def assign_folds(split: ImageSplit, folds: int, seed: int) -> Int64[Tensor, "n"]:
     """Assign every image to a fold; a pure function of the seed, and of the images' indices and labels.
 
@@ -55,6 +60,7 @@ def cross_validate(
     run: Run,
     folds: int = 5,
     *,
+    repeats: int = 1,
     epochs: int | None = None,
     dataset: str | Path | Dataset | None = None,
     device: str = "auto",
@@ -68,17 +74,20 @@ def cross_validate(
     Args:
         run: a finished run.
         folds: parts of the training split; a network is trained for each.
+        repeats: of the whole, each with the next seed for folds and trainings; the probabilities are averaged.
         epochs: of each network; by default those of the run.
         dataset: new location of the run's data, if it has moved; it must be the same data.
         device: of the training, as in `TrainConfig.device`.
         log: receives progress messages, line by line.
     Raises:
-        ConfigError: if there are too few or too many folds, `epochs` is out of range, or the settings do not fit the
-            machine.
+        ConfigError: if there are too few or too many folds, `repeats` or `epochs` is out of range, or the settings do
+            not fit the machine.
         RunError: if the run is unfinished or damaged, or its data differs from the training data.
         DataError: if the data cannot be read.
         TrainingError: as `train`.
     """
+    if repeats < 1:
+        raise ConfigError("repeats", f"{repeats} is out of range", "it must be at least 1")
     record = load_record(run)
     trained, begun = read_settings(run), read_config(run).init
     init = begun.source if begun is not None and is_pretrained(begun.source) else None
@@ -93,23 +102,16 @@ def cross_validate(
         body_rate_factor=1.0 if init is None else trained.body_rate_factor,
     )
     source = load_run_data(run, dataset)
-    assigned = assign_folds(source.train, folds, config.seed)
     content_hash = read_hashes(run, "train")["content_hash"]
     probabilities = torch.zeros(len(source.train), len(source.classes), dtype=torch.float64)
-    for number in range(folds):
-        is_member = assigned == number
-        members = is_member.nonzero().flatten()
-        data = Dataset(
-            source.name,
-            {"train": source.train.subset((~is_member).nonzero().flatten()), "test": source.train.subset(members)},
-            source.classes,
-            options=source.options,
-        )
-        fold = _Fold(run, number + 1, folds, config, content_hash, init)
-        probabilities[members] = _score_fold(fold, data, log)
+    for repeat in range(repeats):
+        repeated = config.replace(seed=(config.seed + repeat) % _SEEDS)
+        fold = _Fold(run, 0, folds, repeated, content_hash, init, repeat)
+        probabilities += _score_folds(fold, source, log) / repeats
+    networks = f"{folds} networks" if repeats == 1 else f"{repeats} times {folds} networks"
     return OutOfSample(
         split="train",
-        source=f"{folds} networks ({record.model}, {config.epochs} epochs), each trained on the other folds",
+        source=f"{networks} ({record.model}, {config.epochs} epochs), each trained on the other folds",
         index=source.train.index.cpu(),
         labels=source.train.labels.cpu(),
         probabilities=probabilities,
@@ -129,10 +131,12 @@ class _Fold:
     config: TrainConfig
     content_hash: str
     init: str | None
+    repeat: int = 0
 
     @property
     def path(self) -> Path:
-        folder = f"{self.folds}-folds-{self.config.epochs}-epochs"
+        repeat = f"-repeat-{self.repeat + 1}" if self.repeat else ""
+        folder = f"{self.folds}-folds-{self.config.epochs}-epochs{repeat}"
         return self.run.inspection / "folds" / folder / f"fold-{self.number}.json"
 
     @property
@@ -150,11 +154,28 @@ def _select_settings(config: TrainConfig) -> dict[str, Any]:
     return {name: value for name, value in config.to_dict().items() if name not in _IGNORED_SETTINGS}
 
 
+def _score_folds(fold: _Fold, source: Dataset, log: Callable[[str], None]) -> Float64[Tensor, "n k"]:
+    """Predict every training image by the network of its fold; the number of `fold` is left open."""
+    assigned = assign_folds(source.train, fold.folds, fold.config.seed)
+    probabilities = torch.zeros(len(source.train), len(source.classes), dtype=torch.float64)
+    for number in range(fold.folds):
+        is_member = assigned == number
+        members = is_member.nonzero().flatten()
+        data = Dataset(
+            source.name,
+            {"train": source.train.subset((~is_member).nonzero().flatten()), "test": source.train.subset(members)},
+            source.classes,
+            options=source.options,
+        )
+        probabilities[members] = _score_fold(dataclasses.replace(fold, number=number + 1), data, log)
+    return probabilities
+
+
 def _score_fold(fold: _Fold, data: Dataset, log: Callable[[str], None]) -> Float64[Tensor, "m k"]:
     """Load the fold's probabilities, or train a network and predict them."""
     with contextlib.suppress(RunError, ConfigError):
         return _load_probabilities(fold)
-    title = f"fold {fold.number} of {fold.folds}"
+    title = f"fold {fold.number} of {fold.folds}" + (f", repeat {fold.repeat + 1}" if fold.repeat else "")
     log(f"{title}: an interrupt saves; the same command goes on")
     run = _train_fold(fold, data, lambda line: log(f"{title}: {line.partition('; go on with')[0]}"))
     probabilities = score_test(run).probabilities

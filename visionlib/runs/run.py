@@ -22,6 +22,11 @@ class Run:
         return self.path / "config.json"
 
     @property
+    def corrections(self) -> Path:
+        """Training images that were left out or relabelled by `--without`; exists if some were."""
+        return self.path / "corrections.json"
+
+    @property
     def history(self) -> Path:
         """One JSON line per epoch."""
         return self.path / "history.jsonl"
@@ -115,8 +120,16 @@ class Run:
     def trained_files(self) -> tuple[Path, ...]:
         """Files that a training writes, the last one last; of them only `training` says that all are there."""
         sources = (self.sources.with_suffix(".npz"), self.sources)
-        begun = (self.config, self.network_source, self.history, self.resume, self.weights, self.model, self.summary)
-        return (*begun, self.validation, self.predictions, *sources, self.history_picture, self.training)
+        begun = (
+            self.corrections,
+            self.config,
+            self.network_source,
+            self.history,
+            self.resume,
+            self.weights,
+            self.model,
+        )
+        return (*begun, self.summary, self.validation, self.predictions, *sources, self.history_picture, self.training)
 
     @property
     def explanations(self) -> Path:
@@ -161,8 +174,9 @@ def create_run(path: Path) -> Run:
 
 
 def _is_of_killed_start(run: Run, file: Path) -> bool:
-    """Whether a file is the lock, or a record of the settings that was not whole yet."""
-    return file == run.lock or (file.name.startswith(f".{run.config.name}.") and file.suffix == ".tmp")
+    """Whether a file is the lock, the list of corrections, or a record that was not whole yet."""
+    begun = tuple(f".{record.name}." for record in (run.corrections, run.config))
+    return file in (run.lock, run.corrections) or (file.name.startswith(begun) and file.suffix == ".tmp")
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

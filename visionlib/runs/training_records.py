@@ -97,6 +97,23 @@ class WeightsRecord:
 
 
 @dataclass(frozen=True)
+class CorrectionsRecord:
+    """The training images that were left out or relabelled; `corrections.json` lists them.
+
+    Attributes:
+        sha256: of the list, see `visionlib.data.corrections.Corrections`.
+        left_out: number of images that were not learned from.
+        relabelled: number of images that got another label.
+        file: that named them; None where they were passed in Python.
+    """
+
+    sha256: str
+    left_out: Count
+    relabelled: Count
+    file: PathText | None = None
+
+
+@dataclass(frozen=True)
 class BudgetRecord:
     """A time budget, see `visionlib.training.pace.TimeBudget`; a speed is of a side in pixels, with or without SAM."""
 
@@ -120,6 +137,8 @@ class RunConfig:
         imported: weights of a run without a training.
         pace: first step, position and number of steps of each plan of a run with a time budget.
         time_budget: of that run.
+        without: training images that were left out or relabelled; None for a run without any. The content hash of its
+            data is that of the other images, with these labels.
         seconds_loading: time to load the data.
         whole: the JSON object itself.
     """
@@ -135,6 +154,7 @@ class RunConfig:
     imported: WeightsRecord | None = None
     pace: tuple[_Segment, ...] | None = None
     time_budget: BudgetRecord | None = None
+    without: CorrectionsRecord | None = None
     seconds_loading: Seconds | None = None
 
 

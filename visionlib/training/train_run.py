@@ -13,9 +13,10 @@ from typing import Any
 
 from torch import nn
 
-from visionlib.data import Dataset, ImageSplit, load_dataset
+from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import Compute, compute_environment
+from visionlib.inference.run_corrections import save_corrections
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.trained_model import TrainedModel
 from visionlib.models.initial_weights import InitialWeights, plan_transfer
@@ -37,6 +38,13 @@ from visionlib.training.pace import Pace
 from visionlib.training.provenance import describe_run, keep_source, list_agreed, name_run, read_settings
 from visionlib.training.start_messages import describe_cost, describe_start
 from visionlib.training.tensorboard import check_tensorboard
+from visionlib.training.training_data import (
+    Source,
+    Without,
+    check_same_corrections,
+    describe_corrections,
+    load_training_data,
+)
 
 Log = Callable[[str], None]
 Network = str | nn.Module | Callable[..., object]
@@ -44,11 +52,12 @@ Network = str | nn.Module | Callable[..., object]
 
 
 def train(
-    dataset: str | Path | tuple[Any, ...] | Dataset | Callable[[], Dataset],
+    dataset: Source,
     config: TrainConfig | Mapping[str, Any] = MappingProxyType({}),
     *,
     model: Network | None = None,
     init: str | os.PathLike[str] | Run | None = "auto",
+    without: Without | None = None,
     out: str | Path | None = None,
     max_seconds: float | None = None,
     pace: Pace | None = None,
@@ -72,6 +81,8 @@ def train(
             they are known, stay the network's. `config.json` tells what was taken. None begins with random weights;
             "auto" takes pretrained ones where the settings are chosen for fewer than 2,000 color images, and no network
             is passed.
+        without: training images to leave out or to relabel: a file that lists them, see `read_corrections`, a run that
+            did the same, their stable ids, or `Corrections`. The run keeps them; its data is what it learned from.
         out: the run folder to make; by default `runs/DATASET-MODEL-TIME`.
         max_seconds: time for the steps; as many are taken as fit into it here, instead of `config.epochs`. Their number
             is planned again while they go; the last epoch may be cut short.
@@ -82,7 +93,7 @@ def train(
     Raises:
         ConfigError: if the settings do not fit the dataset or the machine, are others than those of the run to go on
             with, or differ between the processes.
-        DataError: if the dataset cannot be loaded, or has no image to learn from.
+        DataError: if the dataset cannot be loaded, or has no image to learn from, or `without` does not fit it.
         ModelError: if the network cannot be built, trained or kept, or none of `init` fits it; nothing is written then.
         RunError: if `out` exists already or another process writes it, or `init` is an unfinished or damaged run.
         TrainingError: if the loss is not a number any more, or another process died.
@@ -99,11 +110,12 @@ def train(
         raise ConfigError("out", "a run that goes on after a restart must be found again", "name it with --out")
     with connected(group, compute.device):
         started = time.perf_counter()
-        source = _load(dataset)
+        source, corrections = load_training_data(dataset, without, log)
         seconds_loading = time.perf_counter() - started
         started = time.perf_counter()
         settings = _add_model(config, model)
         if go_on and out is not None and group.broadcast(Run(Path(out)).config.is_file()):
+            check_same_corrections(open_run(out), corrections)
             return _go_on(open_run(out), source, settings, model, log, has_budget=max_seconds is not None)
         in_memory = None if isinstance(model, str) else model
         if in_memory is not None and init == "auto":
@@ -128,7 +140,8 @@ def train(
             if group.is_first:
                 record = describe_run(source, job.config, compute, transfer)
                 begun = {"chosen": list(chosen.reasons), **describe_pace(job), "seconds_loading": seconds_loading}
-                write_json(run.config, {**record, **begun})
+                save_corrections(run, corrections)
+                write_json(run.config, {**record, **describe_corrections(corrections, without), **begun})
                 keep_source(run, network, job)
             for line in (*chosen.reasons, *describe_start(source, job, network, transfer, run)):
                 log(line)
@@ -243,12 +256,6 @@ def _go_on(
         log(f"{run.path} is finished")
         return run
     return resume(run, model=model or given.get("model"), dataset=source, log=log)
-
-
-def _load(dataset: str | Path | tuple[Any, ...] | Dataset | Callable[[], Dataset]) -> Dataset:
-    if isinstance(dataset, Dataset):
-        return dataset
-    return load_dataset(dataset) if isinstance(dataset, str | Path | tuple) else dataset()
 
 
 def _train_run(

@@ -23,7 +23,7 @@ from visionlib.runs import Run, read_config
 
 _ABOUT_WEIGHTS = (
     "This is about these weights, one training each: another seed gives others. To compare recipes or networks, train "
-    "several of each."
+    "several of each, and name those of one with --against."
 )
 _ABOUT_CLASSES = (
     "Intervals of classes are Tango's, not adjusted for their number: one in twenty leaves out 0 by chance."
@@ -57,7 +57,7 @@ def compare_runs(
         raise ConfigError("resamples", f"{resamples} is out of range", "it must be at least 1")
     stored = [load_predictions(run) for run in runs]
     for other in stored[1:]:
-        _check_comparable(stored[0], other)
+        check_comparable(stored[0], other)
     labels, classes = stored[0].labels, stored[0].record.classes
     predicted, confidence, true_probability = (
         torch.stack(rows) for rows in zip(*(_predict(entry, is_mirrored=mirror) for entry in stored), strict=True)
@@ -70,7 +70,7 @@ def compare_runs(
         classes=classes,
         content_hash=stored[0].content_hash,
         logits=stored[0].predictions.choose_logits(is_mirrored=mirror)[1],
-        runs=tuple(measure_run(entry, name) for entry, name in zip(stored, _name_runs(stored), strict=True)),
+        runs=tuple(measure_run(entry, name) for entry, name in zip(stored, name_runs(stored), strict=True)),
         pairs=tuple(
             PairComparison(
                 first=first,
@@ -99,7 +99,12 @@ def compare_runs(
     )
 
 
-def _check_comparable(first: StoredPredictions, other: StoredPredictions) -> None:
+def check_comparable(first: StoredPredictions, other: StoredPredictions) -> None:
+    """Refuse runs that were tested on other images, or know other classes.
+
+    Raises:
+        RunError: if they differ; the message tells in what.
+    """
     remedy = "compare runs on the same data"
     if other.content_hash != first.content_hash:
         problem = (
@@ -137,7 +142,7 @@ def _compare_classes(
     )
 
 
-def _name_runs(stored: Sequence[StoredPredictions]) -> list[str]:
+def name_runs(stored: Sequence[StoredPredictions]) -> list[str]:
     """Name each run by its folder, or by its path where folder names are equal; number a run that is given twice."""
     paths = [entry.run.path.resolve() for entry in stored]
     same_name = [{other for other in paths if other.name == path.name} for path in paths]
@@ -153,11 +158,12 @@ def _note(stored: Sequence[StoredPredictions], *, pairs: int) -> tuple[str, ...]
     if pairs > 1:
         notes.append(f"{pairs} pairs were tested; their p-values are adjusted by Holm, their intervals are not.")
     notes.append(_ABOUT_CLASSES)
-    if len({_training_hash(entry.run) for entry in stored}) > 1:
+    if len({training_hash(entry.run) for entry in stored}) > 1:
         notes.append("They were trained on different images.")
     return tuple(notes)
 
 
-def _training_hash(run: Run) -> str | None:
+def training_hash(run: Run) -> str | None:
+    """Return the content hash of the images that a run learned from; None where it is not recorded."""
     split = read_config(run).dataset.splits.get("train")
     return None if split is None else split.content_hash
