@@ -15,7 +15,7 @@ python docs/make.py report RUN [DATASET]
 
 The demo alone, whose figures stand in README.md and docs/results.md: python docs/make.py demo
 
-Those of docs/stress.md from a run, or the name of pretrained weights: python docs/make.py stress RUN DATASET
+The one of docs/stress.md from CIFAR-10: python docs/make.py corruptions DATASET
 
 Those of docs/explanations.md from a run, with a name for the file: python docs/make.py explanations RUN NAME [DATASET]
 """
@@ -245,8 +245,8 @@ def draw_explained(run_folder: Path, name: str, folder: Path, dataset: str | Non
     shrink_picture(picture)
 
 
-def draw_stress(run: str, folder: Path, dataset: str) -> None:
-    """Draw two test images under each corruption at strength 0 to 5, and the accuracy of a run over strength."""
+def draw_corruptions(path: Path, dataset: str) -> None:
+    """Draw two test images under each corruption at strength 0 to 5."""
     import torch
     from matplotlib.figure import Figure
 
@@ -255,20 +255,16 @@ def draw_stress(run: str, folder: Path, dataset: str) -> None:
     from visionlib.data.corruption import CORRUPTIONS, corrupt_images
 
     sample = load_dataset(dataset).test.subset(torch.tensor([0, 13]))
-    figure = Figure(figsize=(7.5, 0.55 * len(CORRUPTIONS)), layout="constrained")
+    figure = Figure(figsize=(8, 0.6 * len(CORRUPTIONS)), layout="constrained")
     rows = figure.subplots(len(CORRUPTIONS), 1)
     for axes, name in zip(rows, CORRUPTIONS, strict=True):
         strengths = [corrupt_images(sample.images, sample.index, name, strength) for strength in range(6)]
-        strip = torch.cat([torch.cat([images[at] for images in strengths], 2) for at in range(2)], 2)
+        strip = torch.cat([torch.cat([images[at] for images in strengths], 2) for at in range(len(sample))], 2)
         axes.imshow(strip.permute(1, 2, 0).numpy(), interpolation="nearest")
         axes.set_axis_off()
         axes.text(-4, strip.shape[1] / 2, name.replace("_", " "), ha="right", va="center", fontsize=8)
-    save_picture(figure, folder / "corruptions.png", "Two images under each corruption at strength 0 to 5.")
-    app(
-        ["stress", run, "--dataset", dataset, "--plot", str(folder / "stress.png")],
-        standalone_mode=False,
-    )
-    shrink_picture(folder / "stress.png")
+    save_picture(figure, path, "Two images under each of 19 corruptions at strength 0 to 5.")
+    shrink_picture(path)
 
 
 def draw_page(run_folder: Path, folder: Path, dataset: str | None = None) -> None:
@@ -332,8 +328,8 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["demo"]:
         draw_demo(DOCS / "pictures")
         sys.exit()
-    if sys.argv[1:2] == ["stress"]:
-        draw_stress(sys.argv[2], DOCS / "pictures", sys.argv[3])
+    if sys.argv[1:2] == ["corruptions"]:
+        draw_corruptions(DOCS / "pictures" / "corruptions.png", sys.argv[2])
         sys.exit()
     if sys.argv[1:2] == ["explanations"]:
         draw_explained(Path(sys.argv[2]), sys.argv[3], DOCS / "pictures", *sys.argv[4:5])

@@ -5,7 +5,14 @@ import pytest
 import torch
 
 import visionlib
-from visionlib.data.random import Stream, random_bits, random_integers, random_order, random_uniform
+from visionlib.data.random import (
+    Stream,
+    random_bits,
+    random_integers,
+    random_order,
+    random_uniform,
+    random_values,
+)
 
 WORD = 1 << 64
 GOLDEN = 0x9E3779B97F4A7C15
@@ -89,6 +96,22 @@ def test_order_is_a_permutation_and_the_same_for_shuffled_indices() -> None:
     assert order.tolist() != list(range(500))
     shuffled = index.flip(0)
     assert torch.equal(shuffled[random_order(1, 2, shuffled, Stream(0))], index[order])
+
+
+def test_many_numbers_of_an_index_are_those_of_one_more_coordinate() -> None:
+    """Each is a further round of the hash over the index's own bits, between 0 and 1, both excluded."""
+    index = torch.tensor([3, 900])
+    values = random_values(5, index, Stream(7), 4)
+    for row, bits in enumerate(random_bits(5, 0, index, Stream(7)).tolist()):
+        for place in range(4):
+            expected = ((mix((bits + GOLDEN * (place + 1)) % WORD) >> 12) + 0.5) / 2**52
+            assert float(values[row, place]) == expected
+    assert torch.equal(random_values(5, index.flip(0), Stream(7), 2), values.flip(0)[:, :2])
+    many = random_values(0, torch.arange(200), Stream(7), 500)
+    assert float(many.min()) > 0
+    assert float(many.max()) < 1
+    assert float(many.mean()) == pytest.approx(0.5, abs=4 / (12 * many.numel()) ** 0.5)
+    assert abs(float(torch.corrcoef(many[:, :2].T)[0, 1])) < 4 / 200**0.5
 
 
 def test_global_generator_is_left_alone() -> None:

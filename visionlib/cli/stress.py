@@ -1,7 +1,7 @@
 """`visionlib stress`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -30,6 +30,10 @@ def stress(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 250,
     dataset: MovedDatasetOption = None,
+    precision: Annotated[
+        Literal["fp32", "bf16"] | None,
+        typer.Option(help="bf16 is faster on newer hardware. Default: that of the training.", show_default=False),
+    ] = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,
     trust: TrustOption = False,
@@ -54,6 +58,7 @@ def stress(
         corruptions=names,
         batch_size=batch_size,
         published=published,
+        precision=precision,
         dataset=dataset,
         device=device,
     )

@@ -20,6 +20,8 @@ from visionlib.evaluation.stress.cells import (
     strength_rows,
 )
 
+_WORST = CLASS_HEADERS[-1]
+
 
 def tabulate_stress(result: StressResult) -> tuple[RenderableType, ...]:
     """Tables of the corruptions by kind, of the confidence by strength, and of the classes by their fall."""
@@ -40,12 +42,13 @@ def _start(title: str, headers: Sequence[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     for number, header in enumerate(headers):
         # On a narrow terminal names are shortened, never numbers.
-        is_text = number == 0 or header == "worst corruption"
-        table.add_column(header, justify="left" if is_text else "right", no_wrap=True)
+        is_text = number == 0 or header == _WORST
+        table.add_column(header, justify="left" if is_text else "right", no_wrap=not is_text)
     return table
 
 
 def _fill(table: Table, rows: Iterable[Sequence[str]]) -> Table:
-    for name, *cells in rows:
-        table.add_row(Text(name, no_wrap=True, overflow="ellipsis"), *cells)
+    for row in rows:
+        # The columns of names are the ones that may be narrower than their cells.
+        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row))
     return table
