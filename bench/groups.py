@@ -1,11 +1,11 @@
 """Plant weak groups in `shapes`, and count how often `find_groups` and two other searches find them, or invent some.
 
-.venv/bin/python -m bench.groups [--sets 40] [--permutations 400] [--run FOLDER]
+.venv/bin/python -m bench.groups [--sets 40] [--permutations 200] [--run FOLDER] [--part images|lots]
 
 - A network: ResNet-20, trained on `shapes` whose red pentagons are labelled circle. It is asked about new draws of the
   test images in which a tenth is changed: blurred, dark, of low contrast, or only stars. The mistakes are its own.
-- Mistakes by lot: real images and embeddings; 2 to 10 % of each class are wrong, and 45 % of a group that is drawn by
-  seed: an eighth of the images by one property, or a third of one class by a property.
+- Mistakes by lot: real images and embeddings; 2 to 10 % of each class are wrong, and more of a group that is drawn by
+  seed: 40 % of an eighth of the images, chosen by one property; or 60 % of a third of one class.
 - Nothing planted: mistakes by lot without a group; and the network's own mistakes, permuted within each class. What is
   reported there is a false alarm.
 
@@ -131,7 +131,7 @@ def plant_by_lot(model: TrainedModel, sets: int, permutations: int) -> None:
         searches = Searches(split, predict(model, split), seed)
         own = searches.predictions
         plant = draw_plant(split, number)
-        planted = give_mistakes(own, split, draw_mistakes(split, plant.members, seed))
+        planted = give_mistakes(own, split, draw_mistakes(split, plant.members, seed, plant.rate))
         results[plant.name].append(judge_plant(searches, planted, plant))
         own_mistakes = own.logits.argmax(1) != split.labels
         each = -(-permutations // sets)
@@ -154,16 +154,19 @@ def main() -> None:
     """Train, plant, search, and print the tables."""
     parser = argparse.ArgumentParser(description="Plant weak groups, and search them.")
     parser.add_argument("--sets", type=int, default=40, help="draws of images; a quarter of them is changed")
-    parser.add_argument("--permutations", type=int, default=400)
+    parser.add_argument("--permutations", type=int, default=200)
     parser.add_argument("--run", type=Path, help="folder of the network; it is trained there if it is absent")
+    parser.add_argument("--part", choices=("images", "lots"), help="one of the two experiments; both by default")
     options = parser.parse_args()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         model = train_network(options.run or Path(folder) / "run")
         accuracy = evaluate_model(model, draw_shapes(N_TEST, seed=FIRST_SEED, part=1)).accuracy
         show(f"torch {torch.__version__}, ready after {time.perf_counter() - started:.0f} s; accuracy {accuracy:.4f}")
-        plant_in_images(model, max(1, options.sets // 4))
-        plant_by_lot(model, options.sets, options.permutations)
+        if options.part != "lots":
+            plant_in_images(model, max(1, options.sets // 4))
+        if options.part != "images":
+            plant_by_lot(model, options.sets, options.permutations)
     show(f"all after {time.perf_counter() - started:.0f} s")
 
 
