@@ -43,6 +43,8 @@ from visionlib.training import TrainConfig, train
 
 CONFIG = TrainConfig(model="resnet20", epochs=8, peak_learning_rate=0.4)
 N_TEST, FIRST_SEED = 2_000, 100
+_SHOWN = 10
+"""Draws of images between two prints of the tables."""
 
 
 def train_network(folder: Path) -> TrainedModel:
@@ -146,8 +148,10 @@ def plant_by_lot(model: TrainedModel, sets: int, permutations: int) -> None:
                 if draw == 0:  # the others raise an alarm nearly always
                     alarms[name]["exhaustive"].append(bool(searches.search_exhaustively(without)))
                     alarms[name]["clusters"].append(bool(searches.search_clusters(without)))
-    tabulate_plants(results)
-    tabulate_alarms(alarms)
+        if (number + 1) % _SHOWN == 0 or number + 1 == sets:
+            show(f"{number + 1} draws of images")
+            tabulate_plants(results)
+            tabulate_alarms(alarms)
 
 
 def main() -> None:
