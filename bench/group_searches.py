@@ -7,6 +7,7 @@
   five weakest.
 """
 
+import operator
 import warnings
 
 import numpy as np
@@ -80,7 +81,7 @@ class Searches:
             clusters = torch.from_numpy(mixture.fit_predict(np.concatenate([embeddings, classes], 1)))
         is_right = (said == labels).float()
         found = [(float(is_right[clusters == at].mean()), clusters == at) for at in clusters.unique().tolist()]
-        weak = sorted(entry for entry in found if entry[0] < float(is_right.mean()) - 0.1)
+        weak = sorted((entry for entry in found if entry[0] < float(is_right.mean()) - 0.1), key=operator.itemgetter(0))
         return [(frozenset(), members) for _, members in weak[:MOST_REPORTED]]
 
     def _report(self, places: list[int]) -> tuple[frozenset[str], Members]:

@@ -118,7 +118,8 @@ def plant_in_images(model: TrainedModel, sets: int) -> None:
             is_right = predictions.logits.argmax(1) == split.labels
             accuracies[name].append(float(is_right[plant.members].float().mean()))
             results[name].append(judge_plant(Searches(split, predictions, seed), predictions, plant))
-    tabulate_plants(results)
+        show(f"{seed - FIRST_SEED + 1} draws of images")
+        tabulate_plants(results)
     show("accuracy within the plants: " + ", ".join(f"{name} {np.mean(a):.3f}" for name, a in accuracies.items()))
 
 
