@@ -70,16 +70,20 @@ def give_mistakes(predictions: SplitPredictions, split: ImageSplit, is_wrong: Me
 
 
 def blur(images: Tensor) -> Tensor:
-    """Blur by a Gaussian of std 1.2 pixels."""
-    offsets = torch.arange(-3, 4).float()
-    weights = (-(offsets**2) / (2 * 1.2**2)).exp()
-    kernel = (weights[:, None] * weights).div(weights.sum() ** 2).expand(3, 1, 7, 7)
-    return F.conv2d(F.pad(images.float(), (3, 3, 3, 3), mode="reflect"), kernel, groups=3)
+    """Blur by a Gaussian of std 2.5 pixels."""
+    offsets = torch.arange(-7, 8).float()
+    weights = (-(offsets**2) / (2 * 2.5**2)).exp()
+    kernel = (weights[:, None] * weights).div(weights.sum() ** 2).expand(3, 1, 15, 15)
+    return F.conv2d(F.pad(images.float(), (7, 7, 7, 7), mode="reflect"), kernel, groups=3)
 
 
 CHANGES: dict[str, tuple[Callable[[Tensor], Tensor], frozenset[str]]] = {
     "blurred": (blur, frozenset({"sharpness at most"})),
-    "dark": (lambda images: 0.15 * images.float(), frozenset({"brightness at most"})),
+    # All values times a constant: also the contrast and the saturation fall.
+    "dark": (
+        lambda images: 0.1 * images.float(),
+        frozenset({"brightness at most", "contrast at most", "saturation at most"}),
+    ),
     "low contrast": (
         lambda images: 0.15 * images.float() + 0.85 * images.float().mean((2, 3), keepdim=True),
         frozenset({"contrast at most", "object contrast at most"}),

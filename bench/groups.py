@@ -3,7 +3,9 @@
 .venv/bin/python -m bench.groups [--sets 40] [--permutations 200] [--run FOLDER] [--part images|lots]
 
 - A network: ResNet-20, trained on `shapes` whose red pentagons are labelled circle. It is asked about new draws of the
-  test images in which a tenth is changed: blurred, dark, of low contrast, or only stars. The mistakes are its own.
+  test images: as they are; with the red pentagons labelled circle in the test split, too, so that about half of the
+  red objects of that class are pentagons; and with a tenth of the images changed, blurred, dark or of low contrast, or
+  30 % of the stars blurred. The mistakes are its own.
 - Mistakes by lot: real images and embeddings; 2 to 10 % of each class are wrong, and more of a group that is drawn by
   seed: 40 % of an eighth of the images, chosen by one property; or 60 % of a third of one class.
 - Nothing planted: mistakes by lot without a group; and the network's own mistakes, permuted within each class. What is
@@ -105,10 +107,16 @@ def plant_in_images(model: TrainedModel, sets: int) -> None:
     for seed in range(FIRST_SEED, FIRST_SEED + sets):
         drawn = draw_shapes(N_TEST, seed=seed, part=1)
         everything, stars = torch.ones(N_TEST, dtype=torch.bool), drawn.labels == drawn.classes.index("star")
-        for name in ("red pentagons", *CHANGES, "blurred stars"):
+        for name in ("red pentagons", "red pentagons labelled circle", *CHANGES, "blurred stars"):
             if name == "red pentagons":
                 red = (frozenset({"class is pentagon"}), frozenset({"object colour is red", "red pixels at least"}))
                 split, plant = drawn, Plant(name, mark_red(drawn, "pentagon"), red)
+            elif name == "red pentagons labelled circle":
+                labels, members = drawn.labels.clone(), mark_red(drawn, "pentagon")
+                labels[members] = drawn.classes.index("circle")
+                split = dataclasses.replace(drawn, labels=labels)
+                red = (frozenset({"class is circle"}), frozenset({"object colour is red", "red pixels at least"}))
+                plant = Plant(name, mark_red(split, "circle"), red)
             elif name == "blurred stars":
                 split, plant = change_images(drawn, "blurred", seed, stars, 0.3)
                 plant = dataclasses.replace(plant, words=(*plant.words, frozenset({"class is star"})))
