@@ -82,7 +82,7 @@ CHANGES: dict[str, tuple[Callable[[Tensor], Tensor], frozenset[str]]] = {
     # All values times a constant: also the contrast and the saturation fall.
     "dark": (
         lambda images: 0.1 * images.float(),
-        frozenset({"brightness at most", "contrast at most", "saturation at most"}),
+        frozenset({"brightness at most", "contrast at most", "saturation at most", "background is black"}),
     ),
     "low contrast": (
         lambda images: 0.15 * images.float() + 0.85 * images.float().mean((2, 3), keepdim=True),

@@ -1,7 +1,7 @@
 """`Judge`: lets each half of the images propose groups, and tests these on the other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -61,20 +61,28 @@ class Judge:
         Args:
             halves: conditions, and which images propose groups of them.
         Returns:
-            The weak groups, then the others, each the smallest p-value first.
+            The weak groups, then the others, each the weakest first: that whose interval of the accuracy lies farthest
+            below the expected accuracy. In this order a group can be left out for a better one.
         """
         proposals = [
             proposal for conditions, is_proposing in halves for proposal in self._propose(conditions, is_proposing)
         ]
         p_values = [self._test(proposal.members, proposal.is_tested) for proposal in proposals]
         adjusted = adjust_by_holm(p_values)
+        described = [
+            self._describe(proposal, p, q) for proposal, p, q in zip(proposals, p_values, adjusted, strict=True)
+        ]
         covered = torch.zeros_like(self._is_wrong)
         groups = []
-        for at in sorted(range(len(proposals)), key=p_values.__getitem__):
+        for at in sorted(
+            range(len(proposals)), key=lambda at: (adjusted[at] >= LEVEL, -_measure_deficit(described[at]))
+        ):
             verdict = self._decide(proposals[at], adjusted[at], covered)
+            group = replace(described[at], verdict=verdict)
             if verdict == "weak":
                 covered |= proposals[at].members
-            groups.append(self._describe(proposals[at], p_values[at], adjusted[at], verdict))
+                group = replace(group, images=self._list_images(proposals[at]))
+            groups.append(group)
         return tuple(sorted(groups, key=lambda group: group.verdict != "weak"))
 
     def _propose(self, conditions: Conditions, is_proposing: Bool[Tensor, "n"]) -> list[_Proposal]:
@@ -101,7 +109,7 @@ class Judge:
             return "overlaps"
         return "weak" if self._test(left, proposal.is_tested & ~covered) < LEVEL else "overlaps"
 
-    def _describe(self, proposal: _Proposal, p: float, adjusted: float, verdict: Verdict) -> Group:
+    def _describe(self, proposal: _Proposal, p: float, adjusted: float) -> Group:
         members, among = proposal.members, proposal.is_tested
         tested, rest = members & among, ~members & among
         said = torch.bincount(self._predicted[tested & self._is_wrong], minlength=1)
@@ -116,10 +124,10 @@ class Judge:
             expected_accuracy=expected_accuracy(strata),
             p=p,
             p_adjusted=adjusted,
-            verdict=verdict,
+            verdict="not significant",
             taken_for=self._split.classes[int(said.argmax())] if int(said.max()) else None,
             taken_for_n=int(said.max()),
-            images=self._list_images(proposal) if verdict == "weak" else _NO_IMAGES,
+            images=_NO_IMAGES,
         )
 
     def _put_in_words(self, conditions: tuple[Condition, ...], members: Bool[Tensor, "n"]) -> str:
@@ -144,3 +152,9 @@ class Judge:
             predicted=tuple(names[label] for label in self._predicted[positions].tolist()),
             is_tested=tuple(proposal.is_tested[positions].tolist()),
         )
+
+
+def _measure_deficit(group: Group) -> float:
+    """Distance of the upper bound of the accuracy from the expected accuracy."""
+    interval = group.confidence_interval
+    return -1.0 if interval is None or group.expected_accuracy is None else group.expected_accuracy - interval[1]

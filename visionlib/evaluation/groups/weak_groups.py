@@ -139,7 +139,7 @@ class WeakGroups:
         conditions: number of conditions that groups were made of.
         level: probability, at most, of any weak group in a network whose mistakes are random within each class.
         seed: of the halves and clusters.
-        tested: all groups that were tested: the weak ones, then the others, each the smallest p-value first.
+        tested: all groups that were tested: the weak ones, then the others, each the weakest first.
         notes: sentences on what could not be used.
     """
 
@@ -154,7 +154,7 @@ class WeakGroups:
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """The weak groups, the smallest p-value first."""
+        """The weak groups, the weakest first."""
         return tuple(group for group in self.tested if group.verdict == "weak")
 
     def to_dict(self) -> dict[str, Any]:
