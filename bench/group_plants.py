@@ -26,11 +26,13 @@ class Plant:
         name: in the table.
         members: its images.
         words: for each of its properties the conditions that describe it.
+        rate: of mistakes within it, where these are drawn by lot.
     """
 
     name: str
     members: Members
     words: tuple[frozenset[str], ...]
+    rate: float = 0.0
 
     def is_found(self, found: Found) -> bool:
         """Whether half of a reported group's images are of this one, and half of this one's are reported."""
@@ -68,16 +70,20 @@ def give_mistakes(predictions: SplitPredictions, split: ImageSplit, is_wrong: Me
 
 
 def blur(images: Tensor) -> Tensor:
-    """Blur by a Gaussian of std 1.2 pixels."""
-    offsets = torch.arange(-3, 4).float()
-    weights = (-(offsets**2) / (2 * 1.2**2)).exp()
-    kernel = (weights[:, None] * weights).div(weights.sum() ** 2).expand(3, 1, 7, 7)
-    return F.conv2d(F.pad(images.float(), (3, 3, 3, 3), mode="reflect"), kernel, groups=3)
+    """Blur by a Gaussian of std 2.5 pixels."""
+    offsets = torch.arange(-7, 8).float()
+    weights = (-(offsets**2) / (2 * 2.5**2)).exp()
+    kernel = (weights[:, None] * weights).div(weights.sum() ** 2).expand(3, 1, 15, 15)
+    return F.conv2d(F.pad(images.float(), (7, 7, 7, 7), mode="reflect"), kernel, groups=3)
 
 
 CHANGES: dict[str, tuple[Callable[[Tensor], Tensor], frozenset[str]]] = {
     "blurred": (blur, frozenset({"sharpness at most"})),
-    "dark": (lambda images: 0.15 * images.float(), frozenset({"brightness at most"})),
+    # All values times a constant: also the contrast and the saturation fall.
+    "dark": (
+        lambda images: 0.1 * images.float(),
+        frozenset({"brightness at most", "contrast at most", "saturation at most", "background is black"}),
+    ),
     "low contrast": (
         lambda images: 0.15 * images.float() + 0.85 * images.float().mean((2, 3), keepdim=True),
         frozenset({"contrast at most", "object contrast at most"}),
@@ -110,26 +116,26 @@ def draw_plant(split: ImageSplit, seed: int) -> Plant:
     values = next(entry.values for entry in measure_properties(split) if entry.name == name).double()
     values = values if side == "most" else -values
     if seed % 2 == 0:
-        return Plant("property", values <= values.quantile(1 / 8), (frozenset({words}),))
+        return Plant("property", values <= values.quantile(1 / 8), (frozenset({words}),), 0.4)
     label = seed // 2 % len(split.classes)
     is_class = split.labels == label
     members = is_class & (values <= values[is_class].quantile(1 / 3))
     said = frozenset({f"class is {split.classes[label]}"})
-    return Plant("property within a class", members, (frozenset({words}), said))
+    return Plant("property within a class", members, (frozenset({words}), said), 0.6)
 
 
-def draw_mistakes(split: ImageSplit, members: Members, seed: int) -> Members:
-    """Draw mistakes: 45 % of a group, 2 to 10 % of each class otherwise."""
+def draw_mistakes(split: ImageSplit, members: Members, seed: int, rate: float = 0.0) -> Members:
+    """Draw mistakes: at a rate in a group, 2 to 10 % of each class otherwise."""
     generator = torch.Generator().manual_seed(seed)
     rates = (0.02 + 0.08 * torch.rand(len(split.classes), generator=generator))[split.labels]
-    rates[members] = 0.45
+    rates[members] = rate
     return torch.rand(len(split), generator=generator) < rates
 
 
 def permute_mistakes(is_wrong: Members, labels: Tensor, seed: int) -> Members:
     """Permute mistakes within each class."""
     generator, permuted = torch.Generator().manual_seed(seed), is_wrong.clone()
-    for label in labels.unique().tolist():
+    for label in torch.unique(labels).tolist():
         members = (labels == label).nonzero().flatten()
         permuted[members] = is_wrong[members[torch.randperm(len(members), generator=generator)]]
     return permuted

@@ -7,6 +7,7 @@
   five weakest.
 """
 
+import operator
 import warnings
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.mixture import GaussianMixture
 
 from bench.group_plants import Found, Members
 from visionlib.data import ImageSplit
-from visionlib.evaluation.groups.conditions import Conditions
+from visionlib.evaluation.groups.conditions import Condition, Conditions
 from visionlib.evaluation.groups.find import draw_half, gather_conditions
 from visionlib.evaluation.groups.judging import Judge
 from visionlib.inference.predictions import SplitPredictions
@@ -36,19 +37,20 @@ class Searches:
 
     def __init__(self, split: ImageSplit, predictions: SplitPredictions, seed: int) -> None:
         self.split, self.predictions, self._seed = split, predictions, seed
-        self._half = draw_half(split.labels, split.index, seed)
-        self.conditions: Conditions = gather_conditions(predictions, split, self._half, seed=seed)[0]
-        self._said = [f"{entry.name} {entry.relation}" for entry in self.conditions.conditions]
-        for at, entry in enumerate(self.conditions.conditions):
-            if entry.relation == "is":
-                self._said[at] += f" {entry.value}"
+        half = draw_half(split.labels, split.index, seed)
+        self._halves = gather_conditions(predictions, split, (half, ~half), seed=seed)[0]
+        everything = torch.ones_like(half)
+        self.conditions: Conditions = gather_conditions(predictions, split, (everything,), seed=seed)[0][0][0]
 
     def find_groups(self, predictions: SplitPredictions) -> Found:
         """Search as the library does."""
-        names = {entry: at for at, entry in enumerate(self.conditions.conditions)}
-        groups = Judge(predictions, self.split, self._half).search(self.conditions)
-        chosen = [[names[entry] for entry in group.conditions] for group in groups if group.verdict == "weak"]
-        return [self._report(places) for places in chosen]
+        groups = Judge(predictions, self.split).search(self._halves)
+        found = []
+        for group in (group for group in groups if group.verdict == "weak"):
+            members = torch.zeros_like(self.split.labels, dtype=torch.bool)
+            members[list(group.images.index)] = True  # the ids of a whole split are its positions
+            found.append((frozenset(map(write_condition, group.conditions)), members))
+        return found
 
     def search_exhaustively(self, predictions: SplitPredictions) -> Found:
         """Score all conjunctions of up to two conditions on all images."""
@@ -79,8 +81,15 @@ class Searches:
             clusters = torch.from_numpy(mixture.fit_predict(np.concatenate([embeddings, classes], 1)))
         is_right = (said == labels).float()
         found = [(float(is_right[clusters == at].mean()), clusters == at) for at in clusters.unique().tolist()]
-        weak = sorted(entry for entry in found if entry[0] < float(is_right.mean()) - 0.1)
+        weak = sorted((entry for entry in found if entry[0] < float(is_right.mean()) - 0.1), key=operator.itemgetter(0))
         return [(frozenset(), members) for _, members in weak[:MOST_REPORTED]]
 
     def _report(self, places: list[int]) -> tuple[frozenset[str], Members]:
-        return frozenset(self._said[at] for at in places), self.conditions.members[:, places].all(1)
+        words = frozenset(write_condition(self.conditions.conditions[at]) for at in places)
+        return words, self.conditions.members[:, places].all(1)
+
+
+def write_condition(condition: Condition) -> str:
+    """Write a condition without its threshold."""
+    words = f"{condition.name} {condition.relation}"
+    return f"{words} {condition.value}" if condition.relation == "is" else words

@@ -234,7 +234,7 @@ def add_groups(run: Run, data: Dataset, predictions: Tensor) -> None:
             is_tested=(True,) * len(members),
         ),
     )
-    WeakGroups(len(test), 60, len(test) // 2, len(test) - len(test) // 2, 50, 0.05, 0, (group,), ()).save(run)
+    WeakGroups(len(test), 60, (len(test) // 2, len(test) - len(test) // 2), 50, 0.05, 0, (group,), ()).save(run)
 
 
 def _explain(split: ImageSplit, logits: Tensor, method: str, target: str, cell: int) -> Explanation:

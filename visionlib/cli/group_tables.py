@@ -11,8 +11,8 @@ from visionlib.evaluation.wording import interval, p_value, percent
 
 _NUMBERS = ("n", "accuracy", "95 % interval", "same classes", "p")
 _LEGEND = (
-    "n and accuracy are of the testing half; same classes: accuracy of the other images of the group's classes; p: "
-    "exact test within classes, adjusted for all groups that were tested"
+    "n and accuracy are of the half of the images that did not propose the group; same classes: accuracy of the other "
+    "images of the group's classes; p: exact test within classes, adjusted for all groups that were tested"
 )
 
 

@@ -56,7 +56,7 @@ def groups(
         log(f"picture: {picture}")
     if csv is not None:
         write_group_images(found, csv)
-        log(f"images of {len(found.groups):,} groups: {csv}")
+        log(f"images of the weak groups: {csv}")
     if json:
         folder = find_source_folder(stored.run, dataset)
         print_json({"run": str(run), "split": "test", "source_folder": folder, **found.to_dict()})

@@ -112,7 +112,7 @@ def test_pieces_are_measured_like_the_whole(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("visionlib.evaluation.groups.properties._VALUES_AT_ONCE", 2 * 3 * 8 * 8)
     for first, second in zip(whole, measure_properties(split), strict=True):
         assert first.values.tolist() == pytest.approx(second.values.tolist())
-    assert all(isinstance(entry, Quantity) or entry.names == COLOURS for entry in whole)  # type: ignore[union-attr]
+    assert all(isinstance(entry, Quantity) or entry.names == COLOURS for entry in whole)
 
 
 def test_no_images_have_no_values() -> None:

@@ -3,6 +3,7 @@
 import itertools
 import math
 from fractions import Fraction
+from statistics import NormalDist
 
 import pytest
 import torch
@@ -80,9 +81,27 @@ def test_the_score_is_that_of_a_slow_loop() -> None:
             )
             for table in strata
         )
+        binomial = sum(
+            Fraction(table.group_n * (table.n - table.group_n) * table.wrong, table.n**2) for table in strata
+        )
         slow = 0.0
         if observed >= 3 and observed > expected and int(group.sum()) >= 8:
-            e, v = float(expected), float(variance)
-            slow = (2 * (observed * math.log(observed / e) - observed + e) * e / v) ** 0.5
+            trials = float(expected**2 / (expected - binomial))
+            deviance = observed * math.log(observed / expected)
+            if trials > observed:
+                deviance += (trials - observed) * math.log((trials - observed) / (trials - float(expected)))
+            slow = (2 * max(0.0, deviance) * float(binomial / variance)) ** 0.5
         assert float(scores[first, second]) == pytest.approx(slow, abs=1e-5)
     assert float(scores[0, 0]) > 5
+
+
+def test_the_score_of_one_class_by_hand() -> None:
+    # Of 100 images 19 are wrong, and 15 of these are in the group of 33.
+    group = (torch.arange(100) < 33).float()[:, None]
+    wrong = torch.cat([torch.ones(15), torch.zeros(18), torch.ones(4), torch.zeros(63)])
+    mean = 19 * 33 / 100
+    deviance = 2 * (15 * math.log(15 / mean) + 4 * math.log(4 / (19 - mean)))
+    score = score_conjunctions(torch.ones(100, 1), group, wrong, torch.zeros(100, dtype=torch.int64))
+    assert float(score) == pytest.approx(math.sqrt(deviance / (81 / 99)))
+    # The exact test's p-value, as a normal score, is close.
+    assert float(score) == pytest.approx(-NormalDist().inv_cdf(exact_p((Stratum(100, 19, 33, 15),))), abs=0.2)

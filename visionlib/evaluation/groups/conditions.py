@@ -94,7 +94,7 @@ def list_conditions(
         if int((members & is_proposing).sum()) >= least:
             found.append((condition, members))
     if clusters is not None:
-        for number in clusters.unique().tolist():
+        for number in torch.unique(clusters).tolist():
             members = clusters == number
             words = f"alike to the network ({_describe_cluster(properties, members)})"
             add(Condition(CLUSTER, words, "is", str(number), _fraction(members, is_proposing)), members)

@@ -1,6 +1,7 @@
 """`find_groups`: the weak groups of a run, or of a network on a split."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -93,9 +94,9 @@ def search_groups(
 ) -> WeakGroups:
     """Find weak groups in predictions of a split.
 
-    One half of the images, drawn by seed from each class, proposes groups; the other half tests them. A group is weak
-    if the exact test within classes, adjusted for all groups that were tested, gives less than 0.05. It is left out if
-    more than half of its images in the testing half, or its weakness, belong to a better group.
+    The images of each class are divided into two halves by seed. Either half proposes groups, and the other tests
+    them. A group is weak if the exact test within classes, adjusted for all groups that were tested, gives less than
+    0.05. It is left out if more than half of the images that tested it, or its weakness, belong to a better group.
 
     Raises:
         RunError: if the predictions do not fit the split.
@@ -103,17 +104,16 @@ def search_groups(
     """
     labels = split.labels.cpu()
     check_predictions(predictions.logits, labels, split.classes)
-    is_proposing = draw_half(labels, split.index.cpu(), seed)
-    conditions, notes = gather_conditions(predictions, split, is_proposing, metadata=metadata, seed=seed)
+    half = draw_half(labels, split.index.cpu(), seed)
+    conditions, notes = gather_conditions(predictions, split, (half, ~half), metadata=metadata, seed=seed)
     return WeakGroups(
         n=len(labels),
         wrong=int((predictions.logits.argmax(1) != labels).sum()),
-        n_proposing=int(is_proposing.sum()),
-        n_testing=int((~is_proposing).sum()),
-        conditions=len(conditions.conditions),
+        n_halves=(int(half.sum()), int((~half).sum())),
+        conditions=max(len(part.conditions) for part, _ in conditions),
         level=LEVEL,
         seed=seed,
-        tested=Judge(predictions, split, is_proposing).search(conditions),
+        tested=Judge(predictions, split).search(conditions),
         notes=notes,
     )
 
@@ -121,36 +121,46 @@ def search_groups(
 def gather_conditions(
     predictions: SplitPredictions,
     split: ImageSplit,
-    is_proposing: Bool[Tensor, "n"],
+    halves: Sequence[Bool[Tensor, "n"]],
     *,
     metadata: str | os.PathLike[str] | None = None,
     seed: int = 0,
-) -> tuple[Conditions, tuple[str, ...]]:
+) -> tuple[list[tuple[Conditions, Bool[Tensor, "n"]]], tuple[str, ...]]:
     """Measure the images, read their metadata, cluster their embeddings, and make conditions of all that.
 
     Which images are wrong is not looked at.
 
+    Args:
+        predictions: of the split.
+        split: all images.
+        halves: which images thresholds and clusters come from, for each set of conditions.
+        metadata: a CSV file.
+        seed: of the clusters.
     Returns:
-        The conditions, and sentences on what could not be used.
+        The conditions of each half with that half, and sentences on what could not be used.
     """
-    properties, notes = measure_properties(split), ()
+    properties, labels = measure_properties(split), split.labels.cpu()
+    notes: tuple[str, ...] = ()
     if metadata is not None:
         further, notes = load_metadata(Path(metadata), split.index.cpu(), split.sources)
         properties = (*properties, *further)
-    clusters = None
-    if predictions.embeddings is not None:
-        clusters = find_clusters(predictions.embeddings.cpu(), predictions.logits, is_proposing, seed=seed)
-    if clusters is None:
+    gathered, has_clusters = [], False
+    for half in halves:
+        clusters = None
+        if predictions.embeddings is not None:
+            clusters = find_clusters(predictions.embeddings.cpu(), predictions.logits, half, seed=seed)
+        has_clusters |= clusters is not None
+        gathered.append((list_conditions(properties, labels, split.classes, clusters, half, least=LEAST_IMAGES), half))
+    if not has_clusters:
         notes = (*notes, "there are no clusters in the embedding to look at")
-    labels = split.labels.cpu()
-    return list_conditions(properties, labels, split.classes, clusters, is_proposing, least=LEAST_IMAGES), notes
+    return gathered, notes
 
 
 def draw_half(labels: Int64[Tensor, "n"], index: Int64[Tensor, "n"], seed: int) -> Bool[Tensor, "n"]:
     """Draw half of the images of each class; of an odd number one less."""
     is_drawn = torch.zeros(len(labels), dtype=torch.bool)
     bits = random_bits(seed, 0, index, Stream.GROUP_HALVES)
-    for label in labels.unique().tolist():
+    for label in torch.unique(labels).tolist():
         members = (labels == label).nonzero().flatten()
         is_drawn[members[bits[members].argsort(stable=True)[: len(members) // 2]]] = True
     return is_drawn

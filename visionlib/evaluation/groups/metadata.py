@@ -59,7 +59,8 @@ def load_metadata(
             row_of[position] = number
     if not row_of:
         problem = f"no value of its column {header[key]!r} is of an image of the split, such as {rows[0][key][:60]!r}"
-        example = "".join(str(image if is_index else sources.name(image)) for image in index[:1].tolist())
+        first = index[:1].tolist()
+        example = "".join(str(image if sources is None or is_index else sources.name(image)) for image in first)
         raise DataError(path, problem, f"name the images as this split does, such as {example!r}")
     notes = []
     if len(row_of) < len(index):

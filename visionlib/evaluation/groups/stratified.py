@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
@@ -29,7 +30,7 @@ def count_strata(
 ) -> tuple[Stratum, ...]:
     """Count the table of each class that the group has images of."""
     tables = []
-    for label in labels[is_member].unique().tolist():
+    for label in torch.unique(labels[is_member]).tolist():
         is_class = labels == label
         chosen = is_class & is_member
         counts = (is_class, is_class & is_wrong, chosen, chosen & is_wrong)

@@ -19,7 +19,7 @@ Verdict = Literal["weak", "overlaps", "not significant"]
 _COMMAND = "visionlib groups RUN"
 _COLUMNS = ("group", "description", "index", "source", "true", "predicted", "is_correct", "is_tested")
 DEFINITIONS = {
-    "accuracy": "of the group's images in the testing half, with Wilson's interval of 95 %",
+    "accuracy": "of the group's images in the half that did not propose it, with Wilson's interval of 95 %",
     "expected_accuracy": "of the other images of the same classes in that half, weighted by the group's classes",
     "p": "exact one-sided test within classes, on the testing half",
     "p_adjusted": "Holm's, over all groups that were tested",
@@ -35,7 +35,7 @@ class GroupImages:
         sources: files that they were read from; None where it is not known.
         true: class names.
         predicted: class names.
-        is_tested: whether each is of the testing half.
+        is_tested: whether each is of the half that tested the group.
     """
 
     index: tuple[int, ...]
@@ -59,7 +59,7 @@ class GroupImages:
 
 @dataclass(frozen=True)
 class Group:
-    """A group that was proposed by one half of the images and tested on the other; its numbers are of the latter.
+    """A group that one half of the images proposed and the other tested; its numbers are of the latter.
 
     Attributes:
         description: in words.
@@ -135,19 +135,17 @@ class WeakGroups:
     Attributes:
         n: images of the split.
         wrong: of them, that are predicted wrong.
-        n_proposing: images of the half that proposed groups.
-        n_testing: images of the half that tested them.
+        n_halves: images of each half; either proposed groups, which the other tested.
         conditions: number of conditions that groups were made of.
         level: probability, at most, of any weak group in a network whose mistakes are random within each class.
         seed: of the halves and clusters.
-        tested: all groups that were tested: the weak ones, then the others, each the smallest p-value first.
+        tested: all groups that were tested: the weak ones, then the others, each the weakest first.
         notes: sentences on what could not be used.
     """
 
     n: Count
     wrong: Count
-    n_proposing: Count
-    n_testing: Count
+    n_halves: tuple[Count, Count]
     conditions: Count
     level: Unit
     seed: Count
@@ -156,13 +154,14 @@ class WeakGroups:
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """The weak groups, the smallest p-value first."""
+        """The weak groups, the weakest first."""
         return tuple(group for group in self.tested if group.verdict == "weak")
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values as plain types for JSON."""
         return {
             **{name: value for name, value in vars(self).items() if name != "tested"},
+            "n_halves": list(self.n_halves),
             "notes": list(self.notes),
             "tested": len(self.tested),
             "groups": [group.to_dict() for group in self.groups],

@@ -7,9 +7,9 @@ from visionlib.evaluation.wording import interval, p_value, percent
 
 def describe_groups(groups: WeakGroups) -> str:
     """Describe the search and its result in a sentence, as a title and a text alternative."""
-    tested = f"{groups.n_proposing:,} images proposed {len(groups.tested):,}, tested on the other {groups.n_testing:,}"
+    tested = f"{len(groups.tested):,} were proposed by one half of the images and tested on the other"
     if not groups.groups:
-        return f"No weak group among {groups.n:,} images: {tested}."
+        return f"No weak group among {groups.n:,} images; {tested}."
     return f"Weak groups among {groups.n:,} images: {len(groups.groups):,}; {tested}."
 
 

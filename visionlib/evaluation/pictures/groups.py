@@ -27,7 +27,9 @@ def draw_groups(groups: WeakGroups, split: ImageSplit, *, count: int = 12, colum
         ConfigError: if there are more than 1,000 images to draw.
     """
     position_of = {image: position for position, image in enumerate(split.index.tolist())}
-    positions, captions, headings = [], [], {}
+    positions: list[int] = []
+    captions: list[str] = []
+    headings: dict[int, str] = {}
     for number, group in enumerate(groups.groups, 1):
         figures = f"{percent(group.accuracy)} of {group.n:,} correct, same classes {percent(group.expected_accuracy)}"
         headings[len(positions)] = f"{number}. {group.description}: {figures}"
