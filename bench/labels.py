@@ -19,7 +19,6 @@ Runs stay in runs/bench/labels/; one that is there already is not trained again.
 import dataclasses
 import statistics
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -128,7 +127,6 @@ def measure_finders(noisy: Dataset, wrong: set[int], seeds: list[int], folder: P
     scored = [score(run, noisy) for run in runs]
     neighbours = [1 - count_agreement(run, noisy) for run in runs]
     is_wrong = torch.tensor([image_id in wrong for image_id in noisy.train.index.tolist()])
-    doubt: Callable[[OutOfSample], Tensor] = lambda each: 1 - each.probabilities.gather(1, each.labels[:, None])[:, 0]  # noqa: E731
     sizes = sorted({1, min(2, len(seeds)), min(3, len(seeds)), len(seeds)})
     say(f"{'finder':<44} recall at 95 %   average precision   confident learning: precision, recall")
     for size in sizes:
@@ -145,6 +143,11 @@ def measure_finders(noisy: Dataset, wrong: set[int], seeds: list[int], folder: P
         for name, values in rows.items():
             text = "   ".join(f"{100 * statistics.fmean(column):14.1f} %" for column in zip(*values, strict=True))
             say(f"{f'{name}, {size} seeds, mean of {len(values)}':<44} {text}")
+
+
+def doubt(scored: OutOfSample) -> Tensor:
+    """Return 1 minus the probability of the given label."""
+    return 1 - scored.probabilities.gather(1, scored.labels[:, None])[:, 0]
 
 
 def average(scored: list[OutOfSample]) -> OutOfSample:

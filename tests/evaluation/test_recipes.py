@@ -164,6 +164,9 @@ def test_images_may_hide_a_difference_from_any_number_of_seeds() -> None:
     assert crossed.count_seeds(has_new_images=True) is None
     assert crossed.count_seeds(has_new_images=False) == 2
     assert of(0.0, per_seed=1e-6, images=0.0).count_seeds(has_new_images=False) is None
+    # A small variance of images brings degrees of freedom, but no statement about new images from fewer seeds.
+    both = of(0.043, per_seed=3.93e-4, images=0.0012**2)
+    assert both.count_seeds(has_new_images=True) == both.count_seeds(has_new_images=False) == 4
 
 
 def test_one_run_of_a_recipe_and_pairs_without_partner_are_refused() -> None:
