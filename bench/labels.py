@@ -1,6 +1,6 @@
 """Measure what wrong labels cost, what leaving out the label candidates gains, and how well a finder finds them.
 
-.venv/bin/python bench/labels.py train SET [SEEDS]     # accuracy of three recipes, compared over seeds
+.venv/bin/python bench/labels.py train SET [SEEDS]     # accuracy of five recipes, compared over seeds
 .venv/bin/python bench/labels.py find SET [SEEDS]      # precision and recall of finders, on the same runs
 
     .venv/bin/python bench/labels.py train shapes 0,1,2,3,4
@@ -11,7 +11,9 @@ seeds. Every seed finds its own candidates, by three folds of its own training. 
 
 - all: on all images, wrong labels included;
 - candidates: without the candidates of the seed;
-- random: without as many images, drawn by the seed.
+- random: without as many images, drawn by the seed;
+- first: without the 40 most doubtful candidates, as many as there are wrong labels;
+- random-first: without 40 images, drawn by the seed.
 
 Runs stay in runs/bench/labels/; one that is there already is not trained again.
 """
@@ -19,7 +21,6 @@ Runs stay in runs/bench/labels/; one that is there already is not trained again.
 import dataclasses
 import statistics
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -81,25 +82,30 @@ def score(run: Run, data: Dataset) -> OutOfSample:
 
 
 def measure_recipes(noisy: Dataset, wrong: set[int], seeds: list[int], folder: Path) -> None:
-    """Train the three recipes, and compare them over the seeds."""
-    runs: dict[str, list[Run]] = {name: [] for name in ("all", "candidates", "random")}
-    counts = []
+    """Train the five recipes, and compare them over the seeds."""
+    runs: dict[str, list[Run]] = {name: [] for name in ("all", "candidates", "random", "first", "random-first")}
     for seed in seeds:
         base = train_once(noisy, seed, "all", folder)
         found = find_candidates(score(base, noisy))
-        left_out = sorted(found.index.tolist())
+        left_out, first = sorted(found.index.tolist()), found.index[: len(wrong)]
         generator = torch.Generator().manual_seed(seed)
         drawn = noisy.train.index[torch.randperm(len(noisy.train), generator=generator)[: len(found)]]
-        counts.append((len(found), len(wrong & set(left_out)), len(wrong & set(drawn.tolist()))))
         runs["all"].append(base)
         for name, corrections in (
             ("candidates", Corrections(tuple(left_out))),
             ("random", Corrections(tuple(sorted(drawn.tolist())))),
+            ("first", Corrections(tuple(sorted(first.tolist())))),
+            ("random-first", Corrections(tuple(sorted(drawn[: len(first)].tolist())))),
         ):
             runs[name].append(train_once(noisy, seed, name, folder, corrections))
-        say(f"seed {seed}: {counts[-1][0]} candidates, {counts[-1][1]} of {len(wrong)} wrong labels among them")
+        say(
+            f"seed {seed}: {len(found)} candidates, {len(wrong & set(left_out))} of {len(wrong)} wrong labels among "
+            f"them, {len(wrong & set(first.tolist()))} among the first {len(first)}"
+        )
     for name, against in (
         ("candidates", "random"),
+        ("first", "random-first"),
+        ("first", "all"),
         ("candidates", "all"),
         ("random", "all"),
     ):
@@ -128,7 +134,6 @@ def measure_finders(noisy: Dataset, wrong: set[int], seeds: list[int], folder: P
     scored = [score(run, noisy) for run in runs]
     neighbours = [1 - count_agreement(run, noisy) for run in runs]
     is_wrong = torch.tensor([image_id in wrong for image_id in noisy.train.index.tolist()])
-    doubt: Callable[[OutOfSample], Tensor] = lambda each: 1 - each.probabilities.gather(1, each.labels[:, None])[:, 0]  # noqa: E731
     sizes = sorted({1, min(2, len(seeds)), min(3, len(seeds)), len(seeds)})
     say(f"{'finder':<44} recall at 95 %   average precision   confident learning: precision, recall")
     for size in sizes:
@@ -145,6 +150,11 @@ def measure_finders(noisy: Dataset, wrong: set[int], seeds: list[int], folder: P
         for name, values in rows.items():
             text = "   ".join(f"{100 * statistics.fmean(column):14.1f} %" for column in zip(*values, strict=True))
             say(f"{f'{name}, {size} seeds, mean of {len(values)}':<44} {text}")
+
+
+def doubt(scored: OutOfSample) -> Tensor:
+    """Return 1 minus the probability of the given label."""
+    return 1 - scored.probabilities.gather(1, scored.labels[:, None])[:, 0]
 
 
 def average(scored: list[OutOfSample]) -> OutOfSample:

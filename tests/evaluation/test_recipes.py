@@ -42,13 +42,13 @@ def test_two_seeds_and_four_images_by_hand() -> None:
     assert high == 1
     total = 1 / 32 + crossed.image_variance
     freedom = total**2 / ((1 / 32) ** 2 / 2 + crossed.image_variance**2 / 3)
-    assert (crossed.variance, crossed.freedom) == (pytest.approx(total), pytest.approx(freedom))
+    assert (crossed.variance, crossed.freedom) == pytest.approx((total, freedom))
 
 
 def test_pairs_by_hand() -> None:
     crossed = compare_crossed(FIRST, SECOND, is_paired=True)
     # The runs differ by 3/4 and 1/4.
-    assert (crossed.difference, crossed.seed_variance) == (pytest.approx(1 / 2), pytest.approx(1 / 8 / 2))
+    assert (crossed.difference, crossed.seed_variance) == pytest.approx((1 / 2, 1 / 8 / 2))
     assert crossed.same_images == (-1, 1)  # 12.7 standard errors of 1/4 to either side
     assert crossed.seed_freedom == 1
 
@@ -73,7 +73,7 @@ def test_equal_accuracies_by_chance_leave_an_interval() -> None:
 def test_runs_that_agree_on_every_image_have_the_variance_of_images_alone() -> None:
     first, second = torch.ones(3, 50).bool(), torch.arange(50).repeat(3, 1) >= 10
     crossed = compare_crossed(first, second)
-    assert crossed.same_images == (pytest.approx(0.2), pytest.approx(0.2))
+    assert crossed.same_images == pytest.approx((0.2, 0.2))
     assert crossed.image_variance == pytest.approx(0.2 * 0.8 / 49)
     assert crossed.new_images[1] == pytest.approx(0.2 + 2.0096 * math.sqrt(0.16 / 49), abs=1e-4)
 
@@ -164,6 +164,9 @@ def test_images_may_hide_a_difference_from_any_number_of_seeds() -> None:
     assert crossed.count_seeds(has_new_images=True) is None
     assert crossed.count_seeds(has_new_images=False) == 2
     assert of(0.0, per_seed=1e-6, images=0.0).count_seeds(has_new_images=False) is None
+    # A small variance of images brings degrees of freedom, but no statement about new images from fewer seeds.
+    both = of(0.043, per_seed=3.93e-4, images=0.0012**2)
+    assert both.count_seeds(has_new_images=True) == both.count_seeds(has_new_images=False) == 4
 
 
 def test_one_run_of_a_recipe_and_pairs_without_partner_are_refused() -> None:
@@ -202,7 +205,7 @@ def test_runs_by_hand(make: Make) -> None:
     recipe = [make("a0", 0, (0,)), make("a1", 1, (0, 1, 2))]
     against = [make("b0", 1, (0, 1, 2, 3)), make("b1", 0, (0, 1, 2, 3, 4, 5))]
     comparison = compare_recipes(recipe, [run.path for run in against])
-    assert comparison.recipe.accuracies == (pytest.approx(69 / 70), pytest.approx(67 / 70))
+    assert comparison.recipe.accuracies == pytest.approx((69 / 70, 67 / 70))
     assert comparison.recipe.mean - comparison.against.mean == pytest.approx(comparison.crossed.difference)
     assert comparison.crossed.difference == pytest.approx(3 / 70)
     assert comparison.against.std == pytest.approx(math.sqrt(2) / 70)
@@ -213,7 +216,7 @@ def test_runs_by_hand(make: Make) -> None:
     assert len(comparison.notes) == 1
     # By pairs: seed 0 is five images better, seed 1 one.
     paired = compare_recipes(recipe, against, paired=True).crossed
-    assert (paired.difference, paired.seed_variance) == (pytest.approx(3 / 70), pytest.approx(8 / 70**2 / 2))
+    assert (paired.difference, paired.seed_variance) == pytest.approx((3 / 70, 8 / 70**2 / 2))
 
 
 def test_what_is_no_draw_of_a_recipe_is_refused_or_noted(make: Make, tmp_path: Path) -> None:

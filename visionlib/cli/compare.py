@@ -76,8 +76,8 @@ def compare(
     Example: visionlib compare runs/first runs/second --picture differences.png
     """
     if against is not None or paired:
-        about_runs = {"picture": picture, "gallery": gallery, "csv": csv, "dataset": dataset}
-        about_runs |= {"against-first": against_first or None, "seed": seed or None}
+        files = {"picture": picture, "gallery": gallery, "csv": csv, "dataset": dataset}
+        about_runs = {**files, "against-first": against_first or None, "seed": seed or None}
         _compare_recipes(runs, against, about_runs, mirror=mirror, paired=paired, json=json)
         return
     for path in (picture, gallery):

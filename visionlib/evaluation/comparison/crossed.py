@@ -154,16 +154,18 @@ class CrossedDifference:
         """Probability that with this many runs of each, at least 2, the interval leaves out 0 on the right side."""
         from scipy.stats import nct
 
+        if not self.difference:
+            return 0.0
         by_seeds = (self.variance_per_seed / seeds, (seeds - 1) * (1 if self.is_paired else 2))
         by_images = (self.image_variance if has_new_images else 0.0, self.n - 1)
         error = math.sqrt(by_seeds[0] + by_images[0])
-        if not self.difference:
-            return 0.0
         if error < 0.01 * abs(self.difference):  # beyond the reach of scipy's nct
             return 1.0
         freedom = _satterthwaite([by_seeds, by_images])
         limit, distance = _t_quantile(freedom), abs(self.difference) / error
-        return float(nct.sf(limit, freedom, distance))
+        power = float(nct.sf(limit, freedom, distance))
+        # The interval for new images holds that for the same ones, though it has more degrees of freedom.
+        return min(power, self.find_power(seeds, has_new_images=False)) if has_new_images else power
 
 
 def compare_crossed(
