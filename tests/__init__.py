@@ -1,5 +1,6 @@
-"""The tests, and how annotations are checked while they run: an int may stand for a float, as PEP 484 has it."""
+"""The tests of visionlib, which check its annotations while they run."""
 
-from beartype import BeartypeConf, beartype
+from tests.annotations import check_annotations, install
 
-check_annotations = beartype(conf=BeartypeConf(is_pep484_tower=True))
+__all__ = ["check_annotations"]
+install()

@@ -5,9 +5,11 @@ from it and runs as `python -m visionlib` does: own arguments, folder, environme
 """
 
 import atexit
+import contextlib
 import functools
 import gc
 import importlib
+import itertools
 import json
 import os
 import runpy
@@ -50,23 +52,47 @@ def visionlib_processes(
     count: int, *arguments: object, cwd: Path | None = None, **environment: str
 ) -> list[subprocess.CompletedProcess[str]]:
     """Run one command in several processes that find each other, as a launcher would start them."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        meeting = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(probe.getsockname()[1]), "WORLD_SIZE": str(count)}
+    meeting = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(find_port()), "WORLD_SIZE": str(count)}
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(count)} for rank in range(count)]
     return run_forked(arguments, cwd, [{**environment, **meeting, **rank} for rank in ranks])
 
 
+_PORTS = itertools.count(20_000 + os.getpid() % 500 * 20)
+"""Below those that systems give out, so that nobody is given one before it is used; others for each process."""
+
+
+def find_port() -> int:
+    """Find a port on which nobody listens."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("localhost", port))
+            return port
+    raise AssertionError
+
+
+def run_code(code: str, *arguments: object, cwd: Path | None = None) -> str:
+    """Run a program in a process of its own, as `python -c` does; give its output."""
+    (done,) = run_forked(arguments, cwd, [{}], code=code)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def run_forked(
-    arguments: Sequence[object], cwd: Path | None, environments: Sequence[dict[str, str]], *, stdin: str = ""
+    arguments: Sequence[object],
+    cwd: Path | None,
+    environments: Sequence[dict[str, str]],
+    *,
+    stdin: str = "",
+    code: str | None = None,
 ) -> list[subprocess.CompletedProcess[str]]:
-    """Run a command in one process for each of the environments, at the same time."""
+    """Run a command, or a program, in one process for each of the environments, at the same time."""
     words = ["visionlib", *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "stdin").write_text(stdin, encoding="utf-8", newline="")
         requests: list[dict[str, Any]] = [
             {
                 "argv": words,
+                "code": code,
                 "cwd": str(cwd or Path.cwd()),
                 "environment": {**os.environ, "COLUMNS": "100", **environment},
                 "stdin": f"{folder}/stdin",
@@ -96,8 +122,8 @@ def start_server() -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def serve() -> None:
-    """Read requests, a list per line, fork for each, and answer with the exit codes; return only in a fork."""
+def serve() -> dict[str, Any]:
+    """Read requests, a list per line, fork for each, and answer with the exit codes; return only in a fork, its own."""
     atexit.register(skip_teardown)  # the first to be registered is the last to be called
     for module in DEPENDENCIES:
         importlib.import_module(module)
@@ -108,7 +134,7 @@ def serve() -> None:
             child = os.fork()
             if child == 0:
                 become(request)
-                return
+                return request
             children.append(child)
         codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
         sys.stdout.write(f"{json.dumps(codes)}\n")
@@ -148,9 +174,13 @@ def skip_teardown() -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    own = serve()
     try:
-        runpy.run_module("visionlib", run_name="__main__", alter_sys=True)
+        if own["code"] is None:
+            runpy.run_module("visionlib", run_name="__main__", alter_sys=True)
+        else:
+            exec(compile(own["code"], "<code>", "exec"), {"__name__": "__main__"})
+            exit_codes.append(0)
     except SystemExit as end:
         exit_codes.append(end.code if isinstance(end.code, int) else int(end.code is not None))
         raise

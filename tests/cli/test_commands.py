@@ -24,6 +24,10 @@ COMMANDS = [
 ]
 
 
+SMALL_SHAPES = ["shapes", "--image-size", "16"]
+"""Drawn in a quarter of the time."""
+
+
 def test_help_loads_no_torch_and_takes_less_than_half_a_second() -> None:
     code = (
         "import sys, time; start = time.process_time()\n"
@@ -102,13 +106,17 @@ def test_the_version_is_printed() -> None:
         (["train", "shapes", "--config", "absent.toml"], 2, "absent.toml: cannot be read"),
         (["train", "shapes", "--device", "cuda:99"], 2, "device: cuda:99 is not on this machine"),
         (["train", "no-such-set"], 2, "no-such-set"),
-        (["train", "shapes", "--model", "resnet17"], 2, "resnet17: there is no built-in model of this name"),
-        (["train", "shapes", "--model", "absent.py:Net"], 2, "absent.py:Net: there is no file absent.py"),
-        (["train", "shapes", "--init", "./absent.pt"], 2, "absent.pt: there is no such weight file or folder"),
+        (["train", *SMALL_SHAPES, "--model", "resnet17"], 2, "resnet17: there is no built-in model of this name"),
+        (["train", *SMALL_SHAPES, "--model", "absent.py:Net"], 2, "absent.py:Net: there is no file absent.py"),
+        (["train", *SMALL_SHAPES, "--init", "./absent.pt"], 2, "absent.pt: there is no such weight file or folder"),
         (["train", "shapes", "--peak-learning-rate", "inf"], 2, "inf is out of range; it must be at most 1e+30"),
         (["train", "shapes", "--weight-decay", "1e308"], 2, "weight_decay: 1e+308 is out of range"),
         (["train", "shapes", "--seed", f"{2**64 - 1}"], 2, f"it must be from 0 to {2**63 - 1}"),
-        (["train", "shapes", "--crop-px", "32"], 2, "crop_px: 32 px are no shift within images of 32 x 32 px; set 0"),
+        (
+            ["train", *SMALL_SHAPES, "--crop-px", "16"],
+            2,
+            "crop_px: 16 px are no shift within images of 16 x 16 px; set 0",
+        ),
         (["data", "cifar-11"], 2, "cifar10"),
         (["test", "no-such-run"], 2, "no-such-run: there is no such run folder"),
         (["summary", "./" + "n" * 300], 2, "(File name too long)"),
@@ -292,8 +300,9 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 
 
 def test_a_training_goes_on_without_a_reader_of_its_messages(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    words = f"train shapes --model resnet20 --epochs 1 --resolutions 0.25 --device cpu --out {run}"
+    run, pictures = tmp_path / "run", tmp_path / "pictures"
+    write_image_folder(pictures)
+    words = f"train {pictures} --model resnet20 --epochs 20 --batch-size 4 --device cpu --out {run}"
     script = f"set -o pipefail; {sys.executable} -m visionlib {words} 2>&1 | head -1 > /dev/null"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
     assert (done.returncode, done.stderr) == (0, "")

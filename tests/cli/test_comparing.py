@@ -2,18 +2,15 @@
 
 import csv
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.processes import visionlib
+from tests.cli.processes import run_code, visionlib
 from tests.cli.test_commands import write_image_folder
 from visionlib.evaluation import compare_runs, find_mistakes, load_predictions
 from visionlib.runs import Run
@@ -170,11 +167,9 @@ print(json.dumps(endings))
 def endings(runs_folder: Path) -> list[tuple[int, str, str]]:
     """How each wrong command ends, all run by one process: code, stdout, stderr."""
     before = sorted(runs_folder.rglob("*"))
-    command = [sys.executable, "-c", _RUN_ALL, json.dumps([arguments for arguments, _, _ in WRONG])]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    result = subprocess.run(command, cwd=runs_folder, capture_output=True, text=True, check=True, env=environment)
+    told = run_code(_RUN_ALL, json.dumps([arguments for arguments, _, _ in WRONG]), cwd=runs_folder)
     assert sorted(runs_folder.rglob("*")) == before
-    return [(code, out, err) for code, out, err in json.loads(result.stdout)]
+    return [(code, out, err) for code, out, err in json.loads(told)]
 
 
 @pytest.mark.parametrize("case", range(len(WRONG)), ids=[" ".join(arguments) for arguments, _, _ in WRONG])

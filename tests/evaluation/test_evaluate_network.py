@@ -1,14 +1,13 @@
 """A network in memory: scored as its run is, left as it was, the same in one process or two."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from tests.cli.processes import run_forked
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, DataError, ModelError
 from visionlib.evaluation import evaluate
@@ -90,7 +89,7 @@ def test_no_images_have_no_figures(small_shapes: Dataset) -> None:
 
 
 _HALVES = """
-import json, sys
+import json, os, sys
 import torch
 import torch.distributed as dist
 from visionlib.data import load_dataset
@@ -101,7 +100,7 @@ from visionlib.inference.run_model import load_model
 from visionlib.inference.trained_model import TrainedModel
 from visionlib.training.distributed import ProcessGroup
 
-rank, run, address = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+rank, run, address = int(os.environ["RANK"]), sys.argv[1], sys.argv[2]
 dist.init_process_group("gloo", init_method=f"file://{address}", rank=rank, world_size=2)
 test = load_shapes(n_train=200, n_test=70, image_size=16).test
 model, record = load_model(open_run(run))
@@ -122,18 +121,10 @@ dist.destroy_process_group()
 def test_two_processes_with_half_of_the_images_each_give_the_same_figures(
     finished_run: Run, small_shapes: Dataset, tmp_path: Path
 ) -> None:
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", _HALVES, str(rank), str(finished_run.path), str(tmp_path / "meeting")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    outputs = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    printed = json.loads(outputs[0][0])
+    ranks = [{"RANK": "0"}, {"RANK": "1"}]
+    done = run_forked([finished_run.path, tmp_path / "meeting"], tmp_path, ranks, code=_HALVES)
+    assert [process.returncode for process in done] == [0, 0], done
+    printed = json.loads(done[0].stdout)
     model, _ = load_model(finished_run)
     alone = evaluate(model, small_shapes).to_dict()
     different = {"mirror_accuracy", "mirror_confidence_interval", "temperature_note"}

@@ -120,11 +120,11 @@ def test_no_figure_is_nan_and_ten_thousand_images_take_two_seconds(k: int) -> No
     n = 10_000 if k == 10 else 500
     logits, labels = 3 * torch.randn(n, k), torch.randint(0, k, (n,))
     score_logits(logits[:2], labels[:2], tuple(map(str, range(k))))  # scikit-learn is imported apart
-    started = time.perf_counter()
+    started = time.process_time()
     held_out = (logits[: n // 2], labels[: n // 2])
     evaluation = score_logits(logits, labels, tuple(map(str, range(k))), mirror_logits=logits, held_out=held_out)
     fields = evaluation.to_dict()
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     json.dumps(fields, allow_nan=False)
     assert fields["accuracy"] == fields["mirror_accuracy"]
     assert sum(map(sum, fields["confusion"]["counts"])) == n

@@ -67,9 +67,9 @@ def test_the_bootstrap_repeats_by_its_seed_and_turns_round_with_the_pair() -> No
 
 
 def test_ten_thousand_images_take_less_than_a_second() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     bootstrap_interval(cells(1776, 280, both=6947, neither=997), resamples=10_000)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def slow_score(counts: PairedCounts, difference: float) -> float:

@@ -157,7 +157,18 @@ def test_only_the_page_itself_is_named(tmp_path: Path) -> None:
     assert not re.search(r"""(?:src|href)\s*=|https?:|url\(|import\s*\(""", page)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in ("resnet1202", "resnet152", "resnet101")])
+DEEPER = {"resnet32", "resnet34", "resnet44", "resnet56", "resnet101", "resnet110"}
+"""More of the blocks of their shallower relatives."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in DEEPER else [])
+        for name in MODELS
+        if name not in ("resnet1202", "resnet152")
+    ],
+)
 def test_every_network_of_the_registry_is_known(name: str) -> None:
     """Normalizations are folded wherever a convolution comes right before, and each network has its map."""
     listed = list_operations(build_model(name, classes=7).eval(), (3, 32, 32))

@@ -1,6 +1,7 @@
 """Folds are assigned evenly, no network scores what it has learned, and what is done is not done again."""
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.inspection.conftest import EASY
 from tests.inspection.planted import draw_stripes, plant_wrong_labels, striped_dataset
 from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.run_model import load_model
-from visionlib.inspection import cross_validate, find_candidates
+from visionlib.inspection import OutOfSample, cross_validate, find_candidates
 from visionlib.inspection import folds as folds_module
 from visionlib.inspection.folds import assign_folds
 from visionlib.runs import Run, read_json, write_json
@@ -69,6 +71,31 @@ def trained_parts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Dataset, TrainC
 
 
 Parts = list[tuple[Dataset, TrainConfig, Path]]
+Validated = tuple[Run, OutOfSample]
+
+
+@pytest.fixture(scope="module")
+def validated(learned_run: Run, stripes: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Validated:
+    """A run whose two folds of one epoch are done, and what they gave."""
+    run = Run(shutil.copytree(learned_run.path, tmp_path_factory.mktemp("validated") / "run"))
+    return run, cross_validate(run, 2, epochs=1, dataset=stripes)
+
+
+@pytest.fixture
+def done(validated: Validated, tmp_path: Path) -> Validated:
+    """A copy of it, in which a test may remove what a fold left."""
+    run, scored = validated
+    return Run(shutil.copytree(run.path, tmp_path / "run")), scored
+
+
+def folder_of(run: Run) -> Path:
+    return run.inspection / "folds" / "2-folds-1-epochs"
+
+
+def forget(run: Run, fold: int) -> None:
+    """Remove what a fold left, so that its network is trained again."""
+    for suffix in ("json", "npz"):
+        (folder_of(run) / f"fold-{fold}.{suffix}").unlink()
 
 
 def test_every_image_is_scored_by_a_network_that_has_not_seen_it(
@@ -91,10 +118,12 @@ def test_every_image_is_scored_by_a_network_that_has_not_seen_it(
 
 
 def test_probabilities_are_those_of_the_folds_own_network(
-    copied_run: Run, stripes: Dataset, trained_parts: Parts, tmp_path: Path
+    done: Validated, stripes: Dataset, trained_parts: Parts, tmp_path: Path
 ) -> None:
-    scored = cross_validate(copied_run, 2, epochs=1, dataset=stripes)
-    part, config, _ = trained_parts[1]
+    run, scored = done
+    forget(run, 2)
+    assert cross_validate(run, 2, epochs=1, dataset=stripes).probabilities.equal(scored.probabilities)
+    ((part, config, _),) = trained_parts
     model, record = load_model(train(part, config, out=tmp_path / "again"))
     images = (part.test.images / 255 - record.mean[0]) / record.std[0]
     with torch.no_grad():
@@ -103,19 +132,18 @@ def test_probabilities_are_those_of_the_folds_own_network(
     assert scored.probabilities[places].numpy() == pytest.approx(expected.numpy(), abs=1e-5)
 
 
-def test_folds_that_are_done_are_not_trained_again(copied_run: Run, stripes: Dataset, trained_parts: Parts) -> None:
-    first = cross_validate(copied_run, 2, epochs=1, dataset=stripes)
-    assert len(trained_parts) == 2
-    again = cross_validate(copied_run, 2, epochs=1, dataset=stripes)
-    assert len(trained_parts) == 2
+def test_folds_that_are_done_are_not_trained_again(done: Validated, stripes: Dataset, trained_parts: Parts) -> None:
+    run, first = done
+    again = cross_validate(run, 2, epochs=1, dataset=stripes)
+    assert len(trained_parts) == 0
     assert again.probabilities.equal(first.probabilities)
-    folder = copied_run.inspection / "folds" / "2-folds-1-epochs"
+    folder = folder_of(run)
     assert sorted(path.name for path in folder.iterdir()) == [f"fold-{n}.{e}" for n in (1, 2) for e in ("json", "npz")]
     (folder / "fold-2.npz").write_bytes(b"damaged")
-    assert cross_validate(copied_run, 2, epochs=1, dataset=stripes).probabilities.equal(first.probabilities)
+    assert cross_validate(run, 2, epochs=1, dataset=stripes).probabilities.equal(first.probabilities)
+    assert len(trained_parts) == 1
+    cross_validate(run, 2, epochs=2, dataset=stripes)
     assert len(trained_parts) == 3
-    cross_validate(copied_run, 2, epochs=2, dataset=stripes)
-    assert len(trained_parts) == 5
 
 
 def test_repeats_have_other_folds_and_seeds_and_are_averaged(
@@ -139,50 +167,52 @@ def test_repeats_have_other_folds_and_seeds_and_are_averaged(
 
 
 def test_folds_of_the_previous_version_count_if_their_settings_mean_the_same(
-    copied_run: Run, stripes: Dataset, trained_parts: Parts
+    done: Validated, stripes: Dataset, trained_parts: Parts
 ) -> None:
     """It stored settings that exist no longer."""
-    first = cross_validate(copied_run, 2, epochs=1, dataset=stripes)
-    path = copied_run.inspection / "folds" / "2-folds-1-epochs" / "fold-1.json"
+    run, first = done
+    path = folder_of(run) / "fold-1.json"
     record = read_json(path)
     write_json(path, {**record, "settings": {**record["settings"], "zero_init": False}})
-    assert cross_validate(copied_run, 2, epochs=1, dataset=stripes).probabilities.equal(first.probabilities)
-    assert len(trained_parts) == 2
+    assert cross_validate(run, 2, epochs=1, dataset=stripes).probabilities.equal(first.probabilities)
+    assert len(trained_parts) == 0
     for removed in ({"zero_init": True}, {"averaging": "lookahead"}):
         write_json(path, {**record, "settings": {**record["settings"], **removed}})
-        cross_validate(copied_run, 2, epochs=1, dataset=stripes)
+        cross_validate(run, 2, epochs=1, dataset=stripes)
         assert read_json(path)["settings"] == record["settings"]
-    assert len(trained_parts) == 4
+    assert len(trained_parts) == 2
 
 
 def test_an_interrupted_fold_of_the_previous_version_goes_on(
-    copied_run: Run, stripes: Dataset, trained_parts: Parts, monkeypatch: pytest.MonkeyPatch
+    done: Validated, stripes: Dataset, trained_parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run, _ = done
+    forget(run, 1)
     with monkeypatch.context() as patch:
         patch.setattr(outcome, "save_model", _interrupt)
         with pytest.raises(KeyboardInterrupt):
-            cross_validate(copied_run, 2, epochs=1, dataset=stripes)
-    path = copied_run.inspection / "folds" / "2-folds-1-epochs" / "fold-1.run" / "config.json"
+            cross_validate(run, 2, epochs=1, dataset=stripes)
+    path = folder_of(run) / "fold-1.run" / "config.json"
     record = read_json(path)
     write_json(path, {**record, "config": {**record["config"], "zero_init": False}})
-    cross_validate(copied_run, 2, epochs=1, dataset=stripes)
-    assert [out.name for _, _, out in trained_parts] == ["fold-1.run", "fold-2.run"]
+    cross_validate(run, 2, epochs=1, dataset=stripes)
+    assert [out.name for _, _, out in trained_parts] == ["fold-1.run"]
 
 
 def test_an_interrupted_fold_goes_on_where_it_was(
-    copied_run: Run, stripes: Dataset, trained_parts: Parts, monkeypatch: pytest.MonkeyPatch
+    done: Validated, stripes: Dataset, trained_parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = cross_validate(copied_run, 2, epochs=2, dataset=stripes)
-    kept = copied_run.inspection / "folds" / "2-folds-2-epochs"
+    run, expected = done
+    kept = folder_of(run)
     (kept / "fold-2.npz").unlink()
     with monkeypatch.context() as patch:
         patch.setattr(outcome, "save_model", _interrupt)
         with pytest.raises(KeyboardInterrupt):
-            cross_validate(copied_run, 2, epochs=2, dataset=stripes)
+            cross_validate(run, 2, epochs=1, dataset=stripes)
     assert (kept / "fold-2.run" / "resume.pt").is_file()
-    assert len(trained_parts) == 3
-    assert cross_validate(copied_run, 2, epochs=2, dataset=stripes).probabilities.equal(expected.probabilities)
-    assert len(trained_parts) == 3
+    assert len(trained_parts) == 1
+    assert cross_validate(run, 2, epochs=1, dataset=stripes).probabilities.equal(expected.probabilities)
+    assert len(trained_parts) == 1
     assert not (kept / "fold-2.run").exists()
 
 
@@ -190,12 +220,14 @@ def _interrupt(*arguments: object) -> str:
     raise KeyboardInterrupt
 
 
-def test_a_damaged_beginning_is_begun_anew(copied_run: Run, stripes: Dataset, trained_parts: Parts) -> None:
-    place = copied_run.inspection / "folds" / "2-folds-1-epochs" / "fold-1.run"
-    place.mkdir(parents=True)
+def test_a_damaged_beginning_is_begun_anew(done: Validated, stripes: Dataset, trained_parts: Parts) -> None:
+    run, expected = done
+    forget(run, 1)
+    place = folder_of(run) / "fold-1.run"
+    place.mkdir()
     (place / "config.json").write_text("{")
-    cross_validate(copied_run, 2, epochs=1, dataset=stripes)
-    assert len(trained_parts) == 2
+    assert cross_validate(run, 2, epochs=1, dataset=stripes).probabilities.equal(expected.probabilities)
+    assert len(trained_parts) == 1
 
 
 def test_folds_begin_with_the_weights_of_the_package_and_with_no_others(
@@ -228,11 +260,8 @@ def test_other_data_is_refused(copied_run: Run, small_shapes: Dataset) -> None:
 def test_wrong_labels_among_the_training_images_are_found(tmp_path: Path) -> None:
     train_split, planted = plant_wrong_labels(draw_stripes(360, seed=2), 0.05)
     source = dataclasses.replace(striped_dataset(), splits={"train": train_split, "test": draw_stripes(40, seed=3)})
-    config = TrainConfig(
-        model="resnet20", epochs=4, batch_size=32, peak_learning_rate=0.05, crop_px=0, device="cpu", precision="fp32"
-    )
-    run = train(source, config, out=tmp_path / "run")
-    found = find_candidates(cross_validate(run, 3, dataset=source, device="cpu"))
+    run = train(source, EASY.replace(epochs=1), out=tmp_path / "run")  # whose network is not asked
+    found = find_candidates(cross_validate(run, 3, epochs=4, dataset=source, device="cpu"))
     hits = set(found.index.tolist()) & planted
     assert len(planted) == 18
     assert len(hits) / len(planted) >= 0.8

@@ -6,7 +6,6 @@ import html
 import json
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.cli.processes import run_code
 from tests.report.conftest import Written
 from tests.report.runs import HOSTILE, make_run
 from visionlib.data import Dataset
@@ -260,8 +260,7 @@ def test_a_page_is_written_without_the_code_that_makes_its_parts(written: Writte
         "import sys; from visionlib.report import write_report\n"
         "write_report(sys.argv[1], out=sys.argv[2]); print('visionlib.report.parts' in sys.modules)"
     )
-    arguments = [sys.executable, "-c", code, str(written.run.path), str(written.run.path.parent / "again.html")]
-    assert subprocess.run(arguments, capture_output=True, text=True, check=True).stdout == "False\n"
+    assert run_code(code, written.run.path, written.run.path.parent / "again.html") == "False\n"
 
 
 def test_make_computes_the_missing_parts(written: Written, tmp_path: Path) -> None:

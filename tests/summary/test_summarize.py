@@ -3,8 +3,6 @@
 import copy
 import csv
 import random
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules import module as torch_module
 
+from tests.cli.processes import run_code
 from tests.summary.networks import Residual, UNet, Wired
 from visionlib.errors import ConfigError, ModelError
 from visionlib.models import build_model
@@ -277,7 +276,7 @@ def test_the_state_of_the_model_is_restored(*, asks: bool, fails: bool) -> None:
 
 
 def test_the_random_state_of_python_is_restored() -> None:
-    # In a subprocess: the annotation checks of the tests draw random numbers, too.
+    # In another process: the annotation checks of the tests draw random numbers, too.
     program = """
 import random
 from torch import nn
@@ -289,7 +288,7 @@ before = random.getstate()
 summarize(Noisy(), (3, 8, 8))
 assert random.getstate() == before
 """
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
+    run_code(program)
 
 
 def test_weights_that_share_memory_are_all_restored() -> None:

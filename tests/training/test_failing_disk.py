@@ -17,11 +17,10 @@ from torch import nn
 
 from bench.chaos import find_torn, read_files
 from bench.disk_faults import HALT, SHORT, Fault, watching
-from tests.data.containers import encode
 from visionlib.data import Dataset, load_shapes
 from visionlib.errors import RunError
 from visionlib.runs import Run, create_run
-from visionlib.training import TrainConfig, checkpoint, history_picture, resume, train
+from visionlib.training import TrainConfig, checkpoint, resume, train
 
 FEW = 4
 """Operations of a hundred that a test takes, at other places for each kind of failure."""
@@ -42,10 +41,8 @@ def images() -> Dataset:
 
 @pytest.fixture(scope="module", autouse=True)
 def save_after_every_step() -> Iterator[None]:
-    """And draw nothing, which would take four fifths of such a run."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(checkpoint, "_MAX_TIME_FRACTION", math.inf)
-        patched.setattr(history_picture, "encode_figure", lambda *_: encode(torch.zeros(3, 4, 4, dtype=torch.uint8)))
         yield
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from visionlib.drawing.figure_file import encode_figure
 from visionlib.errors import RunError
 from visionlib.evaluation.intervals import wilson_interval
 from visionlib.runs import Run, create_run, write_json_lines
@@ -112,6 +113,7 @@ def test_a_run_keeps_its_picture_with_the_interval_of_its_test_accuracy(
         return draw_history(history, **fields)
 
     monkeypatch.setattr("visionlib.training.history_picture.draw_history", draw)
+    monkeypatch.setattr("visionlib.training.history_picture.encode_figure", encode_figure)
     run = create_run(tmp_path / "first")
     for history in ([record(1, test_accuracy=0.75, test_n=200)], [record(1)]):
         write_json_lines(run.history, history)

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.cli.processes import visionlib
+from tests.data.containers import write_folder
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, ModelError, RunError, VisionlibError
 from visionlib.evaluation import evaluate, load_predictions
@@ -157,13 +158,14 @@ def test_a_run_without_data_asks_for_it(state: State, small_shapes: Dataset, tmp
     assert read_json(run.config)["imported"]["sha256"] == open_weights(tmp_path / "weights.pt").sha256
 
 
-def test_commands_work_on_an_imported_run(state: State, tmp_path: Path) -> None:
+def test_commands_work_on_an_imported_run(state: State, small_shapes: Dataset, tmp_path: Path) -> None:
+    pictures = write_folder(small_shapes.splits, tmp_path / "pictures")
     torch.save({"net": prefixed(state, "module.")}, tmp_path / "weights.pt")
     run, weights = str(tmp_path / "run"), str(tmp_path / "weights.pt")
-    made = visionlib("import", weights, "--dataset", "shapes", "--image-size", "16", "--out", run, "--json")
+    made = visionlib("import", weights, "--dataset", pictures, "--image-size", "16", "--out", run, "--json")
     assert made.returncode == 0, made.stderr
     result = json.loads(made.stdout)
-    assert (result["model"], result["test_n"], result["input_size"]) == ("resnet20", 2000, [16, 16])
+    assert (result["model"], result["test_n"], result["input_size"]) == ("resnet20", 70, [16, 16])
     for command in (["test"], ["mistakes"], ["report"], ["explain", "--n", "3"], ["features"]):
         done = visionlib(command[0], run, *command[1:])
         assert done.returncode == 0, done.stderr

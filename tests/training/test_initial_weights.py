@@ -176,26 +176,33 @@ def test_whitening_leaves_loaded_filters_alone(
     assert "whiten is skipped: the stem begins with these weights" in lines
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "body-factor": {"optimizer": "muon", "body_rate_factor": 0.1, "whiten": True},
+    "freeze": {"freeze": True, "averaging": "ema", "averaging_decay": 0.8},
+}
+FAST = {("plain", 1), ("body-factor", 3), ("freeze", 4)}
+"""Each kind once, and each step: within the first epoch, within the last, and at the end; the others in `make slow`."""
+
+
 @pytest.mark.parametrize(
-    "changes",
+    ("kind", "steps"),
     [
-        {},
-        {"optimizer": "muon", "body_rate_factor": 0.1, "whiten": True},
-        {"freeze": True, "averaging": "ema", "averaging_decay": 0.8},
+        pytest.param(kind, steps, marks=[] if (kind, steps) in FAST else [pytest.mark.slow])
+        for kind in KINDS
+        for steps in (1, 3, 4)
     ],
-    ids=["plain", "body-factor", "freeze"],
 )
-@pytest.mark.parametrize("steps", [1, 3, 4])
 def test_a_resumed_run_needs_the_weights_no_more(
+    kind: str,
     steps: int,
-    changes: dict[str, Any],
     finished_run: Run,
     three: Dataset,
     small_config: TrainConfig,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = small_config.replace(batch_size=30, **changes)
+    config = small_config.replace(batch_size=30, **KINDS[kind])
     weights = tmp_path / "weights"
     weights.mkdir()
     for file in (finished_run.weights, finished_run.model):

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch.distributed as dist
 
+from tests.cli.processes import find_port
 from tests.training.interrupting import interrupt_after, same_weights
 from tests.training.launching import children, environment, history, settings, train_as
 from visionlib.data import Dataset
@@ -80,19 +80,13 @@ def meet(port: int, nodes: str, restarts: int) -> list[object]:
     ]
 
 
-@pytest.fixture
-def port() -> int:
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
-    return store.port
-
-
 @pytest.mark.slow
-def test_a_machine_is_lost_and_the_other_one_goes_on(agent: Start, port: int, folder: Path, tmp_path: Path) -> None:
+def test_a_machine_is_lost_and_the_other_one_goes_on(agent: Start, folder: Path, tmp_path: Path) -> None:
     """Two agents with two processes each, their data at different paths; one is killed with its processes."""
     arguments = settings("normalized", epochs=60, parts=4, checkpoint_s=0.01)
     train_as(folder, 1, tmp_path / "whole", *arguments)
     shutil.copytree(folder / "pictures", tmp_path / "elsewhere")
-    out = ["--out", tmp_path / "run"]
+    out, port = ["--out", tmp_path / "run"], find_port()
     first = agent(*meet(port, "1:2", 2), *arguments, *out)
     time.sleep(1)  # the first one meets the others
     second = agent(*meet(port, "1:2", 2), tmp_path / "elsewhere", *arguments[1:], *out)
@@ -117,9 +111,7 @@ metadata.version = lambda name: "1.0" if name == "numpy" else _real(name)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("different", ["data", "settings", "versions", "absent"])
-def test_two_machines_that_differ_end_with_one_line(
-    different: str, agent: Start, port: int, folder: Path, tmp_path: Path
-) -> None:
+def test_two_machines_that_differ_end_with_one_line(different: str, agent: Start, folder: Path, tmp_path: Path) -> None:
     """Within thirty seconds of the start of the second one, and before the first step."""
     arguments = settings("normalized", epochs=500, parts=4)
     data, changes = tmp_path / "elsewhere", {"settings": ["--flip", "random"]}.get(different, [])
@@ -131,7 +123,7 @@ def test_two_machines_that_differ_end_with_one_line(
     if different == "versions":
         (tmp_path / "modules").mkdir()
         (tmp_path / "modules/sitecustomize.py").write_text(OTHER_NUMPY)
-    out = ["--out", tmp_path / "run"]
+    out, port = ["--out", tmp_path / "run"], find_port()
     agents = [agent(*meet(port, "2", 0), *arguments, *out)]
     time.sleep(1)
     modules = tmp_path / "modules" if different == "versions" else None

@@ -70,19 +70,20 @@ def load_dataset(
         if image_size is not None or resize is not None:
             raise ConfigError("arrays", "they are not resized", "leave image_size and resize out, or resize them first")
         return load_arrays(*name_or_path, holdout_fraction=holdout_fraction, seed=seed)
+    _check_fraction(holdout_fraction)
     name = os.fspath(name_or_path)
     known = None if isinstance(name_or_path, os.PathLike) else _find_name(name)
+    if resize is not None and known:
+        raise _no_resizing(known)
     dataset = NAMES[known](image_size, download) if known else _load_path(name, image_size, skip_broken, resize)
     _check_classes(dataset)
     dataset = _with_test_split(dataset, holdout_fraction, seed)
     _check_size(dataset, image_size)
     if resize is not None and next(iter(dataset.splits.values())).originals is None:
-        raise ConfigError("resize", f"the images of {dataset.name} have one size", "leave --resize out")
+        raise _no_resizing(dataset.name)
     options: dict[str, Any] = {"image_size": image_size, "holdout_fraction": holdout_fraction, "seed": seed}
-    if skip_broken:
-        options["skip_broken"] = True
-    if resize == "whole":
-        options["resize"] = resize
+    options |= {"skip_broken": True} if skip_broken else {}
+    options |= {"resize": resize} if resize == "whole" else {}
     return _with_imbalance(dataclasses.replace(dataset, options=options))
 
 
@@ -97,6 +98,7 @@ def load_arrays(
     **reading: Any,
 ) -> Dataset:
     """Make a dataset of arrays in memory; `Dataset.from_arrays` describes the arguments."""
+    _check_fraction(holdout_fraction)
     dataset = read_arrays(train_images, train_labels, test_images, test_labels, **reading)
     _check_classes(dataset)
     dataset = _with_test_split(dataset, holdout_fraction, seed)
@@ -204,8 +206,6 @@ def _check_classes(dataset: Dataset) -> None:
 
 def _with_test_split(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     """Hold a test split out of train where the source has none, with a warning."""
-    if not 0 < fraction < 1:
-        raise ConfigError("holdout_fraction", f"{fraction} is out of range", "set it above 0 and below 1")
     if "test" in dataset.splits:
         return dataset
     train, test = hold_out(dataset.train, fraction, seed)
@@ -215,6 +215,15 @@ def _with_test_split(dataset: Dataset, fraction: float, seed: int) -> Dataset:
     )
     splits = {**dataset.splits, "train": train, "test": test}
     return dataclasses.replace(dataset, splits=splits, warnings=(*dataset.warnings, warning))
+
+
+def _check_fraction(fraction: float) -> None:
+    if not 0 < fraction < 1:
+        raise ConfigError("holdout_fraction", f"{fraction} is out of range", "set it above 0 and below 1")
+
+
+def _no_resizing(name: str) -> ConfigError:
+    return ConfigError("resize", f"the images of {name} have one size", "leave --resize out")
 
 
 def _with_imbalance(dataset: Dataset) -> Dataset:

@@ -1,5 +1,6 @@
 """Which network weights are of: recognized by the names and shapes of their tensors."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,8 +23,7 @@ def recognize_network(weights: InitialWeights) -> str:
     """
     distances: dict[str, list[str]] = {}
     for name in MODELS:
-        with torch.device("meta"):
-            network = MODELS[name](*count_outputs_and_channels(MODELS[name](), weights))
+        network = _outline(name, *count_outputs_and_channels(_outline(name, _CLASSES, _CHANNELS), weights))
         distances[name] = _list_differences(network, weights)
         if not distances[name]:
             return name
@@ -32,6 +32,13 @@ def recognize_network(weights: InitialWeights) -> str:
     problem = f"is of no built-in network; the closest is {closest}, and {len(differing)} tensors differ"
     remedy = "name the network by --model, or your own as file.py:NAME"
     raise ModelError(weights.source, f"{problem} (first {differing[0]})", remedy)
+
+
+@functools.cache
+def _outline(name: str, classes: int, channels: int) -> nn.Module:
+    """Build a network of names and shapes, without weights; it takes a second for the deepest of them."""
+    with torch.device("meta"):
+        return MODELS[name](classes, channels)
 
 
 def count_outputs_and_channels(network: nn.Module, weights: InitialWeights) -> tuple[int, int]:

@@ -6,11 +6,11 @@ from torch import Tensor
 
 from visionlib.data.dataset import Dataset, ImageSplit
 from visionlib.data.random import Stream, random_uniform
-from visionlib.data.shapes.draws import Draws
+from visionlib.data.shapes.draws import Draws, draw_band
 from visionlib.data.shapes.outlines import OUTLINES
 from visionlib.data.shapes.scenery import Columns, Rows, draw_background, draw_distractors, draw_stroke, paint
 
-_CHUNK = 500
+_CHUNK = 125
 """Images drawn at a time, so that a plane of them stays in the CPU's cache."""
 
 
@@ -49,8 +49,9 @@ def draw_shapes(n: int, *, seed: int = 0, image_size: int = 32, part: int = 0) -
         raise ValueError(f"n must be at least 1 and image_size at least 16: got {n} and {image_size}")
     index = torch.arange(n)
     labels = _draw_labels(n, seed, part)
+    band = draw_band(seed, part, image_size)
     drawn = [
-        _draw_chunk(Draws(seed, part, some), chosen, image_size)
+        _draw_chunk(Draws(seed, part, some, band), chosen, image_size)
         for some, chosen in zip(torch.split(index, _CHUNK), torch.split(labels, _CHUNK), strict=True)
     ]
     images, masks = (torch.cat(pieces) for pieces in zip(*drawn, strict=True))
