@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tests.report.conftest import Written
 from tests.report.runs import HOSTILE, HOT_CELL, K_NEIGHBOURS
-from visionlib.evaluation import load_predictions
+from visionlib.evaluation import load_groups, load_predictions
 from visionlib.inspection import load_map, load_neighbours
 
 if TYPE_CHECKING:
@@ -375,6 +375,16 @@ def test_figures_are_those_of_the_evaluation(page: "Page", written: Written) -> 
     assert [int(row["index"]) for row in images] == found["index"].tolist()
     for name in ("loss", "confidence", "margin"):
         assert [float(row[name]) for row in images] == pytest.approx(found[name].tolist(), abs=3e-5)
+
+
+def test_a_weak_group_opens_its_images(page: "Page", written: Written) -> None:
+    show(page, written)
+    thumbs = page.locator('[data-group="1"] .thumb').evaluate_all("all => all.map(t => Number(t.dataset.index))")
+    (group,) = load_groups(written.run).groups
+    assert thumbs == list(group.images.index[:6])
+    page.click('button[data-kind="group-1"]')
+    assert page.inner_text("#count").startswith(f"{len(group.images)} images: weak group 1")
+    assert page.evaluate("location.hash") == "#kind=group-1"
 
 
 def test_parts_that_are_missing_say_how_to_make_them(page: "Page", bare: Written) -> None:

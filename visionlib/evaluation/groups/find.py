@@ -96,7 +96,7 @@ def search_groups(
 
     The images of each class are divided into two halves by seed. Either half proposes groups, and the other tests
     them. A group is weak if the exact test within classes, adjusted for all groups that were tested, gives less than
-    0.05. It is left out if more than half of the images that tested it, or its weakness, belong to a better group.
+    0.05. It is left out if more than half of the images that tested it, or its weakness, belong to a weaker group.
 
     Raises:
         RunError: if the predictions do not fit the split.

@@ -21,7 +21,7 @@ from visionlib.inference.predictions import SplitPredictions
 MOST_PROPOSED = 6
 """Groups of each half; each one more raises the adjusted p-value of the others."""
 _MOST_OVERLAP = 0.5
-"""Fraction of a group's images that may be in better groups."""
+"""Fraction of a group's images that may be in weaker groups."""
 _MOSTLY = 0.5
 _NO_IMAGES = GroupImages((), (), (), (), ())
 

@@ -72,7 +72,7 @@ class Group:
             there are no others.
         p: of the exact one-sided test within classes.
         p_adjusted: by Holm's method over all groups that were tested.
-        verdict: `weak`; `overlaps` for one that is significant by the images of a better group; `not significant`.
+        verdict: `weak`; `overlaps` for one that is significant by the images of a weaker group; `not significant`.
         taken_for: the class that most of its wrong images are predicted as; None without any.
         taken_for_n: number of these.
         images: of both halves; empty unless it is weak.
