@@ -134,7 +134,8 @@ def serve() -> dict[str, Any]:
     gc.freeze()  # else each process spends a second at its end on looking through what it never touched
     for line in sys.stdin:
         children = []
-        for request in json.loads(line):
+        requests: list[dict[str, Any]] = json.loads(line)
+        for request in requests:
             child = os.fork()
             if child == 0:
                 become(request)
