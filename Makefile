@@ -25,8 +25,9 @@ demo: setup  ## Train, test and show a small network on the built-in shapes: off
 
 test: setup  ## Run the tests that take seconds.
 	@# Threads that wait do not spin: they would take the cores from the other tests. Bytecode is written, also where the
-	@# environment forbids it: each of 200 commands would compile the library anew.
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n auto
+	@# environment forbids it: each of 200 commands would compile the library anew. The tests of a file share a process,
+	@# and what its fixtures train and export.
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n auto --dist loadscope
 
 check: setup  ## Lint, types, formatting, import direction and declared dependencies.
 	$(BIN)/ruff check

@@ -10,7 +10,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Iterator
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import jaxtyping
 from beartype import BeartypeConf, beartype
@@ -30,17 +30,19 @@ def install() -> None:
     jaxtyping.jaxtyped = jaxtyped  # type: ignore[assignment]
 
 
-def jaxtyped(context: str | None = None, *, typechecker: Callable[[Function], Function] = lambda item: item) -> Any:
+def jaxtyped(
+    context: Literal["context"] | None = None, *, typechecker: Callable[[Function], Function] = lambda item: item
+) -> Any:
     """Decorate a function, before other decorators do, or a class, as the import hook does; or make a context."""
     if context is not None:
-        return _jaxtyped(context)
+        return _own_axes
 
     def decorate(item: Any) -> Any:
         if not inspect.isclass(item):
             return _checked(item, typechecker)
         own = vars(item).get("__init__")
         if dataclasses.is_dataclass(item) and own is not None and own.__globals__ is not globals():
-            item.__init__ = _checked(own, typechecker)  # type: ignore[misc]
+            item.__init__ = _checked(own, typechecker)  # type: ignore[method-assign]
         return item
 
     return decorate
@@ -67,7 +69,7 @@ def _checked(function: Function, typechecker: Callable[[Function], Function]) ->
         with scope:
             return check(*args, **kwargs)
 
-    call.__code__ = _generated(call.__code__)
+    call.__code__ = _generated(call.__code__)  # type: ignore[attr-defined]
     return call
 
 
@@ -82,7 +84,7 @@ def _resolve(function: Function) -> dict[str, Any]:
     try:
         return get_type_hints(function, include_extras=True)
     except Exception:
-        hints = {}
+        hints: dict[str, Any] = {}
         for name, hint in inspect.get_annotations(function).items():
             alone = types.SimpleNamespace(__annotations__={name: hint}, __globals__=function.__globals__)
             try:

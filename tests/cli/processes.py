@@ -119,7 +119,11 @@ def run_forked(
 def start_server() -> "subprocess.Popen[str]":
     """One server for this process, which ends with it."""
     command = [sys.executable, __file__]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # The number of threads is read when torch is imported; a command is given its environment after that.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    atexit.register(server.communicate)  # closes its input, at which it ends
+    return server
 
 
 def serve() -> dict[str, Any]:
@@ -130,7 +134,8 @@ def serve() -> dict[str, Any]:
     gc.freeze()  # else each process spends a second at its end on looking through what it never touched
     for line in sys.stdin:
         children = []
-        for request in json.loads(line):
+        requests: list[dict[str, Any]] = json.loads(line)
+        for request in requests:
             child = os.fork()
             if child == 0:
                 become(request)

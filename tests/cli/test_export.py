@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import pytest
 
 from tests.cli.processes import visionlib
@@ -47,6 +48,7 @@ def test_a_run_becomes_a_hub_folder(
     shutil.copytree(finished_run.path, run)
     (run / "evaluation.json").unlink(missing_ok=True)
     # The run was trained on a dataset in memory, so that its stored predictions are all that can be evaluated.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # typer passes None for a flag that is not given
     monkeypatch.setattr(onnx_file, "trace_module", lambda module, channels, output_names: onnx.load(exported[0]))
     app(["export", str(run), "--to", "hub", "--out", str(folder), "--json", "--licence", "mit"], standalone_mode=False)
     assert "README.md" in json.loads(capsys.readouterr().out)["files"]

@@ -15,7 +15,7 @@ import resource, torch
 from visionlib.inference.memory import kept_memory
 
 def count_faults(elements):
-    for _ in range(5):
+    for _ in range(20):
         torch.ones(elements)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(10):
@@ -26,12 +26,12 @@ def count_faults(elements):
 print(count_faults(10_000_000))
 with kept_memory():
     print(count_faults(10_000_000))
-print(count_faults(11_000_000))
+print(count_faults(30_000_000))
 try:
     with kept_memory():
         raise OSError
 except OSError:
-    print(count_faults(12_000_000))
+    print(count_faults(40_000_000))
 """
 
 
