@@ -99,7 +99,7 @@ def test_training_import_and_summary_take_the_name(
     assert load_record(imported).mean == load_record(run).mean
     subject = _build_subject(NAME, None, None)
     assert (subject.name, subject.input_size, subject.run) == ("resnet20", (3, 16, 16), None)
-    files = ["README.md", "model.json", "model.safetensors"]
+    files = ["README.md", "evaluation.json", "model.json", "model.safetensors"]
     assert sorted(file.name for file in (dropped / NAME).iterdir()) == files
 
 

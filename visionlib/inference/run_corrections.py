@@ -6,6 +6,7 @@ from visionlib.data.corrections import Corrections
 from visionlib.errors import RunError
 from visionlib.runs import Run, read_config, read_record, write_json
 from visionlib.runs.fields import Count
+from visionlib.runs.files import remove_file
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,15 @@ class _Record:
 
 
 def save_corrections(run: Run, corrections: Corrections | None) -> None:
-    """Write `corrections.json`, if there are any, before `config.json` names its hash; else remove an old one."""
-    if corrections is None:
-        run.corrections.unlink(missing_ok=True)
+    """Write `corrections.json`, if there are any, before `config.json` names its hash; else remove an old one.
+
+    Raises:
+        RunError: if the disk fails.
+    """
+    if corrections is not None:
+        write_json(run.corrections, {"left_out": corrections.left_out, "relabelled": corrections.relabelled})
         return
-    write_json(run.corrections, {"left_out": corrections.left_out, "relabelled": corrections.relabelled})
+    remove_file(run.corrections)
 
 
 def load_corrections(run: Run) -> Corrections | None:

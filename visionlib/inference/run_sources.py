@@ -10,6 +10,7 @@ from visionlib.data import Dataset
 from visionlib.data.sources import Sources
 from visionlib.runs import Run, read_config
 from visionlib.runs.fields import Count, parse_record
+from visionlib.runs.files import remove_file
 from visionlib.runs.results import load_result, save_result
 
 _REMEDY = "visionlib test RUN --predict"
@@ -32,7 +33,7 @@ def save_sources(run: Run, dataset: Dataset) -> None:
     known = {name: split.sources for name, split in dataset.splits.items() if split.sources is not None}
     if not known:
         for path in (run.sources, run.sources.with_suffix(".npz")):
-            path.unlink(missing_ok=True)
+            remove_file(path)
         return
     # Splits that were one, before some images were held out, share their sources.
     distinct = list({id(sources): sources for sources in known.values()}.values())

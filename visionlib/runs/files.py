@@ -32,6 +32,19 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file of a run, if it is there.
+
+    Raises:
+        RunError: if it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        problem = f"cannot be removed ({error.strerror})"
+        raise RunError(path, problem, "mend that, or remove it yourself") from error
+
+
 def check_file_place(path: Path) -> None:
     """Refuse, before anything is computed, a path that no file can be written to.
 
