@@ -28,7 +28,7 @@ from visionlib.runs import Run
 
 _MAPS_N = 120
 _QUALITY_N = 100
-_STRESS_N = 400
+_STRESS_N = 200
 _QUALITY_METHODS = ("layercam-fused", "layercam", "grad-cam", "hirescam")
 
 
