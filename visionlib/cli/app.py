@@ -56,10 +56,11 @@ for command in (
 app.command("import")(import_weights)
 
 
-def _show_version(has_version: bool) -> None:
-    if has_version:
+def _show_version(is_wanted: bool) -> bool:
+    if is_wanted:
         typer.echo(f"visionlib {__version__}")
         raise typer.Exit
+    return is_wanted
 
 
 @app.callback()
