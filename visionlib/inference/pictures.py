@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from torch import Tensor
 from visionlib.data.decode import fit_picture
 from visionlib.data.folder_layout import SUFFIXES, find_unreadable, walk_files
 from visionlib.errors import ConfigError, DataError
+from visionlib.inference.folding import folded_network
 
 if TYPE_CHECKING:
     from visionlib.inference.trained_model import TrainedModel
@@ -118,14 +119,15 @@ def classify_files(
     """
     size = find_image_size(model)
     ahead = 0 if model.device.type == "cpu" else _AHEAD
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool, folded_network(model.network, model.precision) as network:
+        folded = replace(model, network=network)  # once, and not for every batch
 
         def decode(path: Path, error: DataError | None) -> "Future[Tensor] | DataError":
             return error or pool.submit(fit_picture, path, size, model.channels, model.resize)
 
         try:
             for chunk, decoded in _decode_batches(_find_files(sources), decode, batch_size, ahead):
-                yield from _classify(model, chunk, decoded, k, has_images=has_images)
+                yield from _classify(folded, chunk, decoded, k, has_images=has_images)
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from visionlib.errors import ModelError
 from visionlib.eval_mode import Precision, eval_mode
+from visionlib.inference.folding import folded_network
 from visionlib.inference.novelty import mark_unusual
 from visionlib.inference.preprocessing import check_pixels, prepare_inputs
 from visionlib.models.model_record import Novelty
@@ -104,6 +105,7 @@ def predict(
     embeddings: list[Tensor | None] = []
     with (
         eval_mode(model, precision=precision),
+        folded_network(model, precision) as folded,  # before the network has a hook of ours
         last_linear_inputs(model) as linear_inputs,
         progress_bar("predicting", n, "images") as advance,
     ):
@@ -112,10 +114,10 @@ def predict(
         for chunk in torch.split(source, batch_size):
             inputs = prepare_inputs(chunk.to(device), mean, std, side_px)
             mirrored = inputs.flip(3) if mirror else None  # before the network changes its inputs in place
-            rows = _forward(model, inputs)
+            rows = _forward(folded, inputs)
             embeddings.append(_as_embeddings(linear_inputs, rows=len(chunk), device=images.device))
             if mirrored is not None:
-                rows = (rows + _forward(model, mirrored)) / 2
+                rows = (rows + _forward(folded, mirrored)) / 2
             logits.append(rows.to(images.device))
             advance(sum(map(len, logits)))
     known = [embedding for embedding in embeddings if embedding is not None]
