@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 AUDIT := $(VENV)/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check audit wheel slow gpu browser notebook bench chaos fuzz docs clean
+.PHONY: help setup demo test check audit wheel slow gpu browser notebook bench chaos fuzz coverage docs clean
 
 help:  ## List these commands.
 	@sed -nE 's/^([a-z]+):.*  ## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -53,6 +53,12 @@ wheel: setup  ## Build the wheel twice, and check that the bytes are the same.
 		$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist/$$at . && sleep 2 || exit 1; done
 	cmp dist/1/*.whl dist/2/*.whl
 	@sha256sum dist/1/*.whl
+
+coverage: setup  ## Check that tests reach every branch of the code that reads archives, pickles, checkpoints and runs.
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -q tests/runs tests/data/test_archives.py tests/data/pickles \
+		tests/models/test_checkpoints.py tests/inference/test_trust.py tests/training/test_failing_disk.py \
+		tests/training/test_resume.py
+	$(BIN)/coverage report
 
 slow: setup  ## Run the tests that take minutes.
 	$(BIN)/pytest -m slow

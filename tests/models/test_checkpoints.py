@@ -14,7 +14,7 @@ from visionlib.errors import ConfigError, ModelError
 from visionlib.models import build_model, load_weights
 from visionlib.models.checkpoints import read_weights
 from visionlib.models.initial_weights import open_weights
-from visionlib.models.state_file import save_state
+from visionlib.models.state_file import encode_state, save_state
 
 
 def small(seed: int, classes: int = 10) -> nn.Module:
@@ -265,3 +265,68 @@ def test_a_header_that_names_a_thing_twice_is_refused(header: str, tmp_path: Pat
     file.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(4))
     with pytest.raises(ModelError, match=r"twice\.safetensors: is a damaged safetensors file \(.*(twice|duplicate)"):
         read_weights(file)
+
+
+class Extra(nn.Linear):
+    """Has extra state of any kind, and a second name for its weight."""
+
+    def __init__(self, value: object) -> None:
+        super().__init__(2, 2)
+        self.value, self.second = value, self.weight
+
+    def get_extra_state(self) -> object:
+        return self.value
+
+    def set_extra_state(self, state: object) -> None:
+        self.value = state
+
+
+def test_tied_weights_and_extra_state_come_back(tmp_path: Path) -> None:
+    model, other = Extra({"calls": 3}), Extra(None)
+    save_state(model, tmp_path / "model.safetensors")
+    load_weights(other, tmp_path / "model.safetensors")
+    assert other.value == {"calls": 3}
+    assert torch.equal(other.weight, model.weight)
+    assert torch.equal(other.second, model.weight)
+
+
+def test_extra_state_that_cannot_be_kept_is_named(tmp_path: Path) -> None:
+    problem = r"network: its entry _extra_state is a function that a run cannot keep; let get_extra_state return"
+    with pytest.raises(ModelError, match=problem):
+        save_state(Extra(lambda: None), tmp_path / "model.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_extra_state_is_told(tmp_path: Path) -> None:
+    tensors, metadata = encode_state(Extra({"calls": 3}))
+    tensors["_extra_state"] = tensors["_extra_state"][:-9]
+    save_file(tensors, tmp_path / "model.safetensors", metadata)
+    with pytest.raises(ModelError, match=r"model\.safetensors: holds a damaged entry \(.*\); restore the file"):
+        load_weights(Extra(None), tmp_path / "model.safetensors")
+
+
+def test_an_average_of_weights_loads_without_its_counter(trained: nn.Module, tmp_path: Path) -> None:
+    average = torch.optim.swa_utils.AveragedModel(trained)
+    torch.save(average.state_dict(), tmp_path / "weights.pt")
+    model = small(2)
+    load_weights(model, tmp_path / "weights.pt")
+    assert same(state_of(model), state_of(trained))
+
+
+@pytest.mark.parametrize(("value", "is_good"), [(float("-inf"), True), (float("nan"), False)])
+def test_a_mask_may_hold_infinity_but_not_nan(value: float, is_good: bool, tmp_path: Path) -> None:
+    def masked(number: float) -> nn.Module:
+        model = nn.Linear(2, 2)
+        model.register_buffer("mask", torch.tensor([0.0, number]))
+        return model
+
+    path = tmp_path / "weights.safetensors"
+    save_file(masked(value).state_dict(), path)
+    model = masked(1.0)
+    if is_good:
+        load_weights(model, path)
+        assert model.get_buffer("mask").tolist() == [0.0, value]
+    else:
+        refuse(model, path, "mask holds NaN or infinity")
+    load_weights(model := masked(value), path)  # what the network itself begins with is no damage
+    assert str(model.get_buffer("mask").tolist()) == str([0.0, value])

@@ -5,14 +5,14 @@ import tracemalloc
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from jaxtyping import Float32, Int64
 
 from visionlib.errors import RunError
-from visionlib.runs.arrays import fit_arrays, read_arrays
+from visionlib.runs.arrays import check_shapes, fit_arrays, read_arrays
 from visionlib.runs.fields import FieldError
 
 REMEDY = "make it again"
@@ -37,6 +37,10 @@ def archive(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> byte
         (archive({"a.npy": header("'<f4'", "(10000000000,)") + bytes(8)}), "claims 40,000,000,000 bytes, and has 8"),
         (archive({"a.npy": header("'<f4'", "(-2,)") + bytes(8)}), "claims -8 bytes, and has 8"),
         (archive({"a.npy": header("'<U100000000'", "(2,)") + bytes(8)}), "claims 800,000,000 bytes, and has 8"),
+        (
+            archive({"a.npy": b"\x93NUMPY\x03\x00" + header("'<f4'", "(2,)")[8:]}),
+            r"'a\.npy' has version \(3, 0\) of numpy's format",
+        ),
         (archive({"a.npy": header("'<f4'", "(0, 10**9)") + bytes(8)}), "is damaged"),
         (archive({"a.npy": header("'|O'", "(2,)") + bytes(16)}), "allow_pickle=False"),
         (archive({"a.npy": header("'>f4'", "(2,)") + bytes(8)}), "holds >f4"),
@@ -120,3 +124,21 @@ def test_the_first_array_that_does_not_fit_is_named(changes: dict[str, Any], mes
         fit_arrays(Table, {**GOOD, **changes})
     with pytest.raises(FieldError, match="logits is missing"):
         fit_arrays(Table, {"labels": GOOD["labels"], "name": GOOD["name"]})
+
+
+class Pair(NamedTuple):
+    first: Float32[np.ndarray, "n"]
+    second: Int64[np.ndarray, "n"]
+
+
+def test_tensors_are_compared_with_the_fields_of_their_names() -> None:
+    check_shapes(Pair, {"first": np.zeros(3, np.float32), "second": np.zeros(3, np.int64)})
+    with pytest.raises(FieldError, match=r"second is int64\[2\], and must be"):
+        check_shapes(Pair, {"first": np.zeros(3, np.float32), "second": np.zeros(2, np.int64)})
+    with pytest.raises(FieldError, match=r"third is float64\[1\], and must be absent"):
+        check_shapes(Pair, {"third": np.zeros(1)})
+
+
+def test_an_absent_file_is_told_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"a\.npz: the run lacks it; make it again"):
+        read_arrays(tmp_path / "a.npz", remedy=REMEDY)

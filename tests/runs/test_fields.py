@@ -73,6 +73,7 @@ def test_a_record_becomes_its_dataclass_and_later_fields_are_left_out() -> None:
         ({"splits": {"train": {"n": True}}}, "splits.train.n is True, and must be a whole number"),
         ({"splits": {"\x1b[31m": {"n": 2.0}}}, r"splits.'\x1b[31m'.n is 2.0, and must be a whole number"),
         ({"splits": []}, "splits is a list of 0, and must be an object"),
+        ({"class": {"a": 1}}, "class is an object, and must be a text"),
         ({"size": [2]}, "size has 1 items, and must have 2"),
         ({"size": [2, 2**63]}, "size[1] is 9223372036854775808, and must be below 2^63"),
         ({"size": [3, 2]}, "size is higher than wide"),

@@ -13,6 +13,7 @@ from visionlib.errors import ConfigError, RunError
 from visionlib.runs import (
     SCHEMA_VERSION,
     check_file_place,
+    files,
     hash_file,
     read_json,
     read_json_lines,
@@ -21,7 +22,7 @@ from visionlib.runs import (
     write_json,
     write_json_lines,
 )
-from visionlib.runs.files import has_broken_seal, read_whole, seal_file
+from visionlib.runs.files import check_new_file, has_broken_seal, read_whole, seal_file
 
 
 def test_a_record_comes_back_with_its_schema_version(tmp_path: Path) -> None:
@@ -180,3 +181,19 @@ def test_a_record_of_absurd_size_is_not_read(tmp_path: Path) -> None:
         file.truncate(2**40)
     with pytest.raises(RunError, match=r"has 1,099,511,627,776 bytes, more than the limit of 268,435,456"):
         read_json(tmp_path / "config.json")
+
+
+def test_a_new_file_replaces_another_only_by_force(tmp_path: Path) -> None:
+    check_new_file(tmp_path / "new.csv", force=False)
+    (tmp_path / "old.csv").touch()
+    with pytest.raises(ConfigError, match=r"old\.csv: exists; choose another name, or replace it with --force"):
+        check_new_file(tmp_path / "old.csv", force=False)
+    check_new_file(tmp_path / "old.csv", force=True)
+
+
+def test_no_folder_is_opened_where_the_system_opens_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FileNotFoundError):
+        files._flush_folder(tmp_path / "absent")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "name", "nt")
+        files._flush_folder(tmp_path / "absent")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from visionlib.errors import RunError
 from visionlib.runs import SCHEMA_VERSION, read_json
 from visionlib.runs.arrays import read_arrays
+from visionlib.runs.fields import FieldError
 from visionlib.runs.results import load_result, save_result
 
 ARRAYS: dict[str, NDArray[Any]] = {"a": np.arange(6).reshape(2, 3), "b": np.array([0.5, 1.5], dtype=np.float32)}
@@ -81,6 +82,12 @@ def test_half_of_a_pair_and_damage_are_refused(tmp_path: Path) -> None:
     file.write_bytes(content)
     with pytest.raises(RunError, match=r"thing\.npz: is damaged \(KeyError\('absent'\)\)"):
         load_result(path, {}, lambda record, arrays: record["absent"], remedy=REMEDY)
+
+    def refuse(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        raise FieldError("n", "is missing")
+
+    with pytest.raises(RunError, match=r"thing\.npz: is damaged \(n is missing\)"):
+        load_result(path, {}, refuse, remedy=REMEDY)
     file.unlink()
     with pytest.raises(RunError, match="the run lacks it"):
         load_result(path, {}, build, remedy=REMEDY)

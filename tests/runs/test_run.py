@@ -9,7 +9,7 @@ import pytest
 from visionlib.errors import RunError
 from visionlib.inference.load import find_run
 from visionlib.models.initial_weights import open_weights
-from visionlib.runs import Run, create_run, open_run, write_json
+from visionlib.runs import Run, create_run, open_run, read_history, read_training, write_json, write_json_lines
 
 
 def test_a_run_opens_only_where_one_is(tmp_path: Path) -> None:
@@ -55,3 +55,51 @@ def test_a_name_that_no_file_can_have_is_told() -> None:
         with pytest.raises(RunError, match=r"cannot be read \(File name too long\)") as caught:
             open_it("n" * 300)
         assert caught.value.exit_code == 2
+
+
+def test_a_run_names_its_files_as_the_documentation_does() -> None:
+    run = Run(Path("r"))
+    documented = (Path(__file__).parents[2] / "docs" / "runs.md").read_text()
+    for name in (
+        *("config.json", "corrections.json", "history.jsonl", "history.png", "tensorboard", "model.safetensors"),
+        *("model.json", "summary.json", "report.html", "evaluation.json", "stress.json", "groups.json"),
+        *("inspection", "explanations", "resume.pt", "training.json", "predictions.npz", "validation.npz"),
+    ):
+        paths = {value for value in (getattr(run, key) for key in dir(Run) if key[0] != "_") if isinstance(value, Path)}
+        assert Path("r", name) in paths
+        assert f"`{name}" in documented
+    assert {run.lock.name, *(file.name for file in run.trained_files)} >= {".writer.lock", "config.json"}
+    assert run.trained_files[-1] == run.training
+
+
+EPOCH = {
+    "epoch": 1,
+    "resolution_px": 32,
+    "learning_rate": 0.1,
+    "loss": 1.0,
+    "training_accuracy": 0.5,
+    "seconds": 1.0,
+    "images_per_second": 10.0,
+    "validation_accuracy": None,
+    "test_accuracy": None,
+    "test_n": None,
+}
+
+
+def test_a_run_without_the_record_of_a_training_has_none(tmp_path: Path) -> None:
+    assert read_training(Run(tmp_path)) is None
+    write_json(Run(tmp_path).training, {})
+    with pytest.raises(RunError, match=r"training\.json: is damaged \(.* is missing\)"):
+        read_training(Run(tmp_path))
+
+
+def test_a_history_is_read_in_the_order_of_its_epochs(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    write_json_lines(run.history, [EPOCH, {**EPOCH, "epoch": 2}])
+    assert [record.epoch for record in read_history(run)] == [1, 2]
+    write_json_lines(run.history, [{**EPOCH, "epoch": 2}, EPOCH])
+    with pytest.raises(RunError, match=r"history\.jsonl: is damaged \(its epochs are not 1, 2, 3 \.\.\.\)"):
+        read_history(run)
+    write_json_lines(run.history, [EPOCH, {**EPOCH, "epoch": "two"}])
+    with pytest.raises(RunError, match=r"history\.jsonl: is damaged \(line 2\.epoch is 'two', and must be"):
+        read_history(run)

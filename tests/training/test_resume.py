@@ -25,8 +25,9 @@ from visionlib.runs import Run, read_json
 from visionlib.runs.lock import writing
 from visionlib.training import TrainConfig, resume, train
 from visionlib.training.averaging import WeightAverage
-from visionlib.training.checkpoint import Checkpointer, Progress
+from visionlib.training.checkpoint import Checkpointer, Progress, load_checkpoint
 from visionlib.training.cpu.compile import KernelError
+from visionlib.training.distributed import ProcessGroup
 
 accelerate_module = importlib.import_module("visionlib.training.cpu.accelerate")  # the package exports the function
 
@@ -355,3 +356,40 @@ def test_a_limit_on_the_size_of_files_is_told_and_the_run_goes_on_without_it(
     if limit_bytes > 2_000:
         assert str(caught.value).endswith(f"then: visionlib train --resume {tmp_path / 'run'}")
         assert same_weights(resume(tmp_path / "run", dataset=small_shapes), finished_run)
+
+
+def begin_small() -> tuple[torch.nn.Module, torch.optim.Optimizer, WeightAverage, Progress]:
+    """A network with a buffer that no state dict has, and what a checkpoint holds beside it."""
+    model = torch.nn.Linear(1, 1)
+    model.register_buffer("cache", torch.zeros(2), persistent=False)
+    optimizer = torch.optim.SGD(model.parameters())
+    return model, optimizer, WeightAverage(model, TrainConfig()), Progress(torch.zeros(()), torch.zeros(()))
+
+
+def test_of_several_processes_the_first_one_saves(tmp_path: Path) -> None:
+    Checkpointer(Run(tmp_path), 60, ProcessGroup(rank=1, size=2)).save(*begin_small())
+    assert not Run(tmp_path).resume.exists()
+    Checkpointer(Run(tmp_path), 60, ProcessGroup(rank=0, size=2)).save(*begin_small())
+    assert Run(tmp_path).resume.exists()
+
+
+def test_a_buffer_outside_the_state_comes_back_where_its_shape_is_the_same(tmp_path: Path) -> None:
+    model, optimizer, average, progress = begin_small()
+    model.get_buffer("cache").fill_(3)
+    Checkpointer(Run(tmp_path), 60).save(model, optimizer, average, progress)
+    model, optimizer, average, _ = begin_small()
+    load_checkpoint(Run(tmp_path), model, optimizer, average, "cpu")
+    assert model.get_buffer("cache").tolist() == [3, 3]
+    model.register_buffer("cache", torch.ones(5), persistent=False)
+    load_checkpoint(Run(tmp_path), model, optimizer, average, "cpu")
+    assert model.get_buffer("cache").tolist() == [1] * 5
+
+
+def test_a_checkpoint_of_several_processes_by_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    model, optimizer, average, progress = begin_small()
+    run = Run(tmp_path)
+    Checkpointer(run, 60).save(model, optimizer, average, progress)
+    state = torch.load(run.resume, weights_only=True)
+    torch.save({**state, "processes": [state, state]}, run.resume)
+    with pytest.raises(RunError, match=r"resume\.pt: cannot be resumed from \(an earlier version wrote it in 2 proc"):
+        load_checkpoint(run, model, optimizer, average, "cpu")

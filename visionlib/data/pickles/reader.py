@@ -86,17 +86,20 @@ def _run(machine: _Machine, content: bytes) -> Any:
     with warnings.catch_warnings():
         # Damaged text may hold invalid escapes, of which Python warns.
         warnings.simplefilter("ignore")
-        for count, (opcode, argument, position) in enumerate(pickletools.genops(content)):
+        opcodes = pickletools.genops(content)  # raises if there is no end
+        steps = 0
+        while True:
+            opcode, argument, position = next(opcodes)
             if opcode.name == "STOP":
                 if position != len(content) - 1:
                     raise MalformedError(f"it ends at byte {position} of {len(content):,}")
                 return _finish(machine.pop())
             if opcode.name not in _STEPS:
                 raise MalformedError(f"opcode {opcode.name} at byte {position} is not for plain data")
-            if count >= _MAX_STEPS:
+            if steps >= _MAX_STEPS:
                 raise MalformedError(f"it takes more than {_MAX_STEPS:,} steps")
             _STEPS[opcode.name](machine, argument)
-    raise MalformedError("it has no end")
+            steps += 1
 
 
 def _finish(value: Any) -> Any:
