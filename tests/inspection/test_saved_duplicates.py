@@ -9,6 +9,7 @@ from visionlib.data import Dataset
 from visionlib.errors import RunError
 from visionlib.inspection import Duplicates, inspect_dataset, load_duplicates
 from visionlib.inspection.duplicates import make_pair
+from visionlib.inspection.joined_splits import JoinedSplits
 from visionlib.runs import Run, read_json, write_json
 
 
@@ -19,9 +20,9 @@ def run(finished_run: Run, tmp_path: Path) -> Run:
 
 
 def found(data: Dataset, *, has_run: bool) -> Duplicates:
-    splits = dict(data.splits)
-    pair = make_pair("near", splits, ("train", 3), ("test", 5), 0.91, 0.75, 0.5 if has_run else None)
-    exact = make_pair("exact", splits, ("test", 1), ("test", 2), 1.0, 1.0)
+    images = JoinedSplits(data.splits)
+    pair = make_pair("near", images, (3, images.row("test", 5)), 0.91, 0.75, 0.5 if has_run else None)
+    exact = make_pair("exact", images, (images.row("test", 1), images.row("test", 2)), 1.0, 1.0)
     return Duplicates((exact, pair), True, {"train": 200, "test": 70}, (pair,) if has_run else None)
 
 

@@ -21,6 +21,7 @@ from visionlib.inference.predictions import SplitPredictions, save_predictions
 from visionlib.inference.run_model import save_model
 from visionlib.inspection import Duplicates, LabelCandidates
 from visionlib.inspection.duplicates import make_pair
+from visionlib.inspection.joined_splits import JoinedSplits
 from visionlib.inspection.split_embeddings import read_hashes
 from visionlib.models import build_model
 from visionlib.models.model_record import ModelRecord
@@ -160,10 +161,8 @@ def _add_parts(run: Run, data: Dataset, logits: Tensor) -> None:
         classes=data.classes,
         content_hash=test.content_hash,
     ).save(run)
-    pairs = tuple(
-        make_pair("near", {"train": train, "test": test}, ("train", place), ("test", 2 * place), 0.9, 0.8)
-        for place in range(3)
-    )
+    images = JoinedSplits({"train": train, "test": test})
+    pairs = tuple(make_pair("near", images, (place, images.row("test", 2 * place)), 0.9, 0.8) for place in range(3))
     Duplicates(pairs, is_near=True, n={"train": len(train), "test": n}).save(run)
     add_groups(run, data, predictions)
     chosen = test.subset(torch.arange(min(40, n)))

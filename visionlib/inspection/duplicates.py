@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from visionlib.data import ImageSplit
 from visionlib.evaluation.spreadsheet import write_csv
+from visionlib.inspection.joined_splits import JoinedSplits
 from visionlib.inspection.split_embeddings import read_hashes
 from visionlib.runs import Run, read_config
 from visionlib.runs.results import load_result, save_result
@@ -94,12 +94,15 @@ class Duplicates:
         is_near: whether near duplicates were searched.
         n: images of each split.
         by_embeddings: further pairs, found by a run's embeddings; None without a run.
+        is_exhaustive: whether all pairs of thumbnails were compared; otherwise an index named the 32 most similar ones
+            of each image.
     """
 
     pairs: tuple[DuplicatePair, ...]
     is_near: bool
     n: dict[str, int]
     by_embeddings: tuple[DuplicatePair, ...] | None = None
+    is_exhaustive: bool = True
 
     def between(self, first: str, second: str) -> tuple[DuplicatePair, ...]:
         """Return the pairs between two splits, in either order, or within one if both are the same."""
@@ -133,6 +136,7 @@ class Duplicates:
         """Return all values as plain types for JSON."""
         return {
             "looked_for": ["exact", "near", "mirrored"] if self.is_near else ["exact"],
+            "is_exhaustive": self.is_exhaustive,
             "thresholds": {
                 "thumbnails": MIN_THUMBNAIL_CORRELATION,
                 "pixels": MIN_CORRELATION,
@@ -167,6 +171,7 @@ def load_duplicates(run: Run) -> Duplicates:
             is_near="near" in record["looked_for"],
             n={str(split): int(n) for split, n in record["n"].items()},
             by_embeddings=None if by_embeddings is None else tuple(map(_parse_pair, by_embeddings)),
+            is_exhaustive=bool(record.get("is_exhaustive", True)),  # absent from records of older versions
         )
 
     remedy = "visionlib data DATASET --duplicates near --run RUN"
@@ -195,16 +200,15 @@ def write_duplicates(duplicates: Duplicates, path: Path) -> None:
 
 def make_pair(
     kind: Kind,
-    splits: dict[str, ImageSplit],
-    first: tuple[str, int],
-    second: tuple[str, int],
+    images: JoinedSplits,
+    rows: tuple[int, int],
     correlation: float,
     detail_correlation: float,
     cosine: float | None = None,
 ) -> DuplicatePair:
-    """Make a pair of two images, each given by its split and its position there, with their ids and labels."""
-    (name, position), (other_name, other_position) = first, second
-    split, other = splits[name], splits[other_name]
+    """Make a pair of two images, given by their rows, with their ids and labels."""
+    (name, position), (other_name, other_position) = (images.locate(row) for row in rows)
+    split, other = images.splits[name], images.splits[other_name]
     return DuplicatePair(
         kind=kind,
         splits=(name, other_name),

@@ -12,6 +12,7 @@ from visionlib.data import Dataset, ImageSplit
 from visionlib.errors import ConfigError
 from visionlib.inference.run_data import load_run_data
 from visionlib.inspection.duplicates import EMBEDDING_LIMITS, DuplicatePair, Duplicates, make_pair
+from visionlib.inspection.joined_splits import JoinedSplits
 from visionlib.inspection.nearest import find_nearest
 from visionlib.inspection.similarity import correlate_pixels
 from visionlib.inspection.split_embeddings import embed_split
@@ -23,7 +24,6 @@ _NEIGHBOURS = 5
 concentrates the images of a class, some classes more than others."""
 _MIN_DISTANCE = 1e-6
 """Rows at a smaller distance count as equal, because of rounding."""
-_ROWS_AT_ONCE = 4096
 
 
 def compare_embeddings(duplicates: Duplicates, dataset: Dataset, run: Run, *, device: str = "auto") -> Duplicates:
@@ -63,12 +63,10 @@ def match_embeddings(
     duplicates: Duplicates, dataset: Dataset, embeddings: Mapping[str, Float[Tensor, "_ d"]]
 ) -> Duplicates:
     """Compare as `compare_embeddings` does, with the embeddings of each split that has images, a row per image."""
-    splits = _list_filled(dataset)
-    owners = [(name, position) for name, split in splits.items() for position in range(len(split))]
-    row_of = {owner: row for row, owner in enumerate(owners)}
-    embedded = torch.cat([embeddings[name] for name in splits]) if splits else torch.zeros(0, 1)
+    images = JoinedSplits(_list_filled(dataset))
+    embedded = torch.cat([embeddings[name] for name in images.splits]) if len(images) else torch.zeros(0, 1)
     known = [
-        (row_of[pair.splits[0], pair.positions[0]], row_of[pair.splits[1], pair.positions[1]])
+        (images.row(pair.splits[0], pair.positions[0]), images.row(pair.splits[1], pair.positions[1]))
         for pair in duplicates.pairs
     ]
     cosines = _measure_cosines(embedded, torch.tensor(known, dtype=torch.int64).view(-1, 2)).tolist()
@@ -77,7 +75,7 @@ def match_embeddings(
     known_pairs = {tuple(sorted(pair)) for pair in known}
     close = find_close_pairs(embedded)
     is_new = torch.tensor([tuple(pair) not in known_pairs for pair in close.tolist()], dtype=torch.bool)
-    confirmed = _confirm(splits, owners, embedded, close[is_new])
+    confirmed = _confirm(images, embedded, close[is_new])
     by_embeddings = tuple(sorted(confirmed, key=lambda pair: -pair.correlation))
     return replace(duplicates, pairs=pairs, by_embeddings=by_embeddings)
 
@@ -90,12 +88,8 @@ def find_close_pairs(embeddings: Float[Tensor, "n d"]) -> Int64[Tensor, "m 2"]:
     n = len(embeddings)
     if n <= _NEIGHBOURS:
         return torch.zeros(0, 2, dtype=torch.int64)
-    parts = []
     with progress_bar("comparing embeddings", n, "images") as show:
-        for start in range(0, n, _ROWS_AT_ONCE):
-            parts.append(find_nearest(embeddings[start : start + _ROWS_AT_ONCE], embeddings, _NEIGHBOURS + 1))
-            show(min(start + _ROWS_AT_ONCE, n))
-    positions, distances = (torch.cat(part) for part in zip(*parts, strict=True))
+        positions, distances = find_nearest(embeddings, embeddings, _NEIGHBOURS + 1, show)
     is_self = positions == torch.arange(n)[:, None]
     # An image with more than five equal ones may be missing from its own neighbours; then drop the last of these.
     is_self[~is_self.any(1), -1] = True
@@ -116,22 +110,15 @@ def _measure_cosines(embeddings: Float[Tensor, "n d"], pairs: Int64[Tensor, "m 2
 
 
 def _confirm(
-    splits: dict[str, ImageSplit],
-    owners: list[tuple[str, int]],
-    embeddings: Float[Tensor, "n d"],
-    pairs: Int64[Tensor, "m 2"],
+    images: JoinedSplits, embeddings: Float[Tensor, "n d"], pairs: Int64[Tensor, "m 2"]
 ) -> list[DuplicatePair]:
     """Select the pairs whose pixels and detail correlate, with or without mirroring."""
     if not len(pairs):
         return []
-    images = torch.cat([split.images.cpu() for split in splits.values()])
     plain, mirrored = (correlate_pixels(images, pairs, is_mirrored=is_mirrored) for is_mirrored in (False, True))
     is_mirrored = mirrored[0] > plain[0]
     correlations, details = (torch.where(is_mirrored, m, p) for p, m in zip(plain, mirrored, strict=True))
     cosines = _measure_cosines(embeddings, pairs)
     is_match = (correlations >= EMBEDDING_LIMITS["pixels"]) & (details >= EMBEDDING_LIMITS["detail"])
     columns = zip(*(part[is_match].tolist() for part in (pairs, correlations, details, cosines)), strict=True)
-    return [
-        make_pair("embedding", splits, owners[first], owners[second], *measures)
-        for (first, second), *measures in columns
-    ]
+    return [make_pair("embedding", images, (first, second), *measures) for (first, second), *measures in columns]

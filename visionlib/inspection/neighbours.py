@@ -15,8 +15,10 @@ from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import choose_compute, compute_environment
 from visionlib.inference.run_sources import load_sources
 from visionlib.inspection.nearest import find_nearest
+from visionlib.inspection.neighbour_index import is_searched_exactly
 from visionlib.inspection.split_embeddings import SplitEmbeddings, embed_split, read_hashes, to_arrays, to_tensors
 from visionlib.models.model_record import load_record
+from visionlib.progress import progress_bar
 from visionlib.runs import Run
 from visionlib.runs.results import load_result, save_result
 
@@ -38,6 +40,7 @@ class Neighbours:
         classes: class names.
         sources: files that the test images were read from, by their stable ids; None if they are not known.
         training_sources: likewise of the training images.
+        is_exact: whether all pairs were compared; otherwise an index found them, and missed a few.
     """
 
     index: Int64[Tensor, "n"]
@@ -50,6 +53,7 @@ class Neighbours:
     classes: tuple[str, ...]
     sources: Sources | None = None
     training_sources: Sources | None = None
+    is_exact: bool = True
 
     def __len__(self) -> int:
         return len(self.index)
@@ -107,6 +111,7 @@ class Neighbours:
             "n": len(self),
             "k": self.k,
             "distance": "cosine",
+            "is_exact": self.is_exact,
             "agreement": self.agreement,
             "agreement_when_right": self.agreement_when_right,
             "agreement_when_wrong": self.agreement_when_wrong,
@@ -186,7 +191,8 @@ def match_neighbours(test: SplitEmbeddings, train: SplitEmbeddings, k: int) -> N
     """
     if not 1 <= k <= len(train):
         raise ConfigError("neighbours", f"{k} is out of range", f"ask for 1 to {len(train)}")
-    positions, distances = find_nearest(test.embeddings, train.embeddings, k)
+    with progress_bar("looking for neighbours", len(test), "images") as show:
+        positions, distances = find_nearest(test.embeddings, train.embeddings, k, show)
     return Neighbours(
         index=test.index,
         labels=test.labels,
@@ -198,6 +204,7 @@ def match_neighbours(test: SplitEmbeddings, train: SplitEmbeddings, k: int) -> N
         classes=test.classes,
         sources=test.sources,
         training_sources=train.sources,
+        is_exact=is_searched_exactly(len(test) * len(train)),
     )
 
 
@@ -218,7 +225,8 @@ def load_neighbours(run: Run, k: int | None = None) -> Neighbours:
     expected = _expected_fields(run) if k is None else {**_expected_fields(run), "k": k}
 
     def build(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Neighbours:
-        return Neighbours(**to_tensors(Neighbours, arrays), **names)
+        # `is_exact` is absent from records of older versions
+        return Neighbours(**to_tensors(Neighbours, arrays), **names, is_exact=bool(record.get("is_exact", True)))
 
     return load_result(run.inspection / _FILE, expected, build, remedy="visionlib inspect")
 

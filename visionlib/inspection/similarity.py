@@ -7,11 +7,16 @@ import torch.nn.functional as F
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
+from visionlib.inspection.joined_splits import JoinedSplits
+from visionlib.inspection.neighbour_index import NeighbourIndex
 from visionlib.progress import Progress
 
 _THUMBNAIL_PX = 8
 _BLOCK_ROWS = 1024
 """Rows that are compared with all others at a time; for 60,000 images this takes 250 MB."""
+MOST_SIMILAR = 32
+"""Images that an index names for each image: the ones with the most similar thumbnails."""
+_CHUNK = 4096
 _MAX_SHIFT_PX = 2
 _SHIFTS = tuple(product(range(-_MAX_SHIFT_PX, _MAX_SHIFT_PX + 1), repeat=2))
 _DETAIL_PX = 5
@@ -20,14 +25,18 @@ _PAIRS_AT_ONCE = 512
 _MIN_NORM = 1e-3
 
 
-def make_thumbnails(images: UInt8[Tensor, "n c h w"]) -> Float32[Tensor, "n d"]:
+def make_thumbnails(images: UInt8[Tensor, "n c h w"] | JoinedSplits) -> Float32[Tensor, "n d"]:
     """Shrink images to 8 x 8 pixels, centre them, and scale them to norm 1; constant images become zeros.
 
     The dot product of two is their correlation, which does not depend on brightness and contrast.
     """
-    chunks = torch.split(images, 4096)
-    parts = [F.adaptive_avg_pool2d(chunk.float(), _THUMBNAIL_PX).flatten(1) for chunk in chunks]
-    return _standardize(torch.cat(parts))
+    chunks = images.chunks(_CHUNK) if isinstance(images, JoinedSplits) else torch.split(images, _CHUNK)
+    return torch.cat([_standardize(F.adaptive_avg_pool2d(chunk.float(), _THUMBNAIL_PX).flatten(1)) for chunk in chunks])
+
+
+def mirror_thumbnails(thumbnails: Float32[Tensor, "n d"]) -> Float32[Tensor, "n d"]:
+    """Return the thumbnails of the mirrored images: what is averaged for a pixel is mirrored with it."""
+    return thumbnails.unflatten(1, (-1, _THUMBNAIL_PX, _THUMBNAIL_PX)).flip(3).flatten(1)
 
 
 def find_similar(
@@ -50,8 +59,39 @@ def find_similar(
     return torch.cat(parts)
 
 
+def find_similar_by_index(
+    index: NeighbourIndex,
+    thumbnails: Float32[Tensor, "n d"],
+    partners: Float32[Tensor, "n d"],
+    min_correlation: float,
+    advance: Progress,
+) -> Int64[Tensor, "m 2"]:
+    """Find pairs as `find_similar` does, but for each partner among its 32 most similar thumbnails alone.
+
+    Args:
+        index: of the thumbnails.
+        thumbnails: of the images.
+        partners: the same, or those of the mirrored images.
+        min_correlation: of a pair.
+        advance: called with the number of images done.
+    """
+    n = len(thumbnails)
+    parts = [torch.zeros(0, dtype=torch.int64)]
+    for start in range(0, n, _BLOCK_ROWS):
+        block = partners[start : start + _BLOCK_ROWS]
+        found = index.search(block, min(MOST_SIMILAR + 1, n))  # with the image itself
+        rows = torch.arange(start, start + len(block))[:, None].expand_as(found)
+        correlations = torch.einsum("bcd,bd->bc", thumbnails[found.clamp(min=0)], block)
+        is_kept = (correlations >= min_correlation) & (found >= 0) & (found != rows)
+        first, second = found[is_kept], rows[is_kept]
+        parts.append(torch.minimum(first, second) * n + torch.maximum(first, second))
+        advance(start + len(block))
+    pairs = torch.unique(torch.cat(parts))
+    return torch.stack([pairs // n, pairs % n], 1)
+
+
 def correlate_pixels(
-    images: UInt8[Tensor, "n c h w"], pairs: Int64[Tensor, "m 2"], *, is_mirrored: bool
+    images: UInt8[Tensor, "n c h w"] | JoinedSplits, pairs: Int64[Tensor, "m 2"], *, is_mirrored: bool
 ) -> tuple[Float32[Tensor, "m"], Float32[Tensor, "m"]]:
     """Correlate the pixels of pairs at the best shift of up to 2 pixels per axis.
 
