@@ -22,6 +22,10 @@ class VisionlibError(Exception):
         super().__init__(_escape(" ".join(f"{what}: {problem}; {remedy}".split())))
 
 
+class VisionlibWarning(UserWarning):
+    """Something that users should know, and that is no error; commands show it as one line."""
+
+
 def _escape(text: str) -> str:
     """Write what would control a terminal, or hide in one, as an escape: names and values come from strangers, too."""
     if text.isprintable():

@@ -109,7 +109,7 @@ def choose(n: int, wrong: list[int], **options: Any) -> Any:
         losses[position] = 1000.0 - rank
         is_correct[position] = False
     none = torch.zeros(0, dtype=torch.int64)
-    others = [options.pop(name, none) for name in ("explained", "referenced")]
+    others = [options.pop(name, none) for name in ("explained", "referenced", "mapped")]
     return choose_images(losses, is_correct, torch.arange(n), *others, is_full=options.pop("is_full", False), **options)
 
 

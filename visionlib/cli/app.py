@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -32,7 +33,7 @@ from visionlib.cli.stress import stress
 from visionlib.cli.summary import summary
 from visionlib.cli.test import test
 from visionlib.cli.train import train
-from visionlib.errors import VisionlibError
+from visionlib.errors import VisionlibError, VisionlibWarning
 from visionlib.training.launch import claim_error_report, is_launched
 from visionlib.version import __version__
 
@@ -77,6 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
     # As an exception, so that half-written files are removed on the way out.
     signal.signal(signal.SIGTERM, _exit_on_sigterm)
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home folder that cannot be written
+    warnings.formatwarning = _format_warning
     try:
         code = _run(arguments)
     except SystemExit as error:
@@ -86,6 +88,15 @@ def main(arguments: list[str] | None = None) -> None:
     if code == _INTERRUPTED or is_launched():
         _exit_without_finalizing(code)
     sys.exit(code)
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Format a warning that is meant for users as one line, and others as Python does, with their place."""
+    if issubclass(category, VisionlibWarning):
+        return f"warning: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 def _exit_without_finalizing(code: int) -> NoReturn:

@@ -59,6 +59,8 @@ def _tabulate_neighbours(result: Mapping[str, Any], folder: str | None) -> tuple
         f"{fractions[1]} where the prediction is right, {fractions[2]} where it is wrong\n"
         f"a vote of the neighbours is right for {percent(result['vote_accuracy'])}"
     )
+    if not result["is_exact"]:
+        summary += "\nfound by an index, which misses a few neighbours: docs/scaling.md"
     return *describe_folder(folder, sources), Text(title), table, Text(summary)
 
 

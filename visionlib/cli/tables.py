@@ -154,7 +154,9 @@ def tabulate_duplicates(duplicates: Duplicates) -> tuple[RenderableType, ...]:
         table.add_row(
             Text(f"{first} and itself" if first == second else f"{first} and {second}"), *counts, images, *further
         )
-    return (table, *_describe_cosines(duplicates))
+    note = "near ones are among the 32 most similar thumbnails of each image, by an index: docs/scaling.md"
+    notes = () if duplicates.is_exhaustive else (Text(note, style="dim"),)
+    return (table, *notes, *_describe_cosines(duplicates))
 
 
 def _describe_cosines(duplicates: Duplicates) -> tuple[Text, ...]:

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from visionlib.errors import VisionlibWarning
 from visionlib.progress import Progress
 
 MOST_PAIRS = 2**32
@@ -51,6 +52,7 @@ def tell_of_slow_search(pairs: int, width: int) -> None:
         warnings.warn(
             f"{pairs:,} pairs of images are compared, in about {minutes:,.0f} minutes; an index takes a fraction of "
             "that: pip install 'visionlib-torch[index]'",
+            VisionlibWarning,
             stacklevel=3,
         )
 

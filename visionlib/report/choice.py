@@ -16,6 +16,8 @@ from visionlib.runs import Run
 
 MOST_LISTED = 20_000
 """Largest number of listed images; with more the page would open slowly."""
+_MAP_FRACTION = 4
+"""Part of the listed images, one in so many, that the points of the map may take where not all images are listed."""
 MOST_PICTURES = 1_800
 MOST_NEIGHBOURED = 200
 LEAST_SAMPLE = 200
@@ -34,12 +36,14 @@ class Choice:
         listed: images that the page lists.
         pictured: those with a picture.
         neighboured: those with their nearest training images.
-        words: description of the pictures, in a sentence.
+        mapped: those that the map shows.
+        words: description of the pictures, and of the listed images if not all are, in a sentence.
     """
 
     listed: Int64[Tensor, "r"]
     pictured: Int64[Tensor, "p"]
     neighboured: Int64[Tensor, "q"]
+    mapped: Int64[Tensor, "m"]
     words: str
 
 
@@ -49,9 +53,11 @@ def choose_images(
     index: Int64[Tensor, "n"],
     explained: Int64[Tensor, "e"],
     referenced: Int64[Tensor, "d"],
+    mapped: Int64[Tensor, "m"],
     *,
     is_full: bool,
     most_pictures: int = MOST_PICTURES,
+    most_listed: int = MOST_LISTED,
 ) -> Choice:
     """Choose the mistakes by loss, the largest first, then a sample of the correct images.
 
@@ -61,25 +67,48 @@ def choose_images(
         index: stable image ids, which determine the sample.
         explained: positions of images with maps.
         referenced: positions of images in other parts of the page, such as label candidates.
+        mapped: positions of the images on the embedding map.
         is_full: include a picture of every listed image.
         most_pictures: largest number of pictures otherwise, besides `explained` and `referenced`.
+        most_listed: largest number of listed images.
     """
     n, required = len(losses), torch.cat([explained, referenced])
     by_loss = torch.where(is_correct, -1.0, losses).argsort(descending=True, stable=True)
     wrong = by_loss[: n - int(is_correct.sum())]
     order = random_order(0, 0, index, Stream.REPORT_SAMPLE)
     correct = order[is_correct[order]]
-    listed = torch.arange(n) if n <= MOST_LISTED else torch.unique(torch.cat([wrong, required, correct])[:MOST_LISTED])
-    neighboured = torch.unique(torch.cat([wrong if is_full else wrong[:MOST_NEIGHBOURED], explained]))
-    if is_full:
-        words = f"pictures of all {n:,} test images" if len(listed) == n else f"pictures of {len(listed):,} test images"
-        return Choice(listed, listed, neighboured, words)
     mistakes = wrong[: most_pictures - min(len(correct), LEAST_SAMPLE, most_pictures // 4)]
-    sample = min(len(correct), most_pictures - len(mistakes))
-    pictured = torch.unique(torch.cat([mistakes, correct[:sample], required]))
+    sample = correct[: most_pictures - len(mistakes)]
+    if n <= most_listed:
+        listed = torch.arange(n)
+    else:
+        mapped = mapped[random_order(0, 0, index[mapped], Stream.REPORT_SAMPLE)][: most_listed // _MAP_FRACTION]
+        listed = _take_first(most_listed, required, mistakes, sample, mapped, wrong, correct)
+        mapped = mapped[torch.isin(mapped, listed)].sort().values
+    rest = "" if len(listed) == n else f"; {_describe_listed(listed, is_correct)}"
+    neighboured = torch.unique(torch.cat([wrong if is_full else wrong[:MOST_NEIGHBOURED], explained]))
+    neighboured = neighboured[torch.isin(neighboured, listed)]
+    if is_full:
+        words = "pictures of all listed images" if rest else f"pictures of all {n:,} test images"
+        return Choice(listed, listed, neighboured, mapped, words + rest)
+    pictured = torch.unique(torch.cat([mistakes, sample, required]))
     worst = f"all {len(wrong):,}" if len(mistakes) == len(wrong) else f"the worst {len(mistakes):,} of {len(wrong):,}"
-    words = f"pictures of {worst} mistakes and of a sample of {sample:,} of the {len(correct):,} correct images"
-    return Choice(listed, pictured[torch.isin(pictured, listed)], neighboured, words)
+    words = f"pictures of {worst} mistakes and of a sample of {len(sample):,} of the {len(correct):,} correct images"
+    return Choice(listed, pictured[torch.isin(pictured, listed)], neighboured, mapped, words + rest)
+
+
+def _take_first(count: int, *parts: Int64[Tensor, "_"]) -> Int64[Tensor, "r"]:
+    """Return the first different positions of several lists, in ascending order."""
+    positions = torch.cat([part[:count] for part in parts]).tolist()
+    return torch.tensor(list(dict.fromkeys(positions))[:count], dtype=torch.int64).sort().values
+
+
+def _describe_listed(listed: Int64[Tensor, "r"], is_correct: Tensor) -> str:
+    n, n_correct, n_listed_correct = len(is_correct), int(is_correct.sum()), int(is_correct[listed].sum())
+    return (
+        f"listed are {len(listed):,} of {n:,} test images: {len(listed) - n_listed_correct:,} of {n - n_correct:,} "
+        f"mistakes, the worst among them, and {n_listed_correct:,} of {n_correct:,} correct ones"
+    )
 
 
 def choose_explained(run: Run, n: int, *, seed: int = 0) -> list[int]:

@@ -14,10 +14,10 @@ from visionlib.data.sources import Sources
 from visionlib.drawing.palette import CATEGORIES
 from visionlib.evaluation.mistakes import CONFIDENT_FROM
 from visionlib.inspection import Duplicates
-from visionlib.report.choice import Choice, choose_images
+from visionlib.report.choice import MOST_LISTED, Choice, choose_images
 from visionlib.report.contents import Contents, Missing
-from visionlib.report.map_data import pack_maps
-from visionlib.report.packing import PackedArray, pack, pack_fractions
+from visionlib.report.map_data import pack_maps, pack_points
+from visionlib.report.packing import pack, pack_fractions, pack_unless_range
 from visionlib.report.path_names import PathNames
 from visionlib.report.payload import (
     CandidateEntry,
@@ -54,9 +54,18 @@ class ImageData:
         names: shorten the paths in commands.
         is_full: include a picture of every image.
         with_files: include the file of every image.
+        most_listed: largest number of listed images.
     """
 
-    def __init__(self, contents: Contents, names: PathNames, *, is_full: bool, with_files: bool = True) -> None:
+    def __init__(
+        self,
+        contents: Contents,
+        names: PathNames,
+        *,
+        is_full: bool,
+        with_files: bool = True,
+        most_listed: int = MOST_LISTED,
+    ) -> None:
         self._contents, self._names, self._is_full = contents, names, is_full
         self._with_files = with_files
         stored = contents.stored
@@ -71,7 +80,9 @@ class ImageData:
             stored.index,
             self._locate_explained(),
             self._locate_referenced(),
+            self._locate_mapped(),
             is_full=is_full,
+            most_listed=most_listed,
         )
         self._record_of = torch.full((len(stored.labels),), -1, dtype=torch.int64)
         self._record_of[self.choice.listed] = torch.arange(len(self.choice.listed))
@@ -121,6 +132,11 @@ class ImageData:
         leaks = [leak[0] for leak in self._find_leaks()][:_MOST_REFERENCED]
         return self._locate([*index, *leaks, *(image for images in first for image in images)])
 
+    def _locate_mapped(self) -> Int64[Tensor, "m"]:
+        """Return the positions of the images on the map."""
+        embedding_map = self._contents.embedding_map
+        return self._locate([] if isinstance(embedding_map, Missing) else embedding_map.index.tolist())
+
     def _locate(self, indices: list[int]) -> Int64[Tensor, "m"]:
         positions = [self._positions[index] for index in indices if index in self._positions]
         return torch.tensor(positions, dtype=torch.int64)
@@ -149,7 +165,7 @@ class ImageData:
         return {
             "n": len(listed),
             "top_n": count,
-            "index": _pack_unless_range(stored.index[listed].numpy()),
+            "index": pack_unless_range(stored.index[listed].numpy()),
             "label": pack(stored.labels[listed].numpy(), kind),
             "top": pack(top.numpy(), kind),
             "probability": pack_fractions(probabilities.gather(1, top).numpy()),
@@ -240,15 +256,7 @@ class ImageData:
         if isinstance(embedding_map, Missing):
             return None
         records = self._find_records(embedding_map.index)
-        positions = embedding_map.positions.double().numpy()[records >= 0]
-        low, high = positions.min(0), positions.max(0)
-        # One scale for both axes keeps ratios of distances.
-        scaled = (positions - (low + high) / 2) / max(float((high - low).max()), 1e-9) + 0.5
-        return {
-            "record": _pack_unless_range(records[records >= 0]),
-            "x": pack_fractions(scaled[:, 0].clip(0, 1)),
-            "y": pack_fractions(1 - scaled[:, 1].clip(0, 1)),
-        }
+        return pack_points(embedding_map, records, self._record_of[self.choice.mapped].numpy())
 
     def _pack_other_run(self) -> OtherRun | None:
         comparison = self._contents.comparison
@@ -268,8 +276,3 @@ class ImageData:
     def _find_training_tile(self, index: int) -> int:
         """Return the tile of a training image, the next free one if it has none yet."""
         return self._training_tiles.setdefault(index, len(self._training_tiles))
-
-
-def _pack_unless_range(values: NDArray[np.int64]) -> PackedArray | None:
-    """Pack integers; None where they count from 0, as those of a whole split."""
-    return None if np.array_equal(values, np.arange(len(values))) else pack(values, "i4")

@@ -1,4 +1,4 @@
-"""`pack_maps`: the class activation maps of a run as the page embeds them, the most reliable method first."""
+"""`pack_maps` and `pack_points`: the class activation maps and the embedding map of a run as the page embeds them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,9 +7,10 @@ from visionlib.data.class_names import tidy_name
 from visionlib.explanation import StoredExplanations
 from visionlib.explanation.quality import MapQuality
 from visionlib.explanation.stored_explanations import StoredMap
+from visionlib.inspection import EmbeddingMap
 from visionlib.report.contents import Missing
-from visionlib.report.packing import pack
-from visionlib.report.payload import Maps
+from visionlib.report.packing import pack, pack_fractions, pack_unless_range
+from visionlib.report.payload import MapPoints, Maps
 
 _NAMED = "images that were named"
 """The selection of images that were chosen by their ids; it says nothing to a reader of the page."""
@@ -48,6 +49,26 @@ def pack_maps(
             }
             for entry in sorted(explanations.maps, key=order)
         ],
+    }
+
+
+def pack_points(embedding_map: EmbeddingMap, records: NDArray[np.int64], drawn: NDArray[np.int64]) -> MapPoints:
+    """Pack the points of the embedding map, as fractions of its longer side.
+
+    Args:
+        embedding_map: of the test images.
+        records: the record of each image of the map, -1 for one that is not listed.
+        drawn: records to draw. Others of the map are listed for another reason, most as mistakes, and no sample of it.
+    """
+    is_drawn = (records >= 0) & np.isin(records, drawn)
+    positions = embedding_map.positions.double().numpy()[is_drawn]
+    low, high = positions.min(0), positions.max(0)
+    # One scale for both axes keeps ratios of distances.
+    scaled = (positions - (low + high) / 2) / max(float((high - low).max()), 1e-9) + 0.5
+    return {
+        "record": pack_unless_range(records[is_drawn]),
+        "x": pack_fractions(scaled[:, 0].clip(0, 1)),
+        "y": pack_fractions(1 - scaled[:, 1].clip(0, 1)),
     }
 
 

@@ -34,3 +34,8 @@ def pack(values: NDArray[Any], kind: str) -> PackedArray:
 def pack_fractions(fractions: NDArray[Any]) -> PackedArray:
     """Pack fractions from 0 to 1 as multiples of 1/65535, finer than the page shows them."""
     return pack(np.rint(np.asarray(fractions, dtype=np.float64) * 65535), "u2")
+
+
+def pack_unless_range(values: NDArray[np.int64]) -> PackedArray | None:
+    """Pack integers; None where they count from 0, as those of a whole split."""
+    return None if np.array_equal(values, np.arange(len(values))) else pack(values, "i4")

@@ -19,7 +19,7 @@ from visionlib.report.charts.field_chart import draw_fields
 from visionlib.report.charts.history_chart import draw_accuracy, draw_loss
 from visionlib.report.charts.reliability_chart import draw_reliability
 from visionlib.report.charts.stress_chart import draw_stress
-from visionlib.report.choice import Choice
+from visionlib.report.choice import MOST_LISTED, Choice
 from visionlib.report.contents import Contents, Missing
 from visionlib.report.image_data import ImageData
 from visionlib.report.map_data import describe_explained
@@ -47,6 +47,9 @@ _SCRIPTS = (
     *("map_picture", "lists", "navigation", "scrolling", "downloads", "keyboard", "start"),
 )
 """In the order in which they depend on each other."""
+_MOST_BYTES = {False: 2_000_000, True: 6_000_000}
+"""Size limits of the page, without and with `is_full`."""
+_FEWER_LISTED = (MOST_LISTED // 2, MOST_LISTED // 4, MOST_LISTED // 8, MOST_LISTED // 16)
 _HUES = {"main": MAIN, "contrast": CONTRAST, "reference": REFERENCE, "true-class": TRUE_CLASS, "neutral": NEUTRAL}
 
 
@@ -55,13 +58,27 @@ def render_page(
 ) -> tuple[str, Choice]:
     """Render the page of a run; return its HTML and the choice of images.
 
+    It lists up to 20,000 images, and fewer where it would otherwise exceed 2 MB, or 6 MB with `is_full`.
+
     Args:
         contents: the results of the run.
         names: shorten the paths that the page shows.
         is_full: include a picture of every test image.
         with_files: name the file of every image, as its path within the data's folder.
     """
-    images = ImageData(contents, names, is_full=is_full, with_files=with_files)
+    page, choice = _render(contents, names, MOST_LISTED, is_full=is_full, with_files=with_files)
+    for most_listed in _FEWER_LISTED:
+        if len(page.encode("utf-8", "replace")) <= _MOST_BYTES[is_full]:
+            break
+        # Long names of files take more room than pictures.
+        page, choice = _render(contents, names, most_listed, is_full=is_full, with_files=with_files)
+    return page, choice
+
+
+def _render(
+    contents: Contents, names: PathNames, most_listed: int, *, is_full: bool, with_files: bool
+) -> tuple[str, Choice]:
+    images = ImageData(contents, names, is_full=is_full, with_files=with_files, most_listed=most_listed)
     payload = images.to_dict()
     style, script = _join_styles(), _join_scripts()
     sentence = names.shorten_sentence
