@@ -82,7 +82,7 @@ class NeighbourIndex:
 
     def search(self, queries: Float[Tensor, "n d"], count: int) -> Int64[Tensor, "n count"]:
         """Return positions of about the most similar rows, in no certain order; -1 where fewer were reached."""
-        settings = self._faiss.SearchParametersHNSW(efSearch=max(_SEARCH_WIDTH, 2 * count))
+        settings = self._faiss.SearchParametersHNSW(efSearch=max(_SEARCH_WIDTH, 4 * count))
         with self._threads(torch.get_num_threads()):
             found = torch.from_numpy(self._index.search(_normalize(queries), count, params=settings)[1])
         sizes = torch.where(found < 0, 0, self._sizes[found])
