@@ -302,3 +302,39 @@ def test_fields_are_drawn_to_scale() -> None:
 
 def summary_of(layers: tuple[LayerSummary, ...]) -> ModelSummary:
     return ModelSummary("net", (3, 11, 11), 1, "exact", layers, 0, 0, 0, 0)
+
+
+def test_of_many_images_some_are_listed_and_the_rest_is_told() -> None:
+    wrong = list(range(0, 2000, 2))
+    chosen = choose(
+        4000,
+        wrong,
+        most_pictures=40,
+        most_listed=400,
+        explained=torch.tensor([3999]),
+        referenced=torch.tensor([3997]),
+        mapped=torch.arange(1, 4000, 2),
+    )
+    listed = chosen.listed.tolist()
+    assert len(set(listed)) == 400
+    assert listed == sorted(listed)
+    assert {3997, 3999, *wrong[:30]} <= set(listed)
+    assert set(chosen.pictured.tolist()) <= set(listed)
+    assert len(chosen.pictured) == 42  # the sample of correct images is not crowded out by mistakes
+    # A quarter goes to a sample of the map, all of it; other listed images are no part of the sample.
+    assert len(chosen.mapped) == 100
+    assert set(chosen.mapped.tolist()) <= set(listed)
+    assert 1 < float(chosen.mapped.double().std()) / 1000 < 1.4  # spread over the split: a uniform one has 1.15
+    n_wrong = sum(position in set(wrong) for position in listed)
+    assert chosen.words == (
+        "pictures of the worst 30 of 1,000 mistakes and of a sample of 10 of the 3,000 correct images; "
+        f"listed are 400 of 4,000 test images: {n_wrong} of 1,000 mistakes, the worst among them, and {400 - n_wrong} "
+        "of 3,000 correct ones"
+    )
+    assert {position for position in listed if position in set(wrong)} == set(wrong[:n_wrong])
+
+
+def test_a_full_page_of_many_images_pictures_the_listed_ones() -> None:
+    chosen = choose(500, [1], is_full=True, most_listed=50)
+    assert chosen.pictured.equal(chosen.listed)
+    assert chosen.words.startswith("pictures of all listed images; listed are 50 of 500 test images: 1 of 1 mistakes")

@@ -341,6 +341,22 @@ def test_many_classes_grayscale_images_and_one_class_without_images(tmp_path: Pa
     assert 'id="matrix"' not in page
 
 
+def test_a_page_above_its_size_limit_lists_fewer_images_and_says_so(
+    written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = write_report(written.run, dataset=written.data, out=tmp_path / "whole.html")
+    monkeypatch.setattr("visionlib.report.page._MOST_BYTES", {False: whole.size_bytes - 1})
+    monkeypatch.setattr("visionlib.report.page._FEWER_LISTED", (200, 100))
+    fewer = write_report(written.run, dataset=written.data, out=tmp_path / "fewer.html")
+    assert fewer.size_bytes < whole.size_bytes
+    assert "listed are 200 of 300 test images: " in fewer.pictures
+    page = fewer.path.read_text(encoding="utf-8")
+    assert fewer.pictures[1:] in page
+    assert "t-SNE of 300 of 300 test images, a sample of 50 of which is drawn" in page
+    records = read_embedded(page)["data"]["records"]
+    assert records["n"] == 200
+
+
 def test_errors_are_reported_before_anything_is_written(written: Written, page_data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a folder; name a file to write"):
         write_report(written.run, out=tmp_path)
