@@ -68,8 +68,14 @@ def draw(folder: Path, n: int) -> None:
 def take_step(folder: Path, step: str, n: int) -> dict[str, Any]:
     """Take one step, and return its CPU seconds, the peak memory of this process in GB, and what the step tells."""
     from visionlib.evaluation import evaluate_run, find_groups
-    from visionlib.inspection import embedding_duplicates, find_candidates, find_duplicates, find_neighbours
-    from visionlib.inspection import map_embeddings, score_test
+    from visionlib.inspection import (
+        embedding_duplicates,
+        find_candidates,
+        find_duplicates,
+        find_neighbours,
+        map_embeddings,
+        score_test,
+    )
     from visionlib.inspection.split_embeddings import embed_split
     from visionlib.report import write_report
     from visionlib.training import train
@@ -117,11 +123,11 @@ STEPS = (
 
 def measure(n: int, without: set[str]) -> dict[str, dict[str, Any]]:
     """Take the steps for a number of images, each in a process of its own."""
-    found = {}
+    found, one_thread = {}, {**os.environ, "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
         for step in (step for step in STEPS if step not in without):
             command = [sys.executable, __file__, "--step", step, folder, str(n)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})  # noqa: S603
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=one_thread)  # noqa: S603
             if done.returncode:
                 sys.stdout.write(f"{n:>9,} {step:<12} failed\n")
                 continue
