@@ -14,7 +14,8 @@ from typing import Any, get_args
 import pytest
 
 from tests.cli.processes import ROOT, visionlib
-from visionlib.cli.app import app
+from visionlib.cli.app import _format_warning, app
+from visionlib.errors import VisionlibWarning
 from visionlib.runs import Run
 
 COMMANDS = [
@@ -132,6 +133,13 @@ def test_errors_are_one_line_on_stderr(arguments: list[str], code: int, message:
     assert message in last
     assert "Traceback" not in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_warning_for_users_is_one_line_and_others_keep_their_place() -> None:
+    told = _format_warning(VisionlibWarning("it takes hours"), VisionlibWarning, "a.py", 7)
+    assert told == "warning: it takes hours\n"
+    other = _format_warning(RuntimeWarning("overflow"), RuntimeWarning, "a.py", 7)
+    assert other == "a.py:7: RuntimeWarning: overflow\n"
 
 
 def test_debug_adds_the_traceback(tmp_path: Path) -> None:

@@ -71,8 +71,9 @@ class NeighbourIndex:
 
         self._faiss: Any = faiss
         self._group_equal(rows)
-        quantizer = faiss.ScalarQuantizer.QT_fp16
-        self._index = faiss.IndexHNSWSQ(rows.shape[1], quantizer, _LINKS, faiss.METRIC_INNER_PRODUCT)
+        self._index = self._faiss.IndexHNSWSQ(
+            rows.shape[1], self._faiss.ScalarQuantizer.QT_fp16, _LINKS, self._faiss.METRIC_INNER_PRODUCT
+        )
         self._index.hnsw.efConstruction = _BUILD_WIDTH
         self._index.is_trained = True  # float16 needs no training
         with self._threads(1):

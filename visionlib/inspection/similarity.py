@@ -36,7 +36,7 @@ def make_thumbnails(images: UInt8[Tensor, "n c h w"] | JoinedSplits) -> Float32[
 
 def mirror_thumbnails(thumbnails: Float32[Tensor, "n d"]) -> Float32[Tensor, "n d"]:
     """Return the thumbnails of the mirrored images: what is averaged for a pixel is mirrored with it."""
-    return thumbnails.unflatten(1, (-1, _THUMBNAIL_PX, _THUMBNAIL_PX)).flip(3).flatten(1)
+    return thumbnails.reshape(len(thumbnails), -1, _THUMBNAIL_PX, _THUMBNAIL_PX).flip(3).flatten(1)
 
 
 def find_similar(
