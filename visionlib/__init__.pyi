@@ -9,6 +9,7 @@ from .evaluation import compare_recipes as compare_recipes
 from .evaluation import compare_runs as compare_runs
 from .evaluation import evaluate as evaluate
 from .evaluation import find_groups as find_groups
+from .evaluation import find_shortcuts as find_shortcuts
 from .evaluation import stress as stress
 from .explanation import Explanation as Explanation
 from .explanation import explain as explain
