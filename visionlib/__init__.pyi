@@ -13,6 +13,7 @@ from .evaluation import find_shortcuts as find_shortcuts
 from .evaluation import stress as stress
 from .explanation import Explanation as Explanation
 from .explanation import explain as explain
+from .explanation import measure_reliance as measure_reliance
 from .export import export_hub as export_hub
 from .export import export_onnx as export_onnx
 from .inference import TrainedModel as TrainedModel

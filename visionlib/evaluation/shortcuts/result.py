@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from visionlib.evaluation.comparison.paired import PairedCounts, score_interval
 from visionlib.evaluation.intervals import Interval, as_list, wilson_interval
 from visionlib.evaluation.shortcuts.prediction import BALANCED_PRECISION
-from visionlib.runs.fields import Count, Unit
+from visionlib.runs.fields import Count, FieldError, Key, Range, Unit
 
+Positive = Annotated[int, Range(1, 2**53)]
 LEVEL = 0.05
 LEAST_RECALL = 0.1
 """Fraction of a class's images, at least, that a property must give away for an alarm."""
@@ -47,13 +48,17 @@ class ClassSign:
         p_adjusted: by Holm's method over all properties and classes.
     """
 
-    name: str
-    n: Count
+    name: Annotated[str, Key("class")]
+    n: Positive
     hits: Count
-    others: Count
+    others: Positive
     false_hits: Count
     p: Unit
     p_adjusted: Unit
+
+    def __post_init__(self) -> None:
+        if self.hits > self.n or self.false_hits > self.others:
+            raise FieldError("hits", "are more than images")
 
     @property
     def recall(self) -> float:
@@ -68,7 +73,7 @@ class ClassSign:
     @property
     def balanced_precision(self) -> float | None:
         """Fraction of the flagged images that are of the class, were both sides equally large; None without any."""
-        false_rate = self.false_hits / self.others if self.others else 0.0
+        false_rate = self.false_hits / self.others
         return self.recall / (self.recall + false_rate) if self.hits or self.false_hits else None
 
     @property
@@ -99,11 +104,15 @@ class PropertyScore:
         signs: classes with an alarm, or the one that is told best; empty if no image of any class is flagged.
     """
 
-    name: str
+    name: Annotated[str, Key("property")]
     counts: PairedCounts
     p: Unit
     p_adjusted: Unit
-    signs: tuple[ClassSign, ...]
+    signs: Annotated[tuple[ClassSign, ...], Key("classes")]
+
+    def __post_init__(self) -> None:
+        if min(asdict(self.counts).values()) < 0:
+            raise FieldError("counts", "are negative")
 
     @property
     def accuracy(self) -> float | None:
@@ -164,13 +173,13 @@ class Shortcuts:
         scores: of each property: those with an alarm first, then by their accuracy.
     """
 
-    n: Count
+    n: Positive
     n_split: Count
     folds: Count
     seed: Count
     content_hash: str
     majority_correct: Count
-    scores: tuple[PropertyScore, ...]
+    scores: Annotated[tuple[PropertyScore, ...], Key("properties")]
 
     @property
     def is_alarm(self) -> bool:
@@ -193,6 +202,7 @@ class Shortcuts:
             "folds": self.folds,
             "seed": self.seed,
             "content_hash": self.content_hash,
+            "majority_correct": self.majority_correct,
             "majority_accuracy": self.majority_correct / self.n,
             "is_alarm": self.is_alarm,
             "alarms": [

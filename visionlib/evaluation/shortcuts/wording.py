@@ -33,8 +33,7 @@ def describe_alarms(result: Shortcuts) -> Iterator[str]:
 
 def describe_sign(sign: ClassSign) -> str:
     """Give the fractions of the class and of the others that are flagged."""
-    rate = sign.false_hits / sign.others if sign.others else None
-    return f"{percent(sign.recall)} of its images, {percent(rate, 2)} of others"
+    return f"{percent(sign.recall)} of its images, {percent(sign.false_hits / sign.others, 2)} of others"
 
 
 def list_cells(score: PropertyScore) -> tuple[str, ...]:
