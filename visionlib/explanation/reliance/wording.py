@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 from visionlib.data.class_names import embed_name
+from visionlib.evaluation.shortcuts.wording import LEGEND as ALONE
+from visionlib.evaluation.shortcuts.wording import describe_alarms, describe_shortcuts
 from visionlib.evaluation.wording import UNKNOWN, p_value, percent, points, points_interval
 from visionlib.explanation.quality.estimate import Estimate
 from visionlib.explanation.reliance.result import PropertyReliance, Reliance
@@ -37,6 +39,12 @@ def describe_reliances(result: Reliance) -> Iterator[str]:
             for change in entry.classes:
                 text = f"{embed_name(change.name)}: {percent(change.accuracy)} correct, with its {entry.name} replaced "
                 yield f"{text}{percent(change.equal_accuracy)} ({points_interval(change.interval)} points)"
+
+
+def tell_shortcuts(result: Reliance) -> tuple[str, tuple[str, ...], str]:
+    """Return the result in two sentences, a sentence for each finding, and the definitions of both tables."""
+    findings = (*describe_alarms(result.shortcuts), *describe_reliances(result))
+    return f"{describe_shortcuts(result.shortcuts)} {describe_reliance(result)}", findings, f"{ALONE}; {LEGEND}"
 
 
 def list_cells(entry: PropertyReliance) -> tuple[str, ...]:
