@@ -9,7 +9,7 @@ from visionlib.cli.options import DebugOption, DeviceOption, JsonOption, MovedDa
 
 
 def shortcuts(
-    run: Annotated[str, typer.Argument(help="A run folder.")],
+    run: Annotated[str, typer.Argument(help="A run folder, a hub folder, or the name of pretrained weights.")],
     n: Annotated[int, typer.Option("--n", min=1, help="Number of test images to predict, chosen by seed.")] = 1000,
     maps: Annotated[int, typer.Option(min=0, help="Of them, images to explain; 0 for no maps.")] = 200,
     seed: SeedOption = 0,

@@ -111,9 +111,9 @@ def test_p_values_by_hand() -> None:
     assert sign_p(0, 3) == pytest.approx(1 / 8)
     assert sign_p(1, 2) == pytest.approx(4 / 8)
     assert sign_p(0, 0) == 1
-    # At most five times as often: three flagged images are all of 10 images of the class, of 90 others none.
-    assert flagged_p(10, 3, 90, 0) == pytest.approx((50 / 140) ** 3)
-    assert flagged_p(10, 1, 90, 1) == pytest.approx(1 - (90 / 140) ** 2)
+    # At most ten times as often: three flagged images are all of 10 images of the class, of 90 others none.
+    assert flagged_p(10, 3, 90, 0) == pytest.approx((100 / 190) ** 3)
+    assert flagged_p(10, 1, 90, 1) == pytest.approx(1 - (90 / 190) ** 2)
     assert flagged_p(10, 0, 90, 5) == 1
 
 

@@ -34,7 +34,7 @@ class CornerReader(nn.Module):
         return torch.stack([torch.full_like(corner, 0.5), corner], 1)
 
 
-def make_split(n: int = 80, seed: int = 0) -> ImageSplit:
+def make_split(n: int = 200, seed: int = 0) -> ImageSplit:
     """Draw dark noise; the upper left quarter of a side is white in class 1."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 60, (n, 1, 16, 16), dtype=torch.uint8, generator=generator)
@@ -54,17 +54,17 @@ def test_a_network_that_reads_the_corner() -> None:
     assert corner.is_given_away
     assert corner.is_relied_on
     # The corner of the mean is half white: every image is above 0.5 or every image below.
-    assert corner.all_images.counts == PairedCounts(40, 40, 0, 0)
-    assert corner.all_images.p == pytest.approx(2**-39)
+    assert corner.all_images.counts == PairedCounts(100, 100, 0, 0)
+    assert corner.all_images.p == pytest.approx(2**-99)
     away = {change.name: change.counts for change in corner.classes}
     assert set(away) == {"plain", "marked"}
-    assert sorted(counts.only_first for counts in away.values()) == [0, 40]
+    assert sorted(counts.only_first for counts in away.values()) == [0, 100]
     assert corner.area_fraction == pytest.approx(9 / 256)
     assert corner.map_fraction is not None
     assert corner.map_fraction.n == 20
     untouched = by_name["bottom right corner"]
     assert not untouched.is_given_away
-    assert untouched.all_images.counts == PairedCounts(80, 0, 0, 0)
+    assert untouched.all_images.counts == PairedCounts(200, 0, 0, 0)
     assert untouched.class_map_fraction is None
     assert "saturation" not in by_name  # the images are grayscale
     assert result.properties[0].is_given_away
@@ -99,7 +99,7 @@ def test_clean_training_images_give_nothing_away() -> None:
 
 def test_it_is_a_record() -> None:
     record = measure(make_split(), n=30, n_maps=10, seed=3).to_dict()
-    assert (record["n"], record["n_split"], record["seed"]) == (30, 80, 3)
+    assert (record["n"], record["n_split"], record["seed"]) == (30, 200, 3)
     read = parse_record(Reliance, json.loads(json.dumps(record, allow_nan=False)))
     assert read.to_dict() == record
     record["properties"][0]["all_images"]["counts"]["both"] = -1

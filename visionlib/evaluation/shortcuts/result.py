@@ -13,7 +13,7 @@ Positive = Annotated[int, Range(1, 2**53)]
 LEVEL = 0.05
 LEAST_RECALL = 0.15
 """Fraction of a class's images, at least, that a property must give away for an alarm."""
-LEAST_RATIO = 5
+LEAST_RATIO = 10
 """An alarm says that images of the class are flagged more than this many times as often as others.
 
 Both limits are above honest data: blue alone flags up to 11 % of the airplanes of CIFAR-10, see `docs/inspection.md`.
@@ -214,7 +214,7 @@ class Shortcuts:
 
 
 def flagged_p(n: int, hits: int, others: int, false_hits: int) -> float:
-    """P-value, one-sided, that images of the class are flagged at most five times as often as others.
+    """P-value, one-sided, that images of the class are flagged at most ten times as often as others.
 
     Given the number of flagged images, those of the class among them have a binomial distribution, if few are flagged.
 

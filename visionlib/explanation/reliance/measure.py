@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 
-from visionlib.data import Dataset, ImageSplit
+from visionlib.data import Dataset, ImageSplit, load_dataset
 from visionlib.data.random import Stream, random_order
-from visionlib.errors import ConfigError, DataError, ModelError
+from visionlib.errors import ConfigError, DataError, ModelError, RunError
 from visionlib.evaluation.comparison.paired import PairedCounts, adjust_by_holm, count_pairs, mcnemar_p
 from visionlib.evaluation.evaluate import prepare_subject
 from visionlib.evaluation.shortcuts import Shortcuts, find_shortcuts
@@ -51,7 +51,7 @@ def measure_reliance(
     For a run without images, its own data is taken, and the result is kept in the run.
 
     Args:
-        subject: a run or its folder, a network with its preprocessing, or one alone.
+        subject: a run or its folder, the name of pretrained weights, a network with its preprocessing, or one alone.
         images: a dataset, whose training split is searched for shortcuts and whose test split is predicted; or a split,
             which is both.
         n: images to predict, chosen by seed; all if there are fewer.
@@ -62,7 +62,7 @@ def measure_reliance(
         std: likewise.
         side_px: height of the inputs of a network alone, if it works on shrunk images.
         batch_size: images per forward pass.
-        dataset: new location of a run's data, if it has moved.
+        dataset: new location of a run's data, if it has moved; data for weights that name none.
         device: of a run's network, as in `TrainConfig.device`.
     Raises:
         ConfigError: if `n`, `n_maps` or `batch_size` is out of range, or a network comes without images.
@@ -82,8 +82,8 @@ def measure_reliance(
             raise ConfigError("mean, std, side_px", "are known already", "leave them out, or give the network alone")
         opened = find_run(subject)
         model = TrainedModel.from_run(opened, device=device)
-        run = opened if images is None else None
-        source = load_run_data(opened, dataset) if images is None else images
+        run = opened if images is None and opened.training.is_file() else None
+        source = _load(opened, model, subject, dataset) if images is None else images
         split = source.test if isinstance(source, Dataset) else source
     if model.classes and split.classes != model.classes:
         raise ConfigError("images", "have other classes than the network", "give images of the network's classes")
@@ -94,6 +94,16 @@ def measure_reliance(
     if run is not None:
         result.save(run)
     return result
+
+
+def _load(run: Run, model: TrainedModel, subject: object, dataset: str | Path | Dataset | None) -> Dataset:
+    """Load a run's data; weights alone name none, and take any at the size of their images."""
+    if run.training.is_file():
+        return load_run_data(run, dataset)
+    if dataset is None:
+        raise RunError(str(subject), "is weights alone, and names no data", "name it with --dataset", is_usage=True)
+    side_px = None if model.image_size is None else model.image_size[0]
+    return dataset if isinstance(dataset, Dataset) else load_dataset(dataset, image_size=side_px)
 
 
 @dataclass(frozen=True, eq=False)
