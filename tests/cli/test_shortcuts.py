@@ -51,8 +51,8 @@ def test_a_narrow_terminal_shows_whole_figures_and_a_class_with_markup() -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["absent"], "absent: there is no such"),
-        (["absent", "--n", "0"], "Invalid value for '--n'"),
+        (["no/absent"], "no/absent: there is no such run folder"),
+        (["no/absent", "--n", "0"], "Invalid value for '--n'"),
     ],
 )
 def test_wrong_usage_is_one_line(arguments: list[str], message: str) -> None:
