@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.mutants import Mutant, mutate_arrays, mutate_json
-from tests.report.runs import add_groups
+from tests.report.runs import add_groups, make_reliance
 from visionlib.cli.app import app
 from visionlib.cli.group_tables import tabulate_groups
 from visionlib.data import Dataset
@@ -22,6 +22,8 @@ from visionlib.evaluation.comparison.run_metrics import measure_run
 from visionlib.evaluation.groups.wording import describe_groups
 from visionlib.evaluation.render_html import to_html
 from visionlib.evaluation.stress.cells import to_html as stress_to_html
+from visionlib.explanation.reliance import load_reliance
+from visionlib.explanation.reliance.wording import tell_shortcuts
 from visionlib.export.card import CardFacts, write_card
 from visionlib.export.source import ExportSource
 from visionlib.inference.predictions import load_predictions
@@ -32,7 +34,7 @@ from visionlib.models.model_record import load_record
 from visionlib.report.charts.field_chart import draw_fields
 from visionlib.report.charts.history_chart import draw_accuracy, draw_loss
 from visionlib.report.charts.stress_chart import draw_stress
-from visionlib.report.tables import tabulate_history, tabulate_layers, tabulate_stress
+from visionlib.report.tables import tabulate_history, tabulate_layers, tabulate_shortcuts, tabulate_stress
 from visionlib.runs import Run, read_config, read_history, read_training
 from visionlib.runs.trust import is_trusted
 from visionlib.summary.render_text import to_plain_text
@@ -74,6 +76,12 @@ def show_stress(run: Run) -> None:
         show(result)
 
 
+def show_shortcuts(run: Run) -> None:
+    result = load_reliance(run)
+    for show in (tabulate_shortcuts, tell_shortcuts):
+        show(result)
+
+
 def write_model_card(run: Run) -> None:
     facts = CardFacts("x", read_config(run), read_training(run), ExportSource.read_evaluation(_Source(run)))  # type: ignore[arg-type]
     write_card(load_record(run), facts)
@@ -99,6 +107,7 @@ READERS: Readers = {
     "groups.json": (show_groups,),
     "summary.json": (show_summary,),
     "stress.json": (show_stress,),
+    "shortcuts.json": (show_shortcuts,),
     "training.json": (read_training, write_model_card, Pace.from_run),
     "predictions.npz": (load_predictions, evaluate_run, lambda run: compare_runs([run, run])),
 }
@@ -113,6 +122,7 @@ COMMANDS = {
     "groups.json": ("report",),
     "summary.json": ("report", "compare"),
     "stress.json": ("report",),
+    "shortcuts.json": ("report",),
     "training.json": ("compare", "report", "predict"),
     "predictions.npz": ("test", "mistakes", "compare", "report", "explain"),
 }
@@ -125,6 +135,7 @@ def whole_run(finished_run: Run, small_shapes: Dataset, tmp_path_factory: pytest
     shutil.copytree(finished_run.path, run.path)
     evaluate_run(run)
     stress(run, n=8, corruptions=["fog", "shift"], dataset=small_shapes)
+    make_reliance(small_shapes.classes[0]).save(run)
     stored = load_predictions(run)
     add_groups(run, small_shapes, stored.predictions.logits.argmax(1))
     return run

@@ -9,9 +9,11 @@ from .evaluation import compare_recipes as compare_recipes
 from .evaluation import compare_runs as compare_runs
 from .evaluation import evaluate as evaluate
 from .evaluation import find_groups as find_groups
+from .evaluation import find_shortcuts as find_shortcuts
 from .evaluation import stress as stress
 from .explanation import Explanation as Explanation
 from .explanation import explain as explain
+from .explanation import measure_reliance as measure_reliance
 from .export import export_hub as export_hub
 from .export import export_onnx as export_onnx
 from .inference import TrainedModel as TrainedModel

@@ -13,11 +13,11 @@ import torch
 from tests.inspection.conftest import EASY
 from tests.inspection.planted import draw_stripes, plant_wrong_labels, striped_dataset
 from visionlib.data import Dataset, ImageSplit
+from visionlib.data.holdout import assign_folds
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.run_model import load_model
 from visionlib.inspection import OutOfSample, cross_validate, find_candidates
 from visionlib.inspection import folds as folds_module
-from visionlib.inspection.folds import assign_folds
 from visionlib.runs import Run, read_json, write_json
 from visionlib.training import TrainConfig, outcome
 from visionlib.training.train_run import train

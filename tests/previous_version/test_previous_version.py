@@ -71,7 +71,7 @@ def test_its_network_predicts_what_it_stored(previous: Path, shapes: Dataset) ->
 
 def test_its_page_lacks_nothing_that_its_version_had(previous: Path, shapes: Dataset) -> None:
     report = write_report(previous / "finished", dataset=shapes)
-    assert set(report.missing) == {"groups", "stress"}
+    assert set(report.missing) == {"groups", "stress", "shortcuts"}
 
 
 def test_an_interrupted_one_comes_to_the_same_weights(previous: Path, shapes: Dataset) -> None:

@@ -9,12 +9,15 @@ from visionlib.data import Dataset, ImageSplit
 from visionlib.data.class_names import embed_name
 from visionlib.data.corruption import find_corruptions
 from visionlib.evaluation import StressResult, WeakGroups, evaluate_run
+from visionlib.evaluation.comparison.paired import PairedCounts
 from visionlib.evaluation.groups.conditions import Condition
 from visionlib.evaluation.groups.weak_groups import Group, GroupImages
+from visionlib.evaluation.shortcuts.result import ClassSign, PropertyScore, Shortcuts
 from visionlib.evaluation.stress.answers import Answers
 from visionlib.evaluation.stress.result import MADE_HERE
 from visionlib.explanation.explanation import Explanation
 from visionlib.explanation.quality import Estimate, MapQuality, MethodQuality
+from visionlib.explanation.reliance.result import Change, PropertyReliance, Reliance
 from visionlib.explanation.stored_explanations import StoredExplanations
 from visionlib.inference.device import choose_compute
 from visionlib.inference.predictions import SplitPredictions, save_predictions
@@ -179,6 +182,7 @@ def _add_parts(run: Run, data: Dataset, logits: Tensor) -> None:
         selection="the first test images",
     ).save(run)
     make_stress(data.classes, test.labels).save(run)
+    make_reliance(data.classes[0]).save(run)
     figure = Estimate(0.5, (0.4, 0.6), 20)
     methods = tuple(
         MethodQuality(name, ("layer3",), (4, 4), figure, {}, None, None, figure, figure, figure, {}, 0.0)
@@ -204,6 +208,26 @@ def make_stress(classes: tuple[str, ...], labels: Tensor) -> StressResult:
     return answers.summarize(
         classes, n_split=n, seed=0, network="a test", source=MADE_HERE, temperature=None, content_hash="0"
     )
+
+
+def make_reliance(name: str) -> Reliance:
+    """Make a corner that gives a class away, and whose replacement costs the network 24 of its 40 images."""
+    sign = ClassSign(name, n=50, hits=40, others=250, false_hits=1, p=1e-9, p_adjusted=1e-7)
+    scores = (
+        PropertyScore("top left corner", PairedCounts(5, 45, 80, 170), 1e-3, 2e-2, (sign,)),
+        PropertyScore("brightness", PairedCounts(5, 45, 40, 210), 0.7, 1.0, ()),
+    )
+    shortcuts = Shortcuts(300, 300, 5, 0, "0", 50, scores)
+    whole, of_class = PairedCounts(150, 24, 0, 26), PairedCounts(15, 24, 0, 1)
+    change = Change(name, of_class, 1e-7, 1e-6)
+    corner = PropertyReliance(
+        *("top left corner", Change("", whole, 1e-7, 1e-6), (change,), True, 0.035),
+        *(Estimate(0.05, (0.04, 0.06), 40), Estimate(0.3, (0.2, 0.4), 8)),
+    )
+    light = PropertyReliance(
+        *("brightness", Change("", PairedCounts(170, 4, 4, 22), 1.0, 1.0), (change,), False, None, None, None)
+    )
+    return Reliance(shortcuts, 200, 200, 40, "layercam-fused", 0, "0", (corner, light))
 
 
 def add_groups(run: Run, data: Dataset, predictions: Tensor) -> None:

@@ -390,10 +390,10 @@ def test_a_weak_group_opens_its_images(page: "Page", written: Written) -> None:
 def test_parts_that_are_missing_say_how_to_make_them(page: "Page", bare: Written) -> None:
     show(page, bare, f"#image={int(bare.data.test.index[0])}")
     notes = page.locator(".missing").all_inner_texts()
-    for command in ("groups", "explain", "inspect", "data", "summary", "stress"):
+    for command in ("groups", "explain", "inspect", "data", "summary", "stress", "shortcuts"):
         assert any(f"visionlib {command} " in text for text in notes)
-    assert len(bare.report.missing) == 9
-    assert len(notes) == 10  # in the sections all but the neighbours; of an open image those and the maps
+    assert len(bare.report.missing) == 10
+    assert len(notes) == 11  # in the sections all but the neighbours; of an open image those and the maps
     options = page.locator("#filter-kind option").evaluate_all("all => all.map(o => o.value)")
     assert options == ["wrong", "confident", "unsure", "right", "hesitant", "all"]
 

@@ -201,11 +201,11 @@ def test_curves_of_sam_are_explained(written: Written, tmp_path: Path) -> None:
 def test_parts_of_other_weights_are_not_shown(written: Written, tmp_path: Path) -> None:
     shutil.copytree(written.run.path, tmp_path / "run")
     run = open_run(tmp_path / "run")
-    for file in (run.inspection / "duplicates.json", run.explanations / "quality.json", run.stress):
+    for file in (run.inspection / "duplicates.json", run.explanations / "quality.json", run.stress, run.shortcuts):
         write_json(file, {**read_json(file), "weights_sha256": "another"})
     (run.explanations / "maps.npz").write_bytes(b"cut")
     report = write_report(run, dataset=written.data)
-    assert set(report.missing) == {"duplicates", "quality", "explanations", "stress"}
+    assert set(report.missing) == {"duplicates", "quality", "explanations", "stress", "shortcuts"}
     assert report.missing["duplicates"].reason == "was made with other weights"
 
 
@@ -380,6 +380,15 @@ def test_another_run_on_other_images_is_refused(written: Written, tmp_path: Path
     assert not (tmp_path / "page.html").exists()
 
 
+def test_shortcuts_are_told_with_both_tables(written: Written) -> None:
+    page = html.unescape(written.report.path.read_text(encoding="utf-8")).replace("\N{NO-BREAK SPACE}", " ")
+    assert "Alarm: a property gives a class away; 2 properties of 300 images" in page
+    assert "is given away by its top left corner: 80.0 % of its images, 0.40 % of others" in page
+    assert "97.5 % correct, with its top left corner replaced 37.5 %" in page
+    assert "The network relies on what gives a class away: top left corner; 200 test images" in page
+    assert "5.0 % (30.0 %) / 3.5 %" in page
+
+
 def test_a_notebook_frame_holds_the_page_and_lets_nothing_out(written: Written) -> None:
     frame = written.report._repr_html_()
     assert frame.startswith('<iframe srcdoc="')
@@ -394,6 +403,6 @@ def test_the_record_holds_size_and_what_is_missing(bare: Written) -> None:
     assert record["bytes"] == bare.report.path.stat().st_size
     assert set(record["missing"]) == {
         *("groups", "explanations", "quality", "embedding_map", "neighbours"),
-        *("candidates", "duplicates", "summary", "stress"),
+        *("candidates", "duplicates", "summary", "stress", "shortcuts"),
     }
     assert isinstance(bare.run, Run)

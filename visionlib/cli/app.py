@@ -29,6 +29,7 @@ from visionlib.cli.mistakes import mistakes
 from visionlib.cli.options import is_debugging
 from visionlib.cli.predict import predict
 from visionlib.cli.report import report
+from visionlib.cli.shortcuts import shortcuts
 from visionlib.cli.stress import stress
 from visionlib.cli.summary import summary
 from visionlib.cli.test import test
@@ -51,7 +52,7 @@ app = typer.Typer(
 )
 for command in (
     *(demo, data, summary, lr_find, train, test, mistakes, groups, compare),
-    *(inspect, explain, features, stress, report, predict, export),
+    *(inspect, explain, features, stress, shortcuts, report, predict, export),
 ):
     app.command(cls=CompareCommand if command is compare else None)(command)
 app.command("import")(import_weights)

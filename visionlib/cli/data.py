@@ -12,6 +12,8 @@ from visionlib.errors import ConfigError
 from visionlib.runs import check_file_place, open_run
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from visionlib.data import Dataset, ImageSplit
     from visionlib.inspection import DatasetInspection, Duplicates
 
@@ -37,12 +39,20 @@ def data(
     per_class: Annotated[
         int, typer.Option(min=1, help="Examples of each class in the picture, as far as they fit.")
     ] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the examples in the picture.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the examples in the picture, and of the check.")] = 0,
     odd: Annotated[
         bool,
         typer.Option(
             "--odd",
             help="List images that are constant or nearly so, grayscale, tiny, or of a rare mode.",
+        ),
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Check the training images for shortcuts: does brightness, colour, sharpness, a corner, the border, "
+            "image size or file mode alone tell the class?",
         ),
     ] = False,
     duplicates: Annotated[
@@ -67,9 +77,9 @@ def data(
     trust: TrustOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Inspect a dataset: splits, classes, statistics and warnings; on request a picture, odd images and duplicates.
+    """Inspect a dataset: splits, classes, statistics; on request a picture, odd images, duplicates and shortcuts.
 
-    Example: visionlib data cifar10 --picture classes.png --odd --duplicates near
+    Example: visionlib data cifar10 --picture classes.png --odd --check --duplicates near
     """
     _check_files(picture, duplicates_picture, duplicates_csv)
     if run is not None and duplicates == "exact":
@@ -81,7 +91,12 @@ def data(
     source = load_dataset(dataset, image_size=image_size, download=download, skip_broken=skip_broken, resize=resize)
     is_near = duplicates_picture is not None or duplicates_csv is not None or opened is not None
     inspection = inspect_dataset(
-        source, per_class=per_class, seed=seed, duplicates=duplicates or ("near" if is_near else None), run=opened
+        source,
+        per_class=per_class,
+        seed=seed,
+        duplicates=duplicates or ("near" if is_near else None),
+        run=opened,
+        shortcuts=check,
     )
     if picture is not None:
         _draw_overview(inspection, source, picture)
@@ -102,7 +117,15 @@ def data(
         log(f"warning: {warning}")
     duplicate_tables = () if inspection.duplicates is None else tabulate_duplicates(inspection.duplicates)
     odd_tables = tabulate_odd_images(inspection) if odd else (count_odd_images(inspection),)
-    print_tables(*tabulate_dataset(source), *odd_tables, *duplicate_tables)
+    print_tables(*tabulate_dataset(source), *odd_tables, *duplicate_tables, *_tabulate_check(inspection))
+
+
+def _tabulate_check(inspection: "DatasetInspection") -> "tuple[RenderableType, ...]":
+    if inspection.shortcuts is None:
+        return ()
+    from visionlib.cli.shortcut_tables import tabulate_shortcuts
+
+    return tabulate_shortcuts(inspection.shortcuts)
 
 
 def _check_files(picture: Path | None, duplicates_picture: Path | None, duplicates_csv: Path | None) -> None:
@@ -158,6 +181,8 @@ def _describe(
         result["picture"] = {"file": str(picture), **details["examples"]}
     if inspection.duplicates is not None:
         result["duplicates"] = details["duplicates"]
+    if inspection.shortcuts is not None:
+        result["shortcuts"] = details["shortcuts"]
     return result
 
 

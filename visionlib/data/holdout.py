@@ -1,9 +1,12 @@
-"""Hold out a stratified part of a split, as a pure function of the seed."""
+"""Hold out a stratified part of a split, or divide it into folds, as a pure function of the seed."""
 
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from visionlib.data.dataset import ImageSplit
 from visionlib.data.random import Stream, random_bits
+from visionlib.errors import ConfigError
 
 
 def hold_out(split: ImageSplit, fraction: float, seed: int) -> tuple[ImageSplit, ImageSplit]:
@@ -29,3 +32,24 @@ def hold_out(split: ImageSplit, fraction: float, seed: int) -> tuple[ImageSplit,
             count = min(max(1, round(len(members) * fraction)), len(members) - 1)
             is_held_out[members[bits[members].argsort(stable=True)[:count]]] = True
     return split.subset((~is_held_out).nonzero().flatten()), split.subset(is_held_out.nonzero().flatten())
+
+
+def assign_folds(split: ImageSplit, folds: int, seed: int) -> Int64[Tensor, "n"]:
+    """Assign every image to a fold; a pure function of the seed, and of the images' indices and labels.
+
+    Folds are stratified: the counts of a class in any two folds differ by at most one, and so do the folds' sizes.
+
+    Args:
+        split: the images.
+        folds: number of folds.
+        seed: of the order within each class.
+    Raises:
+        ConfigError: if there are fewer than two folds, or more folds than images.
+    """
+    if not 2 <= folds <= len(split):
+        raise ConfigError("folds", f"{folds} is out of range", f"ask for 2 to {len(split)}")
+    order = random_bits(seed, 0, split.index.cpu(), Stream.FOLDS).argsort(stable=True)
+    by_class = order[split.labels.cpu()[order].argsort(stable=True)]
+    assigned = torch.empty(len(split), dtype=torch.int64)
+    assigned[by_class] = torch.arange(len(split)) % folds
+    return assigned

@@ -24,6 +24,8 @@ from visionlib.evaluation.intervals import wilson_interval as wilson_interval
 from visionlib.evaluation.mistakes import Mistakes as Mistakes
 from visionlib.evaluation.mistakes import find_mistakes as find_mistakes
 from visionlib.evaluation.scoring import score_logits as score_logits
+from visionlib.evaluation.shortcuts import Shortcuts as Shortcuts
+from visionlib.evaluation.shortcuts import find_shortcuts as find_shortcuts
 from visionlib.evaluation.stress import StressResult as StressResult
 from visionlib.evaluation.stress import load_stress as load_stress
 from visionlib.evaluation.stress import stress as stress

@@ -14,5 +14,8 @@ from visionlib.explanation.map_layers import list_map_layers as list_map_layers
 from visionlib.explanation.methods import DEFAULT_METHOD as DEFAULT_METHOD
 from visionlib.explanation.methods import METHODS as METHODS
 from visionlib.explanation.methods import make_map_maker as make_map_maker
+from visionlib.explanation.reliance import Reliance as Reliance
+from visionlib.explanation.reliance import load_reliance as load_reliance
+from visionlib.explanation.reliance import measure_reliance as measure_reliance
 from visionlib.explanation.stored_explanations import StoredExplanations as StoredExplanations
 from visionlib.explanation.stored_explanations import load_explanations as load_explanations

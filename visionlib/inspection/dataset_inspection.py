@@ -1,4 +1,4 @@
-"""`inspect_dataset`: statistics, examples, odd images and duplicates of a dataset."""
+"""`inspect_dataset`: statistics, examples, odd images, duplicates and shortcuts of a dataset."""
 
 import os
 from collections import Counter
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from visionlib.data import Dataset, load_dataset
 from visionlib.errors import ConfigError
+from visionlib.evaluation.shortcuts import Shortcuts, find_shortcuts
 from visionlib.inspection.duplicate_search import find_duplicates
 from visionlib.inspection.duplicates import Duplicates
 from visionlib.inspection.embedding_duplicates import embed_dataset, match_embeddings
@@ -22,7 +23,7 @@ from visionlib.runs import Run, open_run
 
 @dataclass(frozen=True, eq=False)
 class DatasetInspection:
-    """Statistics, examples, odd images and duplicates of a dataset.
+    """Statistics, examples, odd images, duplicates and shortcuts of a dataset.
 
     Attributes:
         dataset: its name.
@@ -31,10 +32,11 @@ class DatasetInspection:
         splits: statistics of each split, train first.
         shown: name of the split of the examples.
         examples: positions of examples in that split, a row per class; -1 where a class has fewer.
-        example_sources: files that these images were read from, without gaps; None where they are not known.
         seed: of the examples.
         odd: odd images, by oddity.
         duplicates: None if they were not searched.
+        example_sources: files that these images were read from, without gaps; None where they are not known.
+        shortcuts: how well simple properties of the images of that split alone tell the class; None if not asked for.
     """
 
     dataset: str
@@ -47,6 +49,7 @@ class DatasetInspection:
     odd: tuple[OddImage, ...]
     duplicates: Duplicates | None = None
     example_sources: tuple[tuple[str | None, ...], ...] = ()
+    shortcuts: Shortcuts | None = None
 
     def count_odd(self) -> dict[str, int]:
         """Count the odd images by oddity, without zeros."""
@@ -65,6 +68,7 @@ class DatasetInspection:
             "examples": {"split": self.shown, "seed": self.seed, "positions": positions, "sources": sources},
             "odd": {"counts": self.count_odd(), "images": [odd.to_dict() for odd in self.odd]},
             "duplicates": None if self.duplicates is None else self.duplicates.to_dict(),
+            "shortcuts": None if self.shortcuts is None else {"split": self.shown, **self.shortcuts.to_dict()},
         }
 
     def _repr_html_(self) -> str:
@@ -83,22 +87,24 @@ def inspect_dataset(
     duplicates: Literal["exact", "near"] | None = None,
     run: Run | str | os.PathLike[str] | None = None,
     device: str = "auto",
+    shortcuts: bool = False,
 ) -> DatasetInspection:
     """Inspect a dataset; without a network, unless a run is given.
 
     Args:
         dataset: or a name or path for `load_dataset`.
-        split: of the examples.
+        split: of the examples, and of the shortcuts.
         per_class: examples of each class.
-        seed: of the examples.
+        seed: of the examples, and of the sample and folds of the shortcuts.
         duplicates: search exact duplicates, or near ones as well; by default none.
         run: a finished run on this dataset, or its folder. Its embeddings are compared, and it stores the duplicates;
             see `compare_embeddings`.
         device: of the prediction of missing embeddings, as in `TrainConfig.device`.
+        shortcuts: measure how well simple properties alone tell the class, see `find_shortcuts`.
     Raises:
         ConfigError: if `per_class` is below 1; a run is given without near duplicates; or images are too small for
             these, or differ in size.
-        DataError: if the dataset cannot be loaded, or lacks the split.
+        DataError: if the dataset cannot be loaded, lacks the split, or is too small for shortcuts.
         RunError: if the run is unfinished or damaged, was trained on other data, or has no embeddings.
     """
     if per_class < 1:
@@ -130,6 +136,7 @@ def inspect_dataset(
             tuple(source.split(split).source(position) for position in row if position != NONE)
             for row in examples.tolist()
         ),
+        shortcuts=find_shortcuts(source, split=split, seed=seed) if shortcuts else None,
     )
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from visionlib.data import Dataset, ImageSplit
-from visionlib.data.random import Stream, random_bits
+from visionlib.data import Dataset
+from visionlib.data.holdout import assign_folds
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.run_data import load_run_data
 from visionlib.inspection.out_of_sample import OutOfSample, score_test
@@ -33,27 +33,6 @@ _IGNORED_SETTINGS = ("device", "precision", "threads", "checkpoint_s")
 
 _SEEDS = 2**63
 """Seeds are below."""
-
-
-def assign_folds(split: ImageSplit, folds: int, seed: int) -> Int64[Tensor, "n"]:
-    """Assign every image to a fold; a pure function of the seed, and of the images' indices and labels.
-
-    Folds are stratified: the counts of a class in any two folds differ by at most one, and so do the folds' sizes.
-
-    Args:
-        split: the images.
-        folds: number of folds.
-        seed: of the order within each class.
-    Raises:
-        ConfigError: if there are fewer than two folds, or more folds than images.
-    """
-    if not 2 <= folds <= len(split):
-        raise ConfigError("folds", f"{folds} is out of range", f"ask for 2 to {len(split)}")
-    order = random_bits(seed, 0, split.index.cpu(), Stream.FOLDS).argsort(stable=True)
-    by_class = order[split.labels.cpu()[order].argsort(stable=True)]
-    assigned = torch.empty(len(split), dtype=torch.int64)
-    assigned[by_class] = torch.arange(len(split)) % folds
-    return assigned
 
 
 def cross_validate(

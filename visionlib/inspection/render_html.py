@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from visionlib.drawing.html_table import Html, render_table
+from visionlib.evaluation.shortcuts.wording import HEADERS, describe_alarms, describe_shortcuts, list_cells
 from visionlib.inspection.dataset_inspection import DatasetInspection
 
 _MAX_PICTURES = 200
@@ -18,7 +19,7 @@ _SHOWN_PX = 40
 
 
 def to_html(inspection: DatasetInspection) -> str:
-    """Render an inspection as one `<div>`: splits, classes with their mean images, odd images and duplicates."""
+    """Render an inspection as one `<div>`: splits, classes with their mean images, and what was found."""
     return "\n".join(
         [
             '<div style="overflow-x: auto; color: inherit;">',
@@ -26,6 +27,7 @@ def to_html(inspection: DatasetInspection) -> str:
             _split_table(inspection),
             _class_table(inspection),
             *_findings(inspection),
+            *_shortcuts(inspection),
             "</div>",
         ]
     )
@@ -74,3 +76,10 @@ def _findings(inspection: DatasetInspection) -> Iterator[str]:
         for entry in inspection.duplicates.counts()
     ]
     yield render_table(("pairs of duplicates", *kinds, "with two labels"), rows)
+
+
+def _shortcuts(inspection: DatasetInspection) -> Iterator[str]:
+    if inspection.shortcuts is not None:
+        for line in (describe_shortcuts(inspection.shortcuts), *describe_alarms(inspection.shortcuts)):
+            yield f"<p>{escape(line)}</p>"
+        yield render_table(HEADERS, [list_cells(score) for score in inspection.shortcuts.scores])

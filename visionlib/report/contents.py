@@ -24,6 +24,7 @@ from visionlib.evaluation import (
 from visionlib.evaluation.groups import Group
 from visionlib.explanation import StoredExplanations, load_explanations
 from visionlib.explanation.quality import MapQuality, load_quality
+from visionlib.explanation.reliance import Reliance, load_reliance
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.run_model import load_summary
 from visionlib.inspection import (
@@ -78,6 +79,7 @@ class Contents:
         duplicates: pairs of duplicate images.
         summary: the layer table.
         stress: accuracy on corrupted test images.
+        shortcuts: properties that give a class away, and whether the network relies on them.
         comparison: with another run; None without one.
         sources: files of the test images; None if they are not known.
     """
@@ -99,6 +101,7 @@ class Contents:
     duplicates: Duplicates | Missing
     summary: ModelSummary | Missing
     stress: StressResult | Missing
+    shortcuts: Reliance | Missing
     comparison: Comparison | None = None
     sources: Sources | Missing | None = None
 
@@ -150,6 +153,7 @@ def read_contents(run: Run, *, dataset: str | Path | Dataset | None = None, agai
         duplicates=_try(lambda: load_duplicates(run), f"visionlib data {data_path} --duplicates near --run {path}"),
         summary=_try(lambda: load_summary(run), f"visionlib summary {path}"),
         stress=_try(lambda: load_stress(run), f"visionlib stress {path}"),
+        shortcuts=_try(lambda: load_reliance(run), f"visionlib shortcuts {path}"),
         comparison=None if against is None else compare_runs([run, against]),
         sources=_try(lambda: stored.sources, f"visionlib test {path} --predict"),
     )

@@ -15,6 +15,7 @@ from visionlib.drawing.palette import CONTRAST, MAIN, NEUTRAL, ON_DARK, REFERENC
 from visionlib.evaluation.groups.wording import describe_figures, describe_groups, describe_mistakes
 from visionlib.evaluation.stress.cells import describe_means, legend
 from visionlib.evaluation.wording import count, interval, number, percent
+from visionlib.explanation.reliance.wording import tell_shortcuts
 from visionlib.report.charts.field_chart import draw_fields
 from visionlib.report.charts.history_chart import draw_accuracy, draw_loss
 from visionlib.report.charts.reliability_chart import draw_reliability
@@ -35,6 +36,7 @@ from visionlib.report.tables import (
     tabulate_pairs,
     tabulate_quality,
     tabulate_reliability,
+    tabulate_shortcuts,
     tabulate_stress,
 )
 from visionlib.report.verdict import make_cards, write_verdict
@@ -126,7 +128,7 @@ def _draw_sections(contents: Contents, names: PathNames) -> dict[str, Any]:
     """Make the charts and tables; None for a missing part."""
     evaluation = contents.evaluation
     quality, summary, duplicates = contents.quality, contents.summary, contents.duplicates
-    explanations, stress = contents.explanations, contents.stress
+    explanations, stress, shortcuts = contents.explanations, contents.stress, contents.shortcuts
     history = () if isinstance(contents.history, Missing) else contents.history
     return {
         "groups_found": None if isinstance(contents.groups, Missing) else describe_groups(contents.groups),
@@ -144,6 +146,8 @@ def _draw_sections(contents: Contents, names: PathNames) -> dict[str, Any]:
         "stress_chart": None if isinstance(stress, Missing) else draw_stress(stress),
         "stress_tables": None if isinstance(stress, Missing) else tabulate_stress(stress),
         "stress_words": None if isinstance(stress, Missing) else (describe_means(stress), legend(stress)),
+        "shortcut_tables": None if isinstance(shortcuts, Missing) else tabulate_shortcuts(shortcuts),
+        "shortcut_words": None if isinstance(shortcuts, Missing) else tell_shortcuts(shortcuts),
         "map_table": None if isinstance(contents.embedding_map, Missing) else tabulate_map(contents.embedding_map),
         "quality_table": None if isinstance(quality, Missing) else tabulate_quality(quality),
         "explained": None if isinstance(explanations, Missing) else describe_explained(explanations),

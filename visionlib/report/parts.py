@@ -12,6 +12,7 @@ from visionlib.errors import VisionlibError
 from visionlib.evaluation import find_groups, stress
 from visionlib.explanation import explain_run, list_map_layers
 from visionlib.explanation.quality import measure_run_quality
+from visionlib.explanation.reliance import measure_reliance
 from visionlib.explanation.stages import choose_stages
 from visionlib.inference.run_data import load_run_data
 from visionlib.inference.run_model import load_model, save_summary
@@ -29,6 +30,7 @@ from visionlib.runs import Run
 _MAPS_N = 120
 _QUALITY_N = 100
 _STRESS_N = 200
+_SHORTCUTS_N, _SHORTCUTS_MAPS = 500, 100
 _QUALITY_METHODS = ("layercam-fused", "layercam", "grad-cam", "hirescam")
 
 
@@ -104,4 +106,7 @@ _PARTS: dict[str, Callable[[Run, Dataset, str], object]] = {
     "candidates": lambda run, data, device: find_candidates(score_test(run)).save(run),
     "duplicates": lambda run, data, device: find_duplicates(data).save(run),
     "stress": lambda run, data, device: stress(run, n=_STRESS_N, corruptions="standard", dataset=data, device=device),
+    "shortcuts": lambda run, data, device: measure_reliance(
+        run, n=_SHORTCUTS_N, n_maps=_SHORTCUTS_MAPS, dataset=data, device=device
+    ),
 }

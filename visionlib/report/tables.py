@@ -8,6 +8,7 @@ from markupsafe import Markup
 from visionlib.data.class_names import tidy_name
 from visionlib.evaluation import Comparison, Evaluation, StressResult
 from visionlib.evaluation.intervals import wilson_interval
+from visionlib.evaluation.shortcuts import wording as shortcut_wording
 from visionlib.evaluation.stress.cells import (
     CLASS_HEADERS,
     CONDITION_HEADERS,
@@ -19,6 +20,8 @@ from visionlib.evaluation.stress.cells import (
 )
 from visionlib.evaluation.wording import count, interval, number, percent, points, points_interval
 from visionlib.explanation.quality import Estimate, MapQuality
+from visionlib.explanation.reliance import Reliance
+from visionlib.explanation.reliance import wording as reliance_wording
 from visionlib.inspection import Duplicates, EmbeddingMap
 from visionlib.report.charts.class_bar import draw_class_bar
 from visionlib.runs.training_records import EpochRecord
@@ -77,6 +80,21 @@ def tabulate_stress(result: StressResult) -> tuple[Table, Table, Table]:
         "Accuracy of each class by strength, the largest fall first, %", CLASS_HEADERS, tuple(class_rows(result))
     )
     return by_strength, by_class, conditions
+
+
+def tabulate_shortcuts(result: Reliance) -> tuple[Table, Table]:
+    """List how well each property alone predicts the class, and what the network loses with each made equal."""
+    alone = Table(
+        "What simple properties alone tell of the class of training images",
+        shortcut_wording.HEADERS,
+        tuple(shortcut_wording.list_cells(score) for score in result.shortcuts.scores),
+    )
+    equal = Table(
+        "The network on test images, with each property made equal",
+        reliance_wording.HEADERS,
+        tuple(reliance_wording.list_cells(entry) for entry in result.properties),
+    )
+    return alone, equal
 
 
 def tabulate_history(history: Sequence[EpochRecord]) -> Table:

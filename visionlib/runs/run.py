@@ -107,6 +107,11 @@ class Run:
         return self.path / "groups.json"
 
     @property
+    def shortcuts(self) -> Path:
+        """Result of `visionlib shortcuts`: properties that give a class away, and those that the network relies on."""
+        return self.path / "shortcuts.json"
+
+    @property
     def inspection(self) -> Path:
         """Folder of the results of `visionlib inspect`: embedding map, nearest images, label candidates, folds."""
         return self.path / "inspection"
