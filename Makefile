@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 AUDIT := $(VENV)/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check audit wheel slow gpu browser notebook bench chaos fuzz docs clean
+.PHONY: help setup demo test check audit wheel slow gpu browser notebook bench chaos fuzz docs pictures clean
 
 help:  ## List these commands.
 	@sed -nE 's/^([a-z]+):.*  ## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -83,8 +83,16 @@ fuzz: setup  ## Give damaged inputs to every reader, a minute each; FLAGS="--sec
 		echo "atheris cannot be had here: mutations are drawn blindly"
 	$(BIN)/python -m bench.fuzz $(FLAGS)
 
-docs: setup  ## Make the pictures and generated pages of docs/ anew.
+docs: $(VENV)/.docs  ## Write the commands page anew, and build the site into site/, offline, in seconds.
 	$(BIN)/python docs/make.py
+	@echo "open site/index.html"
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+pictures: setup  ## Make the pictures of docs/ anew that need no run from elsewhere, in some minutes.
+	$(BIN)/python docs/make.py pictures
 
 clean:  ## Remove what setup and the tests made; runs/ stays.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
