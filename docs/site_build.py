@@ -19,6 +19,10 @@ _FETCHED = re.compile(
 )
 
 
+_NAMED_FILE = re.compile(r"\[(?:docs/)?([\w-]+\.md)\]\((?=\1)")
+"""A link with the name of a file as its text, for which a site has titles."""
+
+
 def build_site(root: Path) -> None:
     """Build the site into `root/site`, with broken links, anchors and pages outside the navigation as errors.
 
@@ -45,11 +49,13 @@ def stage_pages(root: Path, place: Path) -> None:
     shutil.copytree(
         root / "notebooks", place / "notebooks", ignore=shutil.ignore_patterns("*.py", ".ipynb_checkpoints")
     )
-    for page in place.glob("*.md"):
-        page.write_text(page.read_text("utf-8").replace("](../", "]("), encoding="utf-8")
     for name in ROOT_PAGES:
         text = (root / name).read_text("utf-8")
         (place / name).write_text(text.replace("](docs/", "]("), encoding="utf-8")
+    titles = {page.name: page.read_text("utf-8").partition("\n")[0].lstrip("# ") for page in place.glob("*.md")}
+    for page in place.glob("*.md"):
+        text = page.read_text("utf-8").replace("](../", "](")
+        page.write_text(_NAMED_FILE.sub(lambda link: f"[{titles[link[1]]}](", text), encoding="utf-8")
 
 
 def find_fetched(site: Path) -> list[str]:

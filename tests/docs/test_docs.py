@@ -11,9 +11,14 @@ from types import ModuleType
 import pytest
 import typer.main
 
+import visionlib
 from visionlib.cli.app import app
+from visionlib.data import Dataset
 from visionlib.evaluation import evaluate
+from visionlib.inspection import inspect_dataset
+from visionlib.models import build_model
 from visionlib.runs import Run, read_json
+from visionlib.summary import summarize
 
 
 @pytest.fixture
@@ -132,6 +137,44 @@ def test_every_command_and_option_named_in_the_docs_exists(project_root: Path) -
         options = {spelling for option in commands[name].params for spelling in (*option.opts, *option.secondary_opts)}
         used = {word.partition("=")[0] for word in words if word.startswith("--")} - {"--help"}
         assert used <= options, f"{page_name}: visionlib {name} has no {used - options}"
+
+
+def test_the_python_page_has_every_public_name(project_root: Path) -> None:
+    page = (project_root / "docs" / "python.md").read_text(encoding="utf-8")
+    paths = re.findall(r"^::: (visionlib\.[\w.]+)$", page, re.MULTILINE)
+    assert sorted(path.rpartition(".")[2] for path in paths) == sorted(set(dir(visionlib)) - {"__version__"})
+    for path in paths:
+        name = path.rpartition(".")[2]
+        place = project_root / "visionlib" / getattr(visionlib, name).__module__.split(".")[1] / name
+        # Read without running it, `visionlib.load` would be the module of that name.
+        is_ambiguous = place.is_dir() or place.with_suffix(".py").is_file()
+        assert (path != f"visionlib.{name}") == is_ambiguous, path
+
+
+def test_json_has_the_fields_that_its_page_promises(
+    finished_run: Run, small_shapes: Dataset, project_root: Path
+) -> None:
+    page = (project_root / "docs" / "json.md").read_text(encoding="utf-8")
+    promised = {
+        row: set(re.findall(r"`(\w+)`", fields))
+        for row, fields in re.findall(r"^\| (`.*?) \| (.*) \|$", page, re.MULTILINE)
+    }
+    table = summarize(build_model("resnet20"), name="resnet20").to_dict()
+    scores = evaluate(finished_run).to_dict()
+    data = {**inspect_dataset(small_shapes).to_dict(), "warnings": []}  # which the command adds, see tests/cli
+    trained = {"run": "", **read_json(finished_run.training)}
+    given = {
+        "`summary`": table,
+        "`summary`, each of `layers`": table["layers"][0],
+        "`data`": data,
+        "`data`, each of `splits`": data["splits"]["test"],
+        "`train`": trained,
+        "`test`": scores,
+        "`test`, each of `per_class`": scores["per_class"][0],
+    }
+    for row, record in given.items():
+        assert len(promised[row]) > 3
+        assert promised[row] <= set(record), row
 
 
 def test_every_make_target_that_the_docs_name_exists(project_root: Path) -> None:
