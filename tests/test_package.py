@@ -56,3 +56,10 @@ def test_files_that_a_guide_to_the_code_names_exist(page: str, project_root: Pat
 
 def test_the_citation_has_the_version(project_root: Path) -> None:
     assert f"version: {__version__}\n" in (project_root / "CITATION.cff").read_text()
+
+
+def test_the_lowest_versions_are_those_of_the_ranges(project_root: Path) -> None:
+    ranges = tomllib.loads((project_root / "pyproject.toml").read_text())["project"]["dependencies"]
+    pins = (project_root / "constraints-lowest.txt").read_text().splitlines()[2:]
+    expected = [entry.replace("[progress]", "").replace(">=", "==") for entry in ranges]
+    assert [re.sub(r"(\.0)+$", "", pin) for pin in pins] == [re.sub(r"(\.0)+$", "", pin) for pin in expected]
