@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 AUDIT := $(VENV)/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check audit wheel slow gpu browser notebook bench chaos fuzz coverage docs clean
+.PHONY: help setup demo test check audit wheel slow gpu browser notebook bench chaos fuzz coverage docs pictures lowest clean
 
 help:  ## List these commands.
 	@sed -nE 's/^([a-z]+):.*  ## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -69,7 +69,7 @@ gpu: setup  ## Run the tests that need a CUDA device.
 browser: setup  ## Test the page in headless Chromium, which Debian's package `chromium` brings.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m browser -n auto
 
-notebook: setup  ## Execute the notebook on the built-in shapes, in under two minutes.
+notebook: setup  ## Execute the notebooks in short form on drawn pictures, in under three minutes.
 	$(BIN)/pytest -m slow tests/notebooks
 
 bench: setup  ## Measure, and print tables; docs/results.md and docs/experiments.md keep them.
@@ -89,8 +89,21 @@ fuzz: setup  ## Give damaged inputs to every reader, a minute each; FLAGS="--sec
 		echo "atheris cannot be had here: mutations are drawn blindly"
 	$(BIN)/python -m bench.fuzz $(FLAGS)
 
-docs: setup  ## Make the pictures and generated pages of docs/ anew.
+docs: $(VENV)/.docs  ## Write the commands page anew, and build the site into site/, offline, in seconds.
 	$(BIN)/python docs/make.py
+	@echo "open site/index.html"
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+pictures: setup  ## Make the pictures of docs/ anew that need no run from elsewhere, in some minutes.
+	$(BIN)/python docs/make.py pictures
+
+lowest:  ## Run the tests with the lowest versions that pyproject.toml allows, in an environment of their own.
+	$(PYTHON) -m venv $(VENV)/lowest
+	$(VENV)/lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt '.[dev]'
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(VENV)/lowest/bin/python -m pytest -n auto --dist loadscope
 
 clean:  ## Remove what setup and the tests made; runs/ stays.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

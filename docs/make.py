@@ -1,6 +1,7 @@
-"""Make the generated parts of docs/ anew: the commands page out of the commands themselves, and the pictures.
+"""Make the generated parts of docs/ anew: the commands page out of the commands themselves, the site, and the pictures.
 
-make docs
+make docs       # the commands page and the site, in seconds
+make pictures   # the pictures that need no run and no data from elsewhere, in some minutes
 
 The pictures of docs/mistakes.md are made from two finished runs: python docs/make.py mistakes RUN RUN
 
@@ -14,6 +15,8 @@ Those of docs/report.md from a run on CIFAR-10, whose page is written anew; in h
 python docs/make.py report RUN [DATASET]
 
 The demo alone, whose figures stand in README.md and docs/results.md: python docs/make.py demo
+
+What commands print on a terminal, alone: python docs/make.py terminals
 
 The one of docs/stress.md from CIFAR-10: python docs/make.py corruptions DATASET
 
@@ -117,19 +120,64 @@ def draw_rate(path: Path) -> None:
 
 
 def draw_demo(folder: Path) -> None:
-    """Run the demo; keep its table as a picture, its figures in the documents, and what its network really looks at."""
-    from visionlib.cli.demo import run_demo
+    """Run the demo; keep what it prints as a picture, its figures in the documents, and what its network looks at."""
+    from terminal import record_command
+
+    from visionlib import evaluate, open_run
     from visionlib.cli.picture_files import save_picture
     from visionlib.evaluation import measure_effective_fields
     from visionlib.summary.field_plots import draw_effective
 
     with tempfile.TemporaryDirectory() as place:
-        run, evaluation = run_demo(Path(place) / "demo", seed=0, log=lambda line: None)
+        command = "visionlib demo --out runs/demo"
+        record_command(command, folder / "demo.svg", place=Path(place), keep=(12, 52))
+        run = open_run(Path(place) / "runs" / "demo")
         fields = measure_effective_fields(run)
-        write_demo_figures(run, evaluation)
-    draw_evaluation(evaluation, folder / "demo.svg")
+        write_demo_figures(run, evaluate(run))
     titled = [("before training", fields.before), ("after training", fields.after)]
     save_picture(draw_effective(titled, fields.image), folder / "effective-field.png")
+
+
+def draw_terminals(folder: Path) -> None:
+    """Draw what the commands of docs/start.md print on a small folder of drawn pictures, and a layer table."""
+    from terminal import record_command, write_photographs
+
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        write_photographs(place / "photographs", train=60, test=20)
+        train = "visionlib train photographs --out runs/first --max-seconds 120"
+        record_command(train, folder / "train.svg", place=place, keep=(14, 6))
+        record_command("visionlib test runs/first", folder / "test.svg", place=place)
+        predict = "visionlib predict runs/first photographs --top 2"
+        record_command(predict, folder / "predict.svg", place=place, keep=(10, 5))
+        record_command("visionlib summary resnet18 --depth 2", folder / "summary.svg", place=place, keep=(30, 0))
+
+
+def draw_intervals(path: Path) -> None:
+    """Draw the interval of an accuracy of 80 % for growing numbers of test images."""
+    from matplotlib.figure import Figure
+
+    from visionlib.cli.picture_files import save_picture
+    from visionlib.drawing.palette import MAIN
+    from visionlib.evaluation.intervals import wilson_interval
+
+    figure = Figure(figsize=(7, 2.6), layout="constrained")
+    axes = figure.subplots()
+    counts = (25, 100, 400, 1600, 10_000)
+    for row, n in enumerate(counts):
+        interval = wilson_interval(4 * n // 5, n)
+        assert interval is not None
+        low, high = (100 * bound for bound in interval)
+        axes.plot((low, high), (row, row), color=MAIN, lw=3)
+        axes.plot(80, row, "o", color=MAIN)
+        axes.text(high + 0.8, row, f"{low:.1f} to {high:.1f}", va="center", fontsize=9)
+    axes.set_yticks(range(len(counts)), [f"{n:,}" for n in counts])
+    axes.invert_yaxis()
+    axes.set_xlim(55, 100)
+    axes.set_xlabel("accuracy of 80 %, and its 95 % interval")
+    axes.set_ylabel("test images")
+    axes.grid(axis="x", color="0.92")
+    save_picture(figure, path, "The interval of an accuracy of 80 % shrinks as the number of test images grows.")
 
 
 def write_demo_figures(run: "Run", evaluation: "Evaluation", root: Path = DOCS.parent) -> None:
@@ -187,21 +235,6 @@ def draw_measures(run: Path, parted: Path, folder: Path) -> None:
     evaluation = evaluate(parted)
     draw, describe = PICTURES["reliability"]
     save_picture(draw(evaluation), folder / "temperature.png", describe(evaluation))
-
-
-def draw_evaluation(evaluation: "Evaluation", path: Path) -> None:
-    """Draw a terminal with the table of an evaluation."""
-    from rich.console import Console
-
-    from visionlib.cli.tables import tabulate_evaluation
-
-    console = Console(record=True, width=74, file=sys.stderr)
-    console.print("[bold]$ make demo[/bold]")
-    for part in tabulate_evaluation(evaluation):
-        console.print(part)
-    # Without the fonts that rich would have fetched: the reader's own will do, and offline is offline.
-    picture = re.sub(r"@font-face {.*?}", "", console.export_svg(title="visionlib demo"), flags=re.DOTALL)
-    path.write_text(picture, encoding="utf-8")
 
 
 def draw_inspection(run_folder: Path, folder: Path, dataset: str | None = None) -> None:
@@ -328,15 +361,24 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["demo"]:
         draw_demo(DOCS / "pictures")
         sys.exit()
+    if sys.argv[1:2] == ["terminals"]:
+        draw_terminals(DOCS / "pictures")
+        sys.exit()
     if sys.argv[1:2] == ["corruptions"]:
         draw_corruptions(DOCS / "pictures" / "corruptions.png", sys.argv[2])
         sys.exit()
     if sys.argv[1:2] == ["explanations"]:
         draw_explained(Path(sys.argv[2]), sys.argv[3], DOCS / "pictures", *sys.argv[4:5])
         sys.exit()
+    if sys.argv[1:2] == ["pictures"]:
+        draw_shapes_sheet(DOCS / "pictures" / "shapes.png")
+        draw_fields(DOCS / "pictures")
+        draw_rate(DOCS / "pictures" / "rate-finder.png")
+        draw_intervals(DOCS / "pictures" / "intervals.png")
+        draw_terminals(DOCS / "pictures")
+        draw_demo(DOCS / "pictures")
+        sys.exit()
+    from site_build import build_site
+
     (DOCS / "commands.md").write_text(commands_page(), encoding="utf-8")
-    (DOCS / "pictures").mkdir(exist_ok=True)
-    draw_shapes_sheet(DOCS / "pictures" / "shapes.png")
-    draw_fields(DOCS / "pictures")
-    draw_rate(DOCS / "pictures" / "rate-finder.png")
-    draw_demo(DOCS / "pictures")
+    build_site(DOCS.parent)

@@ -15,7 +15,7 @@ NAMES = [path.stem for path in notebooks()]
 
 
 def test_there_is_a_notebook() -> None:
-    assert NAMES == ["cifar10_resnet18"]
+    assert NAMES == ["cifar10_resnet18", "own_pictures"]
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=NAMES)
@@ -37,6 +37,16 @@ def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=NAMES)
+def test_a_notebook_says_first_what_it_takes_and_installs_what_is_missing(path: Path) -> None:
+    (kind, first), (_, second), *_ = notebook_cells(path)
+    assert kind == "markdown"
+    assert "**What it takes.** Python 3.11 or newer" in first
+    assert re.search(r"minutes on two idle processor", first) or "time on two idle processor cores" in first
+    assert '"pip", "install"' in second
+    assert '"/' not in "".join(text for _, text in notebook_cells(path)), "a path of one machine"
+
+
+@pytest.mark.parametrize("path", notebooks(), ids=NAMES)
 def test_every_code_cell_is_python_but_for_magic(path: Path) -> None:
     for kind, text in notebook_cells(path):
         if kind == "code":
@@ -49,7 +59,7 @@ def test_the_notebook_runs_top_to_bottom(tmp_path: Path, monkeypatch: pytest.Mon
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
-    (path,) = notebooks()
+    path, _ = notebooks()
     started = time.monotonic()
     notebook = nbformat.read(path, as_version=4)
     _replace(notebook, "IS_SHORT = False", "IS_SHORT = True")
@@ -72,7 +82,7 @@ def test_the_notebook_runs_top_to_bottom(tmp_path: Path, monkeypatch: pytest.Mon
     assert "shapes: 10,000 images to learn from, 2,000 to test on; resnet20" in written
     assert re.search(r"epoch 1/1", written)
     kinds = [set(output.get("data", {})) for output in outputs]
-    assert sum("image/png" in kind for kind in kinds) == 10
+    assert sum("image/png" in kind for kind in kinds) == 12
     assert sum("text/html" in kind for kind in kinds) >= 2
     written_html = ["".join(output.get("data", {}).get("text/html", "")) for output in outputs]
     assert not [output for output in outputs if output.get("name") == "stderr"]
@@ -80,6 +90,29 @@ def test_the_notebook_runs_top_to_bottom(tmp_path: Path, monkeypatch: pytest.Mon
     assert (run / "evaluation.json").is_file()
     assert sum("srcdoc=" in html for html in written_html) == 1
     assert (run / "report.html").stat().st_size > 300_000
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Jupyter's own
+def test_the_notebook_for_ones_own_folder_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    _, path = notebooks()
+    notebook = nbformat.read(path, as_version=4)
+    _replace(notebook, "IS_SHORT = False", "IS_SHORT = True")
+    monkeypatch.setenv("VISIONLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(path.parents[1]), prepend=os.pathsep)
+    nbclient.NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    written = "".join(output.get("text", "") for output in outputs)
+    assert len(list((tmp_path / "drawn-pictures").glob("*/*.png"))) == 200
+    assert "drawn-pictures: 180 images to learn from" in written
+    assert len(re.findall(r"^drawn-pictures/\w+/\d+\.png \w+ \d", written, re.MULTILINE)) == 3
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+    (run,) = (tmp_path / "runs").iterdir()
+    assert (run / "report.html").stat().st_size > 50_000
 
 
 def _replace(notebook: Any, old: str, new: str) -> None:

@@ -368,6 +368,10 @@ def test_errors_are_reported_before_anything_is_written(written: Written, page_d
     unfinished.predictions.unlink()
     with pytest.raises(RunError, match=r"has no predictions to report; make them with: visionlib test .*run"):
         write_report(unfinished)
+    unfinished.model.unlink()
+    (unfinished.path / "resume.pt").touch()
+    with pytest.raises(RunError, match=r"the run did not finish; go on with: visionlib train --resume .*run"):
+        write_report(unfinished)
     assert not unfinished.report.exists()
 
 

@@ -77,12 +77,12 @@ def tabulate_answers(answers: Sequence[PicturePrediction], *, has_header: bool) 
 def tabulate_dataset(dataset: Dataset) -> tuple[RenderableType, ...]:
     """Tables of the splits with their statistics, and of the images per class."""
     splits = Table(box=box.SIMPLE_HEAD, title=Text(dataset.name), title_justify="left")
-    for header in ("split", "images", "size", "channels", "mean", "std"):
+    for header in ("split", "images", "size", "mean", "std"):
         splits.add_column(header, justify="left" if header == "split" else "right")
     for name, split in dataset.splits.items():
         height, width = split.image_size
         mean, std = (" ".join(f"{value:.4f}" for value in values) for values in (split.mean, split.std))
-        splits.add_row(Text(name), f"{len(split):,}", f"{height} x {width}", str(split.channels), mean, std)
+        splits.add_row(Text(name), f"{len(split):,}", f"{split.channels} x {height} x {width}", mean, std)
     classes = Table(box=box.SIMPLE_HEAD)
     classes.add_column("class")
     for name in dataset.splits:

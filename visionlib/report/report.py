@@ -12,7 +12,7 @@ from visionlib.errors import ConfigError, RunError
 from visionlib.report.contents import Missing, read_contents
 from visionlib.report.page import render_page
 from visionlib.report.path_names import PathNames
-from visionlib.runs import Run, check_file_place, open_run, write_bytes
+from visionlib.runs import Run, check_file_place, open_run, read_json, write_bytes
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ def write_report(
     path = opened.report if out is None else Path(out)
     check_file_place(path)
     if not opened.predictions.is_file():
+        read_json(opened.model)  # an unfinished run lacks it, too, and its remedy is another one
         raise RunError(opened.path, "has no predictions to report", f"make them with: visionlib test {opened.path}")
     if make:
         from visionlib.report.parts import make_missing_parts
