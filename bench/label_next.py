@@ -35,6 +35,7 @@ from visionlib.inference import Predictions
 from visionlib.inspection import choose_to_label
 from visionlib.inspection.batch_choice import choose_batch
 from visionlib.inspection.choose_to_label import CANDIDATES_PER_CHOICE
+from visionlib.inspection.copies import CopyFinder
 from visionlib.inspection.unsure_pictures import Candidates, UnsurePictures
 from visionlib.training.recipes import RECIPES
 
@@ -44,6 +45,9 @@ _RARE, _COPIES = 40, 4
 _CONFIG = RECIPES["fast"].replace(
     epochs=12, batch_size=64, crop_px=2, resolutions=(0.5,), validation_fraction=0.0, threads=1, checkpoint_s=0
 )
+NETWORKS = (("fashion-mnist", "cifar10", 100), ("cifar10", None, 500))
+"""Data set, weights to begin with, and number of first labels and of those of each round."""
+_ROUNDS = 2
 Chooser = Callable[[Predictions, Tensor, int, int], Tensor]
 """Chooses positions by predictions, images, count and seed."""
 
@@ -55,8 +59,9 @@ def choose_by_library(predictions: Predictions, images: Tensor, count: int, seed
         rows = slice(start, start + 250)
         part = Predictions(predictions.logits[rows], predictions.embeddings[rows])
         unsure.add(Candidates.from_predictions(start, part, images[rows]))
-    choice = choose_batch(unsure.kept.embeddings, unsure.kept.uncertainty, count, seed=seed)
-    return unsure.kept.index[choice.positions]
+    copies = CopyFinder(unsure.kept.images)
+    choice = choose_batch(unsure.kept.embeddings, unsure.kept.uncertainty, count, seed=seed, is_copy=copies.is_copy)
+    return unsure.kept.index[torch.tensor(choice.positions)]
 
 
 def choose_at_random(predictions: Predictions, images: Tensor, count: int, seed: int) -> Tensor:
@@ -79,7 +84,8 @@ def choose_entropy(predictions: Predictions, images: Tensor, count: int, seed: i
 def choose_clusters(predictions: Predictions, images: Tensor, count: int, seed: int) -> Tensor:
     """Choose the centre of each cluster of all images, whatever the uncertainty."""
     embeddings = predictions.embeddings.float()
-    return choose_batch(embeddings, torch.ones(len(embeddings), dtype=torch.float64), count, seed=seed).positions
+    weights = torch.ones(len(embeddings), dtype=torch.float64)
+    return torch.tensor(choose_batch(embeddings, weights, count, seed=seed).positions)
 
 
 def choose_gradients(predictions: Predictions, images: Tensor, count: int, seed: int) -> Tensor:
@@ -100,6 +106,11 @@ def choose_gradients(predictions: Predictions, images: Tensor, count: int, seed:
     return torch.tensor(chosen)
 
 
+SETTINGS = {
+    "fashion-mnist": [("all", 50, 50), ("rare classes", 50, 50), ("four copies", 50, 50), ("all", 20, 20)],
+    "shapes": [("all", 50, 50)],
+}
+"""Pool, first labels, and labels of each round."""
 CHOOSERS: dict[str, Chooser] = {
     "random": choose_at_random,
     "`label-next`": choose_by_library,
@@ -149,10 +160,7 @@ def measure_heads(seeds: list[int]) -> None:
             "test": as_colour(data.test.subset(torch.arange(_TESTED))),
         }
         features = {key: model.predict(split.images).embeddings.float() for key, split in splits.items()}
-        settings = [("all", 50, 50), ("all", 20, 20), ("all", 200, 200)]
-        if name == "fashion-mnist":
-            settings += [("rare classes", 50, 50), ("four copies", 50, 50)]
-        for kind, start, count in settings:
+        for kind, start, count in SETTINGS[name]:
             scores = {
                 title: [buy(splits, features, kind, seed, start, count, chooser) for seed in seeds]
                 for title, chooser in CHOOSERS.items()
@@ -196,8 +204,8 @@ def as_colour(split: ImageSplit) -> ImageSplit:
 
 def measure_networks(cifar10: str, seeds: list[int]) -> None:
     """Print a table for each data set."""
-    for name, init, start in (("fashion-mnist", "cifar10", 100), (cifar10, None, 500)):
-        source = load_dataset(name)
+    for name, init, start in NETWORKS:
+        source = load_dataset(cifar10 if name == "cifar10" else name)
         pool = as_colour(source.train.subset(torch.arange(_POOL)))
         test = as_colour(source.test.subset(torch.arange(_TESTED)))
         scores: dict[str, list[list[float]]] = {"random": [], "`label-next`": []}
@@ -206,9 +214,11 @@ def measure_networks(cifar10: str, seeds: list[int]) -> None:
             first: tuple[float, Tensor] | None = None
             for title, column in scores.items():
                 values, labelled = [], order[:start]
-                for number in range(3):
+                for number in range(_ROUNDS + 1):
                     if number or first is None:
-                        score, chosen = train_and_choose(pool, test, labelled, init, seed, start, is_last=number == 2)
+                        score, chosen = train_and_choose(
+                            pool, test, labelled, init, seed, start, is_last=number == _ROUNDS
+                        )
                         first = first or (score, chosen)
                     else:
                         score, chosen = first

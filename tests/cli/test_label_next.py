@@ -37,9 +37,8 @@ def test_json_and_csv_are_the_librarys(finished_run: Run, folder: Path, tmp_path
     assert answer == json.loads(json.dumps({"run": str(finished_run.path), **known.to_dict()}))
     assert (answer["n"], answer["candidates"], answer["copies"], len(answer["pictures"])) == (26, 25, 1, 8)
     rows = list(csv.DictReader((tmp_path / "next.csv").read_text().splitlines()))
-    assert [(row["file"], float(row["score"]), row["reason"]) for row in rows] == [
-        (one.file, pytest.approx(one.score), one.reason) for one in known.pictures
-    ]
+    assert [(row["file"], row["reason"]) for row in rows] == [(one.file, one.reason) for one in known.pictures]
+    assert [float(row["score"]) for row in rows] == pytest.approx([one.score for one in known.pictures])
 
 
 def test_a_list_on_stdin_as_a_table(finished_run: Run, folder: Path, tmp_path: Path) -> None:

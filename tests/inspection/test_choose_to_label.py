@@ -33,7 +33,8 @@ class Brightness(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         mean = inputs.mean((1, 2, 3))
-        return self.head(self.drop(torch.stack([mean, torch.ones_like(mean)], 1)))
+        logits: Tensor = self.head(self.drop(torch.stack([mean, torch.ones_like(mean)], 1)))
+        return logits
 
 
 def noise(*means: float) -> UInt8[Tensor, "n 1 16 16"]:

@@ -1,16 +1,13 @@
 """Of a stream, the most unsure pictures are kept, and none of them twice."""
 
-import io
 import math
-from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
 from jaxtyping import UInt8
-from PIL import Image
 from torch import Tensor
 
+from tests.inspection.copying import IN_PLACE
 from visionlib.data import load_shapes
 from visionlib.inference import Predictions
 from visionlib.inspection.unsure_pictures import Candidates, UnsurePictures
@@ -37,26 +34,11 @@ def keep(limit: int, images: UInt8[Tensor, "n c h w"], uncertainty: list[float],
     return unsure
 
 
-def recompress(image: UInt8[Tensor, "c h w"]) -> UInt8[Tensor, "c h w"]:
-    content = io.BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).numpy()).save(content, "JPEG", quality=95, subsampling=0)
-    return torch.from_numpy(np.array(Image.open(content))).permute(2, 0, 1)
-
-
-COPIES: dict[str, Callable[[UInt8[Tensor, "c h w"]], UInt8[Tensor, "c h w"]]] = {
-    "equal": torch.clone,
-    "JPEG": recompress,
-    "mirrored": lambda image: image.flip(2),
-    "darker": lambda image: (image * 0.6).to(torch.uint8),
-    "shifted": lambda image: image.roll((1, 0), (1, 2)),
-}
-
-
 @pytest.mark.parametrize("batch", [1, 7, 40])
-@pytest.mark.parametrize("name", COPIES)
+@pytest.mark.parametrize("name", IN_PLACE)
 def test_a_copy_is_left_out_and_the_more_unsure_one_kept(name: str, batch: int) -> None:
     images = load_shapes(n_train=20, n_test=1).train.images
-    copies = torch.stack([COPIES[name](image) for image in images])
+    copies = torch.stack([IN_PLACE[name](image) for image in images])
     first = [0.5 + 0.01 * at for at in range(20)]
     second = [value + (0.005 if at % 2 else -0.005) for at, value in enumerate(first)]
     unsure = keep(30, torch.cat([images, copies]), first + second, batch)

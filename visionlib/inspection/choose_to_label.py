@@ -16,6 +16,7 @@ from visionlib.inference import Predictions, TrainedModel, load, predict_files
 from visionlib.inference.pictures import read_images
 from visionlib.inference.preprocessing import check_pixels
 from visionlib.inspection.batch_choice import choose_batch
+from visionlib.inspection.copies import CopyFinder
 from visionlib.inspection.pictures_to_label import PicturesToLabel, PictureToLabel
 from visionlib.inspection.unsure_pictures import Candidates, UnsurePictures
 from visionlib.runs import Run
@@ -150,8 +151,9 @@ def _name_classes(predictions: Predictions) -> tuple[str, ...]:
 def _choose(
     candidates: Candidates, count: int, seed: int, classes: tuple[str, ...], files: Mapping[int, str]
 ) -> tuple[PictureToLabel, ...]:
-    choice = choose_batch(candidates.embeddings, candidates.uncertainty, count, seed=seed)
-    chosen = candidates.take(choice.positions)
+    copies = CopyFinder(candidates.images)
+    choice = choose_batch(candidates.embeddings, candidates.uncertainty, count, seed=seed, is_copy=copies.is_copy)
+    chosen = candidates.take(torch.tensor(choice.positions))
     rows = zip(chosen.index.tolist(), chosen.top.tolist(), chosen.probabilities.tolist(), strict=True)
     return tuple(
         PictureToLabel(
@@ -162,8 +164,8 @@ def _choose(
             confidence=confidence,
             second=classes[second],
             second_confidence=second_confidence,
-            stands_for=int(choice.sizes[rank]),
-            score=float(choice.scores[rank]),
+            stands_for=choice.sizes[rank],
+            score=choice.scores[rank],
             is_unusual=bool(chosen.is_unusual[rank]),
         )
         for rank, (index, (first, second), (confidence, second_confidence)) in enumerate(rows)

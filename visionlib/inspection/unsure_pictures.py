@@ -3,8 +3,9 @@
 Requirements:
 
 - Memory does not grow with the stream: a fixed number of pictures is kept, in 32 x 32 pixels.
-- Of copies, which are the near duplicates of `find_duplicates`, the most unsure one is kept. Copies are removed before
-  pictures are counted, so that the twenty frames of a video do not take the places of twenty pictures.
+- Of copies the most unsure one is kept. They are removed before pictures are counted, so that twenty frames of a still
+  video do not take the places of twenty pictures. What takes longer to recognize is left to the choice among the kept
+  ones, see `copies.py`.
 """
 
 from dataclasses import dataclass, fields
@@ -15,12 +16,9 @@ from jaxtyping import Bool, Float, Float64, Int64, UInt8
 from torch import Tensor
 
 from visionlib.inference import Predictions
-from visionlib.inspection.duplicates import MIN_CORRELATION, MIN_DETAIL, MIN_THUMBNAIL_CORRELATION
-from visionlib.inspection.similarity import correlate_pixels, make_thumbnails
+from visionlib.inspection.copies import find_equal
 
 _STORED_PX = 32
-_LEAST_PX = 8
-"""Of smaller pictures only those with equal pixels are copies."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,36 +129,7 @@ def _mark_copies(images: UInt8[Tensor, "n c h w"], is_new: Bool[Tensor, "n"]) ->
         images: in order of preference.
         is_new: of two others it is known that they are no copies.
     """
-    pairs = _find_copies(images, is_new.nonzero().flatten())
     is_copy = [False] * len(images)
-    for first, second in sorted(pairs):
+    for first, second in sorted(find_equal(images, is_new.nonzero().flatten())):
         is_copy[second] |= not is_copy[first]
     return torch.tensor(is_copy, dtype=torch.bool)
-
-
-def _find_copies(images: UInt8[Tensor, "n c h w"], new: Int64[Tensor, "m"]) -> set[tuple[int, int]]:
-    """Find all pairs of copies, one of which is new, as positions in order."""
-    pairs = _match_rows(images.flatten(1), new)
-    if min(images.shape[2:]) < _LEAST_PX:
-        return pairs
-    thumbnails = make_thumbnails(images)
-    for is_mirrored in (False, True):
-        partners = make_thumbnails(images.flip(3)) if is_mirrored else thumbnails
-        close = (thumbnails[new] @ partners.T >= MIN_THUMBNAIL_CORRELATION).nonzero()
-        close = torch.stack([new[close[:, 0]], close[:, 1]], 1).sort(1).values
-        close = torch.unique(close[close[:, 0] < close[:, 1]], dim=0)
-        if len(close):
-            correlations, details = correlate_pixels(images, close, is_mirrored=is_mirrored)
-            is_match = (correlations >= MIN_CORRELATION) & (
-                details >= MIN_DETAIL["mirrored" if is_mirrored else "near"]
-            )
-            pairs |= {(first, second) for first, second in close[is_match].tolist()}
-    return pairs
-
-
-def _match_rows(rows: UInt8[Tensor, "n d"], new: Int64[Tensor, "m"]) -> set[tuple[int, int]]:
-    """Find pairs of equal rows, each with the first of its kind; constant images have no thumbnail that could tell."""
-    first: dict[bytes, int] = {}
-    is_new = set(new.tolist())
-    pairs = [(first.setdefault(row.tobytes(), position), position) for position, row in enumerate(rows.numpy())]
-    return {(one, other) for one, other in pairs if one < other and not is_new.isdisjoint((one, other))}
