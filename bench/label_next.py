@@ -1,15 +1,15 @@
 """Compare accuracies after buying labels: for pictures that `choose_to_label` chooses, and for others.
 
-.venv/bin/python bench/label_next.py heads [SEEDS]             # a linear classifier of pretrained features
-.venv/bin/python bench/label_next.py networks CIFAR10 [SEEDS]  # whole trainings
+.venv/bin/python bench/label_next.py heads SEEDS [SETTING...]           # a linear classifier of pretrained features
+.venv/bin/python bench/label_next.py networks SEEDS [NAME|cifar10=PATH]  # whole trainings
 
-    .venv/bin/python bench/label_next.py heads
-    .venv/bin/python bench/label_next.py networks ../shared/data/cifar10-jpeg
+    .venv/bin/python bench/label_next.py heads 0,1,2,3,4
+    .venv/bin/python bench/label_next.py networks 0,1,2,3,4 fashion-mnist
 
-A pool of 4,000 images has labels that are not looked at. A few random ones are labelled first, the same for every way
-to choose. Then a round trains on what is labelled, chooses as many images of the pool, and labels these. The tables
-give the test accuracy after each round, mean of the seeds; and the difference from random choice at equal numbers of
-labels, the mean over rounds of each seed, with the interval of its mean over seeds by Student's t.
+A pool of 4,000 images, for networks 2,000, has labels that are not looked at. A few random ones are labelled first, the
+same for every way to choose. Then a round trains on what is labelled, chooses as many images of the pool, and labels
+these. The tables give the test accuracy after each round, mean of the seeds; and the difference from random choice at
+equal numbers of labels, the mean over rounds of each seed, with the interval of its mean over seeds by Student's t.
 
 Heads: features of the weights `cifar10`, which know neither `shapes` nor Fashion-MNIST, and multinomial logistic
 regression. Networks: `fast` with short trainings, on CIFAR-10 from random weights, and on Fashion-MNIST from `cifar10`.
@@ -37,6 +37,7 @@ from visionlib.inspection.batch_choice import choose_batch
 from visionlib.inspection.choose_to_label import CANDIDATES_PER_CHOICE
 from visionlib.inspection.copies import CopyFinder
 from visionlib.inspection.unsure_pictures import Candidates, UnsurePictures
+from visionlib.runs import read_json
 from visionlib.training.recipes import RECIPES
 
 _POOL, _TESTED = 4_000, 2_000
@@ -45,9 +46,9 @@ _RARE, _COPIES = 40, 4
 _CONFIG = RECIPES["fast"].replace(
     epochs=12, batch_size=64, crop_px=2, resolutions=(0.5,), validation_fraction=0.0, threads=1, checkpoint_s=0
 )
-NETWORKS = (("fashion-mnist", "cifar10", 100), ("cifar10", None, 500))
-"""Data set, weights to begin with, and number of first labels and of those of each round."""
-_ROUNDS = 2
+NETWORKS: dict[str, tuple[str | None, int]] = {"fashion-mnist": ("cifar10", 100), "cifar10": (None, 400)}
+"""Weights to begin with, and number of first labels and of those of each round."""
+_NETWORK_POOL, _NETWORK_TESTED, _NETWORK_ROUNDS = 2_000, 1_000, 1
 Chooser = Callable[[Predictions, Tensor, int, int], Tensor]
 """Chooses positions by predictions, images, count and seed."""
 
@@ -107,10 +108,13 @@ def choose_gradients(predictions: Predictions, images: Tensor, count: int, seed:
 
 
 SETTINGS = {
-    "fashion-mnist": [("all", 50, 50), ("rare classes", 50, 50), ("four copies", 50, 50), ("all", 20, 20)],
-    "shapes": [("all", 50, 50)],
+    "fashion-mnist": ("fashion-mnist", "all", 50),
+    "rare": ("fashion-mnist", "rare classes", 50),
+    "copies": ("fashion-mnist", "four copies", 50),
+    "few": ("fashion-mnist", "all", 20),
+    "shapes": ("shapes", "all", 50),
 }
-"""Pool, first labels, and labels of each round."""
+"""Data set, pool, and number of first labels and of those of each round."""
 CHOOSERS: dict[str, Chooser] = {
     "random": choose_at_random,
     "`label-next`": choose_by_library,
@@ -150,23 +154,27 @@ def draw_pool(split: ImageSplit, kind: str, seed: int) -> Tensor:
     return order[torch.randperm(len(order), generator=torch.Generator().manual_seed(seed))]
 
 
-def measure_heads(seeds: list[int]) -> None:
-    """Print a table for each pool."""
+def measure_heads(seeds: list[int], names: list[str]) -> None:
+    """Print a table for each setting."""
     model = load("cifar10")
-    for name in ("fashion-mnist", "shapes"):
-        data = load_shapes(n_train=_POOL, n_test=_TESTED) if name == "shapes" else load_dataset(name)
-        splits = {
-            "train": as_colour(data.train.subset(torch.arange(_POOL))),
-            "test": as_colour(data.test.subset(torch.arange(_TESTED))),
-        }
+    for source, kind, count in [SETTINGS[name] for name in names or SETTINGS]:
+        splits = load_splits(source, _POOL, _TESTED)
         features = {key: model.predict(split.images).embeddings.float() for key, split in splits.items()}
-        for kind, start, count in SETTINGS[name]:
-            scores = {
-                title: [buy(splits, features, kind, seed, start, count, chooser) for seed in seeds]
-                for title, chooser in CHOOSERS.items()
-            }
-            write(f"\n{name}, {kind}, {start} labels, then {count} at a time\n")
-            tabulate(scores, start, count)
+        scores = {
+            title: [buy(splits, features, kind, seed, count, chooser) for seed in seeds]
+            for title, chooser in CHOOSERS.items()
+        }
+        write(f"\n{source}, {kind}, {count} labels, then {count} at a time\n")
+        tabulate(scores, count)
+
+
+def load_splits(name: str, pool: int, tested: int) -> dict[str, ImageSplit]:
+    """Load the first training and test images of a data set as colour images of 32 pixels."""
+    data = load_shapes(n_train=pool, n_test=tested) if name == "shapes" else load_dataset(name)
+    return {
+        "train": as_colour(data.train.subset(torch.arange(pool))),
+        "test": as_colour(data.test.subset(torch.arange(tested))),
+    }
 
 
 def buy(
@@ -174,14 +182,13 @@ def buy(
     features: dict[str, Tensor],
     kind: str,
     seed: int,
-    start: int,
     count: int,
     chooser: Chooser,
     rounds: int = 3,
 ) -> list[float]:
     """Return the test accuracy with the first labels and after each round."""
     pool = draw_pool(splits["train"], kind, seed)
-    is_labelled = torch.arange(len(pool)) < start
+    is_labelled = torch.arange(len(pool)) < count
     scores = []
     for number in range(rounds + 1):
         head = fit_head(splits["train"], features["train"], pool[is_labelled])
@@ -202,55 +209,50 @@ def as_colour(split: ImageSplit) -> ImageSplit:
     return dataclasses.replace(split, images=images.round().to(torch.uint8).expand(-1, 3, -1, -1).contiguous())
 
 
-def measure_networks(cifar10: str, seeds: list[int]) -> None:
+def measure_networks(seeds: list[int], names: list[str]) -> None:
     """Print a table for each data set."""
-    for name, init, start in NETWORKS:
-        source = load_dataset(cifar10 if name == "cifar10" else name)
-        pool = as_colour(source.train.subset(torch.arange(_POOL)))
-        test = as_colour(source.test.subset(torch.arange(_TESTED)))
+    for name in names or ["fashion-mnist"]:
+        init, count = NETWORKS[name.partition("=")[0]]
+        splits = load_splits(name.partition("=")[2] or name, _NETWORK_POOL, _NETWORK_TESTED)
         scores: dict[str, list[list[float]]] = {"random": [], "`label-next`": []}
         for seed in seeds:
-            order = torch.randperm(_POOL, generator=torch.Generator().manual_seed(seed))
-            first: tuple[float, Tensor] | None = None
+            order = torch.randperm(_NETWORK_POOL, generator=torch.Generator().manual_seed(seed))
+            first = train_and_choose(splits, order[:count], init, seed, count)
             for title, column in scores.items():
-                values, labelled = [], order[:start]
-                for number in range(_ROUNDS + 1):
-                    if number or first is None:
-                        score, chosen = train_and_choose(
-                            pool, test, labelled, init, seed, start, is_last=number == _ROUNDS
-                        )
-                        first = first or (score, chosen)
-                    else:
-                        score, chosen = first
+                (score, chosen), labelled, values = first, order[:count], [first[0]]
+                for number in range(_NETWORK_ROUNDS):
+                    drawn = order[count * (number + 1) : count * (number + 2)]
+                    labelled = torch.cat([labelled, drawn if title == "random" else chosen])
+                    is_last = number == _NETWORK_ROUNDS - 1
+                    score, chosen = train_and_choose(splits, labelled, init, seed, 0 if is_last else count)
                     values.append(score)
-                    is_random = title == "random"
-                    labelled = order[: start * (number + 2)] if is_random else torch.cat([labelled, chosen])
                 column.append(values)
                 write(f"{name} seed {seed} {title}: " + ", ".join(f"{value:.4f}" for value in values))
-        write(f"\n{name}, {start} labels, then {start} at a time\n")
-        tabulate(scores, start, start)
+        write(f"\n{name}, {count} labels, then {count} at a time\n")
+        tabulate(scores, count)
 
 
 def train_and_choose(
-    pool: ImageSplit, test: ImageSplit, labelled: Tensor, init: str | None, seed: int, count: int, *, is_last: bool
+    splits: dict[str, ImageSplit], labelled: Tensor, init: str | None, seed: int, count: int
 ) -> tuple[float, Tensor]:
     """Train on labelled images of the pool; return the test accuracy and what to label next."""
-    left = torch.ones(len(pool), dtype=torch.bool).index_fill(0, labelled, False).nonzero().flatten()
+    pool, test = splits["train"], splits["test"]
     data = Dataset("pool", {"train": pool.subset(labelled), "test": test}, pool.classes)
     with tempfile.TemporaryDirectory() as folder:
-        model = load(train(data, _CONFIG.replace(seed=seed), init=init, out=Path(folder) / "run"))
-    score = float((model.predict(test.images).logits.argmax(1) == test.labels).double().mean())
-    if is_last:
-        return score, left[:0]
+        run = train(data, _CONFIG.replace(seed=seed), init=init, out=Path(folder) / "run")
+        score, model = float(read_json(run.training)["test_accuracy"]), load(run)
+    if not count:
+        return score, labelled[:0]
+    left = torch.ones(len(pool), dtype=torch.bool).index_fill(0, labelled, False).nonzero().flatten()
     chosen = choose_to_label(model, pool.images[left], count, seed=seed)
     return score, left[torch.tensor([one.index for one in chosen.pictures])]
 
 
-def tabulate(scores: dict[str, list[list[float]]], start: int, count: int) -> None:
+def tabulate(scores: dict[str, list[list[float]]], count: int) -> None:
     """Print a row for each way to choose."""
     rounds = len(scores["random"][0])
     write(
-        "| choice | " + " | ".join(f"{start + number * count}" for number in range(rounds)) + " | gain, 95 % interval |"
+        "| choice | " + " | ".join(f"{(number + 1) * count}" for number in range(rounds)) + " | gain, 95 % interval |"
     )
     write("|---|" + "---|" * (rounds + 1))
     for title, rows in scores.items():
@@ -275,11 +277,12 @@ def write(line: str) -> None:
 
 def main() -> None:
     """Measure heads or networks."""
-    task, *words = sys.argv[1:]
+    task, seeds, *words = (*sys.argv[1:3], *sys.argv[3:])
+    numbers = [int(seed) for seed in seeds.split(",")]
     if task == "heads":
-        measure_heads([int(seed) for seed in (words or ["0,1,2,3,4"])[0].split(",")])
+        measure_heads(numbers, words)
     else:
-        measure_networks(words[0], [int(seed) for seed in (words[1:] or ["0,1,2,3,4"])[0].split(",")])
+        measure_networks(numbers, words)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """One picture for each cluster, where the clusters can be told by hand."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -73,10 +74,11 @@ def test_of_copies_the_next_one_is_chosen_or_none() -> None:
     """Two clusters; 10 degrees, nearest to its centre, is a copy of 90, and so is all of the third one."""
     embeddings = directions(90, 91, 10, 0, 22, 200, 201)
     uncertainty = weights(0.9, 0.8, 0.2, 0.2, 0.2, 0.1, 0.1)
-    copies = {2, 5, 6, 1}
-    choice = choose_batch(
-        embeddings, uncertainty, 3, is_copy=lambda position, chosen: 0 in chosen and position in copies
-    )
+
+    def is_copy(position: int, chosen: Sequence[int]) -> bool:
+        return 0 in chosen and position in {2, 5, 6, 1}
+
+    choice = choose_batch(embeddings, uncertainty, 3, is_copy=is_copy)
     assert choice.positions == (0, 3, 4)
     assert choice.sizes == (2, 3, 1)
     assert choice.scores == pytest.approx((1.7, 0.6, 0.2))
