@@ -28,7 +28,8 @@ def test_a_copy_of_any_kind_is_found_among_the_chosen(images: Tensor, name: str)
 
 
 @pytest.mark.parametrize("name", IN_PLACE)
-def test_copies_in_place_are_found_among_all(images: Tensor, name: str) -> None:
+def test_copies_in_place_are_found_among_all(images: Tensor, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("visionlib.inspection.copies._BLOCK_ROWS", 7)
     n = len(images)
     both = torch.cat([images, torch.stack([IN_PLACE[name](image) for image in images])])
     expected = {(at, n + at) for at in range(n)}

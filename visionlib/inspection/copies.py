@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int64, UInt8
+from jaxtyping import Bool, Float32, Int64, UInt8
 from torch import Tensor
 
 from visionlib.inspection.duplicates import MIN_CORRELATION, MIN_DETAIL, MIN_THUMBNAIL_CORRELATION
@@ -12,6 +12,8 @@ from visionlib.inspection.similarity import correlate_pixels, extract_detail, ma
 
 _LEAST_PX = 8
 """Of smaller pictures only those with equal pixels are copies."""
+_BLOCK_ROWS = 1024
+"""Images that are compared at a time, which takes 60 MB for colour images of 32 pixels."""
 _LEAST_DETAIL_STD = 1.0
 """Of 255; detail below it is noise of compression."""
 
@@ -31,14 +33,22 @@ def find_equal(images: UInt8[Tensor, "n c h w"], new: Int64[Tensor, "m"]) -> set
     pairs = _match_rows(images.flatten(1), new)
     if min(images.shape[2:]) < _LEAST_PX:
         return pairs
-    detail = extract_detail(images.float())
-    has_detail = detail.flatten(1).std(1) >= _LEAST_DETAIL_STD
-    for partners in (detail, detail.flip(3)):
-        correlations = F.normalize(detail[new].flatten(1)) @ F.normalize(partners.flatten(1)).T
-        rows, others = ((correlations >= MIN_DETAIL["mirrored"]) & has_detail).nonzero(as_tuple=True)
-        found = zip(new[rows].tolist(), others.tolist(), strict=True)
-        pairs |= {(min(pair), max(pair)) for pair in found if pair[0] != pair[1]}
+    queries, has_detail = _direct_detail(images[new])
+    for start in range(0, len(images), _BLOCK_ROWS):
+        block = images[start : start + _BLOCK_ROWS]
+        for partners in (block, block.flip(3)):
+            directions, is_comparable = _direct_detail(partners)
+            is_match = (queries @ directions.T >= MIN_DETAIL["mirrored"]) & has_detail[:, None] & is_comparable
+            rows, others = is_match.nonzero(as_tuple=True)
+            found = zip(new[rows].tolist(), (start + others).tolist(), strict=True)
+            pairs |= {(min(pair), max(pair)) for pair in found if pair[0] != pair[1]}
     return pairs
+
+
+def _direct_detail(images: UInt8[Tensor, "n c h w"]) -> tuple[Float32[Tensor, "n d"], Bool[Tensor, "n"]]:
+    """Scale the detail of each image to length 1, and say which images have enough of it to be compared."""
+    detail = extract_detail(images.float()).flatten(1)
+    return F.normalize(detail), detail.std(1) >= _LEAST_DETAIL_STD
 
 
 def _match_rows(rows: UInt8[Tensor, "n d"], new: Int64[Tensor, "m"]) -> set[tuple[int, int]]:
