@@ -21,7 +21,10 @@ _TABLE_ROWS = 20
 def label_next(
     run: Annotated[str, typer.Argument(help="A run folder, a hub folder, or the name of pretrained weights.")],
     images: PicturesArgument,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Pictures to choose: as many as you label before training again.")] = 100,
+    count: Annotated[
+        int,
+        typer.Option("--count", "-n", min=1, help="Pictures to choose: as many as you label before training again."),
+    ] = 100,
     csv: Annotated[Path | None, typer.Option(help="Write all chosen pictures, in order, as a CSV file.")] = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
