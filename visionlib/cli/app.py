@@ -24,6 +24,7 @@ from visionlib.cli.features import features
 from visionlib.cli.groups import groups
 from visionlib.cli.import_weights import import_weights
 from visionlib.cli.inspect import inspect
+from visionlib.cli.label_next import label_next
 from visionlib.cli.lr_find import lr_find
 from visionlib.cli.mistakes import mistakes
 from visionlib.cli.options import is_debugging
@@ -52,7 +53,7 @@ app = typer.Typer(
 )
 for command in (
     *(demo, data, summary, lr_find, train, test, mistakes, groups, compare),
-    *(inspect, explain, features, stress, shortcuts, report, predict, export),
+    *(inspect, explain, features, stress, shortcuts, report, predict, label_next, export),
 ):
     app.command(cls=CompareCommand if command is compare else None)(command)
 app.command("import")(import_weights)

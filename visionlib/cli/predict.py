@@ -12,7 +12,7 @@ import typer
 from visionlib.cli.console import log
 from visionlib.cli.options import DebugOption, DeviceOption, JsonOption, TrustOption
 from visionlib.cli.picture_files import make_picture_folder
-from visionlib.errors import ConfigError
+from visionlib.cli.picture_sources import PictureCounter, PicturesArgument, list_sources
 from visionlib.runs import check_file_place, write_bytes
 from visionlib.runs.json_records import encode_json
 
@@ -27,10 +27,7 @@ _TABLE_ROWS = 250
 
 def predict(
     run: Annotated[str, typer.Argument(help="A run folder, a hub folder, or the name of pretrained weights.")],
-    images: Annotated[
-        list[str],
-        typer.Argument(help="Pictures, and folders of them; - reads a list from stdin, one path a line."),
-    ],
+    images: PicturesArgument,
     top: Annotated[int, typer.Option(min=1, help="Likeliest classes of each picture.")] = 5,
     csv: Annotated[Path | None, typer.Option(help="Write the answers as a CSV file, too.")] = None,
     maps: Annotated[
@@ -57,10 +54,9 @@ def predict(
     from visionlib.inference import classify_files, load
 
     model = load(run, device=device, precision=precision)
-    sources = itertools.chain.from_iterable(_read_list() if source == "-" else [source] for source in images)
-    answers = classify_files(model, sources, k=top, batch_size=_TABLE_ROWS, has_images=maps is not None)
-    seen = _Counter()
-    answers = seen.watch(answers)
+    answers = classify_files(model, list_sources(images), k=top, batch_size=_TABLE_ROWS, has_images=maps is not None)
+    seen = PictureCounter()
+    answers = _watch(answers, seen)
     if maps is not None:
         answers = _save_maps(answers, model, maps)
     answers = _print_json(answers) if json else _print_table(answers, model)
@@ -68,35 +64,13 @@ def predict(
         _write_csv(answers, csv, top)
     for _ in answers:
         pass
-    if not seen.total:
-        raise ConfigError("IMAGE", "there is none to classify", "name pictures, folders, or a list on stdin")
-    if seen.codes:
-        # 2 only if nothing but wrong arguments was there.
-        raise typer.Exit(1 if seen.total > len(seen.codes) else min(seen.codes))
+    seen.end("to classify")
 
 
-class _Counter:
-    """Count the files that pass, and tell the broken ones."""
-
-    def __init__(self) -> None:
-        self.total = 0
-        self.codes = list[int]()
-
-    def watch(self, answers: "Iterable[PicturePrediction]") -> "Iterator[PicturePrediction]":
-        for answer in answers:
-            self.total += 1
-            if answer.error is not None:
-                self.codes.append(answer.error.exit_code)
-                log(f"error: {answer.error}")
-            yield answer
-
-
-def _read_list() -> Iterator[str]:
-    """Yield the paths on stdin, one a line; names that are not UTF-8 stay what they are."""
-    sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
-    for line in sys.stdin:
-        if name := line.rstrip("\r\n"):
-            yield name
+def _watch(answers: "Iterable[PicturePrediction]", seen: PictureCounter) -> "Iterator[PicturePrediction]":
+    for answer in answers:
+        seen.count(answer.error)
+        yield answer
 
 
 def _print_json(answers: "Iterable[PicturePrediction]") -> "Iterator[PicturePrediction]":

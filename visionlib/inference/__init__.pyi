@@ -4,6 +4,7 @@ from .device import compute_environment as compute_environment
 from .load import load as load
 from .pictures import PicturePrediction as PicturePrediction
 from .pictures import classify_files as classify_files
+from .pictures import predict_files as predict_files
 from .prediction import Predictions as Predictions
 from .prediction import predict as predict
 from .prediction import predict_logits as predict_logits

@@ -27,6 +27,7 @@ from visionlib.errors import ConfigError, DataError
 from visionlib.inference.folding import folded_network
 
 if TYPE_CHECKING:
+    from visionlib.inference.prediction import Predictions
     from visionlib.inference.trained_model import TrainedModel
 
 PictureSource = str | os.PathLike[str] | Image.Image | NDArray[Any]
@@ -59,6 +60,21 @@ class PicturePrediction:
             return {"file": self.file, "error": str(self.error)}
         classes = [{"class": name, "probability": probability} for name, probability in self.top]
         return {"file": self.file, "top": classes, "unusual": self.is_unusual}
+
+
+@dataclass(frozen=True, eq=False)
+class FileBatch:
+    """Files that were read and predicted together.
+
+    Attributes:
+        files: their paths, as given or found.
+        decoded: for each the pixels as the network's images have them, or why it could not be read.
+        predictions: of those that could be read, in their order; None if there are none.
+    """
+
+    files: tuple[str, ...]
+    decoded: tuple[UInt8[Tensor, "c h w"] | DataError, ...]
+    predictions: "Predictions | None"
 
 
 def list_files(sources: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
@@ -117,6 +133,14 @@ def classify_files(
     Raises:
         ConfigError: if the model's image size is not known.
     """
+    for batch in predict_files(model, sources, batch_size=batch_size):
+        yield from _answer(batch, k, has_images=has_images)
+
+
+def predict_files(
+    model: "TrainedModel", sources: Iterable[str | os.PathLike[str]], *, batch_size: int = 250
+) -> Iterator[FileBatch]:
+    """Yield files with their predictions, batch by batch; arguments and errors are those of `classify_files`."""
     size = find_image_size(model)
     ahead = 0 if model.device.type == "cpu" else _AHEAD
     with ThreadPoolExecutor(os.cpu_count()) as pool, folded_network(model.network, model.precision) as network:
@@ -127,7 +151,9 @@ def classify_files(
 
         try:
             for chunk, decoded in _decode_batches(_find_files(sources), decode, batch_size, ahead):
-                yield from _classify(folded, chunk, decoded, k, has_images=has_images)
+                images = [image for image in decoded if isinstance(image, Tensor)]
+                predictions = folded.predict(torch.stack(images)) if images else None
+                yield FileBatch(tuple(map(str, chunk)), tuple(decoded), predictions)
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -156,20 +182,17 @@ def _result(decoding: "Future[Tensor] | DataError") -> Tensor | DataError:
         return error
 
 
-def _classify(
-    model: "TrainedModel", files: list[Path], decoded: list[Tensor | DataError], k: int, *, has_images: bool
-) -> Iterator[PicturePrediction]:
-    images = [image for image in decoded if isinstance(image, Tensor)]
+def _answer(batch: FileBatch, k: int, *, has_images: bool) -> Iterator[PicturePrediction]:
     answers: Iterator[tuple[Any, bool | None]] = iter([])
-    if images:
-        predictions = model.predict(torch.stack(images))
-        answers = zip(predictions.top(k), predictions.is_unusual or [None] * len(images), strict=True)
-    for file, image in zip(files, decoded, strict=True):
+    if batch.predictions is not None:
+        top = batch.predictions.top(k)
+        answers = zip(top, batch.predictions.is_unusual or [None] * len(top), strict=True)
+    for file, image in zip(batch.files, batch.decoded, strict=True):
         if isinstance(image, DataError):
-            yield PicturePrediction(str(file), (), error=image)
+            yield PicturePrediction(file, (), error=image)
         else:
-            top, is_unusual = next(answers)
-            yield PicturePrediction(str(file), top, is_unusual, image=image if has_images else None)
+            classes, is_unusual = next(answers)
+            yield PicturePrediction(file, classes, is_unusual, image=image if has_images else None)
 
 
 def read_images(model: "TrainedModel", pictures: object) -> UInt8[Tensor, "n c h w"]:

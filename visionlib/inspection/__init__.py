@@ -4,6 +4,7 @@ from visionlib.inspection.candidates import LabelCandidates as LabelCandidates
 from visionlib.inspection.candidates import find_candidates as find_candidates
 from visionlib.inspection.candidates import load_candidates as load_candidates
 from visionlib.inspection.candidates import tabulate_candidates as tabulate_candidates
+from visionlib.inspection.choose_to_label import choose_to_label as choose_to_label
 from visionlib.inspection.dataset_inspection import DatasetInspection as DatasetInspection
 from visionlib.inspection.dataset_inspection import inspect_dataset as inspect_dataset
 from visionlib.inspection.duplicate_picture import draw_duplicates as draw_duplicates
@@ -26,5 +27,7 @@ from visionlib.inspection.odd_images import OddImage as OddImage
 from visionlib.inspection.odd_images import find_odd_images as find_odd_images
 from visionlib.inspection.out_of_sample import OutOfSample as OutOfSample
 from visionlib.inspection.out_of_sample import score_test as score_test
+from visionlib.inspection.pictures_to_label import PicturesToLabel as PicturesToLabel
+from visionlib.inspection.pictures_to_label import PictureToLabel as PictureToLabel
 from visionlib.inspection.split_embeddings import SplitEmbeddings as SplitEmbeddings
 from visionlib.inspection.split_embeddings import embed_split as embed_split

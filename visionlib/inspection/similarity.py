@@ -121,7 +121,7 @@ def _correlate(
         part = images[:, :, margin + down : height - margin + down, margin + right : width - margin + right]
         return _standardize(part.flatten(1))
 
-    fine_first, fine_second = _extract_detail(first), _extract_detail(second)
+    fine_first, fine_second = extract_detail(first), extract_detail(second)
     middle, fine_middle = crop(first, 0, 0), crop(fine_first, 0, 0)
     correlations = torch.stack([(middle * crop(second, *shift)).sum(1) for shift in _SHIFTS])
     details = torch.stack([(fine_middle * crop(fine_second, *shift)).sum(1) for shift in _SHIFTS])
@@ -129,7 +129,8 @@ def _correlate(
     return best.values, details.gather(0, best.indices[None])[0]
 
 
-def _extract_detail(images: Float32[Tensor, "m c h w"]) -> Float32[Tensor, "m c h w"]:
+def extract_detail(images: Float32[Tensor, "m c h w"]) -> Float32[Tensor, "m c h w"]:
+    """Subtract from each pixel the mean of its 5 x 5 neighbourhood; the border is repeated."""
     reach = _DETAIL_PX // 2
     padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
     return images - F.avg_pool2d(padded, _DETAIL_PX, stride=1)
