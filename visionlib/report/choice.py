@@ -109,7 +109,8 @@ def _describe_listed(listed: Int64[Tensor, "r"], is_correct: Tensor) -> str:
     worst = f"all {wrong:,} mistakes"
     if listed_wrong < wrong:
         worst = f"{listed_wrong:,} of {wrong:,} mistakes, the worst among them,"
-    return f"listed are {len(listed):,} of {n:,} test images: {worst} and {n_listed_correct:,} of {n_correct:,} correct ones"
+    correct = f"{n_listed_correct:,} of {n_correct:,} correct ones"
+    return f"listed are {len(listed):,} of {n:,} test images: {worst} and {correct}"
 
 
 def choose_explained(run: Run, n: int, *, seed: int = 0) -> list[int]:
