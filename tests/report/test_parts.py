@@ -337,4 +337,4 @@ def test_of_many_images_some_are_listed_and_the_rest_is_told() -> None:
 def test_a_full_page_of_many_images_pictures_the_listed_ones() -> None:
     chosen = choose(500, [1], is_full=True, most_listed=50)
     assert chosen.pictured.equal(chosen.listed)
-    assert chosen.words.startswith("pictures of all listed images; listed are 50 of 500 test images: 1 of 1 mistakes")
+    assert chosen.words.startswith("pictures of all listed images; listed are 50 of 500 test images: all 1 mistakes")

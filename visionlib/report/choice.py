@@ -105,10 +105,12 @@ def _take_first(count: int, *parts: Int64[Tensor, "_"]) -> Int64[Tensor, "r"]:
 
 def _describe_listed(listed: Int64[Tensor, "r"], is_correct: Tensor) -> str:
     n, n_correct, n_listed_correct = len(is_correct), int(is_correct.sum()), int(is_correct[listed].sum())
-    return (
-        f"listed are {len(listed):,} of {n:,} test images: {len(listed) - n_listed_correct:,} of {n - n_correct:,} "
-        f"mistakes, the worst among them, and {n_listed_correct:,} of {n_correct:,} correct ones"
-    )
+    wrong, listed_wrong = n - n_correct, len(listed) - n_listed_correct
+    worst = f"all {wrong:,} mistakes"
+    if listed_wrong < wrong:
+        worst = f"{listed_wrong:,} of {wrong:,} mistakes, the worst among them,"
+    correct = f"{n_listed_correct:,} of {n_correct:,} correct ones"
+    return f"listed are {len(listed):,} of {n:,} test images: {worst} and {correct}"
 
 
 def choose_explained(run: Run, n: int, *, seed: int = 0) -> list[int]:
