@@ -126,18 +126,19 @@ def list_sets(n: int, cifar10: str | None) -> Iterator[tuple[str, Callable[[int]
     for source, draw in sources.items():
         for name in PLANTS if source == "shapes" else IN_PHOTOGRAPHS:
             change, fraction = PLANTS[name]
-            yield (
-                f"{source}: {name}",
-                lambda seed, draw=draw, change=change, fraction=fraction: (
-                    plant(draw(seed), seed % 10, change, fraction, seed),
-                    seed % 10,
-                ),
-            )
+            yield f"{source}: {name}", functools.partial(_draw_changed, draw, change, fraction)
     for name in ("mode", "size"):
-        yield (
-            f"shapes: other file {name}, 60 %",
-            lambda seed, name=name: (plant_files(draw_shapes(n, seed=seed), seed % 10, name, seed), seed % 10),
-        )
+        yield f"shapes: other file {name}, 60 %", functools.partial(_draw_files, n, name)
+
+
+def _draw_changed(
+    draw: Callable[[int], ImageSplit], change: Change, fraction: float, seed: int
+) -> tuple[ImageSplit, int | None]:
+    return plant(draw(seed), seed % 10, change, fraction, seed), seed % 10
+
+
+def _draw_files(n: int, name: str, seed: int) -> tuple[ImageSplit, int | None]:
+    return plant_files(draw_shapes(n, seed=seed), seed % 10, name, seed), seed % 10
 
 
 def judge(result: Shortcuts, planted: str | None) -> tuple[bool, bool]:
