@@ -103,7 +103,8 @@ pictures: setup  ## Make the pictures of docs/ anew that need no run from elsewh
 lowest:  ## Run the tests with the lowest versions that pyproject.toml allows, in an environment of their own.
 	$(PYTHON) -m venv $(VENV)/lowest
 	$(VENV)/lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt '.[dev]'
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(VENV)/lowest/bin/python -m pytest -n auto --dist loadscope
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(VENV)/lowest/bin/python -m pytest -n auto --dist loadscope \
+		-W ignore::DeprecationWarning # of old packages among new ones
 
 clean:  ## Remove what setup and the tests made; runs/ stays.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

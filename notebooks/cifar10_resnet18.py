@@ -27,7 +27,7 @@
 # | CIFAR-10: 170 MB, downloaded once | ResNet-18, 5 epochs | about a quarter of an hour |
 #
 # A busy machine takes several times as long. Without CIFAR-10 and without a network connection the notebook goes on
-# with `shapes`. `docs/understand.md` explains the words.
+# with `shapes`; the outputs that are stored here are theirs. `docs/understand.md` explains the words.
 
 # %%
 # In Colab and Kaggle this installs the library. Where it is installed already, nothing happens.
