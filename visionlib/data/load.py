@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import glob
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -19,7 +20,10 @@ from visionlib.data.folder import is_image_folder, load_folder
 from visionlib.data.holdout import hold_out
 from visionlib.data.idx import FASHION_MNIST_CLASSES, is_idx_folder, load_idx
 from visionlib.data.parquet import is_parquet, load_parquet
+from visionlib.data.parquet_files import list_parquet_files
 from visionlib.data.shapes import load_shapes
+from visionlib.data.shard_files import find_shards, is_pattern, is_url, local_shards
+from visionlib.data.shards import is_large, load_shards
 from visionlib.errors import ConfigError, DataError
 
 _ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
@@ -42,8 +46,9 @@ def load_dataset(
     Args:
         name_or_path: `shapes`, `cifar10`, `cifar100` or `fashion-mnist`, as written here, or in another case or with
             other hyphens if that is no path; or a path (write `./cifar10` for a folder of that name): an image folder,
-            a parquet file or folder, an official CIFAR archive or its unpacked folder, a folder of IDX files; or a
-            tuple of images and labels, or of both for training and both for testing, see `Dataset.from_arrays`.
+            a parquet file or folder, an official CIFAR archive or its unpacked folder, a folder of IDX files; or
+            parquet at a URL that `fsspec` opens, or by a pattern, as `s3://bucket/set/train-*.parquet`; or a tuple of
+            images and labels, or of both for training and both for testing, see `Dataset.from_arrays`.
         image_size: side to resize pictures to, in pixels; by default they keep a common size. Sets of fixed size refuse
             another.
         holdout_fraction: fraction of each class that becomes the test split of a source without one.
@@ -151,6 +156,8 @@ def _without_hyphens(name: str) -> str:
 
 def _load_path(name: str, image_size: int | None, skip_broken: bool, resize: Resize | None) -> Dataset:
     path = Path(name)
+    if is_url(name) or (is_pattern(name) and not _exists(path)):
+        return _assemble(name, *load_shards(name, find_shards(name), image_size, skip_broken, resize or "crop"))
     if not name or not _exists(path):
         close = difflib.get_close_matches(name, NAMES, n=1)
         hint = f"{f'did you mean {close[0]!r}? ' if close else ''}known names are: {', '.join(NAMES)}"
@@ -169,6 +176,8 @@ def _read_path(path: Path, name: str, image_size: int | None, skip_broken: bool,
     if path.is_file() and path.name.endswith(_ARCHIVE_SUFFIXES):
         return load_cifar(path, name)
     if is_parquet(path):
+        if is_large(shards := local_shards(path, list_parquet_files(path)), image_size):
+            return _assemble(name, *load_shards(name, shards, image_size, skip_broken, resize))
         return _assemble(name, *load_parquet(path, image_size, skip_broken=skip_broken, resize=resize))
     if path.is_dir():
         if is_cifar_folder(path):
@@ -234,7 +243,17 @@ def _with_imbalance(dataset: Dataset) -> Dataset:
 
 def is_known(name: str) -> bool:
     """Whether a dataset of this name can be loaded, or a path of this name exists."""
-    return _find_name(name) is not None or _exists(Path(name))
+    return _find_name(name) is not None or locate_dataset(name) is not None
+
+
+def locate_dataset(name: str) -> str | None:
+    """Return where a dataset lies, for a record: its URL, or its absolute path or pattern; None without one."""
+    path = Path(name)
+    if is_url(name):
+        return name
+    if _exists(path):
+        return str(path.resolve())
+    return str(path.absolute()) if is_pattern(name) and glob.glob(name) else None  # noqa: PTH207
 
 
 def _check_size(dataset: Dataset, image_size: int | None) -> None:
