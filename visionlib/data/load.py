@@ -24,6 +24,7 @@ from visionlib.data.parquet_files import list_parquet_files
 from visionlib.data.shapes import load_shapes
 from visionlib.data.shard_files import find_shards, is_pattern, is_url, local_shards
 from visionlib.data.shards import is_large, load_shards
+from visionlib.data.streaming import stream_shards
 from visionlib.errors import ConfigError, DataError
 
 _ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
@@ -40,6 +41,7 @@ def load_dataset(
     download: bool = True,
     skip_broken: bool = False,
     resize: Resize | None = None,
+    stream: bool = False,
 ) -> Dataset:
     """Load a dataset by name or from a path.
 
@@ -57,6 +59,8 @@ def load_dataset(
         skip_broken: leave out pictures that cannot be read, and name them in the warnings, instead of an error.
         resize: how pictures that must be resized become squares: `crop`, the default, takes the largest centred square;
             `whole` takes all of a picture, and changes its aspect ratio. Sets of fixed size refuse it.
+        stream: return before parquet shards are decoded: reading pixels then waits for those that they are in, see
+            `StreamedSplit`.
     Returns:
         Splits `train` and `test`, and `validation` if the source has one; warnings report how they were made.
     Raises:
@@ -80,14 +84,18 @@ def load_dataset(
     known = None if isinstance(name_or_path, os.PathLike) else _find_name(name)
     if resize is not None and known:
         raise _no_resizing(known)
-    dataset = NAMES[known](image_size, download) if known else _load_path(name, image_size, skip_broken, resize)
+    if stream:
+        dataset = _stream_path(name, image_size, resize or "crop", skip_broken=skip_broken, is_path=known is None)
+    else:
+        dataset = NAMES[known](image_size, download) if known else _load_path(name, image_size, skip_broken, resize)
     _check_classes(dataset)
     dataset = _with_test_split(dataset, holdout_fraction, seed)
     _check_size(dataset, image_size)
-    if resize is not None and next(iter(dataset.splits.values())).originals is None:
+    if resize is not None and not stream and next(iter(dataset.splits.values())).originals is None:
         raise _no_resizing(dataset.name)
     options: dict[str, Any] = {"image_size": image_size, "holdout_fraction": holdout_fraction, "seed": seed}
     options |= {"skip_broken": True} if skip_broken else {}
+    options |= {"stream": True} if stream else {}
     options |= {"resize": resize} if resize == "whole" else {}
     return _with_imbalance(dataclasses.replace(dataset, options=options))
 
@@ -152,6 +160,19 @@ def _find_name(name: str) -> str | None:
 
 def _without_hyphens(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
+
+
+def _stream_path(name: str, image_size: int | None, resize: Resize, *, skip_broken: bool, is_path: bool) -> Dataset:
+    path = Path(name)
+    is_local = is_path and not is_url(name) and _exists(path)
+    if not is_path or (is_local and not is_parquet(path)):
+        raise ConfigError("stream_shards", f"{name} is no set of parquet shards", "leave it out")
+    if skip_broken:
+        raise ConfigError("stream_shards", "broken pictures are found too late to leave them out", "leave one out")
+    if not is_local and not is_url(name) and not is_pattern(name):
+        return _load_path(name, image_size, skip_broken, resize)  # which says that there is none
+    files = local_shards(path, list_parquet_files(path)) if is_local else find_shards(name)
+    return _assemble(name, *stream_shards(name, files, image_size, resize))
 
 
 def _load_path(name: str, image_size: int | None, skip_broken: bool, resize: Resize | None) -> Dataset:

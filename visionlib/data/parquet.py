@@ -166,10 +166,10 @@ def read_picture_names(table: pa.Table) -> list[str | None]:
 
 def read_labels(table: pa.Table, path: object, names: tuple[str, ...], first_row: int = 0) -> list[int]:
     """Return each row's class as a position in `names`, by its name in the file if the file has names."""
-    column = table.column(1)
+    column = table.column(-1)
     if not pa.types.is_integer(column.type):
         raise DataError(path, f"has labels of type {column.type}", "make them whole numbers from 0 on")
-    own = names_in(table.schema, table.schema.names[1]) or names
+    own = names_in(table.schema, table.schema.names[-1]) or names
     position_of = {name: position for position, name in enumerate(names)}
     # Names that occur twice are refused later, by a message of their own.
     positions = list(range(len(names))) if own == names else [position_of.get(name) for name in own]

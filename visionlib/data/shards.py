@@ -6,7 +6,7 @@ whole. What was decoded before a kill is verified by SHA-256, and kept. One proc
 
 import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -20,7 +20,15 @@ from torch import Tensor
 from visionlib.data.cache import cache_folder, memory_limit, reserve_space
 from visionlib.data.dataset import ImageSplit, Originals
 from visionlib.data.decode import DEFAULT_SIZE_PX, Resize, describe_resizing
-from visionlib.data.parquet import largest_label, name_classes, reporting_damage
+from visionlib.data.parquet import (
+    IMAGE_COLUMNS,
+    LABEL_COLUMNS,
+    choose_column,
+    largest_label,
+    name_classes,
+    read_labels,
+    reporting_damage,
+)
 from visionlib.data.parquet_files import group_by_split
 from visionlib.data.shard_decoding import OtherShapeError, Shape, ShardRecord, ShardTask, first_shape, read_record
 from visionlib.data.shard_files import ShardFile, map_threads, open_shard, reporting_access
@@ -39,6 +47,7 @@ class _Footer:
     shard: ShardFile
     rows: int
     schema: Any
+    layout: str
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class SplitPlan:
         names: classes of the dataset.
         image_size: as in `decode_pictures`.
         resize: as in `decode_pictures`.
+        layouts: the sizes and places of the columns in each file.
     """
 
     split: str
@@ -58,6 +68,7 @@ class SplitPlan:
     names: tuple[str, ...]
     image_size: int | None
     resize: Resize
+    layouts: tuple[str, ...]
 
     @property
     def rows(self) -> int:
@@ -125,7 +136,8 @@ def plan_splits(
         rows = tuple((shard, footers[shard].rows) for shard in shards)
         if not sum(count for _, count in rows):
             raise DataError(shards[0], "holds no row", "get it again")
-        plans.append(SplitPlan(split, rows, names, image_size, resize))
+        layouts = tuple(footers[shard].layout for shard in shards)
+        plans.append(SplitPlan(split, rows, names, image_size, resize, layouts))
     return plans, warnings
 
 
@@ -148,7 +160,22 @@ def is_large(files: Mapping[PurePath, ShardFile], image_size: int | None) -> boo
 def _read_footer(shard: ShardFile) -> _Footer:
     with reporting_access(shard), reporting_damage(shard), open_shard(shard) as handle:
         file = pq.ParquetFile(handle)
-        return _Footer(shard, file.metadata.num_rows, file.schema_arrow)
+        return _Footer(shard, file.metadata.num_rows, file.schema_arrow, _describe_layout(file.metadata))
+
+
+def _describe_layout(metadata: Any) -> str:
+    groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
+    columns = [group.column(at) for group in groups for at in range(group.num_columns)]
+    places = [(one.path_in_schema, one.data_page_offset, one.total_compressed_size) for one in columns]
+    return f"{metadata.num_rows} {places}"
+
+
+def read_shard_labels(shard: ShardFile, names: tuple[str, ...]) -> list[int]:
+    """Read the labels of a shard without its pictures, as positions in the names of the dataset."""
+    with reporting_access(shard), reporting_damage(shard), open_shard(shard) as handle:
+        file = pq.ParquetFile(handle)
+        choose_column(file.schema_arrow, IMAGE_COLUMNS, shard)
+        return read_labels(file.read(columns=[choose_column(file.schema_arrow, LABEL_COLUMNS, shard)]), shard, names)
 
 
 def _find_largest_label(shard: ShardFile, column: str) -> int:
@@ -164,7 +191,7 @@ def _decode_split(plan: SplitPlan) -> tuple[Shape, list[ShardRecord]]:
         with progress_bar(waiting, len(plan.shards), "shards") as show:
             turn = waiting_turn(plan.folder / "lock", lambda: show(len(list(plan.folder.glob("*.npz")))))
             stack.enter_context(turn)
-        shape = _find_shape(plan)
+        shape = find_shape(plan)
         while True:
             try:
                 return shape, _decode_in_shape(plan, shape)
@@ -173,7 +200,7 @@ def _decode_split(plan: SplitPlan) -> tuple[Shape, list[ShardRecord]]:
                 shape = (max(shape[0], error.shape[0]), *error.shape[1:])
 
 
-def _find_shape(plan: SplitPlan) -> Shape:
+def find_shape(plan: SplitPlan) -> Shape:
     """Return the shape of the images in the cache, or what the first picture leads to."""
     for path in plan.folder.glob("*x*x*.npy"):
         channels, height, width = map(int, path.stem.split("x"))
@@ -209,9 +236,14 @@ def _decode_in_shape(plan: SplitPlan, shape: Shape) -> list[ShardRecord]:
 def make_pixels(plan: SplitPlan, shape: Shape) -> None:
     """Make the file of pixels, and take its space on the disk, if it is not there."""
     path, whole = plan.pixels(shape), (plan.rows, *shape)
-    with contextlib.suppress(OSError, ValueError):
-        if np.load(path, mmap_mode="r").shape == whole:
-            return
+    with waiting_turn(plan.folder / "lock of the pixels"):
+        with contextlib.suppress(OSError, ValueError):
+            if np.load(path, mmap_mode="r").shape == whole:
+                return
+        _make_file(path, whole)
+
+
+def _make_file(path: Path, whole: tuple[int, ...]) -> None:
     with replacing(path) as temporary:
         np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=whole)
         reserve_space(temporary)
@@ -249,7 +281,7 @@ def assemble_split(
         originals=Originals(sizes, modes),
         sources=Sources.join(parts),
     )
-    broken = _list_broken(plan, records)
+    broken = list_broken(zip(plan.tasks(shape), records, strict=True))
     if broken and (not skip_broken or len(broken) == len(split)):
         raise BrokenPicturesError(broken)
     messages = []
@@ -264,11 +296,11 @@ def assemble_split(
     return split, describe_resizing(found, shape[1:], plan.resize) + messages
 
 
-def _list_broken(plan: SplitPlan, records: Sequence[ShardRecord]) -> dict[int, DataError]:
-    errors, first = {}, 0
-    for (shard, rows), record in zip(plan.shards, records, strict=True):
+def list_broken(found: Iterable[tuple[ShardTask, ShardRecord]]) -> dict[int, DataError]:
+    """Return the errors of the broken pictures, by their rows in the split."""
+    errors = {}
+    for task, record in found:
         for row, text in zip(record.broken.tolist(), record.problems, strict=True):
             problem, _, remedy = text.partition("\n")
-            errors[first + row] = DataError(f"{shard}: row {row}", problem, remedy)
-        first += rows
+            errors[task.first + row] = DataError(f"{task.shard}: row {row}", problem, remedy)
     return errors
