@@ -1,10 +1,11 @@
 """Train on a set four times the allowed memory, and on the same set in memory, in turns.
 
-    python bench/larger_than_memory.py --images 500000 --side 64 --memory-gib 1.43
+    .venv/bin/python bench/larger_than_memory.py --images 500000 --side 64 --memory-gib 1.43
 
 Two processes take turns of a few steps. One may hold `--memory-gib` of images in memory (visionlib's own limit) and so
 maps the set from its cache, whose pages are dropped from the system's cache before every turn: each image comes from
-the disk. The other one holds the set in memory. The images are drawn once, a few thousand, and repeated: their content changes no time.
+the disk. The other one holds the set in memory. A few thousand images are drawn, and repeated: pixels change no time.
+Then the same without a network: gathering and augmenting alone.
 """
 
 import argparse
@@ -86,7 +87,7 @@ def work(args: argparse.Namespace) -> None:
     step = TrainingStep(model, make_optimizer(model, config, compute.dtype), job)
     batches = epoch_batches(split, config.batch_size, seed=0, epoch=0)
     torch.set_num_threads(compute.threads)
-    print(json.dumps({"size_gib": split.images.nbytes / 2**30, "compute": str(compute)}), flush=True)
+    _write(json.dumps({"size_gib": split.images.nbytes / 2**30, "compute": str(compute)}))
     at = 0
     for kind in map(str.strip, sys.stdin):
         count = args.steps if kind == "train" else 8 * args.steps
@@ -98,20 +99,28 @@ def work(args: argparse.Namespace) -> None:
                 step(images, labels, side_px=args.side, learning_rate=0.01)
             done += len(labels)
         at = (at + count) % (len(batches) - 10 * count)
-        print(json.dumps({"rate": done / (time.perf_counter() - started), **read_memory()}), flush=True)
+        _write(json.dumps({"rate": done / (time.perf_counter() - started), **read_memory()}))
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def start(args: argparse.Namespace, child: str, cache: str) -> "subprocess.Popen[str]":
     """Start one of the two processes."""
     command = [sys.executable, __file__, *sys.argv[1:], "--child", child]
     environment = {**os.environ, "VISIONLIB_CACHE": cache}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(  # noqa: S603
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def ask(process: "subprocess.Popen[str]", line: str = "") -> dict[str, Any]:
     """Send a line, and return the answer."""
     if line:
-        print(line, file=process.stdin, flush=True)
+        process.stdin.write(f"{line}\n")  # type: ignore[union-attr]
+        process.stdin.flush()  # type: ignore[union-attr]
     return dict(json.loads(process.stdout.readline()))  # type: ignore[union-attr]
 
 
@@ -135,18 +144,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         processes = {name: start(args, name, cache) for name in ("mapped", "memory")}
         for name, process in processes.items():
-            print(name, ask(process), flush=True)
+            _write(f"{name} {ask(process)}")
         for kind in ("train", "batches"):
             turns: list[dict[str, dict[str, Any]]] = []
             for turn in range(args.turns + 1):
                 order = list(processes) if turn % 2 else list(processes)[::-1]
                 turns.append({name: ask(processes[name], kind) for name in order})
-                print(kind, json.dumps(turns[-1]), flush=True)
+                _write(f"{kind} {json.dumps(turns[-1])}")
             rates = {name: statistics.median(turn[name]["rate"] for turn in turns[1:]) for name in processes}
             ratio = statistics.median(turn["mapped"]["rate"] / turn["memory"]["rate"] for turn in turns[1:])
             anonymous = [turn["mapped"]["RssAnon"] for turn in turns[1:]]
-            print(f"{kind}: images/s {rates}, median of the paired ratios {ratio:.3f}")
-            print(f"{kind}: anonymous memory of the mapped process {min(anonymous):.0f} to {max(anonymous):.0f} MiB")
+            _write(f"{kind}: images/s {rates}, median of the paired ratios {ratio:.3f}")
+            _write(f"{kind}: anonymous memory of the mapped process {min(anonymous):.0f} to {max(anonymous):.0f} MiB")
         for process in processes.values():
             process.communicate("")
 

@@ -295,7 +295,12 @@ def test_processes_decode_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(shard_pool, "_count_cores", lambda: 2)
     started: list[object] = []
     start = shard_pool._start_process
-    monkeypatch.setattr(shard_pool, "_start_process", lambda: started.append(process := start()) or process)
+
+    def counting() -> object:
+        started.append(start())
+        return started[-1]
+
+    monkeypatch.setattr(shard_pool, "_start_process", counting)
     write_set(f"{tmp_path}/set", {"test-1.parquet": b"PAR1"})
     with pytest.raises(DataError, match=r"test-1.parquet: is no whole parquet file"):
         load_dataset(f"file://{tmp_path}/set")

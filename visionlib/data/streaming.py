@@ -5,12 +5,13 @@ Requirements:
 - What is read does not depend on when it was decoded, or by which process.
 """
 
+import functools
 import hashlib
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,7 +109,8 @@ class StreamedSplit(ImageSplit):
     """A split, or a part of one, whose pixels may not be there yet.
 
     `content_hash` is not over pixels, which it would wait for, but over shape, labels, and the sizes and places of the
-    columns in all files. There are no `originals`, and `sources` without the names that rows hold.
+    columns in all files. There are no `originals`, and `sources` without the names that rows hold. What
+    `dataclasses.replace` makes of it is a plain `ImageSplit`, when all pixels are there.
 
     Args:
         arrival: of its shards.
@@ -117,6 +119,10 @@ class StreamedSplit(ImageSplit):
         digest: hash of the whole split.
         sources: of the whole split.
     """
+
+    def __new__(cls, *arguments: object, **fields: Any) -> "StreamedSplit | ImageSplit":  # type: ignore[misc]
+        """Make a plain split of the fields that `dataclasses.replace` passes."""
+        return ImageSplit(**fields) if "images" in fields else super().__new__(cls)
 
     def __init__(
         self,
@@ -143,8 +149,8 @@ class StreamedSplit(ImageSplit):
     _arrival: Arrival
     _digest: str
 
-    @cached_property
-    def images(self) -> UInt8[Tensor, "n c h w"]:  # type: ignore[override]
+    @functools.cached_property
+    def images(self) -> UInt8[Tensor, "n c h w"]:
         """All pixels, when they are there."""
         whole = self._arrival.wait_for_all()
         if torch.equal(self.index, torch.arange(len(whole))):
@@ -177,7 +183,7 @@ class StreamedSplit(ImageSplit):
         """1 for grayscale images, 3 for colour."""
         return self._arrival.shape[0]
 
-    @cached_property
+    @functools.cached_property
     def content_hash(self) -> str:
         """SHA-256 over files, shape, labels and rows; see the class."""
         digest = hashlib.sha256(f"visionlib-streamed-1 {self._digest} {self._arrival.shape}".encode())
@@ -210,7 +216,7 @@ def stream_shards(
     for plan in plans:
         arrival = Arrival(plan, find_shape(plan))
         shards = [shard for shard, _ in plan.shards]
-        labels = map_threads(lambda shard, names=plan.names: read_shard_labels(shard, names), shards)
+        labels = map_threads(functools.partial(read_shard_labels, names=plan.names), shards)
         rows = [count for _, count in plan.shards]
         sources = Sources.of_rows([(shard.name, count) for shard, count in plan.shards])
         whole = torch.tensor([label for one in labels for label in one], dtype=torch.int64)
