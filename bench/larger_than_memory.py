@@ -5,7 +5,8 @@
 Two processes take turns of a few steps. One may hold `--memory-gib` of images in memory (visionlib's own limit) and so
 maps the set from its cache, whose pages are dropped from the system's cache before every turn: each image comes from
 the disk. The other one holds the set in memory. A few thousand images are drawn, and repeated: pixels change no time.
-Then the same without a network: gathering and augmenting alone.
+Before that, the same without a network: gathering and augmenting alone. On a busy machine the milliseconds of CPU time
+per image tell more than the images a second.
 """
 
 import argparse
@@ -90,16 +91,17 @@ def work(args: argparse.Namespace) -> None:
     _write(json.dumps({"size_gib": split.images.nbytes / 2**30, "compute": str(compute)}))
     at = 0
     for kind in map(str.strip, sys.stdin):
-        count = args.steps if kind == "train" else 8 * args.steps
+        count = args.steps if kind == "train" else 4 * args.steps
         if args.child == "mapped":
             drop_pages(split.images)
-        started, done = time.perf_counter(), 0
+        started, cpu, done = time.perf_counter(), time.process_time(), 0
         for images, labels in augmented_batches(split, batches[at : at + count], config):
             if kind == "train":
                 step(images, labels, side_px=args.side, learning_rate=0.01)
             done += len(labels)
         at = (at + count) % (len(batches) - 10 * count)
-        _write(json.dumps({"rate": done / (time.perf_counter() - started), **read_memory()}))
+        taken, worked = time.perf_counter() - started, time.process_time() - cpu
+        _write(json.dumps({"rate": done / taken, "cpu_ms": 1000 * worked / done, **read_memory()}))
 
 
 def _write(line: str) -> None:
@@ -136,25 +138,28 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2, help="per turn")
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cache", help="folder that keeps the set for another time")
     parser.add_argument("--child")
     args = parser.parse_args()
     if args.child:
         work(args)
         return
-    with tempfile.TemporaryDirectory() as cache:
-        processes = {name: start(args, name, cache) for name in ("mapped", "memory")}
+    with tempfile.TemporaryDirectory() as temporary:
+        processes = {name: start(args, name, args.cache or temporary) for name in ("mapped", "memory")}
         for name, process in processes.items():
             _write(f"{name} {ask(process)}")
-        for kind in ("train", "batches"):
+        for kind in ("batches", "train"):
             turns: list[dict[str, dict[str, Any]]] = []
             for turn in range(args.turns + 1):
                 order = list(processes) if turn % 2 else list(processes)[::-1]
                 turns.append({name: ask(processes[name], kind) for name in order})
                 _write(f"{kind} {json.dumps(turns[-1])}")
-            rates = {name: statistics.median(turn[name]["rate"] for turn in turns[1:]) for name in processes}
+            for value in ("rate", "cpu_ms"):
+                medians = {name: statistics.median(turn[name][value] for turn in turns[1:]) for name in processes}
+                _write(f"{kind}: median {value} {medians}")
             ratio = statistics.median(turn["mapped"]["rate"] / turn["memory"]["rate"] for turn in turns[1:])
             anonymous = [turn["mapped"]["RssAnon"] for turn in turns[1:]]
-            _write(f"{kind}: images/s {rates}, median of the paired ratios {ratio:.3f}")
+            _write(f"{kind}: median of the paired ratios of rates {ratio:.3f}")
             _write(f"{kind}: anonymous memory of the mapped process {min(anonymous):.0f} to {max(anonymous):.0f} MiB")
         for process in processes.values():
             process.communicate("")
