@@ -16,7 +16,7 @@ from PIL import Image
 
 from visionlib import load
 from visionlib.data import Dataset, load_dataset
-from visionlib.data.decode import _QUIET, fit_picture
+from visionlib.data.decode import QUIET, fit_picture
 from visionlib.errors import ConfigError, DataError, ModelError
 from visionlib.inference import Predictions, TrainedModel, classify_files, load_predictions
 from visionlib.inference import pictures as module
@@ -179,7 +179,7 @@ def test_threads_leave_the_filters_of_warnings_as_they_were(model: TrainedModel,
     first_left = threading.Event()
 
     def overlap(*, is_first: bool) -> None:
-        with _QUIET:
+        with QUIET:
             both_inside.wait(timeout=10)
             warnings.warn("within", stacklevel=1)  # an error by the filters of the tests
             if not is_first:

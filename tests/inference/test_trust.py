@@ -176,3 +176,18 @@ def test_without_a_place_for_the_key_nothing_is_signed_and_training_works(
     monkeypatch.setenv("VISIONLIB_KEYS", str(tmp_path / "file" / "below"))
     run = train(small_shapes, small_config.replace(epochs=1), out=tmp_path / "run")
     assert json.loads(run.config.read_text())["signatures"] == {"model": None, "dataset": None}
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/set", "https://host/train.parquet", "memory://set", "/tmp/*.parquet"])
+@pytest.mark.parametrize("is_path", [True, False])
+def test_a_strangers_url_is_not_opened(
+    url: str, is_path: bool, copied_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = read_json(copied_run.config)
+    named = {"name": url, "path": url if is_path else None}
+    write_json(copied_run.config, {**config, "dataset": {**config["dataset"], **named}})
+    opened: list[str] = []
+    monkeypatch.setattr("visionlib.data.load.find_shards", opened.append)
+    with pytest.raises(RunError, match=r"names data to read|was trained on a dataset in memory"):
+        load_run_data(copied_run)
+    assert opened == []

@@ -197,15 +197,17 @@ def test_blocks_from_elsewhere_are_those_of_their_positions_and_only_the_next_on
         return move(self, *args)
 
     monkeypatch.setattr(torch.Tensor, "to", count)
-    for at, (found, positions) in enumerate(zip(copy_ahead(images, blocks, torch.device("cpu")), blocks, strict=True)):
+    for at, (found, positions) in enumerate(
+        zip(copy_ahead(images.__getitem__, blocks, torch.device("cpu")), blocks, strict=True)
+    ):
         assert torch.equal(found, images[positions])
         assert len(copied) <= at + 2
     assert copied == [7, 1, 200, 30, 7]
-    assert list(copy_ahead(images, [], torch.device("cpu"))) == []
+    assert list(copy_ahead(images.__getitem__, [], torch.device("cpu"))) == []
 
 
 def test_an_error_while_copying_ahead_is_raised_and_ends_the_thread(small_shapes: Dataset) -> None:
-    blocks = copy_ahead(small_shapes.train.images, [torch.tensor([0]), torch.tensor([200])], torch.device("cpu"))
+    blocks = copy_ahead(small_shapes.train.gather, [torch.tensor([0]), torch.tensor([200])], torch.device("cpu"))
     assert len(next(blocks)) == 1
     with pytest.raises(IndexError):
         next(blocks)

@@ -30,7 +30,8 @@ PANELS: Mapping[str, tuple[str, ...]] = {
         "hue", "policy", "policy_strength", "mix", "mix_alpha", "mix_fraction", "mix_end",
     ),
     "Machine and files": (
-        "threads", "parts", "kernels", "cuda_graphs", "compile", "checkpoint_s", "test_every", "tensorboard",
+        "threads", "parts", "stream_shards", "kernels", "cuda_graphs", "compile", "checkpoint_s", "test_every",
+        "tensorboard",
     ),
 }  # fmt: skip
 """The settings by the panel of the help in which they stand; `--help` shows the common ones, `--help-all` all."""

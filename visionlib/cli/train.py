@@ -121,7 +121,14 @@ def train(
         run = train_run.resume(resume, dataset=dataset, log=log)
     else:
         assert dataset is not None
-        source = functools.partial(load_dataset, dataset, image_size=image_size, skip_broken=skip_broken, resize=resize)
+        source = functools.partial(
+            load_dataset,
+            dataset,
+            image_size=image_size,
+            skip_broken=skip_broken,
+            resize=resize,
+            stream=train_run.is_streaming(resolved),
+        )
         given = None if pace is None else Pace.from_run(open_run(pace))
         if pace is not None and not isinstance(resolved, TrainConfig):
             resolved = _settings_of(open_run(pace), resolved)

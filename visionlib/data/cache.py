@@ -67,7 +67,7 @@ def build_images(
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             mapped = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-            _reserve(temporary)
+            reserve_space(temporary)
             fill(mapped)
             mapped.flush()
             del mapped
@@ -98,7 +98,7 @@ def take_images(
     return build_images(shape, fill, lambda: f"images {places.hexdigest()} of {describe()}")
 
 
-def _reserve(path: Path) -> None:
+def reserve_space(path: Path) -> None:
     """Take the disk space of a sparse file now: on a full disk, a write to mapped memory would end the process."""
     if hasattr(os, "posix_fallocate"):
         with path.open("rb+") as file:

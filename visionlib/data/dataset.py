@@ -72,6 +72,15 @@ class ImageSplit:
     def __len__(self) -> int:
         return len(self.images)
 
+    def gather(self, positions: Int64[Tensor, "k"]) -> UInt8[Tensor, "k c h w"]:
+        """Take pixels at `positions`, in that order; of a split that is being decoded, as soon as these are there."""
+        return self.images[positions.to(self.images.device)]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pixels lie."""
+        return self.images.device
+
     def source(self, position: int) -> str | None:
         """The file, or file and row, of the image at a position, as `Sources` writes it; None if it is not known."""
         return None if self.sources is None else self.sources.name(int(self.index[position]))

@@ -5,7 +5,7 @@ import math
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,11 +96,11 @@ class _Quiet:
                 self._filters.__exit__(None, None, None)
 
 
-_QUIET = _Quiet()
+QUIET = _Quiet()
 
 
 @dataclass(frozen=True)
-class _Header:
+class Header:
     """Metadata of a picture, read without decoding it."""
 
     width: int
@@ -137,7 +137,7 @@ def decode_pictures(
     Raises:
         BrokenPicturesError: if pictures are damaged or of another format, or too large; the message names them.
     """
-    with _QUIET:
+    with QUIET:
         return _decode_pictures(pictures, image_size, description, describe, resize)
 
 
@@ -150,9 +150,9 @@ def _decode_pictures(
 ) -> tuple[UInt8[Tensor, "n c h w"], Originals, list[str]]:
     errors: dict[int, DataError] = {}
 
-    def read(at: int) -> _Header | None:
+    def read(at: int) -> Header | None:
         with _collecting(errors, at):
-            return _read_header(pictures[at])
+            return read_header(pictures[at])
         return None
 
     found = _map_chunks(read, len(pictures), f"{description}: sizes", workers=1)
@@ -161,23 +161,14 @@ def _decode_pictures(
         raise BrokenPicturesError(errors)
     positions = list(headers)
     sizes = {(header.height, header.width) for header in headers.values()}
-    messages = []
-    is_kept = image_size is None and len(sizes) == 1 and max(next(iter(sizes))) <= LARGEST_KEPT_PX
-    side = image_size or DEFAULT_SIZE_PX
-    height, width = next(iter(sizes)) if is_kept else (side, side)
-    if not is_kept and sizes != {(side, side)}:
-        smallest, largest = min(sizes, key=math.prod), max(sizes, key=math.prod)
-        how = "resized whole" if resize == "whole" else "cut to their largest centred square and resized"
-        messages.append(
-            f"images of {smallest[1]} x {smallest[0]} to {largest[1]} x {largest[0]} pixels were {how} "
-            f"to {side} x {side}; --image-size chooses another size"
-        )
+    (height, width), is_kept = choose_size(sizes, image_size)
+    messages = describe_resizing(sizes, (height, width), resize)
     channels = 1 if all(header.is_grayscale for header in headers.values()) else 3
 
     def fill(images: Pixels) -> None:
         def decode(row: int) -> None:
             with _collecting(errors, positions[row]):
-                pixels = _decode(pictures[positions[row]], (height, width), channels, resize)
+                pixels = decode_picture(pictures[positions[row]], (height, width), channels, resize)
                 images[row] = pixels if channels == 1 else pixels.transpose(2, 0, 1)
 
         is_small = max(max(size) for size in sizes) <= _SMALL_PX
@@ -198,6 +189,27 @@ def _decode_pictures(
         modes=tuple(header.mode for header in headers.values()),
     )
     return images, originals, messages
+
+
+def choose_size(sizes: Set[tuple[int, int]], image_size: int | None) -> tuple[tuple[int, int], bool]:
+    """Return the height and width to store, and whether pictures of these sizes are kept as they are."""
+    if image_size is None and len(sizes) == 1 and max(size := next(iter(sizes))) <= LARGEST_KEPT_PX:
+        return size, True
+    side = image_size or DEFAULT_SIZE_PX
+    return (side, side), False
+
+
+def describe_resizing(sizes: Set[tuple[int, int]], stored: tuple[int, int], resize: Resize) -> list[str]:
+    """Warn that pictures of these heights and widths were resized; empty if they were not."""
+    if sizes == {stored}:
+        return []
+    smallest, largest = min(sizes, key=math.prod), max(sizes, key=math.prod)
+    how = "resized whole" if resize == "whole" else "cut to their largest centred square and resized"
+    message = (
+        f"images of {smallest[1]} x {smallest[0]} to {largest[1]} x {largest[0]} pixels were {how} "
+        f"to {stored[1]} x {stored[0]}; --image-size chooses another size"
+    )
+    return [message]
 
 
 @contextmanager
@@ -236,7 +248,12 @@ def _open(picture: Picture) -> Image.Image:
     return image
 
 
-def _read_header(picture: Picture) -> _Header:
+def read_header(picture: Picture) -> Header:
+    """Read the metadata of a picture; call it within `QUIET`.
+
+    Raises:
+        DataError: if it is damaged, too large, or of another format.
+    """
     try:
         with _open(picture) as image:
             width, height = image.size
@@ -244,15 +261,19 @@ def _read_header(picture: Picture) -> _Header:
             is_grayscale = image.mode in GRAYSCALE_MODES
             if _orientation(image, picture) >= 5:
                 width, height = height, width
-            return _Header(width, height, is_grayscale, mode)
+            return Header(width, height, is_grayscale, mode)
     except DataError:
         raise
     except Exception as error:  # decoders raise a dozen exception types on damaged bytes, with no common base
         raise _damaged(picture, error) from error
 
 
-def _decode(picture: Picture, size: tuple[int, int], channels: int, resize: Resize) -> Pixels:
-    """Return pixels of shape (height, width) or (height, width, 3)."""
+def decode_picture(picture: Picture, size: tuple[int, int], channels: int, resize: Resize) -> Pixels:
+    """Return pixels of shape (height, width) or (height, width, 3); call it within `QUIET`.
+
+    Raises:
+        DataError: as `read_header`.
+    """
     try:
         with _open(picture) as image:
             orientation = _orientation(image, picture)
@@ -278,13 +299,13 @@ def fit_picture(
         DataError: if the file is absent, damaged or of another format, the picture damaged or empty, or the array none
             of pixels.
     """
-    with _QUIET:
+    with QUIET:
         if isinstance(picture, Path):
             # Not `Path.is_file`, which raises for a name that is too long; and a pipe would be waited for.
             if not os.path.isfile(picture):  # noqa: PTH113
                 problem = "is no file" if os.path.exists(picture) else "there is no such file"  # noqa: PTH110
                 raise DataError(picture, problem, "check the path")
-            pixels = _decode(Picture(str(picture), picture), size, channels, resize)
+            pixels = decode_picture(Picture(str(picture), picture), size, channels, resize)
         elif isinstance(picture, Image.Image):
             pixels = _fit_in_memory(picture, size, channels, resize)
         else:

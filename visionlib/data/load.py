@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import glob
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -19,7 +20,11 @@ from visionlib.data.folder import is_image_folder, load_folder
 from visionlib.data.holdout import hold_out
 from visionlib.data.idx import FASHION_MNIST_CLASSES, is_idx_folder, load_idx
 from visionlib.data.parquet import is_parquet, load_parquet
+from visionlib.data.parquet_files import list_parquet_files
 from visionlib.data.shapes import load_shapes
+from visionlib.data.shard_files import find_shards, is_pattern, is_url, local_shards
+from visionlib.data.shards import is_large, load_shards
+from visionlib.data.streaming import stream_shards
 from visionlib.errors import ConfigError, DataError
 
 _ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
@@ -36,14 +41,16 @@ def load_dataset(
     download: bool = True,
     skip_broken: bool = False,
     resize: Resize | None = None,
+    stream: bool = False,
 ) -> Dataset:
     """Load a dataset by name or from a path.
 
     Args:
         name_or_path: `shapes`, `cifar10`, `cifar100` or `fashion-mnist`, as written here, or in another case or with
             other hyphens if that is no path; or a path (write `./cifar10` for a folder of that name): an image folder,
-            a parquet file or folder, an official CIFAR archive or its unpacked folder, a folder of IDX files; or a
-            tuple of images and labels, or of both for training and both for testing, see `Dataset.from_arrays`.
+            a parquet file or folder, an official CIFAR archive or its unpacked folder, a folder of IDX files; or
+            parquet at a URL that `fsspec` opens, or by a pattern, as `s3://bucket/set/train-*.parquet`; or a tuple of
+            images and labels, or of both for training and both for testing, see `Dataset.from_arrays`.
         image_size: side to resize pictures to, in pixels; by default they keep a common size. Sets of fixed size refuse
             another.
         holdout_fraction: fraction of each class that becomes the test split of a source without one.
@@ -52,6 +59,8 @@ def load_dataset(
         skip_broken: leave out pictures that cannot be read, and name them in the warnings, instead of an error.
         resize: how pictures that must be resized become squares: `crop`, the default, takes the largest centred square;
             `whole` takes all of a picture, and changes its aspect ratio. Sets of fixed size refuse it.
+        stream: return before parquet shards are decoded: reading pixels then waits for those that they are in, see
+            `StreamedSplit`.
     Returns:
         Splits `train` and `test`, and `validation` if the source has one; warnings report how they were made.
     Raises:
@@ -75,14 +84,18 @@ def load_dataset(
     known = None if isinstance(name_or_path, os.PathLike) else _find_name(name)
     if resize is not None and known:
         raise _no_resizing(known)
-    dataset = NAMES[known](image_size, download) if known else _load_path(name, image_size, skip_broken, resize)
+    if stream:
+        dataset = _stream_path(name, image_size, resize or "crop", skip_broken=skip_broken, is_path=known is None)
+    else:
+        dataset = NAMES[known](image_size, download) if known else _load_path(name, image_size, skip_broken, resize)
     _check_classes(dataset)
     dataset = _with_test_split(dataset, holdout_fraction, seed)
     _check_size(dataset, image_size)
-    if resize is not None and next(iter(dataset.splits.values())).originals is None:
+    if resize is not None and not stream and next(iter(dataset.splits.values())).originals is None:
         raise _no_resizing(dataset.name)
     options: dict[str, Any] = {"image_size": image_size, "holdout_fraction": holdout_fraction, "seed": seed}
     options |= {"skip_broken": True} if skip_broken else {}
+    options |= {"stream": True} if stream else {}
     options |= {"resize": resize} if resize == "whole" else {}
     return _with_imbalance(dataclasses.replace(dataset, options=options))
 
@@ -149,8 +162,23 @@ def _without_hyphens(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
 
 
+def _stream_path(name: str, image_size: int | None, resize: Resize, *, skip_broken: bool, is_path: bool) -> Dataset:
+    path = Path(name)
+    is_local = is_path and not is_url(name) and _exists(path)
+    if not is_path or (is_local and not is_parquet(path)):
+        raise ConfigError("stream_shards", f"{name} is no set of parquet shards", "leave it out")
+    if skip_broken:
+        raise ConfigError("stream_shards", "broken pictures are found too late to leave them out", "leave one out")
+    if not is_local and not is_url(name) and not is_pattern(name):
+        return _load_path(name, image_size, skip_broken, resize)  # which says that there is none
+    files = local_shards(path, list_parquet_files(path)) if is_local else find_shards(name)
+    return _assemble(name, *stream_shards(name, files, image_size, resize))
+
+
 def _load_path(name: str, image_size: int | None, skip_broken: bool, resize: Resize | None) -> Dataset:
     path = Path(name)
+    if is_url(name) or (is_pattern(name) and not _exists(path)):
+        return _assemble(name, *load_shards(name, find_shards(name), image_size, skip_broken, resize or "crop"))
     if not name or not _exists(path):
         close = difflib.get_close_matches(name, NAMES, n=1)
         hint = f"{f'did you mean {close[0]!r}? ' if close else ''}known names are: {', '.join(NAMES)}"
@@ -169,6 +197,8 @@ def _read_path(path: Path, name: str, image_size: int | None, skip_broken: bool,
     if path.is_file() and path.name.endswith(_ARCHIVE_SUFFIXES):
         return load_cifar(path, name)
     if is_parquet(path):
+        if is_large(shards := local_shards(path, list_parquet_files(path)), image_size):
+            return _assemble(name, *load_shards(name, shards, image_size, skip_broken, resize))
         return _assemble(name, *load_parquet(path, image_size, skip_broken=skip_broken, resize=resize))
     if path.is_dir():
         if is_cifar_folder(path):
@@ -234,7 +264,17 @@ def _with_imbalance(dataset: Dataset) -> Dataset:
 
 def is_known(name: str) -> bool:
     """Whether a dataset of this name can be loaded, or a path of this name exists."""
-    return _find_name(name) is not None or _exists(Path(name))
+    return _find_name(name) is not None or locate_dataset(name) is not None
+
+
+def locate_dataset(name: str) -> str | None:
+    """Return where a dataset lies, for a record: its URL, or its absolute path or pattern; None without one."""
+    path = Path(name)
+    if is_url(name):
+        return name
+    if _exists(path):
+        return str(path.resolve())
+    return str(path.absolute()) if is_pattern(name) and glob.glob(name) else None  # noqa: PTH207
 
 
 def _check_size(dataset: Dataset, image_size: int | None) -> None:

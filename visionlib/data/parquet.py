@@ -1,9 +1,10 @@
 """Parquet files as on the Hugging Face hub: encoded pictures with labels, class names in the schema's metadata."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,8 +17,8 @@ from visionlib.data.parquet_files import group_by_split, list_parquet_files
 from visionlib.data.sources import Sources
 from visionlib.errors import DataError
 
-_IMAGE_COLUMNS = ("img", "image")
-_LABEL_COLUMNS = ("label", "fine_label")
+IMAGE_COLUMNS = ("img", "image")
+LABEL_COLUMNS = ("label", "fine_label")
 _LARGEST_CLASS = 100_000
 _DAMAGES = (pa.ArrowException, OSError, ValueError, KeyError, OverflowError)
 """Of a file that is cut or altered; text that is not UTF-8, as in names of columns, is a ValueError."""
@@ -48,7 +49,8 @@ def load_parquet(
         DataError: if a file is damaged or lacks a column, or a row lacks its picture or label, or has a class that
             train lacks, or the split of a file is ambiguous.
     """
-    files, warnings = group_by_split(source, list_parquet_files(source))
+    found = list_parquet_files(source)
+    files, warnings = group_by_split(source, {_within(source, path): path for path in found})
     names = _read_class_names(files)
     splits = {}
     for split, paths in files.items():
@@ -73,12 +75,12 @@ def _load_split(
     files: list[tuple[str, int]] = []
     own_names: list[str | None] = []
     for path in paths:
-        with _reporting_damage(path):
+        with reporting_damage(path):
             table = _read_table(path)
-            files.append((path.name if path == source else path.relative_to(source).as_posix(), len(table)))
-            own_names += _read_picture_names(table)
-            pictures += _read_pictures(table, path)
-            labels += _read_labels(table, path, names)
+            files.append((_within(source, path).as_posix(), len(table)))
+            own_names += read_picture_names(table)
+            pictures += read_pictures(table, path)
+            labels += read_labels(table, path, names)
     if not pictures:
         raise DataError(paths[0], "holds no row", "get it again")
 
@@ -99,8 +101,12 @@ def _load_split(
     return split_of_files, warnings
 
 
+def _within(source: Path, path: Path) -> Path:
+    return Path(path.name) if path == source else path.relative_to(source)
+
+
 @contextmanager
-def _reporting_damage(path: Path) -> Iterator[None]:
+def reporting_damage(path: object) -> Iterator[None]:
     """Tell damage that is noticed anywhere: a page is decoded only where its values are taken."""
     try:
         yield
@@ -110,12 +116,13 @@ def _reporting_damage(path: Path) -> Iterator[None]:
 
 def _read_table(path: Path) -> pa.Table:
     schema = pq.read_schema(path)
-    columns = [_choose(schema, _IMAGE_COLUMNS, path), _choose(schema, _LABEL_COLUMNS, path)]
+    columns = [choose_column(schema, IMAGE_COLUMNS, path), choose_column(schema, LABEL_COLUMNS, path)]
     # Without this a folder called `label=3` becomes a column.
     return pq.read_table(path, columns=columns, partitioning=None)
 
 
-def _choose(schema: pa.Schema, candidates: tuple[str, ...], path: Path) -> str:
+def choose_column(schema: pa.Schema, candidates: tuple[str, ...], path: object) -> str:
+    """Return the first of these columns that a file has."""
     for name in candidates:
         if name in schema.names:
             return name
@@ -124,7 +131,7 @@ def _choose(schema: pa.Schema, candidates: tuple[str, ...], path: Path) -> str:
     )
 
 
-def _read_pictures(table: pa.Table, path: Path) -> list[Picture]:
+def read_pictures(table: pa.Table, path: object, first_row: int = 0) -> list[Picture]:
     """Take the bytes of every row, from a column of bytes or of structs of bytes and path."""
     column = table.column(0)
     if pa.types.is_struct(column.type):
@@ -137,12 +144,14 @@ def _read_pictures(table: pa.Table, path: Path) -> list[Picture]:
     contents = column.to_pylist()
     if None in contents:
         raise DataError(
-            f"{path}: row {contents.index(None)}", "names a picture and does not hold it", "embed the pictures"
+            f"{path}: row {first_row + contents.index(None)}",
+            "names a picture and does not hold it",
+            "embed the pictures",
         )
-    return [Picture(f"{path}: row {row}", content) for row, content in enumerate(contents)]
+    return [Picture(f"{path}: row {row}", content) for row, content in enumerate(contents, first_row)]
 
 
-def _read_picture_names(table: pa.Table) -> list[str | None]:
+def read_picture_names(table: pa.Table) -> list[str | None]:
     """Take the file name of every row, from the field `path` of a column of structs; None where it is absent."""
     column = table.column(0)
     fields = [column.type.field(at) for at in range(column.type.num_fields)] if pa.types.is_struct(column.type) else []
@@ -155,17 +164,17 @@ def _read_picture_names(table: pa.Table) -> list[str | None]:
         return [None] * len(table)
 
 
-def _read_labels(table: pa.Table, path: Path, names: tuple[str, ...]) -> list[int]:
+def read_labels(table: pa.Table, path: object, names: tuple[str, ...], first_row: int = 0) -> list[int]:
     """Return each row's class as a position in `names`, by its name in the file if the file has names."""
-    column = table.column(1)
+    column = table.column(-1)
     if not pa.types.is_integer(column.type):
         raise DataError(path, f"has labels of type {column.type}", "make them whole numbers from 0 on")
-    own = _names_in(table.schema, table.schema.names[1]) or names
+    own = names_in(table.schema, table.schema.names[-1]) or names
     position_of = {name: position for position, name in enumerate(names)}
     # Names that occur twice are refused later, by a message of their own.
     positions = list(range(len(names))) if own == names else [position_of.get(name) for name in own]
     labels: list[int] = []
-    for row, label in enumerate(column.to_pylist()):
+    for row, label in enumerate(column.to_pylist(), first_row):
         if label is None or not 0 <= label < len(own):
             raise DataError(
                 f"{path}: row {row}", f"has label {label} with {len(own)} classes", "fix it or drop the row"
@@ -180,32 +189,51 @@ def _read_labels(table: pa.Table, path: Path, names: tuple[str, ...]) -> list[in
 
 
 def _read_class_names(files: Mapping[str, list[Path]]) -> tuple[str, ...]:
-    """Take the names of all training files, or of the others if those have none; else the labels as text."""
-    others = [path for split, paths in files.items() if split != "train" for path in paths]
-    for paths in (files.get("train", []), others):
+    schemas: dict[str, list[tuple[object, pa.Schema]]] = {split: [] for split in files}
+    for split, path in ((split, path) for split, paths in files.items() for path in paths):
+        with reporting_damage(path):
+            schemas[split].append((path, pq.read_schema(path)))
+
+    def find_largest(path: Any, column: str) -> int:
+        with reporting_damage(path):
+            return largest_label(pq.read_table(path, columns=[column], partitioning=None))
+
+    return name_classes(schemas, find_largest)
+
+
+def name_classes(
+    schemas: Mapping[str, Sequence[tuple[object, pa.Schema]]], find_largest: Callable[[Any, str], int]
+) -> tuple[str, ...]:
+    """Take the names of all training files, or of the others if those have none; else the labels as text.
+
+    Args:
+        schemas: split -> files and their schemas.
+        find_largest: returns the largest label in a file's column; called for files without names alone.
+    """
+    others = [file for split, files in schemas.items() if split != "train" for file in files]
+    for files in (schemas.get("train", []), others):
         found: dict[str, None] = {}
-        for path in paths:
-            with _reporting_damage(path):
-                schema = pq.read_schema(path)
-                names = _names_in(schema, _choose(schema, _LABEL_COLUMNS, path))
+        for path, schema in files:
+            names = names_in(schema, choose_column(schema, LABEL_COLUMNS, path))
             if len(set(names)) < len(names):
                 return names
             found |= dict.fromkeys(names)
         if found:
             return tuple(found)
-    paths = [*files.get("train", []), *others]
-    largest = 0
-    for path in paths:
-        with _reporting_damage(path):
-            label = _choose(pq.read_schema(path), _LABEL_COLUMNS, path)
-            values = pq.read_table(path, columns=[label], partitioning=None).column(0).to_pylist()
-        largest = max([largest, *(value for value in values if isinstance(value, int))])
+    every = [*schemas.get("train", []), *others]
+    largest = max([0, *(find_largest(path, choose_column(schema, LABEL_COLUMNS, path)) for path, schema in every)])
     if largest >= _LARGEST_CLASS:
-        raise DataError(paths[0], f"has label {largest}", f"number the classes from 0, below {_LARGEST_CLASS}")
+        raise DataError(every[0][0], f"has label {largest}", f"number the classes from 0, below {_LARGEST_CLASS}")
     return tuple(str(label) for label in range(largest + 1))
 
 
-def _names_in(schema: pa.Schema, label: str) -> tuple[str, ...]:
+def largest_label(table: pa.Table) -> int:
+    """Return the largest whole number in the first column, or 0."""
+    return max([0, *(value for value in table.column(0).to_pylist() if isinstance(value, int))])
+
+
+def names_in(schema: pa.Schema, label: str) -> tuple[str, ...]:
+    """Return the class names that a schema's metadata has for a column of labels; none if it has none."""
     try:
         metadata = json.loads((schema.metadata or {})[b"huggingface"])
         names = metadata["info"]["features"][label]["names"]

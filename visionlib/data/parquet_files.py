@@ -1,19 +1,24 @@
 """Which parquet files belong to a dataset, and to which split of it."""
 
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePath
+from typing import TypeVar
 
 from visionlib.data.folder_layout import list_folders
 from visionlib.data.split_names import SPLIT_WORDS, splits_in
 from visionlib.errors import DataError
 
-_MOST_FOLDERS = 2
+MOST_FOLDERS = 2
+"""Folders between a dataset and its files, as in `default/train`."""
+
+File = TypeVar("File")
 
 
 def list_parquet_files(source: Path) -> list[Path]:
     """Return the file itself, or the parquet files of a folder: in it, or in its folders down to `default/train`."""
     if source.is_file():
         return [source] if source.suffix == ".parquet" else []
-    return _list_files(source, _MOST_FOLDERS)
+    return _list_files(source, MOST_FOLDERS)
 
 
 def _list_files(folder: Path, depth: int) -> list[Path]:
@@ -24,47 +29,50 @@ def _list_files(folder: Path, depth: int) -> list[Path]:
     return files
 
 
-def group_by_split(source: Path, files: list[Path]) -> tuple[dict[str, list[Path]], list[str]]:
+def group_by_split(source: object, files: Mapping[PurePath, File]) -> tuple[dict[str, list[File]], list[str]]:
     """Assign each file to a split, by the hub's rule: a word for a split in the name of its folder or of the file.
 
     Args:
-        source: the file or folder that the user named; its own name and those above it do not count for a folder.
-        files: what `list_parquet_files` found in it.
+        source: what the user named, for messages; its own name and those above it do not count for a folder.
+        files: by their paths within it; a file that was named itself by its name.
     Returns:
         Split -> files, and warnings that tell the reading of names that do not begin with their split.
     Raises:
         DataError: if names tell two splits of a file, or none of some files only, or there are several configurations.
     """
     _check_one_configuration(source, files)
-    groups: dict[str, list[Path]] = {}
-    unnamed: list[Path] = []
+    groups: dict[str, list[PurePath]] = {}
+    unnamed: list[PurePath] = []
     for path in files:
-        names = set.union(*(splits_in(part) for part in _parts(source, path)))
+        names = set.union(*map(splits_in, path.parts))
         if len(names) > 1:
-            raise DataError(path, f"tells two splits by its name, {' and '.join(sorted(names))}", "rename it")
+            problem = f"tells two splits by its name, {' and '.join(sorted(names))}"
+            raise DataError(files[path], problem, "rename it")
         if names:
             groups.setdefault(names.pop(), []).append(path)
         else:
             unnamed.append(path)
     if unnamed and groups:
         named = next(iter(groups.values()))[0]
-        raise DataError(unnamed[0], f"tells no split by its name, and {named.name} does", "put train or test into it")
+        problem = f"tells no split by its name, and {named.name} does"
+        raise DataError(files[unnamed[0]], problem, "put train or test into it")
     if unnamed:
         is_told = len(files) > 1
         told = [f"{source}: all {len(files)} files were taken as train: no name tells a split"] if is_told else []
-        return {"train": unnamed}, told
+        return {"train": list(files.values())}, told
+    found = {split: [files[path] for path in paths] for split, paths in groups.items()}
     if all(path.name.startswith(tuple(SPLIT_WORDS)) for path in files):
-        return groups, []
+        return found, []
     told_splits = ", ".join(
-        f"{split} from {'/'.join(_parts(source, paths[0]))}" + (f" and {len(paths) - 1} more" if paths[1:] else "")
+        f"{split} from {paths[0].as_posix()}" + (f" and {len(paths) - 1} more" if paths[1:] else "")
         for split, paths in groups.items()
     )
-    return groups, [f"{source}: splits were taken by the names of files and folders: {told_splits}"]
+    return found, [f"{source}: splits were taken by the names of files and folders: {told_splits}"]
 
 
-def _check_one_configuration(source: Path, files: list[Path]) -> None:
+def _check_one_configuration(source: object, files: Iterable[PurePath]) -> None:
     """Refuse a dataset of the hub with several configurations, each in its own folder."""
-    folders = {tuple(part for part in _parts(source, path)[:-1] if not splits_in(part)) for path in files}
+    folders = {tuple(part for part in path.parts[:-1] if not splits_in(part)) for path in files}
     if len(folders) > 1:
         names = ", ".join(sorted("/".join(parts) or "the folder itself" for parts in folders))
         raise DataError(
@@ -72,7 +80,3 @@ def _check_one_configuration(source: Path, files: list[Path]) -> None:
             f"holds no dataset that visionlib can read as one: parquet files are in {names}",
             "give the path of one of them",
         )
-
-
-def _parts(source: Path, path: Path) -> tuple[str, ...]:
-    return path.relative_to(source).parts or (path.name,)

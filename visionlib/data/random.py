@@ -60,6 +60,7 @@ class Stream(IntEnum):
     MIX_AMOUNT = 38
     MIX_ROW = 39
     MIX_COLUMN = 40
+    SHARD_ORDER = 41
     STRESSED_IMAGES = 60
     GAUSSIAN_NOISE = 61
     SHOT_NOISE = 62

@@ -63,6 +63,20 @@ class Sources:
             tuple(file for file, _ in files), ends, *_join(_stay_within(name or "") for name in names if has_names)
         )
 
+    @classmethod
+    def join(cls, parts: Sequence["Sources"]) -> "Sources":
+        """Put rows of files behind each other, as `of_rows` of all of them; those without names have empty ones."""
+        has_names, rows, length = any(len(part.text_ends) for part in parts), 0, 0
+        file_ends, text_ends = [], []
+        for part in parts:
+            file_ends.append(part.file_ends + rows)
+            own = part.text_ends if len(part.text_ends) else np.zeros(int(part.file_ends[-1]), dtype=np.int64)
+            text_ends.append(own + length)
+            rows, length = int(file_ends[-1][-1]), length + len(part.text)
+        ends = np.concatenate(text_ends) if has_names else np.zeros(0, dtype=np.int64)
+        files = tuple(file for part in parts for file in part.files)
+        return cls(files, np.concatenate(file_ends), np.concatenate([part.text for part in parts]), ends)
+
     def name(self, index: int) -> str | None:
         """Return the source of the image with a stable id; None for an id that no image has."""
         if index < 0:

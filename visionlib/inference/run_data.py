@@ -73,6 +73,7 @@ class _Options:
     seed: int = 0
     skip_broken: bool = False
     resize: Resize | None = None
+    stream: bool = False
 
 
 def _load(run: Run, path: str | Path, trained_on: DataRecord, *, is_named: bool) -> Dataset:

@@ -10,7 +10,8 @@ import datetime
 import json
 import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from visionlib.errors import RunError
@@ -21,6 +22,8 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+_WAIT_S = 0.2
 
 
 @contextlib.contextmanager
@@ -50,6 +53,26 @@ def writing(run: Run) -> Iterator[None]:
         # Before the lock ends: afterwards it may be another process's file. The folder may have been removed, or moved.
         with contextlib.suppress(OSError):
             path.unlink()
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def waiting_turn(path: Path, while_waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a lock on a file while the block runs; another process that holds it is waited for.
+
+    Args:
+        path: in a folder that exists; the file is made and stays.
+        while_waiting: called a few times a second until it is this process's turn.
+    """
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            handle = _acquire(path)
+            break
+        while_waiting()
+        time.sleep(_WAIT_S)
+    try:
+        yield
+    finally:
         os.close(handle)
 
 

@@ -4,7 +4,8 @@ Order and augmentation are pure functions of the position, so where images lie d
 the device, in that of the computer, or in a memory-mapped file.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,10 +25,11 @@ from visionlib.data.augmentation import (
     transform_images,
 )
 from visionlib.data.dataset import ImageSplit
-from visionlib.data.random import Epoch, Stream, random_order
+from visionlib.data.random import Epoch
 from visionlib.training.balance import balanced_draws
 from visionlib.training.config import TrainConfig
 from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
+from visionlib.training.shard_order import block_order, training_order
 
 Targets = Int64[Tensor, "n"] | Float32[Tensor, "n _k"]
 """Labels; or, where images are mixed, the weight of every class for each image."""
@@ -37,11 +39,12 @@ _GPU_BLOCK_BYTES = 200 * 2**20
 
 
 def epoch_batches(
-    split: ImageSplit, batch_size: int, *, seed: int, epoch: int, balance: bool = False
+    split: ImageSplit, batch_size: int, *, seed: int, epoch: int, balance: bool = False, stream_shards: int = 0
 ) -> tuple[Int64[Tensor, "_ 2"], ...]:
     """Split an epoch's draws, in random order, into batches whose sizes differ by at most one.
 
-    Every image is drawn exactly once, or by `balanced_draws`. There is no small last batch, whose images would weigh
+    Every image is drawn exactly once, or by `balanced_draws`; in the first epoch by blocks of shards, where
+    `stream_shards` is their size, see `block_order`. There is no small last batch, whose images would weigh
     more than others.
 
     Returns:
@@ -51,7 +54,8 @@ def epoch_batches(
     if balance:
         draws = balanced_draws(split, seed=seed, epoch=epoch)
     else:
-        order = random_order(seed, epoch, split.index, Stream.TRAINING_ORDER)
+        is_by_blocks = stream_shards and not epoch
+        order = block_order(split, seed, stream_shards) if is_by_blocks else training_order(split, seed, epoch)
         draws = torch.stack([order, torch.full_like(order, epoch)], dim=1)
     return torch.tensor_split(draws, -(-len(split) // batch_size))
 
@@ -78,15 +82,15 @@ def augmented_batches(
         device: that augments; by default that of the split's images.
         is_mixing: whether this epoch is one before `mix_end`; later ones have soft targets, too.
     """
-    device = torch.device(device or split.images.device)
+    device = torch.device(device or split.device)
     largest = max((len(group.shard(batch, config.parts)) for batch in batches), default=1)
-    most = _GPU_BLOCK_BYTES // (largest * split.images[:1].nbytes) if len(split) else 1
+    most = _GPU_BLOCK_BYTES // (largest * split.channels * math.prod(split.image_size)) if len(split) else 1
     block_size = 1 if device.type == "cpu" else max(1, most)
     blocks = [batches[start : start + block_size] for start in range(0, len(batches), block_size)]
     shards = [[group.shard(batch, config.parts) for batch in block] for block in blocks]
     places = [torch.cat(parts)[:, 0] for parts in shards]
-    lies_there = split.images.device.type == device.type
-    pixels = (split.images[at] for at in places) if lies_there else copy_ahead(split.images, places, device)
+    lies_there = split.device.type == device.type
+    pixels = map(split.gather, places) if lies_there else copy_ahead(split.gather, places, device)
     for block, parts, images in zip(blocks, shards, pixels, strict=True):
         sizes = [len(shard) for shard in parts]
         positions, passes = torch.cat(parts).unbind(1)
@@ -98,7 +102,9 @@ def augmented_batches(
 
 
 def copy_ahead(
-    images: UInt8[Tensor, "n c h w"], blocks: Sequence[Int64[Tensor, "_"]], device: torch.device
+    gather: Callable[[Int64[Tensor, "_"]], UInt8[Tensor, "_ c h w"]],
+    blocks: Sequence[Int64[Tensor, "_"]],
+    device: torch.device,
 ) -> Iterator[UInt8[Tensor, "_ c h w"]]:
     """Yield the images at each block's positions on another device, which holds two blocks at a time.
 
@@ -107,7 +113,7 @@ def copy_ahead(
     stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def copy(positions: Int64[Tensor, "_"]) -> UInt8[Tensor, "_ c h w"]:
-        gathered = images[positions.to(images.device)]
+        gathered = gather(positions)
         if stream is None:
             return gathered.to(device)
         with torch.cuda.stream(stream):  # copies from pinned memory do not hold up the training
@@ -148,7 +154,7 @@ def mix_batches(
     elif group.size == 1:
         others = torch.cat([part.roll(1, 0) for part in torch.split(images, [len(batch) for batch in batches])])
     else:
-        pixels, index = split.images[partners].to(device), split.index[partners].to(device)
+        pixels, index = split.gather(partners).to(device), split.index[partners].to(device)
         others = augment_images(pixels, index, config, partner_passes.to(device))
     images, weights = mix_images(
         images,

@@ -132,7 +132,10 @@ def _prepare_twin(job: TrainingJob, model: nn.Module) -> TrainingStep:
 def _time_kinds(take_step: TrainingStep, job: TrainingJob, max_s: float) -> dict[Kind, float]:
     group, kinds, started, is_over = job.group, _list_kinds(job), time.perf_counter(), False
     count = _WARM_UP_STEPS + _TIMED_STEPS
-    batch = epoch_batches(job.split, job.config.batch_size, seed=job.config.seed, epoch=0)[0]
+    config = job.config
+    (batch, *_) = epoch_batches(
+        job.split, config.batch_size, seed=config.seed, epoch=0, stream_shards=config.stream_shards
+    )
     part = batch[: max(2 * job.parts, len(batch) // _PARTS)]
     if max_s < math.inf and not job.compute.device.startswith("cuda"):
         expected_s = _time_step(take_step, job, part, *kinds[0]) * len(batch) * count * len(kinds)

@@ -49,6 +49,12 @@ class TrainConfig:
     balance: bool = _setting(
         False, "draw every class equally often, in epochs of the same number of images, see docs/training.md"
     )
+    stream_shards: int = _setting(
+        0,
+        "parquet shards in a block of the first epoch, which begins when the first block is decoded, see docs/data.md; "
+        "0 decodes all shards first",
+        low=0,
+    )
     parts: int = _setting(
         1,
         "parts of a step, whose gradients are accumulated, to save memory; batch normalization sees a part at a time; "

@@ -20,8 +20,11 @@ def initialize_model(model: nn.Module, job: TrainingJob) -> None:
     """
     if job.config.whiten and job.init is None:
         split = job.split
-        chosen = random_order(job.config.seed, 0, split.index, Stream.WHITENING_IMAGES)[:_IMAGES]
-        images = split.images[chosen].to(job.compute.device)
+        if job.config.stream_shards:
+            images = job.first_images(_IMAGES)
+        else:
+            images = split.gather(random_order(job.config.seed, 0, split.index, Stream.WHITENING_IMAGES)[:_IMAGES])
+        images = images.to(job.compute.device)
         whiten_stem(model, prepare_inputs(images, job.mean, job.std, split.image_size[0]))
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from torch import nn
+from jaxtyping import UInt8
+from torch import Tensor, nn
 
 from visionlib.data import Dataset, ImageSplit, hold_out
+from visionlib.data.streaming import StreamedSplit
 from visionlib.errors import ConfigError, ModelError
 from visionlib.eval_mode import unwrap_model
 from visionlib.inference.device import Compute, choose_compute
@@ -23,6 +25,7 @@ from visionlib.training.cpu import choose_kernels
 from visionlib.training.distributed import SINGLE_PROCESS, ProcessGroup
 from visionlib.training.pace import Pace, TimeBudget
 from visionlib.training.schedule import scale_side
+from visionlib.training.shard_order import first_block, shard_order
 
 _GPU_FRACTION = 0.5
 """Of a GPU's free memory, for the images; networks, activations and two blocks of images need the rest."""
@@ -116,6 +119,13 @@ class TrainingJob:
             take_weights(model, self.init, self.split.classes)
         return model
 
+    def first_images(self, count: int) -> UInt8[Tensor, "k c h w"]:
+        """Return some images, for what needs any: the first ones, or of shards the first to be decoded."""
+        config = self.config
+        if not config.stream_shards:
+            return self.split.images[:count]
+        return self.split.gather(first_block(self.split, config.seed, config.stream_shards)[:count])
+
     def find_head(self, model: nn.Module) -> nn.Linear | None:
         """Find the last linear layer with an output for each class; None without one."""
         name = find_head(model, len(self.split.classes))
@@ -203,6 +213,9 @@ def make_job(
     """
     if config.compile and not compute.device.startswith("cuda"):
         raise ConfigError("compile", f"it is made for GPUs, and this trains on {compute.device}", "leave it out")
+    if isinstance(dataset.train, StreamedSplit):
+        count = len(dataset.train.sources.files) if dataset.train.sources else 0
+        dataset.train.begin(shard_order(count, config.seed).tolist())
     split, validation = _hold_out_validation(dataset.train, config)
     if init is not None and init.mean is not None and init.std is not None:
         normalization = init.mean, init.std
@@ -231,6 +244,8 @@ def place_images(split: ImageSplit, compute: Compute) -> ImageSplit:
     """Bring images to the device, unless they would take more than half of a GPU's free memory."""
     if not compute.device.startswith("cuda"):
         return split.to(compute.device)
+    if isinstance(split, StreamedSplit):
+        return split
     free, _ = torch.cuda.mem_get_info(compute.device)
     return split.to(compute.device) if split.images.nbytes <= _GPU_FRACTION * free else split
 
@@ -248,4 +263,7 @@ def _hold_out_validation(split: ImageSplit, config: TrainConfig) -> tuple[ImageS
 def _choose_normalization(split: ImageSplit, config: TrainConfig) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if config.normalization == "half":
         return (0.5,) * split.channels, (0.5,) * split.channels
+    if config.stream_shards:  # the first block is all that is there
+        positions = first_block(split, config.seed, config.stream_shards)
+        split = ImageSplit(split.gather(positions), split.labels[positions], split.classes, split.index[positions])
     return split.mean, tuple(std or 1.0 for std in split.std)  # a constant channel is only shifted

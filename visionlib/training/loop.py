@@ -116,7 +116,14 @@ def _train_epoch(
     config, group, epoch = job.config, job.group, progress.epoch
     started = last_shown = time.perf_counter() - progress.seconds
     # Order and augmentation are pure functions of seed, epoch and image: a resumed epoch goes on with the same batches.
-    batches = epoch_batches(job.split, config.batch_size, seed=config.seed, epoch=epoch, balance=config.balance)
+    batches = epoch_batches(
+        job.split,
+        config.batch_size,
+        seed=config.seed,
+        epoch=epoch,
+        balance=config.balance,
+        stream_shards=config.stream_shards,
+    )
     done, remaining = sum(map(len, batches[: progress.steps])), batches[progress.steps :]
     start = (progress.pace or job.pace).position(job.count_steps(epoch, 0))
     is_mixing = is_mixing_epoch(start, config)

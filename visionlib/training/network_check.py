@@ -109,7 +109,7 @@ def list_idle_settings(network: nn.Module, job: TrainingJob) -> list[str]:
     head = job.find_head(network)
     learning = head if config.freeze and head is not None else network
     trained = [p for p in learning.parameters() if p.requires_grad or config.freeze]
-    images = job.split.images[:1].float()
+    images = job.first_images(1).float()
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.bias is not None]
     idle = {
         "whiten": (config.whiten and find_stem(network, images) is None, "convolution of the images to initialize"),
@@ -148,7 +148,7 @@ def _check_weights(name: str, network: nn.Module) -> None:
 
 def _find_failure(network: nn.Module, job: TrainingJob, side_px: int) -> Exception | None:
     """Run a batch in both modes; return the first error, if there is one."""
-    inputs = prepare_inputs(job.split.images[:_IMAGES].to(job.compute.device), job.mean, job.std, side_px)
+    inputs = prepare_inputs(job.first_images(_IMAGES).to(job.compute.device), job.mean, job.std, side_px)
     try:
         with torch.enable_grad():
             logits = _run(network.train(), inputs, job, "training")

@@ -83,7 +83,7 @@ def _fit_novelty(model: TrainedModel, job: TrainingJob, held_out: SplitPredictio
     draw = torch.Generator().manual_seed(job.config.seed)
     positions = torch.randperm(len(job.split), generator=draw)[:_MOST_TRAINED]
     with compute_environment(job.compute):
-        logits = model.predict(job.split.images[positions.to(job.split.images.device)]).logits
+        logits = model.predict(job.split.gather(positions)).logits
     return fit_novelty(logits, is_held_out=False)
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from visionlib.data import Dataset
+from visionlib.data.load import locate_dataset
 from visionlib.errors import ConfigError, RunError
 from visionlib.inference.device import Compute
 from visionlib.inference.run_data import list_data_origin
@@ -79,10 +80,9 @@ def describe_import(
 
 
 def _describe_data(dataset: Dataset) -> dict[str, Any]:
-    path = Path(dataset.name)
     return {
         "name": dataset.name,
-        "path": str(path.resolve()) if path.exists() else None,
+        "path": locate_dataset(dataset.name),
         "options": dict(dataset.options),
         "content_hash": dataset.content_hash,
         "splits": {

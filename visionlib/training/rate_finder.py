@@ -203,5 +203,12 @@ def _endless_batches(
     split: ImageSplit, config: TrainConfig, device: str
 ) -> Iterator[tuple[UInt8[Tensor, "_n c h w"], Targets]]:
     for epoch in itertools.count():
-        batches = epoch_batches(split, config.batch_size, seed=config.seed, epoch=epoch, balance=config.balance)
+        batches = epoch_batches(
+            split,
+            config.batch_size,
+            seed=config.seed,
+            epoch=epoch,
+            balance=config.balance,
+            stream_shards=config.stream_shards,
+        )
         yield from augmented_batches(split, batches, config, device=device, is_mixing=config.mix_end > 0)

@@ -110,7 +110,7 @@ def train(
         raise ConfigError("out", "a run that goes on after a restart must be found again", "name it with --out")
     with connected(group, compute.device):
         started = time.perf_counter()
-        source, corrections = load_training_data(dataset, without, log)
+        source, corrections = load_training_data(dataset, without, log, stream=is_streaming(config))
         seconds_loading = time.perf_counter() - started
         started = time.perf_counter()
         settings = _add_model(config, model)
@@ -211,6 +211,12 @@ def resume(
             if group.is_first and not run.network_source.is_file():  # it was killed before
                 keep_source(run, network, job)
             return _train_run(run, source, job, network, validation, log)
+
+
+def is_streaming(config: TrainConfig | Mapping[str, Any]) -> bool:
+    """Return whether the settings let training begin while its data is decoded."""
+    settings = config.to_dict() if isinstance(config, TrainConfig) else config
+    return bool(settings.get("stream_shards"))
 
 
 def _add_model(config: TrainConfig | Mapping[str, Any], model: Network | None) -> TrainConfig | Mapping[str, Any]:

@@ -19,7 +19,7 @@ Without = str | os.PathLike[str] | Corrections | Iterable[int] | Tensor
 
 
 def load_training_data(
-    dataset: Source, without: Without | None, log: Callable[[str], None]
+    dataset: Source, without: Without | None, log: Callable[[str], None], *, stream: bool = False
 ) -> tuple[Dataset, Corrections | None]:
     """Load a dataset, correct its training split, and return the corrections as well.
 
@@ -27,13 +27,14 @@ def load_training_data(
         dataset: as `visionlib.train` takes it.
         without: images to leave out or to relabel: a file that lists them, a run that did the same, or their ids.
         log: takes a line with the counts.
+        stream: as in `load_dataset`, if it is loaded here.
     Raises:
         ConfigError: if there is no such list of images, or a run without one is named.
         DataError: if the data cannot be loaded, or the list does not fit it.
     """
     if isinstance(without, str | os.PathLike) and not Run(Path(without)).config.is_file():
         check_list(Path(without))
-    source = _load(dataset)
+    source = _load(dataset, stream)
     if without is None:
         return source, None
     corrections = _find_corrections(without, source)
@@ -84,7 +85,7 @@ def check_same_corrections(run: Run, corrections: Corrections | None) -> None:
     raise ConfigError(str(run.path), problem, "give the same list by --without, or another --out")
 
 
-def _load(dataset: Source) -> Dataset:
+def _load(dataset: Source, stream: bool) -> Dataset:
     if isinstance(dataset, Dataset):
         return dataset
-    return load_dataset(dataset) if isinstance(dataset, str | Path | tuple) else dataset()
+    return load_dataset(dataset, stream=stream) if isinstance(dataset, str | Path | tuple) else dataset()
