@@ -10,7 +10,7 @@ from typing import Any
 
 from visionlib.data import Dataset
 from visionlib.errors import ConfigError, RunError
-from visionlib.evaluation import evaluate
+from visionlib.evaluation.evaluate import evaluate
 from visionlib.export.card import CardFacts, write_card
 from visionlib.export.evaluation_facts import EvaluationFacts, take_evaluation
 from visionlib.export.onnx_file import FilePrecision, OnnxExport, export_onnx
