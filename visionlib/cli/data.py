@@ -51,8 +51,8 @@ def data(
         bool,
         typer.Option(
             "--check",
-            help="Check the training images for shortcuts: does brightness, colour, sharpness, a corner, the border, "
-            "image size or file mode alone tell the class?",
+            help="Look for shortcuts in the training images: brightness, colour, sharpness, a corner, the border, "
+            "image size or file mode that alone tells a class.",
         ),
     ] = False,
     duplicates: Annotated[
