@@ -36,8 +36,9 @@ def find_duplicates(dataset: Dataset, *, near: bool = True) -> Duplicates:
     """Find images that occur more than once in a dataset.
 
     Exact duplicates have equal pixels. Near duplicates are searched by thumbnails of 8 x 8 pixels, and confirmed by
-    their pixels. They may differ in brightness and contrast, by mirroring, and by a shift of up to 2 pixels. Images
-    without detail, such as constant ones, are only found as exact duplicates.
+    their pixels. They may differ in brightness and contrast, by mirroring, and by a pixel's shift; of those shifted by
+    two pixels few have similar thumbnails. Images without detail, such as constant ones, are only found as exact
+    duplicates.
 
     For up to 92,682 images all pairs of thumbnails are compared. Above, an index finds the 32 most similar thumbnails
     of each image; docs/scaling.md has its recall.
