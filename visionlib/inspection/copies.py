@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float32, Int64, UInt8
 from torch import Tensor
 
 from visionlib.inspection.duplicates import MIN_CORRELATION, MIN_DETAIL, MIN_THUMBNAIL_CORRELATION
-from visionlib.inspection.similarity import correlate_pixels, extract_detail, make_thumbnails
+from visionlib.inspection.similarity import correlate_pixels, extract_detail, make_thumbnails, mirror_thumbnails
 
 _LEAST_PX = 8
 """Of smaller pictures only those with equal pixels are copies."""
@@ -70,7 +70,8 @@ class CopyFinder:
         self._images = images
         self._has_detail = min(images.shape[2:]) >= _LEAST_PX
         if self._has_detail:
-            self._thumbnails = make_thumbnails(images), make_thumbnails(images.flip(3))
+            thumbnails = make_thumbnails(images)
+            self._thumbnails = thumbnails, mirror_thumbnails(thumbnails)
 
     def is_copy(self, position: int, others: Sequence[int]) -> bool:
         """Whether the image at a position is a near duplicate, mirrored or not, of one of the others."""
